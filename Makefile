@@ -1,0 +1,35 @@
+# The project's verbs: the same here and in continuous integration. Each builds what it needs.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: demo test ui check bench lock clean-demo
+
+demo: .venv/.installed          ## the shipped demo contract end to end, about four minutes
+	$(BIN)/dpsynth demo
+
+test: .venv/.installed          ## all tests, the slow ones too
+	$(BIN)/python -m pytest
+
+ui: .venv/.installed            ## the Dagster UI over what has been run
+	$(BIN)/dpsynth ui
+
+check: .venv/.installed         ## style, types, import floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.installed         ## the figures of README and docs, as ratios within one run
+	$(BIN)/python -m benchmarks
+
+lock: .venv/.installed          ## pins what is installed now
+	$(BIN)/pip freeze --exclude-editable --local | sed 's/+cpu$$//' > requirements.lock
+
+clean-demo:                     ## forgets the demo: its fictional inbox, releases AND ledger
+	rm -rf .dpsynth data/inbox
+
+.venv/.installed: pyproject.toml requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	touch $@

@@ -1,0 +1,27 @@
+"""Interleaved timing: A B, B A, A B, ... so that a slow minute of the machine hits both sides alike."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+PAIRS = 7
+
+
+def paired_ratios(measured: Callable[[], object], reference: Callable[[], object], pairs: int = PAIRS) -> list[float]:
+    """Ratios of wall-clock times, one a pair, after one run of each to warm up."""
+    measured()
+    reference()
+    ratios = []
+    for turn in range(pairs):
+        first, second = (measured, reference) if turn % 2 == 0 else (reference, measured)
+        times = {first: _seconds(first)}
+        times[second] = _seconds(second)
+        ratios.append(times[measured] / times[reference])
+    return ratios
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started

@@ -1,0 +1,86 @@
+"""`adapter`: the base model's adapter, fine-tuned on the sensitive rows with DP-SGD. Spends budget."""
+
+import dagster as dg
+
+from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.figures import receipts_metadata
+from dpsynth_assets.assets.gate import release_gate
+from dpsynth_assets.assets.progress import reporter
+from dpsynth_assets.contract import Contract
+from resources.artifact_store import ArtifactStore
+from resources.ledger import LedgerResource
+from resources.sensitive_store import SensitiveStore
+from resources.tabular import SourceError
+
+
+def adapter_asset(contract: Contract) -> dg.AssetsDefinition:
+    """The adapter asset of a contract."""
+    release = contract.privacy.releases.adapter
+
+    @contract_asset(
+        contract,
+        "adapter",
+        description=(
+            f"A {release.method} adapter (rank {release.rank}) of base model `{contract.privacy.base_model.name}`, "
+            f"trained with DP-SGD: Poisson-sampled batches of {release.expected_batch_size} "
+            f"{contract.privacy.unit.name}s expected, {release.steps} steps, each unit's gradient clipped to "
+            f"{release.clipping_norm:g}."
+        ),
+        kinds={"pytorch", "huggingface"},
+        spends=True,
+        after=("source",),
+    )
+    def adapter(
+        context: dg.AssetExecutionContext,
+        ledger: LedgerResource,
+        sensitive_store: SensitiveStore,
+        artifact_store: ArtifactStore,
+    ) -> dg.MaterializeResult[None]:
+        from dpsynth_assets.language.finetuning import fine_tune
+        from dpsynth_assets.privacy.plan import TrainingPlan
+
+        with plain_failures(SourceError):
+            size = sensitive_store.latest(contract).size
+        plan = TrainingPlan.from_contract(contract, size=size)
+        progress = reporter(context, "Training with DP-SGD")
+        with (
+            artifact_store.draft(contract.id, "adapter") as draft,
+            release_gate(
+                context,
+                contract,
+                plan,
+                draft,
+                ledger=ledger,
+                store=sensitive_store,
+                artifacts=artifact_store,
+                ready=lambda: _check_what_follows(contract),
+            ) as gate,
+        ):
+            result = fine_tune(contract, plan, gate.read(), draft.folder, progress=progress)
+            gate.finish(result.event)
+        return dg.MaterializeResult(
+            metadata={
+                "epsilon": plan.epsilon,
+                "delta": plan.delta,
+                "noise_multiplier": plan.mechanism.noise_multiplier,
+                "sampling_rate": plan.mechanism.sampling_rate,
+                "steps": plan.mechanism.steps,
+                "plan": dg.MetadataValue.json(plan.describe()),
+                "dagster/uri": str(gate.artifact.folder),
+                **receipts_metadata(gate.artifact.receipts),
+            }
+        )
+
+    return adapter
+
+
+def _check_what_follows(contract: Contract) -> None:
+    """Fail before anything is spent where training or judging would fail without having seen a row."""
+    from dpsynth_assets.language.base_model import BaseModelError, load_base_model
+    from dpsynth_assets.quality.rules import check_rules
+
+    if problems := check_rules(contract):
+        text = f"quality rules of {contract.id} cannot be run, so nothing was spent: " + "; ".join(problems)
+        raise dg.Failure(text, allow_retries=False)
+    with plain_failures(BaseModelError):
+        load_base_model(contract.privacy.base_model.name)

@@ -1,0 +1,92 @@
+"""`card`: the release's certificate in Markdown: guarantee, receipts, quality, accuracy. Free."""
+
+import json
+from typing import Any
+
+import dagster as dg
+
+from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.corpus import ROWS, VERDICT
+from dpsynth_assets.assets.evaluation import FIGURES
+from dpsynth_assets.assets.figures import guarantee, preview, receipts_metadata
+from dpsynth_assets.contract import Contract
+from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
+
+CARD = "card.md"
+
+
+def card_asset(contract: Contract) -> dg.AssetsDefinition:
+    """The card asset of a contract."""
+
+    @contract_asset(
+        contract,
+        "card",
+        description="The certificate of the standing release: what is guaranteed, what it cost, how good it is.",
+        kinds={"markdown"},
+        after=("synthetic", "evaluation"),
+    )
+    def card(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
+        from dpsynth_assets.quality.verdict import QualityError, Verdict
+
+        with plain_failures(ArtifactMissingError, QualityError):
+            synthetic = artifact_store.latest(contract.id, "synthetic")
+            corpus = artifact_store.get(contract.id, "corpus", synthetic.receipt["about"]["corpus"])
+            judged = artifact_store.get(contract.id, "verdict", synthetic.receipt["about"]["verdict"])
+            verdict = Verdict.load(judged.folder / VERDICT)
+            evaluation = artifact_store.latest(contract.id, "evaluation")
+        figures = json.loads((evaluation.folder / FIGURES).read_text(encoding="utf-8"))
+        text = certificate(contract, synthetic, corpus, verdict, figures)
+        with artifact_store.draft(contract.id, "card") as draft:
+            (draft.folder / CARD).write_text(text, encoding="utf-8")
+            artifact = artifact_store.seal(
+                draft, charges=synthetic.receipts, about={"synthetic": synthetic.id, "evaluation": evaluation.id}
+            )
+        return dg.MaterializeResult(
+            metadata={
+                "card": dg.MetadataValue.md(text),
+                "dagster/uri": str(artifact.folder / CARD),
+                **receipts_metadata(artifact.receipts),
+            }
+        )
+
+    return card
+
+
+def certificate(
+    contract: Contract, synthetic: Artifact, corpus: Artifact, verdict: Any, figures: dict[str, dict[str, Any]]
+) -> str:
+    """The card's text. Everything in it is synthetic, public, or a fact of ledger and contract."""
+    import pandas as pd
+
+    terms = contract.privacy
+    about = synthetic.receipt["about"]
+    rules = [
+        f"| {r.name} | {'holds' if r.passed else 'FAILS'} | {'blocks' if r.blocking else 'warns'} | {r.description} |"
+        for r in verdict.results
+    ]
+    accuracy = [
+        f"| {trained} records | {result['accuracy']:.1%} | {result['macro_f1']:.3f} | {result['n']:,} |"
+        for trained, result in figures.items()
+    ]
+    sections = [
+        f"# {contract.title}",
+        f"Synthetic table `{contract.table}`, {about['rows']:,} rows, release `{corpus.id}` of "
+        f"{str(corpus.receipt['created'])[:10]}, contract `{contract.id}` {contract.version} "
+        f"(SHA-256 `{contract.digest[:16]}`).",
+        "## Guarantee",
+        f"This release alone: ({about['epsilon']:.3f}, {terms.budget.delta:g})-differential privacy, adding or "
+        f"removing one {terms.unit.name}. Over time: {guarantee(contract)}.",
+        "Whatever is computed from this table and everything trained on it has the same guarantee at no further cost.",
+        "## What it cost",
+        receipts_metadata(synthetic.receipts)["receipts"].value,
+        "## Quality",
+        "| rule | result | severity | what it says |\n|---|---|---|---|\n" + "\n".join(rules),
+        "## Usefulness",
+        f"A classifier of `{terms.classifier.target}` on the public test split "
+        f"(declared public by {terms.test_split.declared_public_by}):",
+        "| trained on | accuracy | macro F1 | test records |\n|---|---:|---:|---:|\n" + "\n".join(accuracy),
+        "## Sample",
+        preview(pd.read_parquet(corpus.folder / ROWS), rows=5).value or "",
+        f"Owners: {', '.join(contract.owners)}. Base model: `{terms.base_model.name}`.",
+    ]
+    return "\n\n".join(sections) + "\n"

@@ -1,0 +1,48 @@
+"""Keeps what code prints while it handles sensitive rows inside the sensitive folder.
+
+A warning, a progress bar or a C library's message may depend on the rows ("sequence of 1,342 tokens is too long" is a
+figure about one record). While the gate is open, standard output and standard error of the whole process, down to the
+file descriptors, go to a file that only this user may read; Python logging and warnings end there as well. What is
+meant to be seen passes as progress (`assets.progress`), which carries step numbers and nothing else.
+
+Misuse that breaks it: printing through a descriptor that was duplicated before, or from a child process that was
+started with streams of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+
+@contextmanager
+def confined_output(path: Path) -> Iterator[None]:
+    """Send everything printed to `path` (made with mode 0600; removed again where nothing was printed)."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    _flush()
+    saved = {number: os.dup(number) for number in (1, 2)}
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", buffering=1) as sink:
+            for number in saved:
+                os.dup2(sink.fileno(), number)
+            try:
+                with redirect_stdout(sink), redirect_stderr(sink):
+                    yield
+            finally:
+                _flush()  # what is buffered for descriptors 1 and 2 belongs to the confined file
+                for number, original in saved.items():
+                    os.dup2(original, number)
+    finally:
+        for original in saved.values():
+            os.close(original)
+        if path.stat().st_size == 0:
+            path.unlink()
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        if stream is not None and not stream.closed:
+            stream.flush()

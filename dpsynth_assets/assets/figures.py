@@ -1,0 +1,93 @@
+"""Ledger facts and synthetic rows as Dagster metadata: floats that plot themselves, tables, column schemas.
+
+An allow-list by construction: what is built here comes from the ledger, the contract or a synthetic frame.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from ledger import Balance, Entry, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from dpsynth_assets.contract import Contract
+
+_PREVIEW_ROWS = 8
+_PREVIEW_CHARACTERS = 200
+
+
+def balance_figures(balance: Balance) -> dict[str, Any]:
+    """A balance as numbers; Dagster plots each of them over time."""
+    return {
+        "epsilon_cap": float(balance.epsilon_cap),
+        "epsilon_spent": float(balance.epsilon_spent),
+        "epsilon_reserved": float(balance.epsilon_reserved),
+        "epsilon_remaining": float(balance.epsilon_remaining),
+        "delta": float(balance.delta),
+    }
+
+
+def charge_figures(contract: Contract, plan_digest: str, entry: Entry, event: Event) -> dict[str, Any]:
+    """The part of a receipt that one charge makes up: enough to find it in the ledger and to check it."""
+    terms = contract.privacy
+    return {
+        "release": entry.release,
+        "population": terms.population,
+        "unit": terms.unit.name,
+        "neighbouring_relation": terms.unit.neighbouring_relation,
+        "event": event.to_json(),
+        "plan_digest": plan_digest,
+        "reservation": entry.reservation_id,
+        "ledger_seq": entry.seq,
+        "ledger_hash": entry.hash,
+    }
+
+
+def receipts_metadata(charges: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The charges that a result rests on, as a table."""
+    rows = [
+        f"| `{c['release']}` | {c['event']['event']} | {c['ledger_seq']} | `{str(c['ledger_hash'])[:12]}` |"
+        for c in charges
+    ]
+    head = "| release | mechanism | ledger entry | entry hash |\n|---|---|---:|---|\n"
+    return {"receipts": dg.MetadataValue.md(head + "\n".join(rows))}
+
+
+def guarantee(contract: Contract) -> str:
+    """The promise in one sentence."""
+    terms = contract.privacy
+    records = "" if terms.unit.max_records == 1 else f" (up to {terms.unit.max_records} records each)"
+    return (
+        f"({terms.budget.epsilon:g}, {terms.budget.delta:g})-differential privacy for the population "
+        f"{terms.population}, adding or removing one {terms.unit.name}{records}, over everything ever released about it"
+    )
+
+
+def column_schema(contract: Contract) -> dg.TableSchema:
+    """The synthetic table's columns, with the contract's descriptions."""
+    described = {column.name: column for column in contract.columns}
+    terms = contract.privacy
+    columns = []
+    for name in [terms.text.column, *(label.column for label in terms.labels)]:
+        column = described.get(name)
+        columns.append(dg.TableColumn(name, type="string", description=column.description if column else None))
+    return dg.TableSchema(columns=columns)
+
+
+def preview(frame: pd.DataFrame, rows: int = _PREVIEW_ROWS) -> dg.MarkdownMetadataValue:
+    """A few synthetic rows as a Markdown table. For synthetic frames only."""
+    lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
+    for row in frame.head(rows).itertuples(index=False, name=None):
+        lines.append("| " + " | ".join(_cell(value) for value in row) + " |")
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def _cell(value: object) -> str:
+    text = " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+    return text if len(text) <= _PREVIEW_CHARACTERS else text[: _PREVIEW_CHARACTERS - 1] + "…"

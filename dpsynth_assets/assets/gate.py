@@ -1,0 +1,274 @@
+"""The gate: every asset that reads sensitive rows does so inside it, whichever way its run was launched.
+
+    reserve  the ledger says yes or no before a row is read; a no is an entry of the ledger, and a failure without retry
+    activate from here the charge is permanent, whatever happens to this process
+    read     the sensitive store redeems the grant, once
+    commit   the artifact's digest and the event that really ran; or forfeit, in full, on any exception
+
+A failure is itself an output computed from the rows, so what an exception says stays in the sensitive folder, and
+Dagster is told its type only. A process killed with -9 leaves an activated reservation: charged, and nothing locked.
+
+Knows the ledger and the store; nothing of what a release computes.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import dagster as dg
+
+from dpsynth_assets.assets.confinement import confined_output
+from dpsynth_assets.assets.figures import balance_figures, charge_figures
+from ledger import BudgetRefused, Entry, Event, Grant, Ledger, LedgerError, Reservation, Scope
+from resources.artifact_store import Artifact, ArtifactStore, Draft
+from resources.home import Home, private_folder
+from resources.ledger import LedgerResource
+from resources.sensitive_store import SensitiveStore
+from resources.tabular import SourceError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dpsynth_assets.contract import Contract
+
+
+class Plan(Protocol):
+    """What a release is going to do, in public constants."""
+
+    def event(self) -> Event:
+        """The event that is charged."""
+
+    def digest(self) -> str:
+        """Identity of the plan; the charge carries it."""
+
+
+class Passage:
+    """One passage through the gate: the right to read the rows once, and the duty to say what ran.
+
+    `artifact` is there when the gate has closed: the sealed draft with its receipt.
+    """
+
+    artifact: Artifact
+
+    def __init__(self, contract: Contract, grant: Grant, store: SensitiveStore) -> None:
+        self._contract, self._grant, self._store = contract, grant, store
+        self.event: Event | None = None
+
+    def read(self) -> pd.DataFrame:
+        """The sensitive rows. Works once."""
+        return self._store.read(self._grant, self._contract)
+
+    def finish(self, event: Event) -> None:
+        """State what really ran. Without this the release is forfeited."""
+        self.event = event
+
+
+def register(contract: Contract, book: Ledger) -> None:
+    """Register the contract's population, or check that it stands registered under the same terms."""
+    terms = contract.privacy
+    known = terms.population in book.populations()
+    scope = Scope(
+        population=terms.population,
+        unit=terms.unit.name,
+        neighbouring_relation=terms.unit.neighbouring_relation,
+        epsilon=terms.budget.epsilon,
+        delta=terms.budget.delta,
+        planned=() if known else _planned(contract),
+    )
+    book.register(scope, actor=getpass.getuser())
+
+
+def _planned(contract: Contract) -> tuple[Event, ...]:
+    """The releases that the contract plans: they choose how the ledger weighs its orders, once and for all."""
+    from dpsynth_assets.privacy.histogram import HistogramPlan
+    from dpsynth_assets.privacy.plan import TrainingPlan
+
+    return HistogramPlan.from_contract(contract).event(), TrainingPlan.from_contract(contract).event()
+
+
+@contextmanager
+def release_gate(
+    context: dg.AssetExecutionContext,
+    contract: Contract,
+    plan: Plan,
+    draft: Draft,
+    *,
+    ledger: LedgerResource,
+    store: SensitiveStore,
+    artifacts: ArtifactStore,
+    ready: Callable[[], None] = lambda: None,
+) -> Iterator[Passage]:
+    """Open the gate for one release, or raise `dg.Failure`.
+
+    `ready` is called when the ledger has said yes and nothing is spent yet: what can fail without the rows (a model
+    that cannot be loaded, a rule that cannot be run) should fail there, and gives the reservation back.
+
+    The block gets an object to `read` the rows from and to `finish` with the event that ran. After the block its
+    `artifact` is the sealed draft. Whatever is raised in the block forfeits the charge.
+    """
+    book, reservation, about = _reserve(context, contract, plan, ledger, store)
+    grant = _activate(book, reservation, ready)
+    passage = Passage(contract, grant, store)
+    problem: BaseException | None = None
+    try:
+        with confined_output(_output_file(store, reservation)):
+            yield passage
+    except BaseException as error:  # forfeits come before everything else, even on an interrupt
+        problem = error
+    if problem is None and passage.event is None:
+        problem = RuntimeError("the release ended without stating what ran")
+    if problem is not None:
+        _forfeit(book, reservation, f"failed: {type(problem).__name__}")
+        _observe(context, contract, book)
+        substitute = _without_content(problem, reservation, store, contract)
+        problem = None
+        raise substitute from None
+    assert passage.event is not None
+    entry = _commit(book, grant, reservation, draft, passage.event)
+    charge = charge_figures(contract, plan.digest(), entry, passage.event)
+    passage.artifact = artifacts.seal(draft, charges=[charge], about=about)
+    _observe(context, contract, book)
+
+
+def _reserve(
+    context: dg.AssetExecutionContext,
+    contract: Contract,
+    plan: Plan,
+    ledger: LedgerResource,
+    store: SensitiveStore,
+) -> tuple[Ledger, Reservation, dict[str, Any]]:
+    """A reservation of this run's, after those of dead runs were voided; or a failure that says why not."""
+    population = contract.privacy.population
+    refusal: dg.Failure
+    try:
+        book = ledger.open()
+        snapshot = store.latest(contract)
+        register(contract, book)
+        book.bind_source(population, snapshot.fingerprint)
+        _void_dead(context.instance, book, population)
+        reservation = book.reserve(
+            population,
+            plan.event(),
+            release=context.asset_key.to_user_string(),
+            key=spec_key(context, plan),
+            owner=context.run.run_id,
+            plan_digest=plan.digest(),
+        )
+        return book, reservation, {"snapshot": snapshot.id, "size": snapshot.size}
+    except BudgetRefused as error:
+        _observe(context, contract, book)
+        refusal = refused(contract, context.asset_key, error)
+    except (LedgerError, SourceError) as error:
+        refusal = dg.Failure(str(error), allow_retries=False)
+    raise refusal
+
+
+def spec_key(context: dg.AssetExecutionContext, plan: Plan) -> str:
+    """What is released: asset, partition and plan. Not the run: a re-execution is a new charge."""
+    partition = context.partition_key if context.has_partition_key else ""
+    parts = "\0".join([context.asset_key.to_user_string(), partition, plan.digest()])
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+def refused(contract: Contract, key: dg.AssetKey, error: BudgetRefused) -> dg.Failure:
+    """The ledger's no, for people: what was spent, asked and left, and what to do."""
+    terms = contract.privacy
+    text = (
+        f"The privacy ledger refused {key.to_user_string()}: the budget of population {terms.population!r} is "
+        f"epsilon {terms.budget.epsilon:g} at delta {terms.budget.delta:g}; spent {error.spent:.3f}, "
+        f"asked {error.asked:.3f}, left {error.left:.3f}. No sensitive row was read. "
+        f"The standing release stays usable without limit (`dpsynth sql`); a further one needs a larger budget "
+        f"in the contract, approved by its owners, or a cheaper release within what is left (`dpsynth plan`)."
+    )
+    figures: dict[str, Any] = {
+        "epsilon_spent": float(error.spent),
+        "epsilon_asked": float(error.asked),
+        "epsilon_left": float(error.left),
+        "epsilon_cap": float(terms.budget.epsilon),
+        "refused_by_privacy_ledger": True,
+        "population": terms.population,
+    }
+    return dg.Failure(text, metadata=figures, allow_retries=False)
+
+
+def _activate(book: Ledger, reservation: Reservation, ready: Callable[[], None]) -> Grant:
+    try:
+        ready()
+        return book.activate(reservation)
+    except BaseException as error:
+        with suppress(LedgerError):
+            book.void(reservation.id, reason=f"not activated: {type(error).__name__}")
+        raise
+
+
+def _commit(book: Ledger, grant: Grant, reservation: Reservation, draft: Draft, event: Event) -> Entry:
+    """Commit before the artifact is sealed: one that anybody can find has a committed charge."""
+    try:
+        return book.commit(grant, artifact_digest=draft.digest(), event=event)
+    except BaseException as error:
+        _forfeit(book, reservation, f"not committed: {type(error).__name__}")
+        if not isinstance(error, LedgerError):
+            raise
+        refusal = dg.Failure(f"the ledger did not accept the finished release: {error}", allow_retries=False)
+    raise refusal
+
+
+def _forfeit(book: Ledger, reservation: Reservation, reason: str) -> None:
+    """Best effort: a reservation that stays activated is charged just the same."""
+    with suppress(Exception):
+        book.forfeit(reservation.id, reason=reason)
+
+
+def _output_file(store: SensitiveStore, reservation: Reservation) -> Path:
+    return private_folder(Home.at(store.home).sensitive / "output") / f"{reservation.id}.txt"
+
+
+def _void_dead(instance: dg.DagsterInstance, book: Ledger, population: str) -> None:
+    """Free what runs reserved that are known to have ended before they activated it."""
+    for reservation in book.reservations("reserved"):
+        run = instance.get_run_by_id(reservation.owner) if reservation.population == population else None
+        if run is not None and run.is_finished:
+            with suppress(LedgerError):  # another run may have been quicker
+                book.void(reservation.id, reason="its run ended before activation")
+
+
+def _observe(context: dg.AssetExecutionContext, contract: Contract, book: Ledger) -> None:
+    """Put the balance on the budget asset, so that its plots show every charge and every refusal."""
+    with suppress(Exception):  # a picture that is missing must not replace the reason of a failure
+        figures = balance_figures(book.balance(contract.privacy.population, with_pld=False))
+        context.log_event(dg.AssetObservation([contract.id, "budget"], metadata=figures))
+
+
+def _without_content(
+    problem: BaseException, reservation: Reservation, store: SensitiveStore, contract: Contract
+) -> BaseException:
+    """What is raised in place of `problem`: its type, and where its text is kept."""
+    name = type(problem).__name__
+    kept = "no trace could be kept"
+    with suppress(OSError):
+        path = store.keep_trace(reservation.id, "".join(traceback.format_exception(problem)))
+        kept = f"the trace is kept for the operator in {path}"
+    if isinstance(problem, SystemExit):
+        return SystemExit(problem.code if isinstance(problem.code, int) else 1)
+    if not isinstance(problem, Exception):
+        return _bare(type(problem))
+    return dg.Failure(
+        f"{contract.id}: the release failed with {name} after its budget was charged. Its text may quote sensitive "
+        f"rows, so it is not shown here; {kept}. Running it again is a new charge.",
+        metadata={"reservation": reservation.id, "exception": name},
+        allow_retries=False,
+    )
+
+
+def _bare(kind: type[BaseException]) -> BaseException:
+    """An interrupt of the same kind, without its arguments."""
+    try:
+        return kind()
+    except TypeError:
+        return KeyboardInterrupt()

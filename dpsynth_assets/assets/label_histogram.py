@@ -1,0 +1,79 @@
+"""`label_histogram`: how many records each label combination has, released with noise. Spends budget.
+
+It reads nothing of the adapter, but comes after it: where the dear release is refused, the cheap one is not wasted.
+"""
+
+import json
+from typing import Any
+
+import dagster as dg
+
+from dpsynth_assets.assets.common import contract_asset
+from dpsynth_assets.assets.figures import receipts_metadata
+from dpsynth_assets.assets.gate import release_gate
+from dpsynth_assets.contract import Contract
+from resources.artifact_store import Artifact, ArtifactStore
+from resources.ledger import LedgerResource
+from resources.sensitive_store import SensitiveStore
+
+COUNTS = "counts.json"
+
+
+def label_histogram_asset(contract: Contract) -> dg.AssetsDefinition:
+    """The label-histogram asset of a contract."""
+    columns = [label.column for label in contract.privacy.labels]
+
+    @contract_asset(
+        contract,
+        "label_histogram",
+        description=(
+            f"Noisy counts of records per combination of {', '.join(columns)} (discrete Laplace noise). "
+            "They decide how many synthetic rows of each label are generated."
+        ),
+        kinds={"python"},
+        spends=True,
+        after=("source", "adapter"),
+    )
+    def label_histogram(
+        context: dg.AssetExecutionContext,
+        ledger: LedgerResource,
+        sensitive_store: SensitiveStore,
+        artifact_store: ArtifactStore,
+    ) -> dg.MaterializeResult[None]:
+        from dpsynth_assets.privacy.histogram import HistogramPlan
+
+        plan = HistogramPlan.from_contract(contract)
+        with (
+            artifact_store.draft(contract.id, "label_histogram") as draft,
+            release_gate(
+                context, contract, plan, draft, ledger=ledger, store=sensitive_store, artifacts=artifact_store
+            ) as gate,
+        ):
+            rows = gate.read()
+            labels = list(rows[columns].itertuples(index=False, name=None))
+            counts = plan.release(labels, rows["unit"].tolist())
+            released = [[list(cell), count] for cell, count in counts.items()]
+            (draft.folder / COUNTS).write_text(json.dumps(released), encoding="utf-8")
+            gate.finish(plan.event())
+        return dg.MaterializeResult(
+            metadata={
+                "noisy_counts": _table(contract, counts),
+                "epsilon": plan.epsilon,
+                "noise_scale": plan.scale,
+                "dagster/uri": str(gate.artifact.folder / COUNTS),
+                **receipts_metadata(gate.artifact.receipts),
+            }
+        )
+
+    return label_histogram
+
+
+def released_counts(artifact: Artifact) -> dict[tuple[str, ...], int]:
+    """The noisy counts of a label-histogram artifact."""
+    stored: list[list[Any]] = json.loads((artifact.folder / COUNTS).read_text(encoding="utf-8"))
+    return {tuple(cell): int(count) for cell, count in stored}
+
+
+def _table(contract: Contract, counts: dict[tuple[str, ...], int]) -> dg.MarkdownMetadataValue:
+    lines = [f"| {contract.plain_label(cell)} | {count} |" for cell, count in counts.items()]
+    return dg.MetadataValue.md("| label | noisy count |\n|---|---:|\n" + "\n".join(lines))

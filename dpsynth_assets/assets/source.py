@@ -1,0 +1,58 @@
+"""`source`: copies the sensitive source into the sensitive store. Nothing computed from its rows leaves."""
+
+import dagster as dg
+from pydantic import Field
+
+from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.gate import register
+from dpsynth_assets.contract import Contract
+from ledger import LedgerError
+from resources.ledger import LedgerResource
+from resources.sensitive_store import SensitiveStore
+from resources.tabular import SourceError
+
+
+class SourceConfig(dg.Config):
+    """How to take the snapshot. Both are public constants of the run."""
+
+    source: str | None = Field(
+        default=None, description="A path (.parquet, .jsonl, .csv) or hub:owner/name in place of the contract's."
+    )
+    size: float = Field(default=1.0, description="Share of the privacy units to keep, in (0, 1], for a quick pass.")
+
+
+def source_asset(contract: Contract) -> dg.AssetsDefinition:
+    """The snapshot asset of a contract."""
+
+    @contract_asset(
+        contract,
+        "source",
+        description=(
+            f"{contract.title}\n\nA snapshot of the sensitive source with its declared columns only, readable by "
+            "this deployment alone and only with a grant of the privacy ledger. No count or statistic is kept."
+        ),
+        kinds={"parquet"},
+        follows=False,
+    )
+    def source(
+        context: dg.AssetExecutionContext,
+        config: SourceConfig,
+        ledger: LedgerResource,
+        sensitive_store: SensitiveStore,
+    ) -> dg.MaterializeResult[None]:
+        with plain_failures(LedgerError, SourceError):
+            book = ledger.open()
+            snapshot = sensitive_store.ingest(contract, config.source, config.size)
+            register(contract, book)
+            book.bind_source(contract.privacy.population, snapshot.fingerprint)
+        return dg.MaterializeResult(
+            metadata={
+                "snapshot": snapshot.id,
+                "keyed_fingerprint": snapshot.fingerprint[:16],
+                "dagster/uri": snapshot.source,
+                "size": snapshot.size,
+                "population": contract.privacy.population,
+            }
+        )
+
+    return source

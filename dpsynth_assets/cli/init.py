@@ -1,0 +1,34 @@
+"""`dpsynth init`: makes the home folder and its empty privacy ledger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dpsynth_assets.cli.console import say
+
+if TYPE_CHECKING:
+    from resources.home import Home
+
+
+def init() -> None:
+    """Make the home folder ($DPSYNTH_HOME, or .dpsynth here) and an empty privacy ledger.
+
+    An explicit step: a ledger that goes missing must stop everything instead of starting anew with a full budget.
+    """
+    from resources.home import Home
+
+    home = Home.at()
+    if home.ledger_file.exists():
+        say(f"There is a ledger at {home.ledger_file} already; it stays as it is.")
+        return
+    create_home(home)
+    say(f"Made an empty privacy ledger at [bold]{home.ledger_file}[/].")
+    say("Next: [bold]dpsynth plan contracts/inbox.odcs.yaml[/] shows what its releases would cost.")
+
+
+def create_home(home: Home) -> None:
+    """The home folder and its empty ledger."""
+    from ledger import Ledger
+
+    home.create()
+    Ledger.create(home.ledger_file)

@@ -1,0 +1,98 @@
+"""`dpsynth run`: materializes a contract end to end and says what came of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dpsynth_assets.cli.console import BadInput, console, contract_at, say
+
+if TYPE_CHECKING:
+    from dpsynth_assets.cli.running import Outcome
+    from dpsynth_assets.contract import Contract
+    from resources.home import Home
+
+REFUSED = 3
+
+
+def run(
+    contract: Annotated[Path, typer.Argument(help="A contract file.")],
+    source: Annotated[str | None, typer.Option(help="Another copy of the source: a file, or hub:owner/name.")] = None,
+    size: Annotated[float | None, typer.Option(help="Share of the units to use, in (0, 1], for a quick pass.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this asset (repeat for more), such as corpus.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Materialize a contract's assets. Every release is charged to the ledger first; a no ends with exit code 3."""
+    raise typer.Exit(
+        run_contract(contract_at(contract), source, size, tuple(only or ()), quiet=quiet or as_json, as_json=as_json)
+    )
+
+
+def run_contract(
+    contract: Contract,
+    source: str | None = None,
+    size: float | None = None,
+    only: tuple[str, ...] = (),
+    *,
+    quiet: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Run it, show the outcome, and give the exit code."""
+    from ledger import Ledger
+    from resources.home import Home
+
+    if size is not None and not 0 < size <= 1:
+        raise BadInput(f"--size is a share in (0, 1], not {size}")
+    if only and (source or size) and "source" not in only:
+        raise BadInput("--source and --size decide about the snapshot: add `source` to --only, or leave them out")
+    if source is not None and not source.startswith("hub:") and not Path(source).exists():
+        raise BadInput(f"--source {source}: there is no such file")
+    home = Home.at()
+    Ledger(home.ledger_file)  # fails closed, before Dagster and the models are loaded
+    if not quiet:
+        say(
+            f"[bold]{contract.title}[/] · population {contract.privacy.population} · "
+            f"budget ε {contract.privacy.budget.epsilon:g} at δ {contract.privacy.budget.delta:g}"
+        )
+
+    from dpsynth_assets.cli.running import materialize
+    from dpsynth_assets.factory import NAMES
+
+    if unknown := sorted(set(only) - set(NAMES)):
+        raise BadInput(f"--only {', '.join(unknown)}: a contract's assets are {', '.join(NAMES)}")
+    outcome = materialize(contract, home, source=source, size=size, only=only, out=None if quiet else console())
+    if as_json:
+        typer.echo(json.dumps(_as_json(contract, home, outcome), indent=2))
+    else:
+        _show(contract, home, outcome)
+    return 0 if outcome.success else REFUSED if outcome.refusal else 1
+
+
+def _show(contract: Contract, home: Home, outcome: Outcome) -> None:
+    from dpsynth_assets.cli import summary
+
+    if outcome.refusal:
+        summary.show_refusal(contract, home, outcome)
+    elif not outcome.success:
+        summary.show_failure(outcome)
+    else:
+        summary.show_success(contract, home, outcome)
+
+
+def _as_json(contract: Contract, home: Home, outcome: Outcome) -> dict[str, object]:
+    from dpsynth_assets.cli import summary
+
+    return {
+        "contract": contract.id,
+        "run": outcome.run_id,
+        "success": outcome.success,
+        "seconds": round(outcome.seconds, 1),
+        "refusal": outcome.refusal,
+        "failures": outcome.failures,
+        "checks_failed": outcome.checks_failed,
+        **summary.figures(contract, home),
+    }

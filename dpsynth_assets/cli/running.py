@@ -1,0 +1,210 @@
+"""Materializes a contract's assets in this process, on the persistent Dagster instance, and shows how it goes.
+
+The UI shows these runs like its own. The gate is inside the assets: nothing here decides about budget.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from dagster import DagsterEventType
+
+from dpsynth_assets.assets.progress import shown_by
+from dpsynth_assets.factory import build_contract_defs
+from resources.platform import platform_resources
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from dpsynth_assets.contract import Contract
+    from resources.home import Home
+
+_LABELS = {
+    "source": "Snapshot of the source",
+    "label_histogram": "Noisy label histogram",
+    "adapter": "Adapter, trained with DP-SGD",
+    "budget": "Budget",
+    "corpus": "Synthetic corpus",
+    "quality": "Quality checks",
+    "synthetic": "Published table",
+    "classifier": "Classifier",
+    "evaluation": "Evaluation on public test records",
+    "card": "Certificate",
+}
+
+
+@dataclass
+class Outcome:
+    """How a run ended. `failures` maps assets to what their failures say; `refusal` is the ledger's no, in figures."""
+
+    success: bool
+    run_id: str
+    seconds: float
+    failures: dict[str, str] = field(default_factory=dict)
+    refusal: dict[str, Any] | None = None
+    checks_failed: list[str] = field(default_factory=list)
+
+
+def materialize(
+    contract: Contract,
+    home: Home,
+    *,
+    source: str | None = None,
+    size: float | None = None,
+    only: tuple[str, ...] = (),
+    out: Console | None = None,
+) -> Outcome:
+    """Materialize all assets of the contract, or `only` the named ones."""
+    home.enter()
+    display = _Display(contract, out)
+    defs = dg.Definitions.merge(
+        build_contract_defs(contract),
+        dg.Definitions(resources=platform_resources(str(home.root)), loggers={"console": display.logger()}),
+    )
+    config = {key: value for key, value in (("source", source), ("size", size)) if value is not None}
+    ops = {f"{contract.id}__source".replace("-", "_"): {"config": config}} if config else {}
+    warnings.filterwarnings("ignore", category=FutureWarning)  # libraries talking to their maintainers
+    started = time.monotonic()
+    with dg.DagsterInstance.get() as instance, display, shown_by(display.report):
+        job = defs.resolve_implicit_global_asset_job_def()
+        result = job.execute_in_process(
+            run_config={"ops": ops, "loggers": {"console": {}}},  # unnamed loggers are not used
+            instance=instance,
+            asset_selection=[dg.AssetKey([contract.id, name]) for name in only] or None,
+            raise_on_error=False,
+            tags={"dpsynth/contract": contract.id, "dpsynth/launched_by": "dpsynth run"},
+        )
+    return _outcome(result, time.monotonic() - started)
+
+
+def _outcome(result: dg.ExecuteInProcessResult, seconds: float) -> Outcome:
+    outcome = Outcome(result.success, result.run_id, seconds)
+    for event in result.all_events:
+        if event.event_type == DagsterEventType.STEP_FAILURE:
+            data = event.step_failure_data
+            about = data.user_failure_data
+            name = _short(event.step_key)
+            if about is None:
+                interrupted = data.error is not None and data.error.cls_name == "DagsterExecutionInterruptedError"
+                outcome.failures[name] = (
+                    "interrupted; what was charged for it stays charged"
+                    if interrupted
+                    else data.error.message.strip()
+                    if data.error
+                    else "failed"
+                )
+                continue
+            outcome.failures[name] = about.description or "failed"
+            figures = {key: value.value for key, value in about.metadata.items()}
+            if figures.get("refused_by_privacy_ledger"):
+                outcome.refusal = {"asset": name, "text": about.description, **figures}
+    for check in result.get_asset_check_evaluations():
+        if not check.passed:
+            outcome.checks_failed.append(check.check_name)
+    return outcome
+
+
+def _short(step_key: str | None) -> str:
+    return (step_key or "").split("__", 1)[-1]
+
+
+class _Display:
+    """Progress bars while a contract's assets run: fed by Dagster's events and by the rooms' reports."""
+
+    def __init__(self, contract: Contract, out: Console | None) -> None:
+        self._out = out
+        self._progress: Progress | None = None
+        self._tasks: dict[str, Any] = {}
+        self._started: dict[str, float] = {}
+        self._quarters: dict[str, int] = {}
+
+    def __enter__(self) -> _Display:
+        if self._out is None:
+            return self
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._out,
+            transient=True,
+            redirect_stdout=False,  # the gate redirects them, and must find the real ones
+            redirect_stderr=False,
+        )
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def report(self, title: str, step: int, steps: int) -> None:
+        """Called by the rooms: step of steps."""
+        if self._progress is None or self._out is None:
+            return
+        if not self._out.is_terminal:  # no bar in a pipe, but a sign of life at every quarter
+            quarter = 4 * step // steps
+            if quarter > self._quarters.get(title, 0):
+                self._quarters[title] = quarter
+                self._out.print(f"  {title}: {step} of {steps}")
+            return
+        if title not in self._tasks:
+            self._tasks[title] = self._progress.add_task(title, total=steps)
+        self._progress.update(self._tasks[title], completed=step, total=steps)
+        if step >= steps:
+            self._progress.remove_task(self._tasks.pop(title))
+
+    def logger(self) -> dg.LoggerDefinition:
+        """A Dagster logger that turns step events into lines, in place of Dagster's own chatter on the terminal."""
+        display = self
+
+        class Handler(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                meta = getattr(record, "dagster_meta", None) or {}
+                event = meta.get("dagster_event") if isinstance(meta, dict) else None
+                if event is not None:
+                    display.event(event)
+
+        @dg.logger
+        def terminal(_: dg.InitLoggerContext) -> logging.Logger:
+            made = logging.Logger("dpsynth.terminal", logging.DEBUG)
+            made.addHandler(Handler())
+            return made
+
+        return terminal
+
+    def event(self, event: dg.DagsterEvent) -> None:
+        """One of Dagster's events."""
+        if self._out is None or event.step_key is None:
+            return
+        name = _short(event.step_key)
+        label = _LABELS.get(name, name)
+        if event.event_type == DagsterEventType.STEP_START:
+            self._started[name] = time.monotonic()
+            if self._progress is not None:
+                self._tasks[name] = self._progress.add_task(label, total=None)
+        elif event.event_type in _MARKS:
+            self._finish(name)
+            took = time.monotonic() - self._started.get(name, time.monotonic())
+            self._out.print(f"{_MARKS[event.event_type]} {label} [dim]{took:.0f} s[/]")
+
+    def _finish(self, name: str) -> None:
+        if self._progress is not None:
+            for task in [self._tasks.pop(key) for key in list(self._tasks)]:
+                self._progress.remove_task(task)
+
+
+_MARKS = {
+    DagsterEventType.STEP_SUCCESS: "[green]✓[/]",
+    DagsterEventType.STEP_FAILURE: "[red]✗[/]",
+    DagsterEventType.STEP_SKIPPED: "[dim]–[/]",
+}

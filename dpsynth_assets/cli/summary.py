@@ -1,0 +1,166 @@
+"""What `dpsynth run` and `dpsynth demo` print at the end: synthetic rows, epsilon, accuracy, files, what to do next.
+
+Reads the stores, not the run: so it can also show a release that stood before.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from dpsynth_assets.assets.card import CARD
+from dpsynth_assets.assets.corpus import ROWS
+from dpsynth_assets.assets.evaluation import FIGURES
+from dpsynth_assets.cli.console import console, say, shown
+from dpsynth_assets.publish.sql import plain
+from ledger import Ledger
+from resources.artifact_store import Artifact, ArtifactStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dpsynth_assets.cli.running import Outcome
+    from dpsynth_assets.contract import Contract
+    from resources.home import Home
+
+_SAMPLES = 6
+
+
+def show_success(contract: Contract, home: Home, outcome: Outcome) -> None:
+    """A finished run."""
+    _show_standing(contract, home)
+    _show_budget(contract, home)
+    say(f"[dim]Run {outcome.run_id[:8]} took {outcome.seconds:.0f} s.[/]")
+    _show_next(contract, home)
+
+
+def show_refusal(contract: Contract, home: Home, outcome: Outcome) -> None:
+    """The ledger's no, and what stands nevertheless."""
+    from rich.panel import Panel
+
+    refusal = outcome.refusal or {}
+    console().print(
+        Panel(
+            f"{contract.id}/{refusal['asset']} was not started, and no sensitive row was read for it.\n\n"
+            f"spent  ε {refusal['epsilon_spent']:.3f} of {refusal['epsilon_cap']:g}\n"
+            f"asked  ε {refusal['epsilon_asked']:.3f}\n"
+            f"left   ε {refusal['epsilon_left']:.3f}\n\n"
+            "The refusal is in the ledger (dpsynth audit). To go on: use the release that stands, without limit; or "
+            "enlarge the budget in the contract, which its owners must approve; or plan a cheaper release "
+            f"(dpsynth plan {shown(contract.path)}).",
+            title="Refused by the privacy ledger",
+            border_style="red",
+            title_align="left",
+        )
+    )
+    if _store(home).find(contract.id, "synthetic") is not None:
+        say("The standing release:")
+        _show_standing(contract, home)
+        _show_next(contract, home)
+
+
+def show_failure(outcome: Outcome) -> None:
+    """Failures in their own words; those of releases never quote a row."""
+    for asset, text in outcome.failures.items():
+        say(f"[red]✗[/] [bold]{asset}[/]: ", end="")
+        say(text, markup=False)
+    if outcome.checks_failed:
+        say(f"Quality checks that failed: {', '.join(outcome.checks_failed)}. Nothing was published.")
+    say(f"[dim]Run {outcome.run_id[:8]}: see it in the UI (dpsynth ui).[/]")
+
+
+def figures(contract: Contract, home: Home) -> dict[str, Any]:
+    """The standing release and the budget as plain values."""
+    balance = Ledger(home.ledger_file)
+    found: dict[str, Any] = {}
+    if contract.privacy.population in balance.populations():
+        stands = balance.balance(contract.privacy.population, with_pld=False)
+        found["epsilon_spent"], found["epsilon_remaining"] = stands.epsilon_spent, stands.epsilon_remaining
+    if synthetic := _store(home).find(contract.id, "synthetic"):
+        found["synthetic"] = synthetic.receipt["about"]
+    if evaluation := _store(home).find(contract.id, "evaluation"):
+        found["evaluation"] = _figures(evaluation)
+    return found
+
+
+def _show_standing(contract: Contract, home: Home) -> None:
+    """Sample rows and accuracy of what is published."""
+    store = _store(home)
+    synthetic = store.find(contract.id, "synthetic")
+    if synthetic is None:
+        return
+    about = synthetic.receipt["about"]
+    corpus = store.get(contract.id, "corpus", about["corpus"])
+    say()
+    _show_sample(contract, _sample(contract, corpus))
+    say(
+        f"[bold]{about['rows']:,}[/] synthetic rows, published with ε {about['epsilon']:.3f} at "
+        f"δ {contract.privacy.budget.delta:g}; quality checks passed."
+    )
+    evaluation = store.find(contract.id, "evaluation")
+    if evaluation is not None:
+        result = _figures(evaluation)
+        target, trained = contract.privacy.classifier.target, result["synthetic"]
+        line = (
+            f"A classifier of [bold]{target}[/] trained on them is right for [bold]{trained['accuracy']:.1%}[/] of "
+            f"{trained['n']:,} public test records (always the commonest class: {_baseline(trained):.1%}"
+        )
+        if "real" in result:
+            line += f"; trained on as many real rows, which are public here: {result['real']['accuracy']:.1%}"
+        say(line + ").")
+
+
+def _show_sample(contract: Contract, frame: pd.DataFrame) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="synthetic records", title_justify="left", show_lines=False)
+    labels = [label.column for label in contract.privacy.labels]
+    for column in [*labels, contract.privacy.text.column]:
+        table.add_column(column, overflow="fold", no_wrap=False)
+    for row in frame[[*labels, contract.privacy.text.column]].itertuples(index=False, name=None):
+        table.add_row(*(Text(str(value)) for value in row))
+    console().print(table)
+
+
+def _show_budget(contract: Contract, home: Home) -> None:
+    balance = Ledger(home.ledger_file).balance(contract.privacy.population, with_pld=False)
+    say(
+        f"Privacy budget of {balance.population}: ε [bold]{balance.epsilon_spent:.3f}[/] spent, "
+        f"[bold]{balance.epsilon_remaining:.3f}[/] left of {balance.epsilon_cap:g} at δ {balance.delta:g}, "
+        f"adding or removing one {balance.unit}."
+    )
+
+
+def _show_next(contract: Contract, home: Home) -> None:
+    out = console()
+    table = plain(contract.id, contract.table)
+    say("\n[bold]Next[/]")
+    out.print(f'  dpsynth sql "select * from {table} limit 10"    query the synthetic table, free of budget')
+    say("  dpsynth audit                                 what was spent, on what, what was refused")
+    say("  make ui                                       the Dagster UI: assets, plots of the budget, checks")
+    if (card := _store(home).find(contract.id, "card")) is not None:
+        say(f"  {shown(card.folder / CARD)}    the certificate")
+
+
+def _sample(contract: Contract, corpus: Artifact) -> pd.DataFrame:
+    """A few rows, of different labels where there are some."""
+    import pandas as pd
+
+    frame = pd.read_parquet(corpus.folder / ROWS)
+    target = contract.privacy.classifier.target
+    varied = frame.groupby(target, sort=False).head(1)
+    return pd.concat([varied, frame.drop(varied.index)]).head(_SAMPLES)
+
+
+def _figures(evaluation: Artifact) -> dict[str, Any]:
+    stored: dict[str, Any] = json.loads((evaluation.folder / FIGURES).read_text(encoding="utf-8"))
+    return stored
+
+
+def _baseline(result: dict[str, Any]) -> float:
+    return float(result["majority_baseline"])
+
+
+def _store(home: Home) -> ArtifactStore:
+    return ArtifactStore(home=str(home.root))

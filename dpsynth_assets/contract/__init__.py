@@ -1,0 +1,20 @@
+"""What a contract says: the public face of this room.
+
+A contract is an ODCS 3.x file with strict privacy terms. Nothing in this room opens a source, draws a random number or
+knows what runs later.
+"""
+
+from dpsynth_assets.contract.model import Column, Contract, QualityRule, resolve
+from dpsynth_assets.contract.odcs import lint_contract, load_contract
+from dpsynth_assets.contract.problems import ContractError, Problem
+
+__all__ = [
+    "Column",
+    "Contract",
+    "ContractError",
+    "Problem",
+    "QualityRule",
+    "lint_contract",
+    "load_contract",
+    "resolve",
+]

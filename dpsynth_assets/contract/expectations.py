@@ -1,0 +1,201 @@
+"""Which quality rules a contract may state, and how ODCS says them.
+
+An allow-list: every expectation here decides on one synthetic table by itself and answers with numbers, so nothing of a
+text reaches a result. Knows the names and arguments of Great Expectations, not the library.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Check = Callable[[Any], str | None]
+"""What must be said of an argument's value, or None where it is right."""
+
+
+def _number(value: Any) -> str | None:
+    return None if isinstance(value, int | float) and not isinstance(value, bool) else "must be a number"
+
+
+def _share(value: Any) -> str | None:
+    return _number(value) or (None if 0 <= value <= 1 else "must lie between 0 and 1")
+
+
+def _count(value: Any) -> str | None:
+    return None if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else "must be a whole number"
+
+
+def _truth(value: Any) -> str | None:
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+def _column(value: Any) -> str | None:
+    return None if isinstance(value, str) and value else "must be the name of a column"
+
+
+def _values(value: Any) -> str | None:
+    ok = isinstance(value, list) and value and all(isinstance(v, str | int | float) for v in value)
+    return None if ok else "must be a list of values"
+
+
+def _names(value: Any) -> str | None:
+    ok = isinstance(value, list) and value and all(isinstance(v, str) for v in value)
+    return None if ok else "must be a list of names"
+
+
+PATTERNS = ("card_number", "iban", "email", "phone")
+"""What the platform's own expectation can look for in a text."""
+
+
+def _patterns(value: Any) -> str | None:
+    ok = isinstance(value, list) and value and all(v in PATTERNS for v in value)
+    return None if ok else f"must be a list of some of {', '.join(PATTERNS)}"
+
+
+def _regex(value: Any) -> str | None:
+    try:
+        re.compile(value)
+    except (TypeError, re.error) as error:
+        return f"must be a regular expression ({error})"
+    return None
+
+
+def _regexes(value: Any) -> str | None:
+    return _names(value) or next((fault for pattern in value if (fault := _regex(pattern))), None)
+
+
+def _partition(value: Any) -> str | None:
+    if not isinstance(value, dict) or set(value) != {"values", "weights"}:
+        return "must be a mapping of `values` and `weights`"
+    values, weights = value["values"], value["weights"]
+    if _values(values) or not isinstance(weights, list) or len(weights) != len(values) or any(map(_share, weights)):
+        return "must give one weight between 0 and 1 for each of its values"
+    return None if abs(sum(weights) - 1) < 1e-6 else f"has weights that add up to {sum(weights):g}, not to 1"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The arguments of one expectation. `least_one_of` are the optional ones of which at least one must stand."""
+
+    required: Mapping[str, Check]
+    optional: Mapping[str, Check]
+    least_one_of: tuple[str, ...] = ()
+
+    @property
+    def arguments(self) -> dict[str, Check]:
+        return {**self.required, **self.optional}
+
+
+_RANGE = ("min_value", "max_value")
+
+
+def _of_column(required: Mapping[str, Check] | None = None, /, **optional: Check) -> Expectation:
+    bounds = tuple(name for name in _RANGE if name in optional)
+    return Expectation({"column": _column, **(required or {})}, optional, bounds)
+
+
+_BETWEEN: dict[str, Check] = {"strict_min": _truth, "strict_max": _truth}
+
+EXPECTATIONS: Mapping[str, Expectation] = {
+    "expect_column_to_exist": _of_column(),
+    "expect_column_values_to_not_be_null": _of_column(mostly=_share),
+    "expect_column_values_to_be_unique": _of_column(mostly=_share),
+    "expect_column_values_to_be_in_set": _of_column({"value_set": _values}, mostly=_share),
+    "expect_column_values_to_not_be_in_set": _of_column({"value_set": _values}, mostly=_share),
+    "expect_column_distinct_values_to_be_in_set": _of_column({"value_set": _values}),
+    "expect_column_distinct_values_to_contain_set": _of_column({"value_set": _values}),
+    "expect_column_distinct_values_to_equal_set": _of_column({"value_set": _values}),
+    "expect_column_most_common_value_to_be_in_set": _of_column({"value_set": _values}, ties_okay=_truth),
+    "expect_column_kl_divergence_to_be_less_than": _of_column(
+        {"partition_object": _partition, "threshold": _number}, bucketize_data=_truth
+    ),
+    "expect_column_values_to_match_regex": _of_column({"regex": _regex}, mostly=_share),
+    "expect_column_values_to_not_match_regex": _of_column({"regex": _regex}, mostly=_share),
+    "expect_column_values_to_not_match_regex_list": _of_column({"regex_list": _regexes}, mostly=_share),
+    "expect_column_values_to_not_contain_sensitive_patterns": _of_column(patterns=_patterns, mostly=_share),
+    "expect_column_value_lengths_to_be_between": _of_column(
+        min_value=_count, max_value=_count, mostly=_share, **_BETWEEN
+    ),
+    "expect_column_proportion_of_unique_values_to_be_between": _of_column(
+        min_value=_share, max_value=_share, **_BETWEEN
+    ),
+    "expect_column_proportion_of_non_null_values_to_be_between": _of_column(
+        min_value=_share, max_value=_share, **_BETWEEN
+    ),
+    "expect_column_unique_value_count_to_be_between": _of_column(min_value=_count, max_value=_count, **_BETWEEN),
+    "expect_table_row_count_to_be_between": Expectation(
+        {}, {"min_value": _count, "max_value": _count, **_BETWEEN}, _RANGE
+    ),
+    "expect_table_columns_to_match_set": Expectation({"column_set": _names}, {"exact_match": _truth}),
+}
+
+OF_THE_PLATFORM = frozenset({"expect_column_values_to_not_contain_sensitive_patterns"})
+"""Expectations that the quality room adds to the library's own."""
+
+
+class InexpressibleError(ValueError):
+    """A library rule that no expectation says exactly: what is wrong and what to write instead."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self.what, self.remedy = what, remedy
+        super().__init__(f"{what}. {remedy}")
+
+
+OPERATORS = frozenset(
+    f"{word}{bound}"
+    for word in ("mustBe", "mustNotBe")
+    for bound in ("", "GreaterThan", "GreaterOrEqualTo", "LessThan", "LessOrEqualTo", "Between")
+)
+
+
+def from_library(rule: Mapping[str, Any], column: str | None) -> tuple[str, dict[str, Any]]:
+    """The expectation and arguments that say an ODCS library rule (`metric: nullValues` and so on) exactly."""
+    metric, arguments = rule.get("metric"), rule.get("arguments") or {}
+    if metric == "rowCount":
+        return "expect_table_row_count_to_be_between", _bounds(rule)
+    if column is None:
+        raise InexpressibleError(f"the metric {metric} needs a column", "Move the rule under the property it is about")
+    share = _share_allowed(rule)
+    least = round(1 - share, 12)
+    mostly = {} if share == 0 else {"mostly": least}
+    if metric == "nullValues":
+        return "expect_column_values_to_not_be_null", {"column": column, **mostly}
+    if metric == "missingValues" and (missing := [v for v in arguments.get("missingValues") or () if v is not None]):
+        return "expect_column_values_to_not_be_in_set", {"column": column, "value_set": missing, **mostly}
+    if metric == "duplicateValues":
+        return "expect_column_proportion_of_unique_values_to_be_between", {"column": column, "min_value": least}
+    if metric == "invalidValues" and isinstance(valid := arguments.get("validValues"), list):
+        return "expect_column_values_to_be_in_set", {"column": column, "value_set": valid, **mostly}
+    if metric == "invalidValues" and isinstance(pattern := arguments.get("pattern"), str):
+        return "expect_column_values_to_match_regex", {"column": column, "regex": pattern, **mostly}
+    raise InexpressibleError(
+        f"the metric {metric} lacks its arguments",
+        "Give `arguments: {validValues: [...]}`, `{pattern: ...}` or `{missingValues: [...]}`",
+    )
+
+
+def _share_allowed(rule: Mapping[str, Any]) -> float:
+    """The share of rows a library rule allows to break it."""
+    if rule.get("mustBe") == 0:
+        return 0.0
+    allowed = rule.get("mustBeLessOrEqualTo")
+    if rule.get("unit") == "percent" and _number(allowed) is None and 0 <= float(allowed or 0) <= 100:
+        return float(allowed or 0) / 100
+    raise InexpressibleError(
+        "this bound cannot be checked", "Write `mustBe: 0`, or `mustBeLessOrEqualTo: 2` with `unit: percent`"
+    )
+
+
+def _bounds(rule: Mapping[str, Any]) -> dict[str, Any]:
+    exact = rule.get("mustBe")
+    low, high = rule.get("mustBeGreaterOrEqualTo", exact), rule.get("mustBeLessOrEqualTo", exact)
+    if isinstance(between := rule.get("mustBeBetween"), list) and len(between) == 2:
+        low, high = between
+    given = {name: value for name, value in zip(_RANGE, (low, high), strict=True) if value is not None}
+    if not given or any(map(_count, given.values())):
+        raise InexpressibleError(
+            "this bound cannot be checked", "Write mustBe, mustBeBetween, mustBeGreaterOrEqualTo or mustBeLessOrEqualTo"
+        )
+    return given

@@ -1,0 +1,138 @@
+"""Reads a contract from an ODCS 3.x file, or says everything that is wrong with it at once.
+
+Four readers look at the same document: YAML, the standard's JSON schema, the privacy terms, and the cross-checks. None
+stops the others, except that nothing can be said of a file whose syntax does not hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpsynth_assets.contract import document as yaml
+from dpsynth_assets.contract import lint, people, places, sentences, standard
+from dpsynth_assets.contract.draft import SCHEMA, Draft, find_privacy
+from dpsynth_assets.contract.model import SAME_AS_SOURCE, Column, Contract, QualityRule
+from dpsynth_assets.contract.problems import ContractError, Problem
+from dpsynth_assets.contract.rules import RuleReader
+from dpsynth_assets.contract.sentences import Parts
+from dpsynth_assets.contract.terms import PrivacyTerms
+
+
+def load_contract(path: str | Path) -> Contract:
+    """The contract in a file. Its warnings come with it.
+
+    Raises:
+        ContractError: with every error of the file, each with its line and what to do about it.
+    """
+    reading = _read(Path(path))
+    errors = [problem for problem in reading.problems if problem.severity == "error"]
+    if errors or reading.draft is None or reading.terms is None:
+        raise ContractError(Path(path), errors)
+    return _assemble(Path(path), reading, reading.draft, reading.terms)
+
+
+def lint_contract(path: str | Path) -> list[Problem]:
+    """Every error and warning of a contract, in the order of its lines; empty where there is nothing to say."""
+    return _read(Path(path)).problems
+
+
+@dataclass(frozen=True)
+class _Reading:
+    problems: list[Problem]
+    digest: str = ""
+    draft: Draft | None = None
+    terms: PrivacyTerms | None = None
+    rules: tuple[QualityRule, ...] = ()
+
+
+def _read(path: Path) -> _Reading:
+    try:
+        raw = path.read_bytes()
+        text = raw.decode("utf-8")
+    except OSError as error:
+        what = f"the file cannot be read ({error.strerror})"
+        return _Reading([Problem(1, str(path), what, "Check the path")])
+    except UnicodeDecodeError:
+        return _Reading([Problem(1, str(path), "the file is not UTF-8 text", "Save it as UTF-8")])
+    document, unreadable = yaml.read(text)
+    if document is None:
+        return _Reading(unreadable)
+    if not isinstance(document.data, dict):
+        what = "a contract is a mapping of keys"
+        return _Reading([document.problem((), what, "Begin with `apiVersion: v3.2.0`")])
+    document.short[(*SCHEMA, "properties")] = "columns"
+    document.short[(*SCHEMA, "quality")] = "quality"
+    privacy, misplaced = find_privacy(document)
+    if privacy is not None:
+        document.short[privacy] = "privacy"
+    problems = [*standard.problems_of(document), *misplaced]
+    parsed = sentences.parse(document, privacy) if privacy is not None else None
+    draft = Draft(document, privacy, parsed.parts if parsed is not None else Parts())
+    found, rules = _rules(draft)
+    problems += [*lint.problems_of(draft), *found]
+    if parsed is not None:
+        problems += parsed.problems
+        if not any(problem.severity == "error" for problem in [*problems, *document.problems()]):
+            problems += parsed.inconsistent
+    faults = document.problems()
+    said = {(fault.line, fault.where) for fault in faults}  # what YAML says of a value, nobody need say again
+    problems = [*faults, *(problem for problem in problems if (problem.line, problem.where) not in said)]
+    digest = hashlib.sha256(raw).hexdigest()
+    terms = parsed.terms if parsed is not None else None
+    return _Reading(sorted(set(problems)), digest, draft, terms, rules)
+
+
+def _rules(draft: Draft) -> tuple[list[Problem], tuple[QualityRule, ...]]:
+    values = {label.column: label.values for _, label in draft.parts.labels}
+    reader = RuleReader(draft.document, draft.synthetic_columns, dict(values))
+    reader.read(draft.get(*SCHEMA, "quality"), (*SCHEMA, "quality"), None)
+    for column, (path, entry) in draft.columns.items():
+        reader.read(entry.get("quality"), (*path, "quality"), column)
+    if not reader.entries:
+        remedy = "Add `quality:` with at least one rule of severity error; docs/contracts.md has examples"
+        reader.problems.append(draft.problem(SCHEMA, "nothing says what a good synthetic table is", remedy))
+    return reader.problems, tuple(reader.rules)
+
+
+def _assemble(path: Path, reading: _Reading, draft: Draft, terms: PrivacyTerms) -> Contract:
+    source = places.source_of(draft)
+    retention = people.retention_of(draft)
+    assert source is not None  # the checks have seen to it
+    assert retention is not None
+    if terms.test_split.path == SAME_AS_SOURCE:
+        terms = terms.model_copy(update={"test_split": terms.test_split.model_copy(update={"path": source})})
+    return Contract(
+        id=str(draft.get("id")),
+        version=str(draft.get("version")),
+        name=draft.text("name") or str(draft.get("id")),
+        description=_words(draft.text("description", "purpose") or draft.text(*SCHEMA, "description")),
+        path=path.absolute(),
+        digest=reading.digest,
+        owners=people.owners_of(draft),
+        approvers=people.approvers_of(draft),
+        retention_days=retention,
+        table=str(draft.get(*SCHEMA, "name")),
+        columns=tuple(_column(entry) for _, entry in draft.columns.values()),
+        source=source,
+        privacy=terms,
+        quality=reading.rules,
+        warnings=tuple(problem for problem in reading.problems if problem.severity == "warning"),
+    )
+
+
+def _column(entry: dict[str, Any]) -> Column:
+    classification = entry.get("classification")
+    return Column(
+        name=str(entry["name"]),
+        logical_type=str(entry.get("logicalType", "")),
+        required=entry.get("required") is True,
+        description=_words(entry.get("description")),
+        classification=classification if isinstance(classification, str) else None,
+    )
+
+
+def _words(text: Any) -> str:
+    return " ".join(text.split()) if isinstance(text, str) else ""

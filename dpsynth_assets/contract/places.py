@@ -1,0 +1,103 @@
+"""Where the rows are: the source, its public test split, and that the two cannot overlap."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+
+from dpsynth_assets.contract.document import Path
+from dpsynth_assets.contract.draft import Draft
+from dpsynth_assets.contract.model import HUB, SAME_AS_SOURCE
+from dpsynth_assets.contract.problems import Problem, choose_from
+
+FORMATS = {"parquet": (".parquet",), "jsonl": (".jsonl", ".ndjson"), "csv": (".csv",)}
+_SERVER: Path = ("servers", 0)
+_HOW = "Use `type: local` with path and format, or `type: custom` with `format: huggingface` and `dataset: owner/name`"
+
+
+def source_of(draft: Draft) -> str | None:
+    """The source as the contract writes it: a path, or `hub:owner/name`."""
+    dataset = draft.text(*_SERVER, "dataset")
+    if draft.get(*_SERVER, "type") == "custom" and dataset:
+        return HUB + dataset
+    return draft.text(*_SERVER, "path")
+
+
+def source(draft: Draft) -> Iterator[Problem]:
+    """The first server is a file of a known format or a data set on the Hub."""
+    server = draft.get(*_SERVER)
+    if not isinstance(server, dict):
+        yield draft.problem(("servers",), "the contract does not say where its source is", _HOW)
+        return
+    kind, form = server.get("type"), server.get("format")
+    if kind == "custom" and (form == "huggingface" or "dataset" in server):
+        name = server.get("dataset")
+        if not isinstance(name, str) or name.count("/") != 1:
+            yield draft.problem((*_SERVER, "dataset"), "the Hub data set has no name", "Write `dataset: owner/name`")
+    elif kind != "local":
+        yield draft.problem((*_SERVER, "type"), f"sources of type `{kind}` are not read", _HOW)
+    elif isinstance(path := server.get("path"), str):
+        yield from _file(draft, (*_SERVER, "path"), path)
+        if not isinstance(form, str):
+            return  # the standard's schema says so
+        if form not in FORMATS:
+            yield draft.problem((*_SERVER, "format"), f"the format `{form}` is not read", choose_from(form, FORMATS))
+        elif "." in posixpath.basename(path) and not path.lower().endswith(FORMATS[form]):
+            yield draft.problem(
+                (*_SERVER, "format"), f"the format is {form}, but the path is `{path}`", "Correct the one or the other"
+            )
+
+
+def _file(draft: Draft, path: Path, text: str) -> Iterator[Problem]:
+    if any(character in text for character in "*?#"):
+        yield draft.problem(
+            path,
+            f"`{text}` is more than a path",
+            "Name one file or folder; rows are chosen with `where: {column: value}`",
+        )
+
+
+def filters(draft: Draft) -> Iterator[Problem]:
+    """Row filters are about columns that exist."""
+    split = draft.parts.test_split
+    for path, where in (
+        (draft.term("source_where"), draft.parts.source_where),
+        (draft.term("test_split", "where"), split.where if split else {}),
+    ):
+        for column in where:
+            if draft.columns and column not in draft.columns:
+                yield draft.problem(
+                    (*path, column), f"the table has no column `{column}`", choose_from(column, draft.columns)
+                )
+
+
+def test_split(draft: Draft) -> Iterator[Problem]:
+    """The test split cannot hold a row of the source: another place, or filters that exclude each other."""
+    split, place = draft.parts.test_split, source_of(draft)
+    if split is None:
+        return
+    if split.path != SAME_AS_SOURCE and not split.path.startswith(HUB):
+        yield from _file(draft, draft.term("test_split", "path"), split.path)
+    if place is None:
+        return
+    same = split.path == SAME_AS_SOURCE or _overlap(_plain(split.path), _plain(place))
+    if same and not _exclude(draft.parts.source_where, split.where):
+        yield draft.problem(
+            draft.term("test_split", "path"),
+            "the public test split is the sensitive source itself: evaluating on it would be an unmetered output",
+            "Name another file, or choose different rows of one column with `source_where` and `test_split.where`",
+        )
+
+
+def _exclude(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    # Compared as text: a reader of CSV may take "1" for 1.
+    return any(column in other and str(other[column]).lower() != str(value).lower() for column, value in one.items())
+
+
+def _overlap(one: str, other: str) -> bool:
+    """The same place, or a file in a folder that is read as a whole."""
+    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
+
+
+def _plain(path: str) -> str:
+    return path if path.startswith(HUB) else posixpath.normpath(path.replace("\\", "/"))

@@ -1,0 +1,197 @@
+"""The `quality` entries of a contract as rules of the platform, or as problems.
+
+A rule stands under the schema object or under the property it is about. Only what will be evaluated is accepted: a
+contract must not promise a check that nobody makes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from dpsynth_assets.contract.document import Document, Path
+from dpsynth_assets.contract.expectations import EXPECTATIONS, OPERATORS, InexpressibleError, from_library
+from dpsynth_assets.contract.model import QualityRule
+from dpsynth_assets.contract.problems import Problem, choose_from, did_you_mean, listing
+
+ENGINES = ("greatExpectations", "great-expectations")
+# Rules that the quality room applies to every corpus go by these names; a contract's own need others.
+TAKEN = re.compile(r"columns_as_declared|some_rows|no_null_.*|declared_.*")
+BLOCKING = {"error": True, "warning": False}
+
+
+@dataclass
+class RuleReader:
+    """Reads rules about a synthetic table with the given columns; `values` holds the labels' closed sets."""
+
+    document: Document
+    columns: Collection[str]
+    values: dict[str, Collection[str]]
+    entries: int = 0
+    rules: list[QualityRule] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    _names: dict[str, int] = field(default_factory=dict)
+
+    def read(self, entries: Any, path: Path, column: str | None) -> None:
+        """Every rule of one `quality` list; `column` is the property it stands under."""
+        for index, entry in enumerate(entries if isinstance(entries, list) else []):
+            if isinstance(entry, dict) and entry.get("type") != "text":
+                self.entries += 1
+                self._rule(entry, (*path, index), column)
+
+    def _rule(self, entry: dict[str, Any], path: Path, column: str | None) -> None:
+        before = len(self.problems)
+        name = self._name(entry, path)
+        blocking = self._blocking(entry, path)
+        said = self._library(entry, path, column) if "metric" in entry else self._custom(entry, path, column)
+        if said is None or len(self.problems) > before:
+            return
+        expectation, kwargs = said
+        description = entry.get("description")
+        self.rules.append(
+            QualityRule(
+                name=name,
+                expectation=expectation,
+                kwargs=kwargs,
+                blocking=blocking,
+                description=" ".join(description.split()) if isinstance(description, str) else "",
+            )
+        )
+
+    def _name(self, entry: dict[str, Any], path: Path) -> str:
+        name = entry.get("name")
+        if not isinstance(name, str) or not name:
+            self._add(
+                path, "the rule has no name", "Add `name:`, such as text_is_present: it names the check in the UI"
+            )
+            return ""
+        if not (name.isascii() and name.replace("_", "").isalnum()):
+            self._add((*path, "name"), f"`{name}` cannot name a check", "Use letters, digits and underscores")
+        elif TAKEN.fullmatch(name):
+            what = f"`{name}` is the name of a rule that always applies"
+            self._add((*path, "name"), what, "Choose another name, or leave the rule out: the platform makes it")
+        elif name in self._names:
+            self._add(
+                (*path, "name"), f"`{name}` names another rule on line {self._names[name]}", "Choose another name"
+            )
+        self._names.setdefault(name, self.document.line(path))
+        return name
+
+    def _blocking(self, entry: dict[str, Any], path: Path) -> bool:
+        severity = str(entry.get("severity", "error"))
+        if severity not in BLOCKING:
+            self._add(
+                (*path, "severity"),
+                f"`{severity}` is not a severity",
+                "Write `error` for a rule that stops the publication, `warning` for one that is only shown",
+            )
+            return True
+        return BLOCKING[severity]
+
+    def _library(self, entry: dict[str, Any], path: Path, column: str | None) -> tuple[str, dict[str, Any]] | None:
+        if not OPERATORS & set(entry):
+            return None  # the standard's schema says so already
+        try:
+            expectation, kwargs = from_library(entry, column)
+        except InexpressibleError as fault:
+            self._add(path, fault.what, fault.remedy)
+            return None
+        self._about(kwargs, (*path, "metric"), path)
+        return expectation, kwargs
+
+    def _custom(self, entry: dict[str, Any], path: Path, column: str | None) -> tuple[str, dict[str, Any]] | None:
+        if entry.get("type") != "custom":
+            self._add(
+                path,
+                f"a rule of type `{entry.get('type', 'library')}` without a metric is not evaluated",
+                "Use `type: custom` with `engine: greatExpectations`, a library `metric`, or `type: text` for a remark",
+            )
+            return None
+        if (engine := entry.get("engine")) not in ENGINES:
+            self._add((*path, "engine"), f"the engine `{engine}` is not known", "Write `engine: greatExpectations`")
+        implementation, place = entry.get("implementation"), (*path, "implementation")
+        if not isinstance(implementation, dict):
+            self._add(
+                place, "the implementation must be a mapping", "Write `type:` and `kwargs:` below it, without `|`"
+            )
+            return None
+        for key in sorted(set(implementation) - {"type", "kwargs"}):
+            self._add((*place, key), f"the key `{key}` is not known here", choose_from(key, ("type", "kwargs")))
+        expectation, kwargs = implementation.get("type"), implementation.get("kwargs") or {}
+        if not isinstance(expectation, str) or expectation not in EXPECTATIONS:
+            self._add((*place, "type"), *_unknown_expectation(expectation))
+            return None
+        if not isinstance(kwargs, dict):
+            self._add(
+                (*place, "kwargs"), "the arguments must be a mapping", "Write one argument a line below `kwargs:`"
+            )
+            return None
+        if column is not None and "column" in EXPECTATIONS[expectation].required:
+            kwargs = {"column": column, **kwargs}
+        self._arguments(expectation, kwargs, (*place, "kwargs"))
+        self._about(kwargs, (*place, "kwargs", "column"), (*place, "kwargs"))
+        return expectation, kwargs
+
+    def _arguments(self, expectation: str, kwargs: dict[str, Any], path: Path) -> None:
+        form = EXPECTATIONS[expectation]
+        for name in kwargs:
+            check = form.arguments.get(name)
+            if check is None:
+                self._add((*path, name), f"{expectation} has no argument `{name}`", choose_from(name, form.arguments))
+            elif fault := check(kwargs[name]):
+                self._add((*path, name), f"`{name}` {fault}", "Correct the argument")
+        for name in form.required:
+            if name not in kwargs:
+                self._add(path, f"{expectation} needs the argument `{name}`", f"Add `{name}:` to kwargs")
+        if form.least_one_of and not set(form.least_one_of) & set(kwargs):
+            self._add(path, f"{expectation} has no bound", f"Add one of {listing(form.least_one_of)}")
+        low, high = kwargs.get("min_value"), kwargs.get("max_value")
+        if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+            self._add(
+                (*path, "min_value"), f"min_value {low} is above max_value {high}", "Swap them: no table can pass"
+            )
+
+    def _about(self, kwargs: dict[str, Any], column_path: Path, path: Path) -> None:
+        """The rule is about the synthetic table: its columns, and for a label no value that cannot occur."""
+        column = kwargs.get("column")
+        if isinstance(column, str) and column not in self.columns:
+            self._add(
+                column_path,
+                f"the synthetic table has no column `{column}`",
+                f"It has the text and the labels only: {listing(self.columns)}",
+            )
+        named = kwargs.get("column_set")
+        listed = isinstance(named, list) and all(isinstance(column, str) for column in named)
+        if listed and set(named or ()) != set(self.columns):
+            self._add(
+                (*path, "column_set"),
+                "the synthetic table has other columns",
+                f"It has the text and the labels only: {listing(self.columns)}",
+            )
+        closed = self.values.get(column) if isinstance(column, str) else None
+        partition = kwargs.get("partition_object")
+        for key, wanted in (
+            ("value_set", kwargs.get("value_set")),
+            ("partition_object", partition.get("values") if isinstance(partition, dict) else None),
+        ):
+            for value in wanted if isinstance(wanted, list) and closed is not None else []:
+                if value not in (closed or ()):
+                    guess = did_you_mean(str(value), closed or ())
+                    self._add(
+                        (*path, key),
+                        f"`{value}` is not a value of the label `{column}`",
+                        f"Did you mean `{guess}`?" if guess else f"Its values are {listing(closed or ())}",
+                    )
+
+    def _add(self, path: Path, what: str, remedy: str) -> None:
+        self.problems.append(self.document.problem(path, what, remedy))
+
+
+def _unknown_expectation(name: Any) -> tuple[str, str]:
+    if not isinstance(name, str) or not name:
+        return "the implementation names no expectation", "Add `type:`, such as expect_column_values_to_not_be_null"
+    guess = did_you_mean(name, EXPECTATIONS)
+    remedy = f"Did you mean `{guess}`?" if guess else f"Known: {listing(sorted(EXPECTATIONS))}"
+    return f"the expectation `{name}` is not one the platform evaluates", remedy

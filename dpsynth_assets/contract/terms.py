@@ -1,0 +1,287 @@
+"""The privacy terms of a contract: what a data owner promises about a sensitive source, as strict types.
+
+Everything here is a *public constant*. Nothing may be measured on the source: a bound, a size or a label set that was
+read off the data would itself be an unmetered release. The terms stand in an ODCS contract as the custom property
+`privacy` of the schema object; `dpsynth_assets.contract.odcs` reads them from there. Each field says in one sentence
+what it means: the sentences appear in the errors of a contract that lacks the field and in docs/contracts.md.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+
+Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+Name = Annotated[str, Field(min_length=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+
+
+class TermsError(ValueError):
+    """Terms that do not hold together: what is wrong, what to do about it, and the field to point at."""
+
+    def __init__(self, what: str, remedy: str, field: str | None = None) -> None:
+        self.what, self.remedy, self.field = what, remedy, field
+        super().__init__(f"{what}. {remedy}")
+
+
+def _equalities(value: Any) -> dict[str, str | int | bool]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise TermsError("a row filter is a mapping from column to value", "Write for example {split: test}")
+    for column, wanted in value.items():
+        if not isinstance(wanted, str | int | bool):
+            raise TermsError(f"the filter on `{column}` wants {wanted!r}", "Write one text or whole number", column)
+    return dict(value)
+
+
+Equalities = Annotated[dict[str, str | int | bool], PlainValidator(_equalities)]
+
+
+class Terms(BaseModel):
+    """Base of all terms: immutable, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class PrivacyUnit(Terms):
+    """Whom the guarantee protects: everything one unit contributed is hidden together.
+
+    `column` names the attribute that identifies the unit; without it each record is a unit of its own.
+    `public_count` is a round, public estimate of how many units there are. A wrong one costs utility, never privacy:
+    it sets the sampling rate, and the sampling rate is what is accounted.
+    """
+
+    name: Annotated[Identifier, Field(description="what one unit is called, such as customer")]
+    column: Annotated[Name | None, Field(description="the column that tells units apart")] = None
+    max_records: Annotated[int, Field(ge=1, le=10_000, description="at most so many records of one unit are used")] = 1
+    public_count: Annotated[int, Field(ge=2, description="a round, public estimate of the number of units")]
+    neighbouring_relation: Annotated[
+        Literal["add_or_remove_one_unit"], Field(description="which two data sets must be indistinguishable")
+    ]
+
+    @model_validator(mode="after")
+    def _record_units_are_single(self) -> PrivacyUnit:
+        if self.column is None and self.max_records != 1:
+            raise TermsError(
+                f"without a unit column each record is one unit, so max_records must be 1, not {self.max_records}",
+                "Name the unit's column, or remove max_records",
+                "max_records",
+            )
+        return self
+
+
+class TextColumn(Terms):
+    """The sensitive text, cut to `max_tokens` tokens of the base model before anything is computed from it."""
+
+    column: Annotated[Name, Field(description="the column that holds the text")]
+    max_tokens: Annotated[int, Field(ge=4, le=4096, description="texts are cut to so many tokens")]
+
+
+class LabelColumn(Terms):
+    """A column to condition on, with its closed, public set of values in a fixed order.
+
+    Where the source stores something else, `codes` gives the stored number of each entry of `values` and `spellings`
+    the stored text: 0..3 and World, Sports, Business, Sci/Tech for the two forms AG News comes in.
+    """
+
+    column: Annotated[Name, Field(description="the column that holds the label")]
+    values: Annotated[
+        tuple[str, ...], Field(min_length=2, strict=False, description="all labels there are, in a fixed order")
+    ]
+    codes: Annotated[
+        tuple[int, ...] | None, Field(strict=False, description="the stored number of each of the values")
+    ] = None
+    spellings: Annotated[
+        tuple[str, ...] | None, Field(strict=False, description="the stored text of each of the values")
+    ] = None
+
+    @property
+    def decoding(self) -> dict[str | int, str]:
+        """From what the source may store to the plain value. A record with anything else has no label."""
+        stored: dict[str | int, str] = {}
+        for alternative in (self.codes, self.spellings, self.values):  # the plain values have the last word
+            stored.update(zip(alternative or (), self.values, strict=False))
+        return stored
+
+    @model_validator(mode="after")
+    def _closed_and_distinct(self) -> LabelColumn:
+        for value in self.values:
+            if not value.strip() or value != value.strip() or len(value) > 64 or set(value) & set(",:\n\t"):
+                raise TermsError(
+                    f"the label value {value!r} cannot be written into a condition",
+                    "Use 1 to 64 characters, no comma or colon; what the source stores goes under `spellings`",
+                    "values",
+                )
+        if len(set(self.values)) != len(self.values):
+            raise TermsError("the label values are not distinct", "Keep each value once", "values")
+        for name, stored in (("codes", self.codes), ("spellings", self.spellings)):
+            if stored is None:
+                continue
+            if len(stored) != len(self.values):
+                raise TermsError(
+                    f"{len(stored)} {name} for {len(self.values)} values", f"Give {name} in the order of `values`", name
+                )
+            if len(set(stored)) != len(stored):
+                raise TermsError(f"the {name} are not distinct", "Two labels cannot be stored alike", name)
+        for spelling, value in zip(self.spellings or (), self.values, strict=False):
+            if spelling in self.values and spelling != value:
+                raise TermsError(
+                    f"{spelling!r} is both a value and the spelling of another value",
+                    "Choose plain values that no other label is stored as",
+                    "spellings",
+                )
+        return self
+
+
+class Budget(Terms):
+    """The cap on everything ever released about the population, over all contracts that draw on it."""
+
+    epsilon: Annotated[Positive, Field(description="the cap on the privacy loss of all releases together")]
+    delta: Annotated[
+        float,
+        Field(
+            gt=0,
+            lt=0.01,
+            allow_inf_nan=False,
+            description="the small probability with which the epsilon bound may fail",
+        ),
+    ]
+
+
+class Release(Terms):
+    """What one release may cost: `epsilon` outright, or a `share` of the budget's epsilon."""
+
+    epsilon: Annotated[Positive | None, Field(description="what this release may cost")] = None
+    share: Annotated[Share | None, Field(description="the part of the budget's epsilon it may cost")] = None
+
+    @model_validator(mode="after")
+    def _one_price(self) -> Release:
+        if (self.epsilon is None) == (self.share is None):
+            said = "neither epsilon nor share is" if self.epsilon is None else "both epsilon and share are"
+            raise TermsError(f"{said} given", "Give one of them")
+        return self
+
+    def epsilon_of(self, budget: Budget) -> float:
+        """The epsilon this release is calibrated to, at the budget's delta."""
+        if self.epsilon is not None:
+            return self.epsilon
+        assert self.share is not None
+        return self.share * budget.epsilon
+
+
+class HistogramRelease(Release):
+    """Counts of records per label combination, with discrete Laplace noise."""
+
+    mechanism: Annotated[Literal["discrete_laplace_histogram"], Field(description="how the counts are made noisy")]
+
+
+class AdapterRelease(Release):
+    """An adapter of the base model trained with DP-SGD. All numbers are public and fixed before training."""
+
+    mechanism: Annotated[Literal["dp_sgd"], Field(description="how the adapter is trained")]
+    method: Annotated[Literal["lora"], Field(description="what is trained of the base model")]
+    rank: Annotated[int, Field(ge=1, le=512, description="the rank of the adapter's matrices")] = 8
+    alpha: Annotated[Positive, Field(description="the adapter's scale; LoRA multiplies by alpha / rank")] = 16.0
+    expected_batch_size: Annotated[int, Field(ge=1, description="how many units a step samples on average")]
+    steps: Annotated[int, Field(ge=1, le=1_000_000, description="how many noisy steps are taken")]
+    clipping_norm: Annotated[Positive, Field(description="no unit's gradient may be longer than this")] = 1.0
+    learning_rate: Annotated[Positive, Field(description="the optimiser's step size")]
+    micro_batch_tokens: Annotated[
+        int, Field(ge=64, description="how many tokens are computed at once: memory only")
+    ] = 2048
+
+
+class Releases(Terms):
+    """The releases a contract plans. Every one is charged to the population's ledger before it reads a row."""
+
+    label_histogram: Annotated[HistogramRelease, Field(description="noisy counts per label")]
+    adapter: Annotated[AdapterRelease, Field(description="the model that writes the synthetic texts")]
+
+
+class BaseModelTerms(Terms):
+    """The model to fine-tune: `embedded`, a local Hugging Face folder, or a Hub name.
+
+    `trained_before` or `corpus` declares what the model cannot have seen, so that memorised pre-training data is not
+    mistaken for private learning.
+    """
+
+    name: Annotated[Name, Field(description="embedded, a model folder, or a Hugging Face Hub name")] = "embedded"
+    trained_before: Annotated[
+        str | None,
+        Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$", description="the model saw nothing written after this date"),
+    ] = None
+    corpus: Annotated[Name | None, Field(description="what the model was trained on")] = None
+
+
+class Generation(Terms):
+    """How many synthetic records to draw, and how. Post-processing of releases: costs nothing."""
+
+    rows: Annotated[int, Field(ge=1, description="how many synthetic records are drawn")]
+    max_new_tokens: Annotated[int, Field(ge=4, le=4096, description="the longest synthetic text, in tokens")]
+    temperature: Annotated[Positive, Field(description="below 1 more usual texts, above 1 more varied ones")] = 1.0
+    top_p: Annotated[Share, Field(description="each token comes from the likeliest ones that make up this share")] = (
+        0.95
+    )
+    batch_size: Annotated[int, Field(ge=1, description="how many texts are drawn at once: memory and speed only")] = 256
+    seed: Annotated[int, Field(description="the same seed draws the same texts")] = 0
+
+
+class PublicTestSplit(Terms):
+    """A labelled split that the owner declares public: evaluating on it is free.
+
+    A split that lies in the source's own file is addressed as `path: source` with a row filter in `where`.
+    """
+
+    path: Annotated[Name, Field(description="the file or Hub data set, or `source`")]
+    where: Annotated[Equalities, Field(description="only the rows whose columns hold these values")] = {}
+    declared_public_by: Annotated[Name, Field(description="who answers for the split being public")]
+
+
+class Classifier(Terms):
+    """A classifier on the published synthetic table; `target` is one of the label columns."""
+
+    target: Annotated[Name, Field(description="the label column to predict")]
+
+
+class PrivacyTerms(Terms):
+    """All privacy terms of one contract. `population` owns the budget; the contract's name never does."""
+
+    population: Annotated[Identifier, Field(description="the people or things the budget belongs to")]
+    unit: Annotated[PrivacyUnit, Field(description="whom the guarantee protects")]
+    text: Annotated[TextColumn, Field(description="the sensitive text")]
+    labels: Annotated[
+        tuple[LabelColumn, ...], Field(min_length=1, strict=False, description="the columns to condition on")
+    ]
+    budget: Annotated[Budget, Field(description="the cap on everything ever released about the population")]
+    source_is_public: Annotated[
+        bool, Field(description="true where the source is published, so that comparing with it is free")
+    ] = False
+    source_where: Annotated[Equalities, Field(description="only the rows whose columns hold these values")] = {}
+    base_model: Annotated[BaseModelTerms, Field(description="the model to fine-tune")] = BaseModelTerms()
+    releases: Annotated[Releases, Field(description="what is released, and what each release may cost")]
+    generation: Annotated[Generation, Field(description="how many synthetic records to draw, and how")]
+    test_split: Annotated[PublicTestSplit, Field(description="a public test split")]
+    classifier: Annotated[Classifier, Field(description="the classifier trained on the synthetic table")]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PrivacyTerms:
+        columns = [label.column for label in self.labels]
+        if len(set(columns)) != len(columns):
+            raise TermsError("two labels have the same column", "Keep one entry for each column", "labels")
+        if self.classifier.target not in columns:
+            raise TermsError(
+                f"classifier.target {self.classifier.target!r} is not one of the label columns {columns}",
+                "Name one of the label columns",
+                "classifier",
+            )
+        if self.releases.adapter.expected_batch_size > self.unit.public_count:
+            raise TermsError(
+                "expected_batch_size exceeds unit.public_count: a batch cannot exceed the population",
+                "Lower expected_batch_size",
+                "releases",
+            )
+        if math.prod(len(label.values) for label in self.labels) > 100_000:
+            raise TermsError("more than 100,000 label combinations", "Condition on fewer or coarser labels", "labels")
+        return self

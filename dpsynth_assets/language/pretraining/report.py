@@ -1,0 +1,63 @@
+"""What came of a run: the loss on held-out documents, and texts that the model writes by itself.
+
+What is judged is the exported model, read back from its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dpsynth_assets.language.pretraining.corpus import SPECIAL, Tokens
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+
+def held_out_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, rows: Tokens) -> dict[str, float]:
+    """Nats per token and bits per byte of text. <bos> is not scored: that a new document begins is no news."""
+    import torch
+
+    names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    widths = torch.tensor([0 if name in SPECIAL else len(name) for name in names])  # one character is one byte
+    nats, count, size = 0.0, 0, 0
+    for start in range(0, len(rows), 8):
+        batch = torch.from_numpy(rows[start : start + 8].astype(np.int64))
+        with torch.no_grad():
+            logits = model(input_ids=batch).logits[:, :-1]
+        targets = batch[:, 1:]
+        scored = targets != tokenizer.bos_token_id
+        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+        nats += losses[scored].sum().item()
+        count += int(scored.sum())
+        size += int(widths[targets].sum())
+    return {"nats_per_token": nats / count, "bits_per_byte": nats / math.log(2) / size, "tokens": count}
+
+
+def samples(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, count: int, seed: int) -> list[str]:
+    """Texts from <bos> alone, as they come."""
+    import torch
+
+    torch.manual_seed(seed)
+    start = torch.full((count, 1), tokenizer.bos_token_id)
+    writer: Any = model
+    how = {"do_sample": True, "temperature": 0.8, "top_p": 0.95, "top_k": 0, "max_new_tokens": 120}
+    written = writer.generate(start, attention_mask=torch.ones_like(start), **how)
+    texts: list[str] = tokenizer.batch_decode(written, skip_special_tokens=True)
+    return texts
+
+
+def write_report(out: Path, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+    """`summary.json` and `samples.txt` in the run's folder."""
+    from transformers import LlamaForCausalLM
+
+    model = LlamaForCausalLM.from_pretrained(out / "model")
+    with np.load(out / "held_out.npz") as held_out:
+        losses = {source: held_out_loss(model, tokenizer, rows) for source, rows in held_out.items() if len(rows)}
+    summary = {"parameters": model.num_parameters(), "held_out": losses}
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (out / "samples.txt").write_text("\n\n".join(samples(model, tokenizer, 8, seed)) + "\n")

@@ -1,0 +1,163 @@
+"""Plans: one frozen object from which sampler, clip, noise and the charged event are all made, so they cannot disagree.
+
+A plan holds public constants only, all of them from the contract. It never sees a row, and nothing here imports torch.
+
+`DpSgd` is the mechanism. Formal guarantee, under add/remove of one *privacy unit* (with everything that unit
+contributed, at most `max_records` records):
+
+    Each of `steps` steps includes every unit independently with probability `sampling_rate`, sums the included units'
+    gradients after scaling each unit's whole contribution to an l2 norm of at most `clipping_norm`, and adds Gaussian
+    noise of standard deviation `noise_multiplier * clipping_norm` to that sum, once. The output of all steps is as
+    private as `steps` compositions of the Poisson-subsampled Gaussian mechanism (Abadi et al. 2016, Algorithm 1;
+    Mironov, Talwar and Zhang 2019, section 3), which is the event that is charged.
+
+Misuse that breaks it: sampling batches by shuffling; sampling micro-batches one by one; averaging over the realised
+batch size; a loss that couples examples; noise added per micro-batch or from a known seed; choosing any constant by
+looking at the data; releasing anything else of a step, such as its loss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ledger import PoissonSampledGaussian
+
+if TYPE_CHECKING:
+    from dpsynth_assets.contract import Contract
+
+
+@dataclass(frozen=True)
+class DpSgd:
+    """One DP-SGD run. With `noise_multiplier` 0 or an infinite clip it is plain training and has no event.
+
+    Attributes:
+        sampling_rate: probability with which each unit enters a step's logical batch, in (0, 1].
+        noise_multiplier: standard deviation of the noise over `clipping_norm`.
+        clipping_norm: bound on the l2 norm of one unit's gradient.
+        expected_batch_size: public divisor of the noisy sum, in units.
+        steps: how many steps run; never fewer by early stopping, never more.
+    """
+
+    sampling_rate: float
+    noise_multiplier: float
+    clipping_norm: float
+    expected_batch_size: int
+    steps: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sampling_rate <= 1:
+            raise ValueError(f"sampling_rate must lie in (0, 1], not {self.sampling_rate!r}")
+        if not (self.noise_multiplier >= 0 and math.isfinite(self.noise_multiplier)):
+            raise ValueError(f"noise_multiplier must be finite and at least 0, not {self.noise_multiplier!r}")
+        if not self.clipping_norm > 0:
+            raise ValueError(f"clipping_norm must be positive, not {self.clipping_norm!r}")
+        if self.noise_multiplier > 0 and math.isinf(self.clipping_norm):
+            raise ValueError("an infinite clipping_norm has no noise to match it")
+        if self.expected_batch_size < 1 or self.steps < 1:
+            raise ValueError("expected_batch_size and steps must be at least 1")
+
+    @property
+    def is_private(self) -> bool:
+        return self.noise_multiplier > 0
+
+    @property
+    def noise_standard_deviation(self) -> float:
+        """Of the noise added to the clipped sum, before the division by `expected_batch_size`."""
+        return self.noise_multiplier * self.clipping_norm if self.is_private else 0.0
+
+    def event(self, steps: int | None = None) -> PoissonSampledGaussian:
+        """What is charged, for `steps` steps (all of them unless said).
+
+        Raises:
+            ValueError: the mechanism has no noise, hence no guarantee; or more steps than planned.
+        """
+        if not self.is_private:
+            raise ValueError("training without noise has no privacy guarantee and cannot be charged")
+        if steps is not None and not 1 <= steps <= self.steps:
+            raise ValueError(f"{steps} steps were run where {self.steps} were planned")
+        return PoissonSampledGaussian(self.sampling_rate, self.noise_multiplier, steps or self.steps)
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything that decides what an adapter release computes: the mechanism, and the learning set-up around it.
+
+    `epsilon` at `delta` is the guarantee of this release alone, in the currency that the ledger enforces (Renyi DP).
+    """
+
+    mechanism: DpSgd
+    epsilon: float
+    delta: float
+    unit: str
+    neighbouring_relation: str
+    max_records: int
+    base_model: str
+    method: str
+    rank: int
+    alpha: float
+    learning_rate: float
+    max_tokens: int
+    micro_batch_tokens: int
+
+    @classmethod
+    def from_contract(cls, contract: Contract, size: float = 1.0) -> TrainingPlan:
+        """The plan of the contract's adapter release, its noise calibrated to the release's epsilon.
+
+        `size` in (0, 1] is a quick pass over that fraction of the units: the same expected batch size and passes over
+        the data with fewer steps, hence a higher sampling rate and more noise at the same epsilon.
+        """
+        if not 0 < size <= 1:
+            raise ValueError(f"size must lie in (0, 1], not {size!r}")
+        terms = contract.privacy
+        adapter = terms.releases.adapter
+        units = max(2, round(terms.unit.public_count * size))
+        batch = min(adapter.expected_batch_size, units)
+        shape = DpSgd(
+            sampling_rate=batch / units,
+            noise_multiplier=0.0,
+            clipping_norm=adapter.clipping_norm,
+            expected_batch_size=batch,
+            steps=max(1, round(adapter.steps * size)),
+        )
+        epsilon = adapter.epsilon_of(terms.budget)
+        return cls(
+            mechanism=calibrated(shape, epsilon, terms.budget.delta),
+            epsilon=epsilon,
+            delta=terms.budget.delta,
+            unit=terms.unit.name,
+            neighbouring_relation=terms.unit.neighbouring_relation,
+            max_records=terms.unit.max_records,
+            base_model=terms.base_model.name,
+            method=adapter.method,
+            rank=adapter.rank,
+            alpha=adapter.alpha,
+            learning_rate=adapter.learning_rate,
+            max_tokens=terms.text.max_tokens,
+            micro_batch_tokens=adapter.micro_batch_tokens,
+        )
+
+    def event(self) -> PoissonSampledGaussian:
+        """The event that is reserved in the ledger before training may read a row."""
+        return self.mechanism.event()
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as plain values, all public."""
+        return asdict(self)
+
+    def digest(self) -> str:
+        """SHA-256 over the plan's canonical JSON; the charge, the checkpoint and the receipt carry it."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+
+
+def calibrated(shape: DpSgd, epsilon: float, delta: float) -> DpSgd:
+    """`shape` with the smallest noise multiplier that keeps its event within (epsilon, delta)."""
+    from ledger.accounting import calibrate
+
+    noise_multiplier = calibrate(
+        lambda sigma: PoissonSampledGaussian(shape.sampling_rate, sigma, shape.steps), epsilon, delta
+    )
+    return replace(shape, noise_multiplier=noise_multiplier)

@@ -1,0 +1,1 @@
+"""Synthetic tables for analysts: immutable Parquet per release, and one DuckDB warehouse over them."""

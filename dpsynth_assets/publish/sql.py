@@ -1,0 +1,44 @@
+"""SQL text for the warehouse: quoting, and DuckDB's errors in words for analysts."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+
+
+def identifier(*parts: str) -> str:
+    """A quoted, possibly qualified name: `"inbox"."messages"`."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+def literal(text: str) -> str:
+    """A quoted string, for statements such as COMMENT and CREATE VIEW that take no parameters."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def plain(*parts: str) -> str:
+    """A qualified name as an analyst would type it: quoted only where it must be."""
+    return ".".join(part if re.fullmatch(r"[a-z_][a-z0-9_]*", part) else identifier(part) for part in parts)
+
+
+def unknown_table(message: str, tables: Sequence[str]) -> str | None:
+    """The friendly form of DuckDB's complaint about a table that is not there, or None if it is another complaint."""
+    match = re.search(
+        r"(?:Table|View|Schema) with name (\S+) does not exist|schema \"([^\"]+)\" does not exist", message
+    )
+    if match is None:
+        return None
+    wanted = next(group for group in match.groups() if group)
+    if not tables:
+        return f"there is no table {wanted}: nothing is published yet"
+    bare = {table.rsplit(".", 1)[-1]: table for table in tables}
+    close = difflib.get_close_matches(wanted, [*bare, *tables], n=1, cutoff=0.6)
+    hint = f" Did you mean {bare.get(close[0], close[0])}?" if close else ""
+    return f"there is no table {wanted}.{hint} Published: {', '.join(tables)}"
+
+
+def first_lines(message: str) -> str:
+    """DuckDB's message without its class prefix and its drawing of the query."""
+    head = re.split(r"\n\s*\n|\nLINE ", message.strip(), maxsplit=1)[0]
+    return re.sub(r"^\w+(?: \w+)? Error: ", "", head).replace("\n", "; ")

@@ -1,0 +1,1 @@
+"""Is a synthetic corpus fit to be published? Rules in, a verdict of numbers out."""

@@ -1,0 +1,85 @@
+"""What the ledger says when it says no.
+
+    LedgerError                 base of everything below; catching it catches every refusal
+    ├── LedgerMissing           there is no ledger file where one was expected (never created silently)
+    ├── LedgerBusy              another process kept the ledger's lock for too long
+    ├── LedgerBroken            the file is unreadable, of an unknown version, or its chain does not hold
+    ├── InvalidEvent            an event with a parameter, name or version that the ledger cannot account for
+    ├── TermsConflict           a scope's immutable terms, or a source's population, would have to change
+    ├── ProtocolError           a step out of order: a second activation, a spent token, a commit of something else
+    └── BudgetRefused           the charge does not fit under the cap; the refusal itself is an entry
+
+The names say what happened, without the suffix Error, because each is a refusal and not a fault of the program.
+Messages name public things only: populations, releases, mechanisms, budgets. They must never quote data.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LedgerError(Exception):
+    """The ledger refused; the message says what was wrong, where, and what to do."""
+
+
+class LedgerMissing(LedgerError):  # noqa: N818
+    """No ledger at the path. Access without a ledger would be unmetered, so the caller must stop."""
+
+
+class LedgerBusy(LedgerError):  # noqa: N818
+    """The lock file stayed held by another process beyond the time allowed."""
+
+
+class LedgerBroken(LedgerError):  # noqa: N818
+    """The ledger cannot be trusted as it stands. Nothing is admitted until `dpsynth audit verify` is clean."""
+
+
+class InvalidEvent(LedgerError, ValueError):  # noqa: N818
+    """A mechanism the ledger cannot account for: unknown, malformed, or with a parameter outside its range."""
+
+
+class TermsConflict(LedgerError):  # noqa: N818
+    """Terms that are fixed at registration (unit, relation, epsilon, delta, a source's population) differ."""
+
+
+class ProtocolError(LedgerError):
+    """A step of reserve, activate, redeem, commit, forfeit, void that is not allowed from the present state."""
+
+
+class BudgetRefused(LedgerError):  # noqa: N818
+    """The weighted-order filter does not admit the charge. Nothing was charged and nothing may be read.
+
+    `spent` and `left` are the scope's epsilon before the request, `asked` the epsilon of the request alone, and
+    `would_be` what the scope's epsilon would become. `entry` is the number of the refusal in the ledger.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        population: str,
+        spent: float,
+        asked: float,
+        left: float,
+        would_be: float,
+        cap: float,
+        delta: float,
+        entry: int,
+    ) -> None:
+        super().__init__(message)
+        self.population = population
+        self.spent = spent
+        self.asked = asked
+        self.left = left
+        self.would_be = would_be
+        self.cap = cap
+        self.delta = delta
+        self.entry = entry
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_refusal, (str(self), self.__dict__)
+
+
+def _rebuild_refusal(message: str, fields: dict[str, Any]) -> BudgetRefused:
+    """Pickles must cross process boundaries with their figures (executors raise in one process, report in another)."""
+    return BudgetRefused(message, **fields)

@@ -1,0 +1,247 @@
+"""Mechanisms as data: what a release does to the sensitive rows, reduced to the public numbers that cost privacy.
+
+An event is a frozen value. Its meaning never changes once entries refer to it: a new meaning gets a new version, and
+an unknown name or version is refused, never guessed. The codec is an allow-list of plain JSON objects; decoding one
+can build the classes below and nothing else. This module must not know how an event is accounted (see `accounting`),
+nor anything about data.
+
+    >>> from_json({"event": "gaussian", "version": 1, "noise_multiplier": 2.0})
+    Gaussian(noise_multiplier=2.0)
+
+All events speak about adding or removing one privacy unit. Sensitivities are therefore those of one whole unit: a
+unit with up to k records changes k counts, so its histogram has sensitivity k.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, final
+
+from ledger.errors import InvalidEvent
+
+# Beyond these, floating-point accounting cannot be trusted and no mechanism is useful: noise a thousandth of the
+# sensitivity protects nobody, a billion times it says nothing.
+NOISE_RANGE = (1e-3, 1e9)
+MAX_STEPS = 10**9
+MAX_COMPOSED = 10_000
+MAX_DEPTH = 8
+
+
+def _real(event: object, name: str, low: float, high: float) -> float:
+    """A finite float in [low, high]. Booleans, strings, NaN and infinities are refused: NaN would lower the total."""
+    value = getattr(event, name)
+    where = f"{type(event).__name__}.{name}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidEvent(f"{where} must be a number, not {type(value).__name__}: give it as a plain float")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or not low <= number <= high:
+        raise InvalidEvent(f"{where} is {number!r}: it must be finite and lie in [{low:g}, {high:g}]")
+    return number
+
+
+def _whole(event: object, name: str, high: int) -> int:
+    value = getattr(event, name)
+    where = f"{type(event).__name__}.{name}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidEvent(f"{where} must be a whole number, not {type(value).__name__}")
+    if not 1 <= value <= high:
+        raise InvalidEvent(f"{where} is {value}: it must lie in [1, {high}]")
+    return int(value)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events. `NAME` and `VERSION` identify the meaning in the ledger, not the class."""
+
+    NAME: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The event as a plain JSON object, by which it is stored and hashed."""
+        return {
+            "event": self.NAME,
+            "version": self.VERSION,
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+        }
+
+    def describe(self) -> str:
+        """One line for people: refusals, plans, statements."""
+        raise NotImplementedError
+
+    def _fix(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+
+@final
+@dataclass(frozen=True)
+class Gaussian(Event):
+    """Gaussian noise with standard deviation `noise_multiplier` x the l2 sensitivity to one unit."""
+
+    noise_multiplier: float
+    NAME: ClassVar[str] = "gaussian"
+
+    def __post_init__(self) -> None:
+        self._fix("noise_multiplier", _real(self, "noise_multiplier", *NOISE_RANGE))
+
+    def describe(self) -> str:
+        return f"Gaussian noise, multiplier {self.noise_multiplier:g}"
+
+
+@final
+@dataclass(frozen=True)
+class Laplace(Event):
+    """Independent Laplace noise of `scale` on every coordinate; `sensitivity` is the l1 sensitivity to one unit."""
+
+    scale: float
+    sensitivity: float
+    NAME: ClassVar[str] = "laplace"
+
+    def __post_init__(self) -> None:
+        self._fix("scale", _real(self, "scale", *NOISE_RANGE))
+        self._fix("sensitivity", _real(self, "sensitivity", *NOISE_RANGE))
+        _check_ratio(self, self.scale / self.sensitivity)
+
+    def describe(self) -> str:
+        return f"Laplace noise, scale {self.scale:g}, l1 sensitivity {self.sensitivity:g}"
+
+
+@final
+@dataclass(frozen=True)
+class DiscreteLaplace(Event):
+    """Integer noise with P(k) proportional to exp(-|k| / scale) on every count of an integer vector.
+
+    `sensitivity` is the whole l1 distance by which one unit can move the vector: with k records a unit, k.
+    """
+
+    scale: float
+    sensitivity: int
+    NAME: ClassVar[str] = "discrete_laplace"
+
+    def __post_init__(self) -> None:
+        self._fix("scale", _real(self, "scale", *NOISE_RANGE))
+        self._fix("sensitivity", _whole(self, "sensitivity", MAX_STEPS))
+        _check_ratio(self, self.scale / self.sensitivity)
+
+    def describe(self) -> str:
+        return f"discrete Laplace noise, scale {self.scale:g}, l1 sensitivity {self.sensitivity}"
+
+
+@final
+@dataclass(frozen=True)
+class PoissonSampledGaussian(Event):
+    """One DP-SGD run: in each of `steps` steps every unit joins independently with probability `sampling_rate`, and
+    the sum of clipped contributions gets Gaussian noise of `noise_multiplier` x the clipping norm."""
+
+    sampling_rate: float
+    noise_multiplier: float
+    steps: int
+    NAME: ClassVar[str] = "poisson_sampled_gaussian"
+
+    def __post_init__(self) -> None:
+        self._fix("sampling_rate", _real(self, "sampling_rate", 1e-9, 1.0))
+        self._fix("noise_multiplier", _real(self, "noise_multiplier", *NOISE_RANGE))
+        self._fix("steps", _whole(self, "steps", MAX_STEPS))
+
+    def describe(self) -> str:
+        return (
+            f"DP-SGD, sampling rate {self.sampling_rate:g}, noise multiplier {self.noise_multiplier:g}, "
+            f"{self.steps} steps"
+        )
+
+
+@final
+@dataclass(frozen=True)
+class Composed(Event):
+    """Several mechanisms charged as one release, all or nothing."""
+
+    events: tuple[Event, ...]
+    NAME: ClassVar[str] = "composed"
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.events, tuple) or not 1 <= len(self.events) <= MAX_COMPOSED:
+            raise InvalidEvent(f"Composed.events must be a tuple of 1 to {MAX_COMPOSED} events")
+        for event in self.events:
+            check_known(event)
+        if _depth(self) > MAX_DEPTH:
+            raise InvalidEvent(f"Composed events may be nested at most {MAX_DEPTH} deep")
+
+    def to_json(self) -> dict[str, Any]:
+        return {"event": self.NAME, "version": self.VERSION, "events": [event.to_json() for event in self.events]}
+
+    def describe(self) -> str:
+        return " + ".join(event.describe() for event in self.events)
+
+
+def _check_ratio(event: Laplace | DiscreteLaplace, ratio: float) -> None:
+    if not NOISE_RANGE[0] <= ratio <= NOISE_RANGE[1]:
+        raise InvalidEvent(
+            f"{type(event).__name__}: scale / sensitivity is {ratio!r}, it must lie in "
+            f"[{NOISE_RANGE[0]:g}, {NOISE_RANGE[1]:g}]"
+        )
+
+
+def _depth(event: Event) -> int:
+    return 1 + max(map(_depth, event.events)) if isinstance(event, Composed) else 0
+
+
+_KNOWN: dict[tuple[str, int], type[Event]] = {
+    (kind.NAME, kind.VERSION): kind for kind in (Gaussian, Laplace, DiscreteLaplace, PoissonSampledGaussian, Composed)
+}
+
+
+def check_known(event: object) -> Event:
+    """The event itself if its class is exactly one on the allow-list; subclasses and look-alikes are refused."""
+    if type(event) not in _KNOWN.values():
+        raise InvalidEvent(
+            f"{type(event).__name__} is not an event the ledger can account for; use one of "
+            + ", ".join(sorted(kind.__name__ for kind in _KNOWN.values()))
+        )
+    assert isinstance(event, Event)
+    return event
+
+
+def from_json(document: object, _level: int = 0) -> Event:
+    """The event that `to_json` described. Unknown names, versions and keys are refused by name."""
+    if not isinstance(document, Mapping):
+        raise InvalidEvent(f"an event must be a JSON object, not {type(document).__name__}")
+    name, version = document.get("event"), document.get("version")
+    if not isinstance(name, str) or isinstance(version, bool) or not isinstance(version, int):
+        raise InvalidEvent("an event needs a text under 'event' and a whole number under 'version'")
+    kind = _KNOWN.get((name, version))
+    if kind is None:
+        known = ", ".join(f"{name} v{version}" for name, version in sorted(_KNOWN))
+        raise InvalidEvent(f"unknown event {name!r} version {version}; this ledger knows {known}")
+    expected = {field.name for field in fields(kind)}
+    given = set(document) - {"event", "version"}
+    if given != expected:
+        raise InvalidEvent(
+            f"event {name!r} version {version} must have exactly the keys {sorted(expected)}; "
+            f"missing {sorted(expected - given)}, unknown {sorted(map(str, given - expected))}"
+        )
+    if kind is Composed:
+        parts = document["events"]
+        if not isinstance(parts, list | tuple) or _level >= MAX_DEPTH:
+            raise InvalidEvent(f"'events' must be a list, nested at most {MAX_DEPTH} deep")
+        return Composed(tuple(from_json(part, _level + 1) for part in parts))
+    return kind(**{key: document[key] for key in expected})
+
+
+def within(actual: Event, planned: Event) -> bool:
+    """Whether `actual` is `planned` itself or the same mechanism stopped after fewer steps.
+
+    Every other parameter must be equal: a charge may only ever drop along a number that was public and fixed.
+    """
+    if isinstance(actual, PoissonSampledGaussian) and isinstance(planned, PoissonSampledGaussian):
+        return (
+            actual.sampling_rate == planned.sampling_rate
+            and actual.noise_multiplier == planned.noise_multiplier
+            and actual.steps <= planned.steps
+        )
+    if isinstance(actual, Composed) and isinstance(planned, Composed):
+        return len(actual.events) == len(planned.events) and all(map(within, actual.events, planned.events))
+    return actual == planned

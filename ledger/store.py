@@ -1,0 +1,310 @@
+"""Where entries live: one DuckDB file, one writer, one short transaction at a time.
+
+The protocol is lock, open, one transaction, close. The lock is a file of its own beside the database, held with
+flock, so that the kernel frees it when a process dies. DuckDB's own lock is not enough: inside one process its
+snapshot isolation admits write skew, and *reading the database file's bytes in a process that has it open silently
+drops the lock*. So nothing here ever opens, hashes or copies the live file other than through DuckDB.
+
+`Transaction` is the small protocol behind which another database could stand. A store knows records, not what they
+mean.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ledger import chain
+from ledger.chain import Draft, Record
+from ledger.errors import LedgerBroken, LedgerBusy, LedgerError, LedgerMissing
+
+if TYPE_CHECKING:
+    import duckdb
+
+SCHEMA_VERSION = 1
+LOCK_TIMEOUT_SECONDS = 120.0
+_COLUMNS = "seq, kind, population, reservation, key, body, hash"
+_CONFIG = {
+    "threads": "1",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "enable_external_access": "false",
+}
+
+
+class Transaction(Protocol):
+    """One consistent view, and appends that all happen or none."""
+
+    @property
+    def ledger_id(self) -> str: ...
+
+    def append(self, draft: Draft) -> Record: ...
+
+    def newest(self, population: str) -> Record | None:
+        """The population's last entry, which carries its running sums."""
+
+    def find(
+        self,
+        *,
+        kind: str | None = None,
+        population: str | None = None,
+        reservation: int | None = None,
+        key: str | None = None,
+    ) -> list[Record]:
+        """The entries that match all of what is given, in order."""
+
+
+class Store(Protocol):
+    def require(self) -> None:
+        """LedgerMissing unless the ledger is there."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]: ...
+
+    def everything(self) -> tuple[str, list[Record], list[str]]:
+        """Ledger id, all records unchecked, and what is wrong with the tables themselves: for the audit."""
+
+
+class DuckDBStore:
+    """The store on a DuckDB file. Holds a path and nothing open, so it may be shared, copied and pickled."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).resolve()  # one file, one lock, whatever name it was reached by
+
+    def create(self, ledger_id: str, first: Draft) -> None:
+        """A new ledger with its first entry. Built under another name and moved, so it exists whole or not at all."""
+        import duckdb
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock():
+            leftovers = [path for path in (self.path, self._wal(self.path)) if path.exists()]
+            if leftovers:
+                raise LedgerError(
+                    f"{leftovers[0]} exists: a ledger is created once. To start over, move it away yourself, "
+                    "knowing that what it charged stays spent"
+                )
+            draft_path = self.path.with_name(self.path.name + ".new")
+            for path in (draft_path, self._wal(draft_path)):
+                path.unlink(missing_ok=True)
+            connection = duckdb.connect(str(draft_path), config=_CONFIG)
+            try:
+                connection.execute("BEGIN")
+                connection.execute(_schema())
+                connection.execute("INSERT INTO ledger VALUES (?, ?)", [SCHEMA_VERSION, ledger_id])
+                DuckDBTransaction(connection, ledger_id, None).append(first)
+                connection.execute("COMMIT")
+                connection.execute("CHECKPOINT")
+            finally:
+                connection.close()
+            draft_path.rename(self.path)
+            _make_durable(self.path.parent)
+
+    def require(self) -> None:
+        if not self.path.is_file():
+            raise LedgerMissing(
+                f"there is no privacy ledger at {self.path}. Without it no budget can be checked, so nothing sensitive "
+                "may be read. If this is a new installation run `dpsynth init`; if a ledger was here, restore it with "
+                "its .wal file: what it charged stays spent"
+            )
+
+    @contextmanager
+    def transaction(self) -> Iterator[DuckDBTransaction]:
+        """Lock, open, check the head of the chain, run, commit, close. An exception leaves everything as it was."""
+        import duckdb
+
+        with self._open() as connection:
+            ledger_id = _identity(connection)
+            connection.execute("BEGIN")
+            try:
+                yield DuckDBTransaction(connection, ledger_id, _trusted_head(connection))
+                self._commit(connection)
+            except BaseException:
+                with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
+                    connection.execute("ROLLBACK")
+                raise
+
+    def everything(self) -> tuple[str, list[Record], list[str]]:
+        with self._open() as connection:
+            ledger_id = _identity(connection)
+            records = _read(connection, f"SELECT {_COLUMNS} FROM entries ORDER BY seq", [])
+            shape = _shape(connection)
+        return ledger_id, records, list(_differences(shape, _expected_shape()))
+
+    def _commit(self, connection: duckdb.DuckDBPyConnection) -> None:
+        connection.execute("COMMIT")
+
+    @contextmanager
+    def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        import duckdb
+
+        self.require()
+        with self._lock():
+            self.require()  # it may have been moved away while we waited
+            try:
+                connection = duckdb.connect(str(self.path), config=_CONFIG)
+                try:
+                    yield connection
+                finally:
+                    connection.close()
+            except duckdb.Error as error:
+                raise LedgerBroken(
+                    f"the ledger {self.path} cannot be used ({type(error).__name__}); nothing is admitted. Close other "
+                    "programs that have it open, run `dpsynth audit verify`, or restore it from a trusted copy"
+                ) from error
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        import filelock
+
+        # A soft lock would outlive a killed process, so a file system without flock is refused, not worked around.
+        lock = filelock.FileLock(
+            f"{self.path}.lock", timeout=LOCK_TIMEOUT_SECONDS, poll_interval=0.01, fallback_to_soft=False
+        )
+        try:
+            lock.acquire()
+        except filelock.Timeout:
+            raise LedgerBusy(
+                f"another process has held {self.path}.lock for {LOCK_TIMEOUT_SECONDS:.0f} s; find it (`lsof`) and let "
+                "it finish or end it. Do not delete the lock file: the kernel frees it by itself"
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            raise LedgerError(
+                f"{self.path}.lock cannot be locked ({error}): without a lock two runs could spend the same budget. "
+                "Keep the ledger on a local file system that this account may write to"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @staticmethod
+    def _wal(path: Path) -> Path:
+        return path.with_name(path.name + ".wal")
+
+
+class DuckDBTransaction:
+    """`Transaction` on an open connection. Every record read through it was checked against its hash."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, ledger_id: str, head: Record | None) -> None:
+        self._connection = connection
+        self._head = head
+        self.ledger_id = ledger_id
+
+    def append(self, draft: Draft) -> Record:
+        record = chain.seal(
+            draft,
+            seq=self._head.seq + 1 if self._head else 1,
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            previous=self._head.hash if self._head else chain.GENESIS,
+        )
+        self._connection.execute(
+            f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [record.seq, record.kind, record.population, record.reservation, record.key, record.body, record.hash],
+        )
+        self._head = record
+        return record
+
+    def newest(self, population: str) -> Record | None:
+        newest = "SELECT max(seq) FROM entries WHERE population = ?"
+        found = self._checked(f"SELECT {_COLUMNS} FROM entries WHERE seq = ({newest})", [population])
+        return found[0] if found else None
+
+    def find(
+        self,
+        *,
+        kind: str | None = None,
+        population: str | None = None,
+        reservation: int | None = None,
+        key: str | None = None,
+    ) -> list[Record]:
+        wanted = {"kind": kind, "population": population, "reservation": reservation, "key": key}
+        given = {column: value for column, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{column} = ?" for column in given) or "true"
+        return self._checked(f"SELECT {_COLUMNS} FROM entries WHERE {where} ORDER BY seq", list(given.values()))
+
+    def _checked(self, sql: str, parameters: list[Any]) -> list[Record]:
+        return [chain.trusted(record) for record in _read(self._connection, sql, parameters)]
+
+
+def _make_durable(folder: Path) -> None:
+    """A rename survives a power cut only once the folder itself was written."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any]) -> list[Record]:
+    return [Record(*row) for row in connection.execute(sql, parameters).fetchall()]
+
+
+def _identity(connection: duckdb.DuckDBPyConnection) -> str:
+    rows = connection.execute("SELECT version, id FROM ledger").fetchall()
+    if len(rows) != 1 or rows[0][0] != SCHEMA_VERSION:
+        raise LedgerBroken(
+            f"this ledger has schema version {[row[0] for row in rows]}, the program knows {SCHEMA_VERSION}; use the "
+            "program version that wrote it"
+        )
+    return str(rows[0][1])
+
+
+def _trusted_head(connection: duckdb.DuckDBPyConnection) -> Record:
+    """The last entry, after the checks that cost the same at any length: numbering, its hash, its link."""
+    last = _read(connection, f"SELECT {_COLUMNS} FROM entries ORDER BY seq DESC LIMIT 2", [])
+    (count,) = connection.execute("SELECT count(*) FROM entries").fetchall()[0]
+    if not last or count != last[0].seq:
+        raise LedgerBroken(
+            f"the ledger holds {count} entries but its last is number {last[0].seq if last else 'none'}: entries are "
+            "missing. Nothing is admitted; run `dpsynth audit verify`"
+        )
+    head = chain.trusted(last[0])
+    before = last[1].hash if len(last) == 2 else chain.GENESIS
+    if head.said["previous"] != before:
+        raise LedgerBroken(
+            f"entry {head.seq} does not follow from entry {head.seq - 1}: the chain is broken at its head. Nothing is "
+            "admitted; run `dpsynth audit verify`"
+        )
+    return head
+
+
+def _schema() -> str:
+    return files("ledger").joinpath("schema.sql").read_text(encoding="utf-8")
+
+
+def _shape(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Every table, trigger, index and view by name, with its definition as DuckDB normalises it."""
+    queries = {
+        "table": "SELECT table_name, sql FROM duckdb_tables() WHERE NOT internal",
+        "trigger": "SELECT trigger_name, sql FROM duckdb_triggers()",
+        "index": "SELECT index_name, sql FROM duckdb_indexes()",
+        "view": "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal",
+    }
+    return {
+        f"{what} {row[0]}": str(row[1]) for what, sql in queries.items() for row in connection.execute(sql).fetchall()
+    }
+
+
+def _expected_shape() -> dict[str, str]:
+    import duckdb
+
+    connection = duckdb.connect(":memory:", config=_CONFIG)
+    try:
+        connection.execute(_schema())
+        return _shape(connection)
+    finally:
+        connection.close()
+
+
+def _differences(found: dict[str, str], expected: dict[str, str]) -> Iterator[str]:
+    for name in sorted(found.keys() | expected.keys()):
+        if name not in found:
+            yield f"{name} is missing from the database"
+        elif name not in expected:
+            yield f"{name} does not belong in the database"
+        elif found[name] != expected[name]:
+            yield f"{name} is not defined as the schema says"

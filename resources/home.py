@@ -1,0 +1,102 @@
+"""The home folder: where a deployment keeps its ledger, sensitive snapshots, artifacts, warehouse and Dagster instance.
+
+    $DPSYNTH_HOME (default: .dpsynth in the working directory)
+        ledger/ledger.duckdb        the privacy ledger
+        sensitive/                  mode 0700: snapshots, the fingerprint key, error traces, captured output
+        artifacts/<contract>/<kind>/<id>/
+        warehouse/                  parquet/, warehouse.duckdb
+        dagster/                    DAGSTER_HOME
+
+Knows paths and modes only; nothing of contracts, budgets or assets.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+DAGSTER_YAML = """\
+# Written by `dpsynth`; edit freely, it is not overwritten.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+"""
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths of one deployment."""
+
+    root: Path
+
+    @classmethod
+    def at(cls, path: str | Path | None = None) -> Home:
+        """`path`, or else $DPSYNTH_HOME, or else `.dpsynth` in the working directory; always absolute."""
+        chosen = path or os.environ.get("DPSYNTH_HOME") or ".dpsynth"
+        return cls(Path(chosen).expanduser().absolute())
+
+    @property
+    def ledger_file(self) -> Path:
+        return self.root / "ledger" / "ledger.duckdb"
+
+    @property
+    def sensitive(self) -> Path:
+        return self.root / "sensitive"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.root / "warehouse"
+
+    @property
+    def dagster(self) -> Path:
+        return self.root / "dagster"
+
+    def create(self) -> None:
+        """Make the folders. The ledger is not made here: it comes from `dpsynth init` alone."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        for folder in (self.ledger_file.parent, self.artifacts, self.warehouse):
+            folder.mkdir(exist_ok=True)
+        private_folder(self.sensitive)
+        self.prepare_dagster()
+
+    def prepare_dagster(self) -> Path:
+        """DAGSTER_HOME with telemetry and the sign-up prompt off; an existing dagster.yaml is kept."""
+        self.dagster.mkdir(parents=True, exist_ok=True)
+        settings = self.dagster / "dagster.yaml"
+        if not settings.exists():
+            settings.write_text(DAGSTER_YAML, encoding="utf-8")
+        return self.dagster
+
+    def enter(self) -> None:
+        """Point this process and its children at this home and its Dagster instance."""
+        os.environ["DPSYNTH_HOME"] = str(self.root)
+        os.environ["DAGSTER_HOME"] = str(self.prepare_dagster())
+
+
+def private_folder(path: Path) -> Path:
+    """`path` as a folder that only its owner may enter."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.chmod(0o700)
+    return path
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write `path` so that it is never readable by others, not even for a moment; fails if it exists."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+
+
+def replace_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Put `data` at `path` in one step: readers see the old content or the new, never half."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    write_private(temporary, data)
+    temporary.chmod(mode)
+    temporary.replace(path)

@@ -1,0 +1,213 @@
+"""The sensitive store: the one place where sensitive rows lie, and the one door to them.
+
+`ingest` copies an external source into a snapshot that only this user may read. `read` is the only method that returns
+rows, and it demands a *grant*: proof that the ledger has charged a release and has handed out a single-use token for
+it. The store redeems the token at the ledger right before it returns anything, so rows without a charge do not exist
+for anybody who goes through the platform, whichever way the run was launched.
+
+Formal claim: each frame that `read` returns is computed from the snapshot unit by unit (thinning, filtering to the
+declared label set, bounding a unit's records), so that adding or removing one unit changes that unit's rows and no
+others. Misuse that breaks it: reading the files under `sensitive/` by other means. What does that here is refused in
+review, and an administrator of the machine cannot be stopped by a program on it.
+
+Nothing that depends on the rows leaves this module but what `read` returns: a snapshot's identity is a keyed
+fingerprint, and no count is kept outside `sensitive/`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from ledger import Grant
+from resources.home import Home, private_folder, replace_atomically, write_private
+from resources.ledger import LedgerResource
+from resources.tabular import SourceError, as_rows, bound_units, keyed, location, source_table, test_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from dpsynth_assets.contract import Contract
+
+_MANIFEST = "manifest.json"
+_ROWS = "rows.parquet"
+
+
+class GrantRequiredError(Exception):
+    """Somebody asked for sensitive rows without an activated grant."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What may be known of a snapshot: where it came from and its opaque identity. No count, no statistic."""
+
+    contract: str
+    id: str
+    fingerprint: str
+    source: str
+    size: float
+    contract_digest: str
+    created: str
+
+
+class SensitiveStore(dg.ConfigurableResource[None]):
+    """Snapshots of sensitive sources under the home folder. Holds no open files between calls."""
+
+    home: str = ""
+
+    def ingest(self, contract: Contract, source_override: str | None = None, size: float = 1.0) -> Snapshot:
+        """Copy the declared columns of the external source into a new snapshot and make it the standing one.
+
+        `size` in (0, 1] keeps that share of the privacy units for a quick pass, chosen by a keyed hash of each unit
+        alone. The fingerprint covers the whole source, so that a part of it is still recognised as that source.
+
+        Raises:
+            SourceError: the source is missing, or lacks a declared column.
+        """
+        if not 0 < size <= 1:
+            raise SourceError(f"size must be a share in (0, 1], not {size}")
+        contract = contract.with_source(source_override) if source_override else contract
+        table = source_table(contract)
+        key = self._key()
+        snapshot = Snapshot(
+            contract=contract.id,
+            id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+            fingerprint=_fingerprint(table, contract, key),
+            source=location(contract, contract.source),
+            size=size,
+            contract_digest=contract.digest,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+        self._write(snapshot, _thin(table, contract, size, key))
+        return snapshot
+
+    def latest(self, contract: Contract) -> Snapshot:
+        """The standing snapshot of a contract; free, since it says nothing about the rows.
+
+        Raises:
+            SourceError: there is none, or the contract has changed since it was taken.
+        """
+        pointer = self._folder(contract.id) / "latest"
+        if not pointer.exists():
+            raise SourceError(f"{contract.id} has no snapshot of its source: materialize {contract.id}/source")
+        manifest = self._folder(contract.id) / pointer.read_text(encoding="utf-8") / _MANIFEST
+        snapshot = Snapshot(**json.loads(manifest.read_text(encoding="utf-8")))
+        if snapshot.contract_digest != contract.digest:
+            raise SourceError(
+                f"the contract {contract.id} has changed since its source was snapshotted: "
+                f"materialize {contract.id}/source again"
+            )
+        return snapshot
+
+    def read(self, grant: Grant, contract: Contract) -> pd.DataFrame:
+        """The sensitive rows: `unit`, `text` and the label columns, at most `max_records` records of each unit.
+
+        The grant is redeemed at the ledger first; it works once, for its own population and this very source.
+
+        Raises:
+            GrantRequiredError: `grant` is not a grant.
+            LedgerError: the ledger does not accept it (not activated, used, finished, of another population or source).
+        """
+        if not isinstance(grant, Grant):
+            raise GrantRequiredError(
+                f"the rows of {contract.id} are read with an activated grant of the privacy ledger only, "
+                f"not with {type(grant).__name__}"
+            )
+        snapshot = self.latest(contract)
+        LedgerResource(home=self.home).open().redeem(
+            grant, population=contract.privacy.population, fingerprint=snapshot.fingerprint
+        )
+        return self._rows(snapshot, contract)
+
+    def keep_trace(self, identity: str, text: str) -> Path:
+        """Keep what may quote sensitive rows (a traceback, captured output) where only this user reads it."""
+        path = private_folder(Home.at(self.home).sensitive / "errors") / f"{identity}.txt"
+        write_private(path, text.encode("utf-8", "replace"))
+        return path
+
+    def _rows(self, snapshot: Snapshot, contract: Contract) -> pd.DataFrame:
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.read_table(self._folder(contract.id) / snapshot.id / _ROWS)
+        return bound_units(as_rows(table, contract), contract.privacy.unit.max_records, self._key())
+
+    def _write(self, snapshot: Snapshot, table: pa.Table) -> None:
+        import pyarrow.parquet
+
+        folder = self._folder(snapshot.contract)
+        temporary = private_folder(folder / f".{snapshot.id}.tmp")
+        try:
+            sink = temporary / _ROWS
+            write_private(sink, b"")
+            pyarrow.parquet.write_table(table, sink, compression="zstd")
+            write_private(temporary / _MANIFEST, json.dumps(asdict(snapshot), indent=2).encode())
+            temporary.rename(folder / snapshot.id)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        replace_atomically(folder / "latest", snapshot.id.encode(), mode=0o600)
+
+    def _folder(self, contract_id: str) -> Path:
+        return private_folder(private_folder(Home.at(self.home).sensitive) / contract_id)
+
+    def _key(self) -> bytes:
+        """The key of fingerprints and of thinning, made once. Whoever loses it loses the link to earlier snapshots."""
+        path = private_folder(Home.at(self.home).sensitive) / "fingerprint.key"
+        if not path.exists():
+            candidate = path.with_name(f".key-{secrets.token_hex(6)}")
+            write_private(candidate, secrets.token_bytes(32))
+            try:
+                path.hardlink_to(candidate)  # atomic, and the first of two processes wins
+            except FileExistsError:
+                pass
+            finally:
+                candidate.unlink()
+        return path.read_bytes()
+
+
+def _fingerprint(table: pa.Table, contract: Contract, key: bytes) -> str:
+    """Keyed identity of a source: the set of its texts, whatever their order or the columns beside them."""
+    import hashlib
+
+    texts = table.column(contract.privacy.text.column).to_pylist()
+    rows = sorted(keyed(key, "text", text or "") for text in texts)
+    whole = hashlib.sha256()
+    for row in rows:
+        whole.update(row)
+    return keyed(key, "source", whole.hexdigest()).hex()
+
+
+def _thin(table: pa.Table, contract: Contract, size: float, key: bytes) -> pa.Table:
+    """Each unit with probability `size`, decided by a keyed hash of the unit alone (of the text for record units)."""
+    if size == 1:
+        return table
+    terms = contract.privacy
+    identities = table.column(terms.unit.column or terms.text.column).to_pylist()
+    threshold = int(size * 2**64)
+    keep = [int.from_bytes(keyed(key, "thin", str(value))[:8], "big") < threshold for value in identities]
+    return table.filter(keep)
+
+
+def public_rows(contract: Contract, snapshot: Snapshot) -> pd.DataFrame:
+    """The source's own rows without a grant, only where its owner has declared the source public."""
+    if not contract.privacy.source_is_public:
+        raise GrantRequiredError(f"the source of {contract.id} is not declared public: its rows need a grant")
+    contract = contract.with_source(snapshot.source)
+    return as_rows(source_table(contract), contract)
+
+
+def test_rows(contract: Contract, snapshot: Snapshot) -> pd.DataFrame:
+    """The rows of the test split that the contract declares public: `unit`, `text` and the label columns."""
+    contract = contract.with_source(snapshot.source)
+    rows = as_rows(test_table(contract), contract)
+    if rows.empty:
+        raise SourceError(f"the public test split of {contract.id} holds no row that the contract describes")
+    return rows

@@ -1,0 +1,46 @@
+"""Runs of the small contract's assets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import dagster as dg
+import pytest
+
+
+@pytest.fixture
+def instance(home):
+    """The home's persistent Dagster instance, as the UI and the command line use it."""
+    with dg.DagsterInstance.from_config(str(home.dagster)) as made:
+        yield made
+
+
+@pytest.fixture
+def run(definitions, instance, rooms) -> Callable[..., dg.ExecuteInProcessResult]:
+    """Run the named assets, or all, through the implicit job, as UI and command line do."""
+
+    def run_assets(*names: str, **options) -> dg.ExecuteInProcessResult:
+        job = definitions.resolve_implicit_global_asset_job_def()
+        selection = [dg.AssetKey(["small", name]) for name in names] or None
+        return job.execute_in_process(instance=instance, raise_on_error=False, asset_selection=selection, **options)
+
+    return run_assets
+
+
+@pytest.fixture
+def spent(run):
+    """Source snapshotted, and the adapter's budget spent by a first run: a second one cannot be afforded."""
+    result = run("source", "adapter")
+    assert result.success
+    return result
+
+
+def failure_of(result: dg.ExecuteInProcessResult, asset: str) -> dg.DagsterEvent:
+    """The event with which an asset failed."""
+    [event] = [e for e in result.all_events if e.is_step_failure and e.step_key == f"small__{asset}"]
+    return event
+
+
+@pytest.fixture(name="failure_of")
+def failure_of_fixture():
+    return failure_of

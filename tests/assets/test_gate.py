@@ -1,0 +1,209 @@
+"""Whatever happens inside the gate: what is charged, what is forfeited, what is given back, and what is let out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from ledger import PoissonSampledGaussian
+
+MARKER = "XYZZY-4471-PLUGH"
+
+
+def states(book) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for charge in book.reservations():
+        found.setdefault(charge.release.removeprefix("small/"), []).append(charge.state)
+    return found
+
+
+def everything_written(home, instance, result) -> str:
+    """The event log, every captured log and every other file of the home but the sensitive ones."""
+    logged = "\n".join(str(record) for record in instance.all_logs(result.run_id))
+    files = [p for p in home.root.rglob("*") if p.is_file() and home.sensitive not in p.parents]
+    return logged + "".join(path.read_bytes().decode("utf-8", "replace") for path in files)
+
+
+def test_a_refusal_comes_before_any_row_and_is_in_the_ledger(spent, run, rooms, book, failure_of):
+    assert rooms.read == 1
+    result = run("adapter", "label_histogram")
+    assert rooms.read == 1
+    failure = failure_of(result, "adapter").step_failure_data.user_failure_data
+    assert re.search(
+        r"spent [67]\.\d+, asked [67]\.\d+, left [01]\.\d+\. No sensitive row was read", failure.description
+    )
+    assert "dpsynth plan" in failure.description
+    figures = {name: value.value for name, value in failure.metadata.items()}
+    assert figures["refused_by_privacy_ledger"] is True
+    assert figures["epsilon_asked"] > figures["epsilon_left"]
+    refusals = book.statement("small-bank", with_pld=False).refusals
+    assert [(entry.release, entry.owner) for entry in refusals] == [("small/adapter", result.run_id)]
+    assert states(book) == {"adapter": ["committed"]}, "the cheap release is not spent on a run that cannot finish"
+
+
+def test_every_charge_and_refusal_is_plotted_on_the_budget_asset(spent, run, instance):
+    run("adapter")
+    seen = instance.fetch_observations(dg.AssetKey(["small", "budget"]), limit=10).records
+    assert [record.asset_observation.metadata["epsilon_spent"].value > 6 for record in seen] == [True, True]
+
+
+def test_an_exception_is_charged_and_its_text_stays_inside(run, rooms, home, book, instance, capfd, failure_of):
+    def fail(frame):
+        assert frame["text"].str.contains(MARKER).all()
+        raise ValueError(f"cannot encode {frame['text'].iloc[0]!r}")
+
+    rooms.train = fail
+    result = run("source", "adapter")
+    assert states(book) == {"adapter": ["forfeited"]}
+    failure = failure_of(result, "adapter").step_failure_data.user_failure_data
+    assert "failed with ValueError" in failure.description
+    assert MARKER not in everything_written(home, instance, result)
+    assert MARKER not in "".join(capfd.readouterr())
+    [trace] = (home.sensitive / "errors").iterdir()
+    assert MARKER in trace.read_text(encoding="utf-8")
+    assert trace.stat().st_mode & 0o777 == 0o600
+    assert not list((home.artifacts / "small" / "adapter").iterdir()), "no half-made adapter is left"
+
+
+def test_chained_exceptions_stay_inside_too(run, rooms, home, book, instance, capfd):
+    def fail(frame):
+        try:
+            raise KeyError(MARKER)
+        except KeyError as cause:
+            raise RuntimeError(MARKER) from cause
+
+    rooms.train = fail
+    result = run("source", "adapter")
+    assert MARKER not in everything_written(home, instance, result) + "".join(capfd.readouterr())
+
+
+def test_what_is_printed_near_the_rows_stays_inside(run, rooms, home, instance, capfd):
+    def chatter(frame):
+        print(MARKER)
+        sys.stderr.write(MARKER)
+        os.write(1, MARKER.encode())
+        os.write(2, MARKER.encode())
+        logging.getLogger("some.library").warning(MARKER)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn(MARKER, stacklevel=1)
+
+    handler = logging.StreamHandler(sys.__stderr__)
+    logging.getLogger("some.library").addHandler(handler)
+    rooms.train = chatter
+    result = run("source", "adapter")
+    logging.getLogger("some.library").removeHandler(handler)
+    assert result.success
+    assert MARKER not in everything_written(home, instance, result)
+    assert MARKER not in "".join(capfd.readouterr())
+    [output] = (home.sensitive / "output").iterdir()
+    assert output.read_text(encoding="utf-8").count(MARKER) >= 5
+    assert output.stat().st_mode & 0o777 == 0o600
+    print("still here")
+    assert "still here" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(MARKER), SystemExit(MARKER), GeneratorExit(MARKER)])
+def test_interrupts_forfeit(run, rooms, book, home, interrupt, capfd):
+    def stop(frame):
+        raise interrupt
+
+    rooms.train = stop
+    caught: BaseException | None = None
+    try:
+        run("source", "adapter")
+    except BaseException as error:  # how far an interrupt gets is Dagster's business
+        caught = error
+    assert MARKER not in str(caught)
+    assert states(book) == {"adapter": ["forfeited"]}
+    assert MARKER not in "".join(capfd.readouterr())
+
+
+def test_a_release_that_does_not_say_what_ran_is_forfeited(run, rooms, book, monkeypatch, failure_of):
+    from dpsynth_assets.assets.gate import Passage
+
+    monkeypatch.setattr(Passage, "finish", lambda self, event: None)
+    result = run("source", "adapter")
+    assert not result.success
+    assert states(book) == {"adapter": ["forfeited"]}
+
+
+def test_more_than_was_reserved_cannot_be_committed(run, rooms, book, monkeypatch, failure_of, home):
+    from dpsynth_assets.assets.gate import Passage
+
+    honest = Passage.finish
+    monkeypatch.setattr(Passage, "finish", lambda self, _: honest(self, PoissonSampledGaussian(0.2, 0.1, 999)))
+    result = run("source", "adapter")
+    text = failure_of(result, "adapter").step_failure_data.user_failure_data.description
+    assert "did not accept the finished release" in text
+    assert states(book) == {"adapter": ["forfeited"]}
+    assert not (home.artifacts / "small" / "adapter" / "latest").exists()
+
+
+def test_the_rows_are_read_once_per_grant(run, rooms, book, monkeypatch, failure_of):
+    from dpsynth_assets.assets.gate import Passage
+
+    once = Passage.read
+    monkeypatch.setattr(Passage, "read", lambda self: (once(self), once(self))[1])
+    result = run("source", "adapter")
+    assert "ProtocolError" in failure_of(result, "adapter").step_failure_data.user_failure_data.description
+    assert states(book) == {"adapter": ["forfeited"]}
+
+
+def test_what_can_fail_without_the_rows_fails_before_they_are_paid_for(run, rooms, book, monkeypatch, failure_of):
+    from dpsynth_assets.language import base_model
+
+    def missing(name):
+        raise base_model.BaseModelError("base model 'embedded' could not be loaded")
+
+    monkeypatch.setattr(base_model, "load_base_model", missing)
+    result = run("source", "adapter")
+    assert "could not be loaded" in failure_of(result, "adapter").step_failure_data.user_failure_data.description
+    assert states(book) == {"adapter": ["voided"]}
+    assert book.balance("small-bank", with_pld=False).epsilon_spent == 0
+
+
+def test_reservations_of_dead_runs_are_given_back_and_those_of_others_are_not(run, rooms, book, instance):
+    assert run("source").success
+    dead = run("source").run_id  # finished, and never activated what it is made to hold here
+    event = PoissonSampledGaussian(0.2, 3.0, 3)
+    mine = book.reserve("small-bank", event, release="small/adapter", key="k", owner=dead, plan_digest="d" * 64)
+    foreign = book.reserve("small-bank", event, release="x/y", key="k", owner="not-a-run", plan_digest="d" * 64)
+    run("adapter")
+    by_id = {charge.id: charge.state for charge in book.reservations()}
+    assert by_id[mine.id] == "voided"
+    assert by_id[foreign.id] == "reserved"
+
+
+def test_without_a_ledger_nothing_starts(run, rooms, home, failure_of):
+    home.ledger_file.unlink()
+    failed = failure_of(run("source"), "source").step_failure_data.user_failure_data
+    assert "dpsynth init" in failed.description
+    assert not run("adapter").success
+    assert rooms.read == 0
+
+
+def test_the_same_source_cannot_get_a_second_budget(run, tmp_path, home, rooms, failure_of):
+    from dpsynth_assets.contract import load_contract
+    from dpsynth_assets.factory import build_contract_defs
+    from resources.platform import platform_resources
+
+    assert run("source").success
+    text = Path(tmp_path / "contracts" / "small.odcs.yaml").read_text(encoding="utf-8")
+    other = tmp_path / "contracts" / "other.odcs.yaml"
+    other.write_text(text.replace("population: small-bank", "population: another-bank"), encoding="utf-8")
+    result = dg.materialize(
+        [a for a in build_contract_defs(load_contract(other)).assets if a.key.path[-1] == "source"],
+        resources=platform_resources(str(home.root)),
+        raise_on_error=False,
+    )
+    text = failure_of(result, "source").step_failure_data.user_failure_data.description
+    assert "small-bank" in text
+    assert "another-bank" in text

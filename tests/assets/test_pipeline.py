@@ -1,0 +1,127 @@
+"""The assets of a contract from source to card, in one process, and what they leave behind."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from resources.artifact_store import ArtifactMissingError, ArtifactStore, folder_digest
+from resources.warehouse import Warehouse
+
+MARKER = "XYZZY-4471-PLUGH"
+
+
+@pytest.fixture
+def finished(run):
+    result = run()
+    assert result.success, [event.message for event in result.all_events if event.is_failure]
+    return result
+
+
+def test_everything_is_made_and_each_release_is_charged_once(finished, home, book, contract):
+    store = ArtifactStore(home=str(home.root))
+    charges = book.statement("small-bank", with_pld=False).reservations
+    assert [(charge.release, charge.state) for charge in charges] == [
+        ("small/adapter", "committed"),
+        ("small/label_histogram", "committed"),
+    ]
+    hashes = {entry.hash for entry in book.entries() if entry.kind == "committed"}
+    for kind in ("corpus", "verdict", "synthetic", "classifier", "evaluation", "card"):
+        artifact = store.latest("small", kind)
+        assert {charge["ledger_hash"] for charge in artifact.receipts} == hashes
+        assert artifact.digest == folder_digest(artifact.folder)
+    _, rows = Warehouse(home=str(home.root)).query("select count(*) from small.messages")
+    assert rows == [(24,)]
+    card = (store.latest("small", "card").folder / "card.md").read_text(encoding="utf-8")
+    assert "differential privacy" in card
+    assert "small/adapter" in card
+
+
+def test_no_sensitive_text_leaves_the_sensitive_folder(finished, home):
+    for path in home.root.rglob("*"):
+        if path.is_file() and home.sensitive not in path.parents:
+            assert MARKER.encode() not in path.read_bytes(), path
+    for path in home.sensitive.rglob("*"):
+        assert path.stat().st_mode & 0o077 == 0, f"{path} is open to others"
+
+
+def test_metadata_of_the_sensitive_assets_says_nothing_of_the_rows(finished):
+    shown = {
+        event.asset_key.path[-1]: set(event.materialization.metadata)
+        for event in finished.get_asset_materialization_events()
+    }
+    assert shown["source"] == {"snapshot", "keyed_fingerprint", "dagster/uri", "size", "population"}
+    assert "dagster/row_count" not in shown["adapter"] | shown["label_histogram"]
+    assert {"dagster/row_count", "preview", "dagster/column_schema"} <= shown["synthetic"]
+    assert {"epsilon_spent", "epsilon_remaining", "epsilon_reserved", "epsilon_cap"} <= shown["budget"]
+
+
+def test_free_assets_run_again_without_a_charge(finished, run, book):
+    before = len(book.entries())
+    assert run("corpus", "synthetic", "classifier", "evaluation", "card").success
+    assert len(book.entries()) == before
+
+
+def test_a_corpus_that_fails_a_blocking_check_is_not_published(run, home, monkeypatch, failure_of):
+    from dpsynth_assets.language import generation
+
+    monkeypatch.setattr(
+        generation, "generate_corpus", lambda *_, **__: pd.DataFrame({"text": ["same"] * 24, "topic": ["card"] * 24})
+    )
+    result = run()
+    assert not result.success
+    assert Warehouse(home=str(home.root)).folder.joinpath("warehouse.duckdb").exists() is False
+    alone = run("synthetic")  # past the blocking check: the stored verdict stops it
+    assert "failed its quality rules" in failure_of(alone, "synthetic").step_failure_data.user_failure_data.description
+
+
+def test_a_corpus_without_a_verdict_is_not_published(finished, run, home, failure_of):
+    store = ArtifactStore(home=str(home.root))
+    corpus = store.latest("small", "corpus")
+    with store.draft("small", "corpus") as draft:
+        (draft.folder / "corpus.parquet").write_bytes((corpus.folder / "corpus.parquet").read_bytes())
+        store.seal(draft, charges=corpus.receipts)
+    result = run("synthetic")
+    assert "no quality verdict" in failure_of(result, "synthetic").step_failure_data.user_failure_data.description
+
+
+def test_a_missing_input_is_named(run, failure_of):
+    result = run("corpus")
+    text = failure_of(result, "corpus").step_failure_data.user_failure_data.description
+    assert text == "there is no adapter of small yet: materialize small/adapter first"
+
+
+def test_an_unsealed_draft_leaves_nothing(home):
+    store = ArtifactStore(home=str(home.root))
+    with store.draft("small", "corpus") as draft:
+        (draft.folder / "half").write_text("half", encoding="utf-8")
+    assert not draft.folder.exists()
+    with pytest.raises(ArtifactMissingError):
+        store.latest("small", "corpus")
+
+
+def test_the_evaluation_compares_with_real_rows_only_where_the_source_is_public(finished, contract, home):
+    from resources.sensitive_store import GrantRequiredError, SensitiveStore, public_rows
+
+    evaluated = next(e for e in finished.get_asset_materialization_events() if e.asset_key.path[-1] == "evaluation")
+    assert "accuracy" in evaluated.materialization.metadata
+    assert not [name for name in evaluated.materialization.metadata if "real" in name]
+    snapshot = SensitiveStore(home=str(home.root)).latest(contract)
+    with pytest.raises(GrantRequiredError, match="not declared public"):
+        public_rows(contract, snapshot)
+
+
+def test_a_public_source_is_compared_with(contract, home, rooms):
+    from dataclasses import replace
+
+    from dpsynth_assets.factory import build_contract_defs
+    from resources.platform import platform_resources
+
+    public = replace(contract, privacy=contract.privacy.model_copy(update={"source_is_public": True}))
+    defs = dg.Definitions.merge(
+        build_contract_defs(public), dg.Definitions(resources=platform_resources(str(home.root)))
+    )
+    result = defs.resolve_implicit_global_asset_job_def().execute_in_process()
+    evaluated = next(e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "evaluation")
+    assert evaluated.materialization.metadata["accuracy_on_real"].value == 1.0

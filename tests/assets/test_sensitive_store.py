@@ -1,0 +1,245 @@
+"""The one door to the rows: who gets through, and that everything behind it is done unit by unit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from ledger import Grant, LedgerError, PoissonSampledGaussian
+from resources.sensitive_store import GrantRequiredError, SensitiveStore
+from resources.tabular import SourceError
+
+MARKER = "XYZZY-4471-PLUGH"
+EVENT = PoissonSampledGaussian(0.2, 3.0, 3)
+
+
+@pytest.fixture
+def store(home):
+    return SensitiveStore(home=str(home.root))
+
+
+@pytest.fixture
+def reserve(book, contract, store):
+    """The small contract's source is in the store, its population in the ledger; gives reservations."""
+    from dpsynth_assets.assets.gate import register
+
+    register(contract, book)
+    book.bind_source("small-bank", store.ingest(contract).fingerprint)
+    return lambda population="small-bank": book.reserve(
+        population, EVENT, release="small/adapter", key="key", owner="run", plan_digest="d" * 64
+    )
+
+
+def grant_from(reservation, token="t" * 43) -> Grant:
+    return Grant(
+        reservation_id=reservation.id,
+        population=reservation.population,
+        release=reservation.release,
+        event=reservation.event,
+        owner=reservation.owner,
+        plan_digest=reservation.plan_digest,
+        token=token,
+    )
+
+
+def test_an_activated_grant_opens_the_door_once(reserve, book, store, contract):
+    grant = book.activate(reserve())
+    rows = store.read(grant, contract)
+    assert list(rows.columns) == ["unit", "text", "topic"]
+    assert len(rows) == 60
+    with pytest.raises(LedgerError):
+        store.read(grant, contract)
+
+
+def test_nothing_else_does(reserve, book, store, contract):
+    reserved = reserve()
+    for forged in (None, object(), "a token", reserved):
+        with pytest.raises(GrantRequiredError, match="activated grant"):
+            store.read(forged, contract)
+    with pytest.raises(LedgerError):
+        store.read(grant_from(reserved), contract)  # reserved, never activated
+    real = book.activate(reserved)
+    with pytest.raises(LedgerError):
+        store.read(grant_from(reserved), contract)  # activated, but the token is made up
+    with pytest.raises(LedgerError):
+        store.read(replace(real, reservation_id="nobody-1"), contract)
+    book.forfeit(reserved.id, reason="test")
+    with pytest.raises(LedgerError):
+        store.read(real, contract)  # finished
+
+
+def test_a_grant_of_another_population_does_not(reserve, book, store, contract):
+    from ledger import Scope
+
+    book.register(Scope("others", "customer", "add_or_remove_one_unit", 8.0, 1e-5, (EVENT,)), actor="test")
+    grant = book.activate(reserve("others"))
+    with pytest.raises(LedgerError, match="others"):
+        store.read(grant, contract)
+
+
+def test_a_source_that_was_never_bound_is_not_read(book, store, contract, reserve, contract_path):
+    grant = book.activate(reserve())
+    other = contract_path.parent / "elsewhere.jsonl"
+    other.write_text(json.dumps({"customer": "c", "text": "else", "topic": "card"}), encoding="utf-8")
+    store.ingest(contract, str(other))
+    with pytest.raises(LedgerError, match="not bound"):
+        store.read(grant, contract)
+
+
+def test_a_changed_contract_needs_a_new_snapshot(book, store, contract, reserve):
+    grant = book.activate(reserve())
+    with pytest.raises(SourceError, match="materialize small/source again"):
+        store.read(grant, replace(contract, digest="0" * 64))
+
+
+def rows_of(store, contract, records, **options):
+    """What a grant would give for these records."""
+    path = contract.path.parent / "some.jsonl"
+    path.write_text("\n".join(json.dumps(record) for record in records), encoding="utf-8")
+    snapshot = store.ingest(contract, str(path), **options)
+    return store._rows(snapshot, contract)
+
+
+def record(unit, text, topic="card"):
+    return {"customer": unit, "text": text, "topic": topic}
+
+
+def test_records_the_contract_does_not_describe_are_left_out_one_by_one(store, contract):
+    rows = rows_of(
+        store,
+        contract,
+        [
+            record("a", "kept"),
+            record("a", "other label", "mortgage"),
+            record(None, "no unit"),
+            record("b", None),
+            record("b", "  "),
+            record("b", "no label", None),
+        ],
+    )
+    assert rows.values.tolist() == [["a", "kept", "card"]]
+
+
+def test_a_unit_keeps_at_most_its_bound_and_the_same_records_whoever_else_is_there(store, contract):
+    many = [record("a", f"text {i}") for i in range(9)]
+    alone = rows_of(store, contract, many)
+    assert len(alone) == 2
+    beside = rows_of(store, contract, [record("b", "x"), *many, record("c", "text 3")])
+    assert set(beside[beside.unit == "a"].text) == set(alone.text)
+    assert set(beside.unit) == {"a", "b", "c"}
+
+
+def test_thinning_keeps_whole_units_and_decides_each_alone(store, contract):
+    everyone = [record(f"u{i}", f"{i} {j}") for i in range(300) for j in range(2)]
+    half = rows_of(store, contract, everyone, size=0.5)
+    assert 90 < half.unit.nunique() < 210
+    assert (half.groupby("unit").size() == 2).all()
+    fewer = rows_of(store, contract, everyone[:-20], size=0.5)
+    assert set(fewer.unit) == {unit for unit in half.unit if unit not in {f"u{i}" for i in range(290, 300)}}
+
+
+def test_the_fingerprint_knows_a_source_again(store, contract, contract_path):
+    first = store.ingest(contract)
+    source = contract_path.parent / "train.jsonl"
+    lines = source.read_text(encoding="utf-8").splitlines()
+    shuffled = contract_path.parent / "copy.jsonl"
+    shuffled.write_text("\n".join(reversed(lines)), encoding="utf-8")
+    assert store.ingest(contract, str(shuffled)).fingerprint == first.fingerprint
+    assert store.ingest(contract, size=0.3).fingerprint == first.fingerprint
+    shuffled.write_text("\n".join(lines[1:]), encoding="utf-8")
+    assert store.ingest(contract, str(shuffled)).fingerprint != first.fingerprint
+
+
+def test_the_fingerprint_is_keyed(contract, tmp_path):
+    one, two = (SensitiveStore(home=str(tmp_path / name)).ingest(contract) for name in "ab")
+    assert one.fingerprint != two.fingerprint
+
+
+def test_the_manifest_holds_no_figure_of_the_rows(store, contract, home):
+    store.ingest(contract)
+    [manifest] = (home.sensitive / "small").glob("*/manifest.json")
+    assert set(json.loads(manifest.read_text(encoding="utf-8"))) == {
+        "contract", "id", "fingerprint", "source", "size", "contract_digest", "created",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
+def test_formats_and_stored_codes(store, contract, suffix):
+    import pandas as pd
+
+    coded = contract.privacy.labels[0].model_copy(update={"codes": (7, 9), "spellings": ("Card!", "Loan!")})
+    contract = replace(contract, privacy=contract.privacy.model_copy(update={"labels": (coded,)}))
+    frame = pd.DataFrame({"customer": ["a", "b", "c"], "text": ["x, y", 'say "no"', "z\nz"], "topic": [7, 9, 8]})
+    path = contract.path.parent / f"data{suffix}"
+    if suffix == ".parquet":
+        frame.to_parquet(path)
+    elif suffix == ".csv":
+        frame.to_csv(path, index=False)
+    else:
+        frame.to_json(path, orient="records", lines=True)
+    rows = store._rows(store.ingest(contract, str(path)), contract)
+    assert rows.values.tolist() == [["a", "x, y", "card"], ["b", 'say "no"', "loan"]]
+
+
+def test_row_filters_choose_rows_one_by_one(store, contract):
+    privacy = contract.privacy.model_copy(update={"source_where": {"customer": "a"}})
+    rows = rows_of(store, replace(contract, privacy=privacy), [record("a", "in"), record("b", "out")])
+    assert rows.text.tolist() == ["in"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("gone.jsonl", None, "does not exist"),
+        ("text.txt", MARKER, "is not one of"),
+        ("torn.parquet", MARKER, "could not be parsed as .parquet"),
+        ("torn.jsonl", f'{{"text": "{MARKER}', "could not be parsed as .jsonl"),
+        ("less.jsonl", f'{{"text": "{MARKER}"}}', "lacks the columns customer, topic"),
+        ("typed.jsonl", '{"text": 4471, "customer": "a", "topic": "card"}', "where text is declared"),
+    ],
+)
+def test_a_source_that_does_not_fit_is_refused_without_quoting_it(store, contract, name, content, says):
+    path = contract.path.parent / name
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(SourceError, match=says) as caught:
+        store.ingest(contract, str(path))
+    assert MARKER not in str(caught.value)
+    assert "4471" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_a_hub_dataset_is_fetched_by_split(store, contract, monkeypatch, tmp_path):
+    import huggingface_hub
+    import pandas as pd
+
+    asked = {}
+
+    def snapshot_download(name, repo_type, allow_patterns):
+        asked.update(name=name, repo_type=repo_type, patterns=allow_patterns)
+        (tmp_path / "hub" / "data").mkdir(parents=True)
+        for split in ("train", "test"):
+            frame = pd.DataFrame({"customer": ["a"], "text": [split], "topic": ["card"]})
+            frame.to_parquet(tmp_path / "hub" / "data" / f"{split}-00000.parquet")
+        return str(tmp_path / "hub")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    privacy = contract.privacy.model_copy(update={"source_where": {"split": "train"}})
+    contract = replace(contract, privacy=privacy)
+    rows = store._rows(store.ingest(contract, "hub:bank/inbox"), contract)
+    assert rows.text.tolist() == ["train"]
+    assert asked == {"name": "bank/inbox", "repo_type": "dataset", "patterns": ["*train*.parquet"]}
+
+
+def test_an_unreachable_hub_says_what_to_do(store, contract, monkeypatch):
+    import huggingface_hub
+
+    def offline(*_, **__):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(SourceError, match="give a local copy with --source"):
+        store.ingest(contract, "hub:bank/inbox")

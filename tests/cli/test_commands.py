@@ -1,0 +1,212 @@
+"""The command line: what it prints, where it stops, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from dpsynth_assets.cli import console as console_module
+from dpsynth_assets.cli.app import run as command_line
+
+
+@pytest.fixture
+def dpsynth(monkeypatch, capfd):
+    """Call the command line; gives exit code, standard output, standard error."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["dpsynth", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            command_line()
+        out, err = capfd.readouterr()
+        forget_console()
+        code = ended.value.code
+        return (code if isinstance(code, int) else 0 if code is None else 1), out, err
+
+    return call
+
+
+def forget_console() -> None:
+    """The next call gets a console on the streams that it finds."""
+    if console_module.console.cache_info().currsize:
+        file = console_module.console().file
+        if file is not sys.stdout:
+            file.close()
+    console_module.console.cache_clear()
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """A home without a ledger."""
+    monkeypatch.setenv("DPSYNTH_HOME", str(tmp_path / "nothing"))
+    return tmp_path / "nothing"
+
+
+def one_sentence(err: str) -> bool:
+    return err.startswith("error: ") and "Traceback" not in err
+
+
+def test_without_a_verb_it_helps(dpsynth):
+    _, out, err = dpsynth()
+    for verb in ("init", "lint", "plan", "run", "sql", "audit", "demo", "ui"):
+        assert verb in out + err
+
+
+def test_init_makes_a_ledger_and_leaves_an_existing_one_alone(dpsynth, empty):
+    code, out, _ = dpsynth("init")
+    assert code == 0
+    assert "Made an empty privacy ledger" in " ".join(out.split())
+    before = (empty / "ledger" / "ledger.duckdb").read_bytes()
+    code, out, _ = dpsynth("init")
+    assert code == 0
+    assert "it stays as it is" in " ".join(out.split())
+    assert (empty / "ledger" / "ledger.duckdb").read_bytes() == before
+    assert (empty / "sensitive").stat().st_mode & 0o777 == 0o700
+
+
+def test_nothing_runs_without_a_ledger(dpsynth, empty, contract_path):
+    for arguments in (("run", contract_path), ("audit",), ("audit", "verify")):
+        code, _, err = dpsynth(*arguments)
+        assert code == 2, arguments
+        assert one_sentence(err)
+        assert "dpsynth init" in err
+
+
+def test_lint(dpsynth, contract_path):
+    code, out, _ = dpsynth("lint", contract_path)
+    assert code == 0
+    text = contract_path.read_text(encoding="utf-8")
+    broken = contract_path.with_name("broken.odcs.yaml")
+    broken.write_text(text.replace("epsilon: 8.0", "epsilon: -8.0").replace("target: topic", "target: mood"), "utf-8")
+    code, out, _ = dpsynth("lint", broken)
+    assert code == 1
+    line = text.splitlines().index(next(part for part in text.splitlines() if "epsilon: 8.0" in part)) + 1
+    assert f"broken.odcs.yaml:{line}:" in "".join(out.split())
+    code, out, _ = dpsynth("lint", "--json", broken)
+    assert code == 1
+    assert len([problem for problem in json.loads(out) if problem["severity"] == "error"]) >= 2
+
+
+def test_bad_input_is_one_sentence(dpsynth, home, contract_path):
+    broken = contract_path.with_name("broken.odcs.yaml")
+    broken.write_text("kind: Nothing", encoding="utf-8")
+    for arguments, says in (
+        (("run", "nowhere.yaml"), "is not a file"),
+        (("run", broken), "problem"),
+        (("lint", "nowhere.yaml"), "no such file"),
+        (("run", contract_path, "--size", "7"), "share in (0, 1]"),
+        (("run", contract_path, "--only", "corpus", "--size", "0.5"), "add `source`"),
+        (("run", contract_path, "--source", "nowhere.parquet"), "no such file"),
+        (("run", contract_path, "--only", "everything"), "a contract's assets are source"),
+        (("sql", "select 1"), "nothing has been published"),
+        (("audit", "--population", "nobody"), "nobody"),
+    ):
+        code, _, err = dpsynth(*arguments)
+        assert code == 2, arguments
+        assert one_sentence(err), err
+        assert says in err
+
+
+def test_a_plan_shows_costs_and_spends_nothing(dpsynth, home, contract_path, book):
+    code, out, _ = dpsynth("plan", contract_path)
+    assert code == 0
+    for word in ("label_histogram", "adapter", "Nothing was spent", "DP-SGD"):
+        assert word in " ".join(out.split())
+    code, out, _ = dpsynth("plan", "--json", contract_path)
+    plan = json.loads(out)
+    assert plan["admitted"] is True
+    assert plan["releases"]["adapter"]["plan"]["mechanism"]["noise_multiplier"] > 0
+    assert plan["releases"]["adapter"]["epsilon_remaining_after"] < 1
+    assert [entry.kind for entry in book.entries()] == ["created"]
+
+
+def test_a_plan_needs_no_ledger(dpsynth, empty, contract_path):
+    code, out, _ = dpsynth("plan", contract_path)
+    assert code == 0
+    assert "dpsynth init" in out
+
+
+def test_from_run_to_refusal(dpsynth, home, contract_path, rooms, book):
+    code, out, err = dpsynth("run", contract_path)
+    assert code == 0, out + err
+    text = " ".join(out.split())
+    for part in (
+        "24 synthetic rows",
+        "public test records",
+        "spent",
+        "left of 8",
+        "please help me with the",
+        "small.messages",
+        "card.md",
+    ):
+        assert part in text
+    assert "DEBUG" not in out + err, "Dagster's own log stays out of the terminal"
+    code, out, err = dpsynth("run", contract_path)
+    assert code == 3
+    text = " ".join(out.split())
+    for part in (
+        "Refused by the privacy ledger",
+        "no sensitive row was read",
+        "spent",
+        "asked",
+        "The standing release",
+    ):
+        assert part in text
+    assert "Traceback" not in out + err
+    assert rooms.read == 1
+    code, out, _ = dpsynth("run", contract_path, "--json")
+    refused = json.loads(out)
+    assert code == 3
+    assert refused["refusal"]["asset"] == "adapter"
+    code, out, _ = dpsynth("run", contract_path, "--quiet", "--only", "card")
+    assert code == 0
+
+    code, out, _ = dpsynth("audit")
+    assert code == 0
+    assert "refused" in out
+    code, out, _ = dpsynth("audit", "--json")
+    [statement] = json.loads(out)
+    assert len(statement["refusals"]) == 2
+    assert {charge["state"] for charge in statement["charges"]} == {"committed"}
+    code, out, _ = dpsynth("audit", "verify")
+    assert code == 0
+    assert "intact" in out
+
+    code, out, _ = dpsynth("sql", "select topic, count(*) as n from small.messages group by topic order by topic")
+    assert code == 0
+    assert "card" in out
+    code, out, _ = dpsynth("sql", "--json", "select count(*) as n from small.messages")
+    assert json.loads(out) == [{"n": 24}]
+    code, out, _ = dpsynth("sql", "--csv", "select count(*) as n from small.messages")
+    assert out.split() == ["n", "24"]
+    code, _, err = dpsynth("sql", "select * from small.mesages")
+    assert code == 2
+    assert "small.messages" in err
+
+
+def test_a_failed_release_says_so_without_its_text(dpsynth, home, contract_path, rooms):
+    def fail(frame):
+        raise ValueError(frame["text"].iloc[0])
+
+    rooms.train = fail
+    code, out, err = dpsynth("run", contract_path)
+    assert code == 1
+    assert "failed with ValueError" in " ".join(out.split())
+    assert "XYZZY" not in out + err
+
+
+def test_a_tampered_ledger_is_found(dpsynth, home, contract, book):
+    import duckdb
+
+    from dpsynth_assets.assets.gate import register
+
+    register(contract, book)
+    with duckdb.connect(str(home.ledger_file)) as connection:
+        for (trigger,) in connection.execute("select trigger_name from duckdb_triggers()").fetchall():
+            connection.execute(f'drop trigger "{trigger}" on entries' if "entries" in trigger else "select 1")
+        connection.execute("update entries set body = replace(body, 'customer', 'consumer') where kind = 'registered'")
+    code, _, err = dpsynth("audit", "verify")
+    assert code == 1
+    assert "entry 2" in err

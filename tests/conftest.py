@@ -1,0 +1,179 @@
+"""A small contract with a home of its own, for the tests of assets and command line.
+
+Every sensitive text holds MARKER, so that a test can look for it wherever it must not be. The budget allows each
+release once. The `rooms` fixture puts quick stand-ins in place of training, generation and the encoder: what those
+tests are about is who may run when, not what a model learns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+MARKER = "XYZZY-4471-PLUGH"
+TOPICS = ("card", "loan")
+
+CONTRACT = """\
+apiVersion: v3.2.0
+kind: DataContract
+id: small
+name: Small inbox
+version: 1.0.0
+status: active
+description:
+  purpose: For tests.
+servers:
+  - server: local
+    type: local
+    path: train.jsonl
+    format: jsonl
+schema:
+  - name: messages
+    logicalType: object
+    physicalType: table
+    description: Messages.
+    properties:
+      - {{name: customer, logicalType: string, required: true, classification: confidential, description: Writer.}}
+      - {{name: text, logicalType: string, required: true, classification: restricted, description: What was written.}}
+      - {{name: topic, logicalType: string, required: true, classification: internal, description: What it is about.}}
+    customProperties:
+      - property: privacy
+        value:
+          population: {population}
+          unit: {{name: customer, column: customer, max_records: 2, public_count: 40,
+                 neighbouring_relation: add_or_remove_one_unit}}
+          text: {{column: text, max_tokens: 12}}
+          labels:
+            - {{column: topic, values: [card, loan]}}
+          budget: {{epsilon: 8.0, delta: 1.0e-5}}
+          base_model: {{name: "{model}"}}
+          releases:
+            label_histogram: {{mechanism: discrete_laplace_histogram, epsilon: 0.5}}
+            adapter: {{mechanism: dp_sgd, method: lora, epsilon: 7.0, rank: 2, expected_batch_size: 8, steps: 3,
+                      learning_rate: 0.001}}
+          generation: {{rows: 24, max_new_tokens: 8, batch_size: 32}}
+          test_split: {{path: test.jsonl, declared_public_by: owner@example.org}}
+          classifier: {{target: topic}}
+    quality:
+      - name: text_is_present
+        type: custom
+        engine: greatExpectations
+        severity: error
+        implementation: {{type: expect_column_values_to_not_be_null, kwargs: {{column: text}}}}
+team:
+  members:
+    - {{username: owner@example.org, role: owner}}
+roles:
+  - {{role: privacy_reviewer, access: approve, firstLevelApprovers: privacy@example.org}}
+slaProperties:
+  - {{property: retention, value: 30, unit: d}}
+"""
+
+
+def write_contract(folder: Path, *, population: str = "small-bank", model: str = "embedded") -> Path:
+    """The contract with its source and its public test split; returns the contract's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, offset, marker in (("train", 0, f" {MARKER}"), ("test", 500, "")):
+        rows = [
+            {
+                "customer": f"c{offset + row // 2}",
+                "text": f"my {TOPICS[row % 2]} number {offset + row} is lost{marker}",
+                "topic": TOPICS[row % 2],
+            }
+            for row in range(60)
+        ]
+        (folder / f"{name}.jsonl").write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    path = folder / "small.odcs.yaml"
+    path.write_text(CONTRACT.format(population=population, model=model), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def contract_path(tmp_path: Path) -> Path:
+    return write_contract(tmp_path / "contracts")
+
+
+@pytest.fixture
+def contract(contract_path: Path):
+    from dpsynth_assets.contract import load_contract
+
+    return load_contract(contract_path)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A home folder with an empty ledger, and this process pointed at it."""
+    from ledger import Ledger
+    from resources.home import Home
+
+    made = Home.at(tmp_path / "home")
+    made.create()
+    Ledger.create(made.ledger_file)
+    monkeypatch.setenv("DPSYNTH_HOME", str(made.root))
+    monkeypatch.setenv("DAGSTER_HOME", str(made.dagster))
+    return made
+
+
+@pytest.fixture
+def book(home):
+    from ledger import Ledger
+
+    return Ledger(home.ledger_file)
+
+
+@pytest.fixture
+def rooms(monkeypatch: pytest.MonkeyPatch):
+    """Quick stand-ins. `rooms.read` counts the frames that training was given; `rooms.train` may be replaced."""
+    import numpy as np
+    import pandas as pd
+
+    from dpsynth_assets.classify import encoder
+    from dpsynth_assets.language import base_model, finetuning, generation
+    from dpsynth_assets.quality import rules
+
+    state = SimpleNamespace(read=0, train=lambda frame: None)
+
+    def fine_tune(contract, plan, frame, folder, progress=None):
+        state.read += 1
+        state.train(frame)
+        (folder / "adapter.txt").write_text("an adapter", encoding="utf-8")
+        if progress:
+            progress(plan.mechanism.steps, plan.mechanism.steps)
+        return finetuning.FineTuned(folder, plan.event())
+
+    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None):
+        cells = [contract.cells[row % 2][0] for row in range(rows)]
+        texts = [f"please help me with the {cell} of mine, case {row}" for row, cell in enumerate(cells)]
+        return pd.DataFrame({"text": texts, "topic": cells})
+
+    class MiniLM:
+        def encode(self, texts, batch_size=64, progress=None):
+            vectors = np.zeros((len(texts), 384), dtype=np.float32)
+            vectors[:, 0] = [1.0 if "card" in text else -1.0 for text in texts]
+            return vectors
+
+    monkeypatch.setattr(finetuning, "fine_tune", fine_tune)
+    monkeypatch.setattr(generation, "generate_corpus", generate_corpus)
+    monkeypatch.setattr(encoder, "MiniLM", MiniLM)
+    monkeypatch.setattr(rules, "check_rules", lambda contract: ())
+    monkeypatch.setattr(base_model, "load_base_model", lambda name: None)
+    return state
+
+
+@pytest.fixture
+def definitions(contract, home):
+    """The contract's assets with resources on the test's home."""
+    import dagster as dg
+
+    from dpsynth_assets.factory import build_contract_defs
+    from resources.platform import platform_resources
+
+    return dg.Definitions.merge(
+        build_contract_defs(contract), dg.Definitions(resources=platform_resources(str(home.root)))
+    )

@@ -1,0 +1,129 @@
+"""Fine-tuning and generation on a tiny model: what is trainable, what is refused, what comes out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from dpsynth_assets.language.base_model import BaseModelError, load_base_model
+from dpsynth_assets.language.finetuning import attach_adapter, fine_tune
+from dpsynth_assets.language.generation import GenerationError, apportion, generate_corpus
+from dpsynth_assets.privacy.plan import DpSgd, TrainingPlan
+
+
+@pytest.fixture
+def contract(inbox, tiny_model):
+    """The demo contract with the tiny model and short texts."""
+    terms = inbox.privacy
+    generation = terms.generation.model_copy(update={"max_new_tokens": 8, "batch_size": 16})
+    base_model = terms.base_model.model_copy(update={"name": str(tiny_model)})
+    return replace(inbox, privacy=terms.model_copy(update={"generation": generation, "base_model": base_model}))
+
+
+@pytest.fixture
+def plan(contract):
+    return TrainingPlan(
+        mechanism=DpSgd(0.5, 1.0, 1.0, expected_batch_size=4, steps=3),
+        epsilon=8.0,
+        delta=1e-5,
+        unit="customer",
+        neighbouring_relation="add_or_remove_one_unit",
+        max_records=2,
+        base_model=contract.privacy.base_model.name,
+        method="lora",
+        rank=2,
+        alpha=4.0,
+        learning_rate=0.01,
+        max_tokens=12,
+        micro_batch_tokens=128,
+    )
+
+
+def frame_of(contract, per_unit):
+    cells = contract.cells
+    columns = [label.column for label in contract.privacy.labels]
+    rows = [
+        (f"customer-{unit}", f"message {unit} {record} about something", *cells[(unit + record) % len(cells)])
+        for unit in range(6)
+        for record in range(per_unit)
+    ]
+    return pd.DataFrame(rows, columns=["unit", "text", *columns])
+
+
+def test_only_the_adapter_is_trainable_and_the_head_has_none(tiny_model, plan):
+    model = attach_adapter(load_base_model(str(tiny_model))[0], plan)
+    trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert trainable
+    assert all("lora_" in name for name in trainable)
+    assert not any("lm_head" in name or "embed" in name for name in trainable)
+    assert {name.split(".lora_")[0].rsplit(".", 1)[-1] for name in trainable} == {
+        "q_proj",
+        "k_proj",
+        "v_proj",
+        "o_proj",
+        "gate_proj",
+        "up_proj",
+        "down_proj",
+    }
+
+
+def test_an_adapter_is_trained_and_a_corpus_drawn_from_it(contract, plan, tmp_path):
+    steps = []
+    frame = frame_of(contract, per_unit=2)
+    result = fine_tune(contract, plan, frame, tmp_path / "adapter", lambda done, total: steps.append((done, total)))
+    assert result.event == plan.event()
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").exists()
+
+    counts = {cell: 10 * index for index, cell in enumerate(contract.cells)}
+    corpus = generate_corpus(contract, tmp_path / "adapter", counts, rows=40)
+    labels = [label.column for label in contract.privacy.labels]
+    assert list(corpus.columns) == [contract.privacy.text.column, *labels]
+    assert len(corpus) == 40
+    drawn = Counter(corpus[labels].itertuples(index=False, name=None))
+    assert drawn == Counter({cell: count for cell, count in apportion(counts, 40).items() if count})
+    assert corpus[contract.privacy.text.column].is_unique
+    again = generate_corpus(contract, tmp_path / "adapter", counts, rows=40)
+    pd.testing.assert_frame_equal(corpus, again)
+
+
+def test_a_unit_over_the_plan_s_bound_is_refused_before_anything_is_computed(contract, plan, tmp_path):
+    with pytest.raises(ValueError, match="max_records"):
+        fine_tune(contract, plan, frame_of(contract, per_unit=3), tmp_path / "adapter")
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_an_empty_source_trains_on_noise_alone(contract, plan, tmp_path):
+    """Whether there was anybody at all must not show as an error."""
+    result = fine_tune(contract, plan, frame_of(contract, per_unit=2).head(0), tmp_path / "adapter")
+    assert result.event == plan.event()
+
+
+def test_too_few_distinct_texts_end_in_an_error_that_says_what_to_do(contract, plan, tmp_path, monkeypatch):
+    fine_tune(contract, plan, frame_of(contract, per_unit=1), tmp_path / "adapter")
+    from dpsynth_assets.language import generation
+
+    monkeypatch.setattr(generation, "_batch", lambda *args: ["always the same"])
+    with pytest.raises(GenerationError, match="raise the temperature"):
+        generate_corpus(contract, tmp_path / "adapter", dict.fromkeys(contract.cells, 1), rows=30)
+
+
+def test_a_missing_base_model_is_named_with_what_to_do():
+    with pytest.raises(BaseModelError, match=r"'/no/such/model'.*config\.json"):
+        load_base_model("/no/such/model")
+
+
+@pytest.mark.parametrize(
+    ("counts", "rows", "expected"),
+    [
+        ({"a": 1, "b": 1, "c": 1}, 10, {"a": 4, "b": 3, "c": 3}),
+        ({"a": 0, "b": 0}, 3, {"a": 2, "b": 1}),
+        ({"a": 999, "b": 1}, 100, {"a": 100, "b": 0}),
+        ({"a": 5, "b": 0}, 7, {"a": 7, "b": 0}),
+    ],
+)
+def test_rows_are_apportioned_by_largest_remainder(counts, rows, expected):
+    assert apportion(counts, rows) == expected

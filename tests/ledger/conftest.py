@@ -1,0 +1,108 @@
+"""A small population to charge, a ledger on disk, and a store in memory that shows the store protocol to be one."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ledger import Event, Gaussian, Grant, Ledger, Scope, chain
+from ledger.chain import Draft, Record
+
+FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
+PLAN = "a" * 64
+ARTIFACT = "b" * 64
+
+
+class MemoryStore:
+    """`ledger.store.Store` without a disk: for schedules too long for one file transaction a step."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.ledger_id = "memory"
+        self.append(Draft(kind="created", payload={"ledger": "memory"}))
+
+    def require(self) -> None:
+        pass
+
+    @contextmanager
+    def transaction(self) -> Iterator[MemoryStore]:
+        before = list(self.records)
+        try:
+            yield self
+        except BaseException:
+            self.records = before
+            raise
+
+    def append(self, draft: Draft) -> Record:
+        previous = self.records[-1].hash if self.records else chain.GENESIS
+        record = chain.seal(draft, seq=len(self.records) + 1, time="-", previous=previous)
+        self.records.append(record)
+        return record
+
+    def newest(self, population: str) -> Record | None:
+        return next((record for record in reversed(self.records) if record.population == population), None)
+
+    def find(self, **wanted: object) -> list[Record]:
+        given = {column: value for column, value in wanted.items() if value is not None}
+        return [record for record in self.records if all(getattr(record, c) == v for c, v in given.items())]
+
+    def everything(self) -> tuple[str, list[Record], list[str]]:
+        return self.ledger_id, self.records, []
+
+
+@pytest.fixture(scope="session")
+def scope() -> Scope:
+    return Scope("inbox", "customer", "add_or_remove_one_unit", 3.0, 1e-6, (Gaussian(4.0), Gaussian(4.0)))
+
+
+@pytest.fixture
+def new_ledger(scope: Scope) -> Callable[[], Ledger]:
+    """Ledgers in memory, with the population registered and its source bound."""
+
+    def make() -> Ledger:
+        return _prepared(Ledger("memory", store=MemoryStore()), scope)
+
+    return make
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home" / "ledger.duckdb"
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory, scope: Scope) -> Path:
+    path = tmp_path_factory.mktemp("template") / "ledger.duckdb"
+    _prepared(Ledger.create(path), scope)
+    return path
+
+
+@pytest.fixture
+def ledger(path: Path, template: Path) -> Ledger:
+    """A ledger on disk, with the population registered and its source bound; a copy of one that nobody has open."""
+    path.parent.mkdir(parents=True)
+    shutil.copy(template, path)
+    return Ledger(path)
+
+
+@pytest.fixture
+def granted() -> Callable[..., Grant]:
+    """Reserve and activate in one go."""
+
+    def make(ledger: Ledger, event: Event | None = None, key: str = "key", owner: str = "run-1") -> Grant:
+        reservation = ledger.reserve(
+            "inbox", event or Gaussian(4.0), release="adapter", key=key, owner=owner, plan_digest=PLAN
+        )
+        return ledger.activate(reservation)
+
+    return make
+
+
+def _prepared(ledger: Ledger, scope: Scope) -> Ledger:
+    ledger.register(scope, actor="owner@example.org")
+    ledger.bind_source("inbox", FINGERPRINT)
+    return ledger

@@ -1,0 +1,132 @@
+"""Many processes on one ledger, some of them killed. Run as a script by `test_processes`, never imported.
+
+It warms up once and forks from there, so that children cost milliseconds. Children say what was acknowledged to them in
+files of their own, one line a write, so that a line is there exactly if the ledger's call had returned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ledger import BudgetRefused, Gaussian, Ledger, store
+from ledger.accounting import epsilon, renyi_vector
+
+FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
+PLAN, ARTIFACT = "a" * 64, "b" * 64
+EVENT, SMALL = Gaussian(4.0), Gaussian(40.0)
+
+
+def steps(ledger: Ledger, event: Gaussian, key: str, say: Callable[[str, str], None]) -> None:
+    """One release from beginning to end, saying each step after it returned."""
+    reservation = ledger.reserve("inbox", event, release="r", key=key, owner=f"pid-{key}", plan_digest=PLAN)
+    say("reserved", reservation.id)
+    grant = ledger.activate(reservation)
+    say("activated", reservation.id)
+    ledger.redeem(grant, population="inbox", fingerprint=FINGERPRINT)
+    say("redeemed", reservation.id)
+    ledger.commit(grant, artifact_digest=ARTIFACT, event=event)
+    say("committed", reservation.id)
+
+
+def child(work: Callable[[], None]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def die_at(path: Path, transaction: int, when: str) -> None:
+    """Be killed in the given transaction of a release, before or after it is durable."""
+    seen = 0
+    commit = store.DuckDBStore._commit
+
+    def dying(self: store.DuckDBStore, connection: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == transaction and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        commit(self, connection)
+        if seen == transaction:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    store.DuckDBStore._commit = dying  # type: ignore[method-assign]
+    steps(Ledger(path), EVENT, "doomed", lambda what, identifier: None)
+
+
+def race(path: Path, processes: int, requests: int) -> None:
+    """All processes ask for the same budget from the same moment on."""
+    start = time.monotonic() + 0.3
+
+    def ask(number: int) -> Callable[[], None]:
+        def work() -> None:
+            ledger, outcomes = Ledger(path), []
+            time.sleep(max(0.0, start - time.monotonic()))
+            for request in range(requests):
+                try:
+                    ledger.reserve("inbox", EVENT, release="r", key=f"{number}-{request}", owner="o", plan_digest=PLAN)
+                    outcomes.append("admitted")
+                except BudgetRefused:
+                    outcomes.append("refused")
+            Path(f"{path}.{number}.said").write_text("\n".join(outcomes))
+
+        return work
+
+    for pid in [child(ask(number)) for number in range(processes)]:
+        os.waitpid(pid, 0)
+
+
+def storm(path: Path, seconds: float, processes: int) -> None:
+    """Processes that make releases as fast as they can, killed at random moments and replaced."""
+    started = 0
+
+    def work() -> None:
+        ledger = Ledger(path)
+        with Path(f"{path}.{os.getpid()}.said").open("ab", buffering=0) as said:
+            for number in range(1000):
+                steps(ledger, SMALL, f"{os.getpid()}-{number}", lambda w, i: said.write(f"{w} {i}\n".encode()) and None)
+
+    living = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        while len(living) < processes:
+            living.append(child(work))
+            started += 1
+        time.sleep(random.uniform(0.02, 0.3))
+        victim = living.pop(random.randrange(len(living)))
+        os.kill(victim, signal.SIGKILL)
+        os.waitpid(victim, 0)
+    for pid in living:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    print(json.dumps({"started": started}))
+
+
+def main() -> None:
+    mode, path, *rest = sys.argv[1:]
+    orders = Ledger(path).entries()[1].payload["orders"]
+    for event in (EVENT, SMALL):
+        renyi_vector(event, orders), epsilon(event, 1e-6)
+    if mode == "die":
+        for case in rest:
+            transaction, when, copy = case.split(":", 2)
+            _, status = os.waitpid(child(lambda: die_at(Path(copy), int(transaction), when)), 0)  # noqa: B023
+            assert os.WIFSIGNALED(status), f"transaction {transaction} was not reached"
+    elif mode == "race":
+        race(Path(path), int(rest[0]), int(rest[1]))
+    else:
+        storm(Path(path), float(rest[0]), int(rest[1]))
+
+
+if __name__ == "__main__":
+    main()

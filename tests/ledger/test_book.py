@@ -1,0 +1,415 @@
+"""The life of a charge: every step, its order, and what each of them refuses."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ledger import (
+    BudgetRefused,
+    DiscreteLaplace,
+    Gaussian,
+    Grant,
+    InvalidEvent,
+    Ledger,
+    LedgerError,
+    PoissonSampledGaussian,
+    ProtocolError,
+    Reservation,
+    Scope,
+    TermsConflict,
+    quote_unregistered,
+)
+from ledger.accounting import epsilon, renyi_vector
+
+FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
+PLAN, ARTIFACT = "a" * 64, "b" * 64
+EVENT = Gaussian(4.0)
+TRAINING = PoissonSampledGaussian(0.01, 1.0, 200)
+
+
+@pytest.fixture
+def book(new_ledger: Callable[[], Ledger]) -> Ledger:
+    return new_ledger()
+
+
+def reserve(book: Ledger, event: Any = EVENT, **other: Any) -> Reservation:
+    asked = {"release": "adapter", "key": "key", "owner": "run-1", "plan_digest": PLAN, **other}
+    return book.reserve("inbox", event, **asked)
+
+
+def redeem(book: Ledger, grant: Grant) -> None:
+    book.redeem(grant, population="inbox", fingerprint=FINGERPRINT)
+
+
+def kinds(book: Ledger) -> list[str]:
+    return [entry.kind for entry in book.entries("inbox")]
+
+
+def test_a_release_from_reservation_to_commit(book: Ledger) -> None:
+    reservation = reserve(book)
+    assert (reservation.state, reservation.event, reservation.owner) == ("reserved", EVENT, "run-1")
+    grant = book.activate(reservation)
+    redeem(book, grant)
+    entry = book.commit(grant, artifact_digest=ARTIFACT, event=EVENT)
+    assert kinds(book) == ["registered", "source_bound", "reserved", "activated", "redeemed", "committed"]
+    assert (entry.kind, entry.event, entry.release, entry.reservation_id) == (
+        "committed",
+        EVENT,
+        "adapter",
+        reservation.id,
+    )
+    assert entry == book.entries()[-1]
+    balance = book.balance("inbox")
+    assert (balance.charges, balance.epsilon_reserved) == (1, 0.0)
+    assert 0 < balance.epsilon_spent == balance.epsilon_cap - balance.epsilon_remaining
+    assert balance.pld_epsilon is not None
+    assert 0 < balance.pld_epsilon < balance.epsilon_spent
+    assert balance.basic_sum_epsilon == epsilon(EVENT, 1e-6)
+    assert book.verify() == []
+
+
+def test_an_untouched_budget(book: Ledger) -> None:
+    balance = book.balance("inbox")
+    assert (balance.epsilon_spent, balance.epsilon_remaining, balance.epsilon_reserved) == (0.0, 3.0, 0.0)
+    assert (balance.pld_epsilon, balance.basic_sum_epsilon, balance.charges) == (0.0, 0.0, 0)
+    assert (balance.population, balance.unit, balance.delta) == ("inbox", "customer", 1e-6)
+
+
+def test_a_refusal_says_everything_and_is_an_entry(book: Ledger) -> None:
+    reserve(book)
+    before = book.balance("inbox")
+    with pytest.raises(BudgetRefused) as refused:
+        reserve(book, Gaussian(1.0), release="second", key="other")
+    error = refused.value
+    assert error.spent == before.epsilon_spent
+    assert error.left == before.epsilon_remaining
+    assert error.asked == epsilon(Gaussian(1.0), 1e-6)
+    assert error.would_be > error.cap == 3.0
+    for part in ("'second'", "'inbox'", "asks ε = 5.", "spent", "left", "δ = 1e-06", "entry 5", "Ask for less"):
+        assert part in str(error)
+    entry = book.entries()[-1]
+    assert (entry.kind, entry.seq, entry.event, entry.release) == ("refused", error.entry, Gaussian(1.0), "second")
+    assert book.balance("inbox") == before
+    assert [refusal.seq for refusal in book.statement("inbox").refusals] == [error.entry]
+    assert book.verify() == []
+
+
+def test_a_refusal_survives_pickling(book: Ledger) -> None:
+    with pytest.raises(BudgetRefused) as refused:
+        reserve(book, Gaussian(0.5))
+    again = pickle.loads(pickle.dumps(refused.value))
+    assert (str(again), again.spent, again.asked) == (str(refused.value), refused.value.spent, refused.value.asked)
+
+
+def try_reserve(book: Ledger, event: Any, key: str) -> BudgetRefused | None:
+    try:
+        reserve(book, event, key=key)
+    except BudgetRefused as refused:
+        return refused
+    return None
+
+
+def test_the_cap_is_filled_and_never_exceeded(book: Ledger) -> None:
+    refused = [try_reserve(book, EVENT, f"key {attempt}") is not None for attempt in range(8)]
+    assert refused == [False] * 5 + [True] * 3
+    spent = book.balance("inbox", with_pld=False).epsilon_spent
+    assert spent <= 3.0
+    reserve(book, Gaussian(1000.0), key="small")  # what still fits is still admitted
+    assert spent < book.balance("inbox", with_pld=False).epsilon_spent <= 3.0
+
+
+@pytest.mark.parametrize("end", ["forfeit", "abandon", "redeemed and forfeit"])
+def test_from_activation_on_the_charge_stays(book: Ledger, granted: Callable[..., Grant], end: str) -> None:
+    grant = granted(book)
+    spent = book.balance("inbox").epsilon_spent
+    if end != "abandon":
+        if end.startswith("redeemed"):
+            redeem(book, grant)
+        book.forfeit(grant.reservation_id, reason="cancelled")
+    with pytest.raises(ProtocolError):
+        book.void(grant.reservation_id, reason="mistake")
+    assert book.balance("inbox").epsilon_spent == spent > 0
+    assert book.verify() == []
+
+
+def test_voiding_gives_everything_back(book: Ledger) -> None:
+    reservation = reserve(book)
+    balance = book.balance("inbox")
+    assert balance.epsilon_reserved == balance.epsilon_spent > 0
+    book.void(reservation.id, reason="its run died")
+    assert book.balance("inbox").epsilon_spent == 0.0
+    assert book.reservations("voided")[0].id == reservation.id
+    with pytest.raises(ProtocolError, match="is voided"):
+        book.activate(reservation)
+    assert book.verify() == []
+
+
+def test_voiding_one_of_two_leaves_the_other(book: Ledger) -> None:
+    first = reserve(book)
+    alone = book.balance("inbox").epsilon_spent
+    second = reserve(book, TRAINING, key="other")
+    book.void(second.id, reason="not needed")
+    assert book.balance("inbox").epsilon_spent == pytest.approx(alone)
+    assert book.balance("inbox").epsilon_spent >= alone
+    assert [r.id for r in book.reservations("reserved")] == [first.id]
+
+
+def test_the_same_request_again_is_the_same_reservation_until_it_is_activated(book: Ledger) -> None:
+    first = reserve(book)
+    assert reserve(book) == first
+    assert reserve(book, owner="run-2").id != first.id  # another run is another release
+    assert reserve(book, key="other").id != first.id
+    book.activate(first)
+    assert reserve(book).id != first.id
+    assert kinds(book).count("reserved") == 4
+
+
+@pytest.mark.parametrize("change", [{"event": Gaussian(5.0)}, {"release": "other"}, {"plan_digest": "c" * 64}])
+def test_one_key_cannot_mean_two_things(book: Ledger, change: dict[str, Any]) -> None:
+    reserve(book)
+    with pytest.raises(ProtocolError, match="for other contents"):
+        reserve(book, **change)
+
+
+def test_each_step_works_once(book: Ledger) -> None:
+    reservation = reserve(book)
+    grant = book.activate(reservation)
+    with pytest.raises(ProtocolError, match="is activated, so it cannot be activated"):
+        book.activate(reservation)
+    with pytest.raises(ProtocolError, match="redeemed"):  # nothing was read, so nothing can have been made
+        book.commit(grant, artifact_digest=ARTIFACT, event=EVENT)
+    redeem(book, grant)
+    with pytest.raises(ProtocolError, match="is redeemed, so it cannot be redeemed"):
+        redeem(book, grant)
+    book.commit(grant, artifact_digest=ARTIFACT, event=EVENT)
+    for step in (
+        lambda: book.commit(grant, artifact_digest=ARTIFACT, event=EVENT),
+        lambda: redeem(book, grant),
+        lambda: book.activate(reservation),
+        lambda: book.forfeit(reservation.id, reason="late"),
+        lambda: book.void(reservation.id, reason="late"),
+    ):
+        with pytest.raises(ProtocolError, match="is committed"):
+            step()
+    assert book.verify() == []
+
+
+def test_a_reservation_cannot_be_forfeited_before_it_was_activated(book: Ledger) -> None:
+    with pytest.raises(ProtocolError, match="activated or voided can follow"):
+        book.forfeit(reserve(book).id, reason="cancelled")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"token": "guessed"},
+        {"event": Gaussian(100.0)},
+        {"population": "other"},
+        {"release": "other"},
+        {"owner": "run-2"},
+        {"plan_digest": "c" * 64},
+    ],
+)
+def test_a_grant_is_what_was_handed_out_or_nothing(
+    book: Ledger, granted: Callable[..., Grant], change: dict[str, Any]
+) -> None:
+    forged = replace(granted(book), **change)
+    with pytest.raises(ProtocolError, match="not one this ledger handed out"):
+        redeem(book, forged)
+    with pytest.raises(ProtocolError, match="not one this ledger handed out"):
+        book.commit(forged, artifact_digest=ARTIFACT, event=EVENT)
+
+
+@pytest.mark.parametrize("nothing", [None, "token", object()])
+def test_without_a_grant_there_is_nothing(book: Ledger, nothing: Any) -> None:
+    with pytest.raises(ProtocolError, match="reserve to get one"):
+        book.activate(nothing)
+    with pytest.raises(ProtocolError, match="a grant is needed"):
+        redeem(book, nothing)
+    with pytest.raises(ProtocolError, match="a grant is needed"):
+        book.commit(nothing, artifact_digest=ARTIFACT, event=EVENT)
+
+
+def test_the_token_is_kept_nowhere(book: Ledger, granted: Callable[..., Grant]) -> None:
+    grant = granted(book)
+    assert grant.token not in repr(grant)
+    assert all(grant.token not in repr(entry) for entry in book.entries())
+
+
+def test_a_grant_made_before_activation_is_worthless(book: Ledger) -> None:
+    reservation = reserve(book)
+    forged = Grant(reservation.id, "inbox", "adapter", EVENT, "run-1", PLAN, token="")
+    with pytest.raises(ProtocolError):
+        redeem(book, forged)
+
+
+def test_a_grant_reads_only_data_bound_to_its_population(book: Ledger, granted: Callable[..., Grant]) -> None:
+    grant = granted(book)
+    with pytest.raises(ProtocolError, match="population 'inbox', the rows asked for belong to 'elsewhere'"):
+        book.redeem(grant, population="elsewhere", fingerprint=FINGERPRINT)
+    with pytest.raises(ProtocolError, match="not bound to population 'inbox'"):
+        book.redeem(grant, population="inbox", fingerprint="hmac-sha256:unknown")
+    redeem(book, grant)  # refused attempts did not use it up
+
+
+def test_a_reservation_handed_back_with_other_contents_is_refused(book: Ledger) -> None:
+    reservation = reserve(book)
+    with pytest.raises(ProtocolError, match="other contents"):
+        book.activate(replace(reservation, event=Gaussian(9.0)))
+    book.activate(copy.deepcopy(reservation))
+
+
+@pytest.mark.parametrize(
+    "identifier", ["nonsense", "memory-99", "memory-1", "other-3", "memory--3", "memory-3e0", "", None]
+)
+def test_reservations_of_other_ledgers_are_unknown(book: Ledger, identifier: Any) -> None:
+    reserve(book)
+    with pytest.raises(ProtocolError):
+        book.void(identifier, reason="?")
+
+
+def test_fewer_steps_cost_what_they_cost(book: Ledger) -> None:
+    ran = replace(TRAINING, steps=50)
+    reservation = reserve(book, TRAINING)
+    grant = book.activate(reservation)
+    redeem(book, grant)
+    planned = book.balance("inbox").epsilon_spent
+    entry = book.commit(grant, artifact_digest=ARTIFACT, event=ran)
+    balance = book.balance("inbox")
+    assert balance.epsilon_spent < planned
+    sums, due = entry.payload["sums"], renyi_vector(ran, book.entries("inbox")[0].payload["orders"])
+    assert all(want <= had <= want * (1 + 1e-6) for had, want in zip(sums, due, strict=True))
+    assert balance.basic_sum_epsilon == epsilon(ran, 1e-6)
+    assert book.verify() == []
+
+
+@pytest.mark.parametrize(
+    "ran",
+    [
+        replace(TRAINING, steps=201),
+        replace(TRAINING, noise_multiplier=0.9),
+        replace(TRAINING, sampling_rate=0.005),
+        EVENT,
+    ],
+)
+def test_what_ran_must_be_what_was_reserved(book: Ledger, ran: Any) -> None:
+    grant = book.activate(reserve(book, TRAINING))
+    redeem(book, grant)
+    with pytest.raises(ProtocolError, match="is not what was reserved"):
+        book.commit(grant, artifact_digest=ARTIFACT, event=ran)
+    book.forfeit(grant.reservation_id, reason="something else ran")
+
+
+def test_terms_are_fixed_at_registration(book: Ledger, scope: Scope) -> None:
+    count = len(book.entries())
+    book.register(scope, actor="owner@example.org")
+    book.register(replace(scope, planned=(TRAINING,)), actor="somebody@example.org")  # weights stay where they are
+    assert len(book.entries()) == count
+    for change in ({"epsilon": 4.0}, {"delta": 1e-5}, {"unit": "message"}):
+        with pytest.raises(TermsConflict, match=next(iter(change))):
+            book.register(replace(scope, **change), actor="owner@example.org")
+        with pytest.raises(TermsConflict):
+            book.quote(replace(scope, **change), [EVENT])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"population": "In Box"},
+        {"unit": ""},
+        {"neighbouring_relation": "replace_one"},
+        {"epsilon": 0.0},
+        {"epsilon": float("nan")},
+        {"epsilon": float("inf")},
+        {"epsilon": True},
+        {"delta": 0.0},
+        {"delta": 1.0},
+        {"delta": float("nan")},
+        {"planned": ("gaussian",)},
+    ],
+)
+def test_scopes_that_would_protect_nobody_are_refused(scope: Scope, change: dict[str, Any]) -> None:
+    with pytest.raises(LedgerError):
+        replace(scope, **change)
+
+
+def test_without_registration_there_is_no_budget(book: Ledger) -> None:
+    for step in (
+        lambda: book.reserve("other", EVENT, release="r", key="k", owner="o", plan_digest=PLAN),
+        lambda: book.bind_source("other", FINGERPRINT),
+        lambda: book.balance("other"),
+    ):
+        with pytest.raises(LedgerError, match="'other' has no budget"):
+            step()
+
+
+def test_one_data_set_has_one_population(book: Ledger, scope: Scope) -> None:
+    count = len(book.entries())
+    book.bind_source("inbox", FINGERPRINT)
+    assert len(book.entries()) == count
+    book.bind_source("inbox", "hmac-sha256:the-next-version")
+    book.register(replace(scope, population="renamed"), actor="owner@example.org")
+    with pytest.raises(TermsConflict, match="bound to population 'inbox'"):
+        book.bind_source("renamed", FINGERPRINT)
+    assert book.populations() == ["inbox", "renamed"]
+
+
+def test_populations_do_not_share_a_budget(book: Ledger, scope: Scope) -> None:
+    book.register(replace(scope, population="other"), actor="owner@example.org")
+    reserve(book)
+    assert book.balance("other").epsilon_spent == 0.0
+    assert book.balance("inbox").epsilon_spent > 0.0
+
+
+def test_a_quote_is_what_reserving_then_does(book: Ledger, scope: Scope) -> None:
+    plan = [DiscreteLaplace(20.0, 4), EVENT, EVENT, EVENT, TRAINING, Gaussian(50.0)]
+    quote = book.quote(scope, plan)
+    for number, line in enumerate(quote.lines):
+        refused = try_reserve(book, line.event, f"key {number}")
+        admitted = refused is None
+        assert refused is None or refused.would_be == line.epsilon_spent
+        assert admitted == line.admitted
+        assert admitted == (line.epsilon_spent <= 3.0)
+        assert book.balance("inbox", with_pld=False).epsilon_remaining == line.epsilon_remaining
+    assert {line.admitted for line in quote.lines} == {True, False}
+    assert not quote.admitted
+
+
+def test_quotes_need_no_registration_and_write_nothing(book: Ledger, scope: Scope) -> None:
+    fresh = replace(scope, population="fresh")
+    count = len(book.entries())
+    assert book.quote(fresh, [EVENT]) == quote_unregistered(fresh, [EVENT])
+    assert len(book.entries()) == count
+    assert book.quote(scope, [EVENT]).registered
+    assert [line.epsilon_alone for line in book.quote(fresh, [EVENT]).lines] == [epsilon(EVENT, 1e-6)]
+
+
+@pytest.mark.parametrize("event", ["gaussian", None, 1.0, {"event": "gaussian", "version": 1, "noise_multiplier": 1.0}])
+def test_only_events_are_charged(book: Ledger, event: Any) -> None:
+    with pytest.raises(InvalidEvent):
+        reserve(book, event)
+
+
+@pytest.mark.parametrize(
+    "change", [{"release": ""}, {"key": "a\nb"}, {"owner": "x" * 301}, {"plan_digest": "some text"}, {"release": None}]
+)
+def test_texts_are_short_and_printable(book: Ledger, change: dict[str, Any]) -> None:
+    with pytest.raises(LedgerError, match=next(iter(change))):
+        reserve(book, **change)
+
+
+def test_a_statement_says_what_is_promised(book: Ledger, granted: Callable[..., Grant]) -> None:
+    granted(book)
+    statement = book.statement("inbox")
+    assert "(3, 1e-06)-differentially private" in statement.guarantee
+    assert "one customer contributed" in statement.guarantee
+    assert "is used by 1 charge." in statement.guarantee
+    assert [r.state for r in statement.reservations] == ["activated"]
+    assert statement.head == book.entries("inbox")[-1]
+    assert statement.balance == book.balance("inbox")

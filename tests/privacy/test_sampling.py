@@ -1,0 +1,67 @@
+"""The sampler against its declared distribution, and the cut into micro-batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from dpsynth_assets.privacy.sampling import PoissonSampler, micro_batches
+
+# How often a test on random draws fails by chance.
+CHANCE = 1e-6
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.3, 1.0])
+def test_batch_sizes_follow_the_declared_binomial_law(rate):
+    units, draws = 200, 4000
+    sampler = PoissonSampler(units, rate)
+    sizes = np.array([len(sampler.draw()) for _ in range(draws)])
+    law = stats.binom(units, rate)
+    if rate == 1.0:
+        assert (sizes == units).all()
+        return
+    # Cells of the chi-square test: the law's deciles, so that every cell expects about a tenth of the draws.
+    edges = np.unique(law.ppf(np.linspace(0.1, 0.9, 9)))
+    observed = np.bincount(np.searchsorted(edges, sizes), minlength=len(edges) + 1)
+    expected = np.diff([0.0, *law.cdf(edges), 1.0]) * draws
+    assert stats.chisquare(observed, expected).pvalue > CHANCE
+
+
+def test_each_unit_is_included_at_the_declared_rate_and_independently_of_the_others():
+    units, draws, rate = 40, 5000, 0.2
+    sampler = PoissonSampler(units, rate)
+    included = np.zeros((draws, units))
+    for row in included:
+        row[sampler.draw()] = 1
+    per_unit = included.sum(0)
+    assert stats.binomtest(int(per_unit.max()), draws, rate).pvalue > CHANCE
+    assert stats.binomtest(int(per_unit.min()), draws, rate).pvalue > CHANCE
+    # Under independence the z-scores of all pairwise and all lag-one correlations are standard normal.
+    correlations = np.corrcoef(included.T)[np.triu_indices(units, 1)]
+    lag = [np.corrcoef(included[:-1, u], included[1:, u])[0, 1] for u in range(units)]
+    for sample in (correlations, np.array(lag)):
+        assert stats.kstest(sample * np.sqrt(draws), "norm").pvalue > CHANCE
+
+
+def test_two_samplers_never_share_their_draws():
+    first, second = PoissonSampler(1000, 0.5), PoissonSampler(1000, 0.5)
+    assert first.draw().tolist() != second.draw().tolist()
+
+
+@given(st.data())
+def test_micro_batches_hold_each_drawn_unit_once_and_whole(data):
+    sizes = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=30))
+    records_of, lengths = [], []
+    for size in sizes:
+        records_of.append(list(range(len(lengths), len(lengths) + size)))
+        lengths += [data.draw(st.integers(1, 50)) for _ in range(size)]
+    chosen = data.draw(st.lists(st.sampled_from(range(len(sizes))), unique=True))
+    max_tokens = data.draw(st.integers(1, 400))
+    batches = list(micro_batches(chosen, records_of, lengths, max_tokens))
+    assert sorted(unit for batch in batches for unit in batch) == sorted(chosen)
+    for batch in batches:
+        records = [r for u in batch for r in records_of[u]]
+        assert len(batch) == 1 or len(records) * max(lengths[r] for r in records) <= max_tokens
