@@ -66,11 +66,23 @@ class Home:
         self.prepare_dagster()
 
     def prepare_dagster(self) -> Path:
-        """DAGSTER_HOME with telemetry and the sign-up prompt off; an existing dagster.yaml is kept."""
+        """DAGSTER_HOME with telemetry and the sign-up prompt off, and its tables made; an existing dagster.yaml is kept.
+
+        Dagster makes its SQLite tables at first use and two processes that do so at once collide, hence the lock.
+        """
+        ready = self.dagster / ".storage-ready"
+        if ready.exists():
+            return self.dagster
+        import dagster as dg
+        import filelock
+
         self.dagster.mkdir(parents=True, exist_ok=True)
-        settings = self.dagster / "dagster.yaml"
-        if not settings.exists():
-            settings.write_text(DAGSTER_YAML, encoding="utf-8")
+        with filelock.FileLock(self.dagster / ".storage.lock"):
+            settings = self.dagster / "dagster.yaml"
+            if not settings.exists():
+                settings.write_text(DAGSTER_YAML, encoding="utf-8")
+            with dg.DagsterInstance.from_config(str(self.dagster)):
+                ready.touch()
         return self.dagster
 
     def enter(self) -> None:
