@@ -66,7 +66,7 @@ class Home:
         self.prepare_dagster()
 
     def prepare_dagster(self) -> Path:
-        """DAGSTER_HOME with telemetry and the sign-up prompt off, and its tables made; an existing dagster.yaml is kept.
+        """DAGSTER_HOME with its tables made, telemetry and the sign-up prompt off; an existing dagster.yaml is kept.
 
         Dagster makes its SQLite tables at first use and two processes that do so at once collide, hence the lock.
         """
