@@ -129,7 +129,8 @@ WITH life AS (
     GROUP BY reservation
 ), again AS (
     SELECT reservation, sum(TRY_CAST(payload->>'epsilon_alone' AS DOUBLE)) AS epsilon,
-           string_agg(mechanism, '; ' ORDER BY seq) AS mechanism
+           string_agg(mechanism, '; ' ORDER BY seq) AS mechanism,
+           list(payload->'event' ORDER BY seq) FILTER (mechanism IS NOT NULL) AS events
     FROM said WHERE kind = 'resumed' GROUP BY reservation
 ), touched AS (
     SELECT charge, list(block ORDER BY block) AS blocks FROM charged_blocks GROUP BY charge
@@ -144,7 +145,7 @@ SELECT r.reservation, r.population, r.release, coalesce(c.mechanism, r.mechanism
        coalesce(contains(r.payload->>'event', '"repeat_and_select"'), false) AS tuning,
        c.payload->>'artifact_digest' AS artifact_digest, ended.payload->>'reason' AS reason,
        r.payload->>'source' AS data_set, r.payload->>'plan_digest' AS plan_digest, r.payload->>'key' AS key,
-       coalesce(c.payload->'event', r.payload->'event') AS event
+       coalesce(c.payload->'event', r.payload->'event') AS event, again.events AS events_again
 FROM said r JOIN life USING (reservation)
      LEFT JOIN said c ON c.kind = 'committed' AND c.reservation = r.reservation
      LEFT JOIN said ended ON ended.seq = life.last AND ended.kind IN ('forfeited', 'voided')

@@ -337,5 +337,5 @@ def realistic() -> WrittenJournal:
         book.run("survey", release, event, f"run-200{place}", place=place)
     book.refuse("survey", "survey/wave_4", Gaussian(4.0), "run-2009", "it is not in the closed plan")
     book.propose("the second year", kind="raise_cap", population="articles", epsilon=6.0)
-    book.change_cap("articles", 2.0, "the benchmark is over")
+    book.change_cap("articles", 1.5, "the benchmark is over")
     return book

@@ -1,0 +1,54 @@
+"""The report for reviewers: one HTML file that says what is guaranteed, what was spent, by whom, and how to check it.
+
+    write_report("audit.duckdb", "report.html", problems=[])      # from a snapshot, or from a journal's lines
+    registry_entry("audit.duckdb", problems=[])                   # the same figures, for a public registry
+
+The page refers to nothing outside itself, needs no script, and prints. Its figures are those of the snapshot's views;
+what is enforced and what only reported is kept apart everywhere. Names and reasons in a journal are people's words, so
+everything is escaped. It says what it was given (`problems`, from a verification) and verifies nothing itself: a page
+that vouched for itself would be worth nothing, so it names the commands by which a reader checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ledger.report.facts import Source, read_facts
+from ledger.report.page import page_of
+from ledger.report.registry import entry_of
+
+__all__ = ["registry_entry", "write_report"]
+
+TITLE = "Privacy report"
+
+
+def write_report(
+    source: Source,
+    path: Path | str,
+    *,
+    problems: Sequence[str],
+    title: str = TITLE,
+    checkpoint: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the report to `path` and return it.
+
+    Args:
+        source: A snapshot's file, or the journal's lines as (body, hash).
+        problems: What a verification found; empty where everything held.
+        checkpoint: The newest signed one, as docs/journal.md has it, if there is any.
+    """
+    target = Path(path)
+    text = page_of(read_facts(source, checkpoint), title=title, problems=problems)
+    draft = target.with_name(f".{target.name}.new")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(target)
+    return target
+
+
+def registry_entry(
+    source: Source, *, problems: Sequence[str], title: str = TITLE, checkpoint: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The registry entry that the report shows, as plain JSON values."""
+    return entry_of(read_facts(source, checkpoint), title=title, problems=problems)
