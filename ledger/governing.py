@@ -22,7 +22,7 @@ from ledger.events import from_json
 from ledger.journal import EFFECTS, entry_of, proposals_of
 from ledger.protocol import budget_of, require_budget, require_same_terms, stated
 from ledger.quoting import budget_of as planned_budget
-from ledger.records import AddPopulation, Change, Entry, Proposal, RaiseCap, Scope, SetTerms, name, opaque, words
+from ledger.records import AddPopulation, Change, Entry, Proposal, RaiseCap, Scope, SetTerms, block, name, opaque, words
 from ledger.renyi_filter import RenyiFilter, caps_of, checked_budget
 from ledger.scopes import EVERYTHING, block_name, population_of
 from ledger.store import Store, Transaction
@@ -123,7 +123,7 @@ class Governing:
         name: they are charged too, so that a new name is no new budget. They must protect the same unit.
         """
         opaque("fingerprint", fingerprint)
-        own = tuple(sorted(block_name(population, name("block", block)) for block in set(blocks)))
+        own = tuple(sorted(block_name(population, block(each)) for each in set(blocks)))
         with self._store.transaction() as book:
             budget = require_budget(book, population)
             if (budget.blocks_by is None and own != (block_name(population, EVERYTHING),)) or not own:
@@ -146,10 +146,10 @@ class Governing:
             if bound and touched <= before:
                 return
             touched |= before
-            new = {block: budget.empty() for block in own if book.newest(block) is None}
+            new = {each: budget.empty() for each in own if book.newest(each) is None}
             payload = {
-                "blocks": sorted(block for block in touched if population_of(block) == population),
-                "overlaps": sorted(block for block in touched if population_of(block) != population),
+                "blocks": sorted(each for each in touched if population_of(each) == population),
+                "overlaps": sorted(each for each in touched if population_of(each) != population),
                 "standing": stated(new),
             }
             book.append(Draft(kind="bound", population=population, key=fingerprint, payload=payload))
@@ -243,16 +243,16 @@ def _open_proposal(book: Transaction, proposal: int, actor: str) -> Proposal:
     return asked
 
 
-def _require_shareable(book: Transaction, unit: str, population: str, block: str) -> None:
-    other = population_of(block)
+def _require_shareable(book: Transaction, unit: str, population: str, shared: str) -> None:
+    other = population_of(shared)
     if other == population:
-        raise TermsConflict(f"{block!r} is a block of {population!r} itself, not of another population")
+        raise TermsConflict(f"{shared!r} is a block of {population!r} itself, not of another population")
     budget = budget_of(book, other)
-    if budget is None or book.newest(block) is None:
-        raise TermsConflict(f"there is no block {block!r} in this ledger")
+    if budget is None or book.newest(shared) is None:
+        raise TermsConflict(f"there is no block {shared!r} in this ledger")
     if budget.unit != unit:
         raise TermsConflict(
-            f"these records are held by {block!r}, which protects a {budget.unit}, while {population!r} protects a "
+            f"these records are held by {shared!r}, which protects a {budget.unit}, while {population!r} protects a "
             f"{unit}: what would be charged there cannot be told. Use the contract of {other!r}"
         )
 

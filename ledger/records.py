@@ -19,6 +19,7 @@ State = Literal["reserved", "activated", "redeemed", "committed", "forfeited", "
 Item = tuple[str, Event]  # a release and its event, in a closed plan
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_BLOCK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _OPAQUE = re.compile(r"[A-Za-z0-9:._+/=-]{8,200}")
 
 
@@ -249,6 +250,12 @@ def name(what: str, value: object) -> str:
         raise LedgerError(
             f"{what} is {value!r}: it must start with a small letter and hold at most 63 small letters, digits, - and _"
         )
+    return value
+
+
+def block(value: object) -> str:
+    if not isinstance(value, str) or not _BLOCK.fullmatch(value):
+        raise LedgerError(f"a block is {value!r}: it must be 1 to 63 letters, digits, dots, dashes and underscores")
     return value
 
 

@@ -271,7 +271,8 @@ def _make_durable(folder: Path) -> None:
 def _read(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any]) -> list[Record]:
     rows = connection.execute(sql, parameters).fetchall()
     names = _COLUMNS.split(", ")
-    return [Record(**dict(zip(names, row, strict=True)) | {"blocks": tuple(row[names.index("blocks")])}) for row in rows]
+    found = (dict(zip(names, row, strict=True)) for row in rows)
+    return [Record(**cells | {"blocks": tuple(cells["blocks"])}) for cells in found]
 
 
 def _cells(record: Record) -> list[Any]:
