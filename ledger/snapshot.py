@@ -1,7 +1,7 @@
 """A snapshot for reviewers: the journal as one read-only DuckDB file of flat tables and views, replaced as a whole.
 
-    write_snapshot(lines, "audit.duckdb")           # lines of the journal: (body, hash), oldest first
-    duckdb -readonly audit.duckdb "FROM populations"
+    write_snapshot(lines_of(ledger.export()), "audit.duckdb")
+    duckdb.connect("audit.duckdb", read_only=True).sql("FROM populations")
 
 What a reviewer asks, and the view that answers (their SQL, with comments, is `views.sql`; each view has a COMMENT):
 
@@ -101,6 +101,17 @@ def write_snapshot(
     return target
 
 
+def lines_of(exported: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The (body, hash) of each exported line. One that is not of a journal stays in its place, with no hash to match."""
+    for line in exported:
+        try:
+            stated = json.loads(line)
+            body, digest = stated["body"], stated["hash"]
+        except (ValueError, KeyError, TypeError):
+            body, digest = line, ""
+        yield str(body), str(digest)
+
+
 def in_words(event: object) -> str:
     """One line about an event for people; one that this program does not know is spelled out, never an error."""
     return _words(json.dumps(event, sort_keys=True))
@@ -162,6 +173,7 @@ class _Standing:
     sums: Vector = ()
     charges: int | None = None
     used: int | None = None
+    closed: bool = True
 
 
 @dataclass
@@ -190,7 +202,10 @@ class _Reading:
             stated = stated if isinstance(stated, dict) else {}
             used = stated.get("used")
             self.blocks[block] = now = _Standing(
-                _vector(stated.get("sums")), _whole(stated.get("charges")), len(used) if isinstance(used, list) else None
+                _vector(stated.get("sums")),
+                _whole(stated.get("charges")),
+                len(used) if isinstance(used, list) else None,
+                stated.get("closed", True) is True,
             )
             yield {"seq": _whole(said.get("seq")), **self._figures(block, now)}
 
@@ -218,6 +233,7 @@ class _Reading:
             "population": _text(population),
             "charges": now.charges,
             "places_used": now.used,
+            "closed": now.closed,
             "sums": list(now.sums),
             "cap": rule.epsilon if rule else None,
             "renyi_spent": self._epsilon(population, now.sums),
@@ -260,21 +276,25 @@ def _insert(connection: Any, table: str, rows: list[dict[str, Any]]) -> None:
         return
     import pyarrow as pa
 
-    types = {name: kind for name, kind in _columns(connection, table).items()}
-    fields = pa.schema([(name, _arrow(kind)) for name, kind in types.items()])
+    fields = pa.schema([(name, _arrow(kind)) for name, kind in _columns(connection, table)])
     connection.register("arriving", pa.Table.from_pylist(rows, schema=fields))
     connection.execute(f"INSERT INTO {table} SELECT * FROM arriving")
     connection.unregister("arriving")
 
 
-def _columns(connection: Any, table: str) -> dict[str, str]:
+def _columns(connection: Any, table: str) -> list[tuple[str, str]]:
     sql = "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ? ORDER BY column_index"
-    return dict(connection.execute(sql, [table]).fetchall())
+    found: list[tuple[str, str]] = connection.execute(sql, [table]).fetchall()
+    return found
 
 
 def _arrow(kind: str) -> pa.DataType:
     import pyarrow as pa
 
-    return {"BIGINT": pa.int64(), "DOUBLE": pa.float64(), "VARCHAR": pa.string(), "DOUBLE[]": pa.list_(pa.float64())}[
-        kind
-    ]
+    return {
+        "BIGINT": pa.int64(),
+        "BOOLEAN": pa.bool_(),
+        "DOUBLE": pa.float64(),
+        "DOUBLE[]": pa.list_(pa.float64()),
+        "VARCHAR": pa.string(),
+    }[kind]

@@ -22,6 +22,7 @@ CREATE TABLE standings (
     population VARCHAR,
     charges BIGINT,         -- how many charges stand
     places_used BIGINT,     -- of a closed plan
+    closed BOOLEAN,         -- false once something from outside a closed plan was charged
     sums DOUBLE[],          -- Rényi cost at each of the population's orders
     cap DOUBLE,             -- the population's epsilon at that time
     renyi_spent DOUBLE      -- the epsilon that the sums amount to, by the weighted-order filter
@@ -33,6 +34,7 @@ CREATE TABLE balances (
     population VARCHAR,
     charges BIGINT,
     places_used BIGINT,
+    closed BOOLEAN,
     sums DOUBLE[],
     cap DOUBLE,
     renyi_spent DOUBLE,

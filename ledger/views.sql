@@ -31,14 +31,6 @@ FROM standings s JOIN entries e USING (seq)
 WHERE e.kind IN ('reserved', 'external_charge');
 COMMENT ON VIEW charged_blocks IS 'Which blocks each charge touches, in every population that holds the same records. charge is a reservation''s number, or the entry of an external charge.';
 
--- From when on a closed plan was no longer alone on a block: it admits nothing there from then on.
-CREATE VIEW charged_from_outside AS
-SELECT s.block, min(s.seq) AS since
-FROM standings s JOIN entries e USING (seq)
-WHERE e.kind = 'external_charge' OR (e.kind = 'reserved' AND e.population IS DISTINCT FROM s.population)
-GROUP BY s.block;
-COMMENT ON VIEW charged_from_outside IS 'Blocks that were charged for something outside their population''s own releases, and since which entry.';
-
 -- Budgets -------------------------------------------------------------------------------------------------------------
 
 CREATE VIEW cap_history AS
@@ -53,33 +45,38 @@ SELECT c.population, c.seq, c.time,
             WHEN c.epsilon < c.epsilon_before THEN 'lowered' ELSE 'unchanged' END AS change,
        c.epsilon_before, c.epsilon,
        asked.owner AS asked_by, c.owner AS decided_by, c.payload->>'reason' AS reason
-FROM caps c LEFT JOIN said asked ON asked.kind = 'proposed' AND asked.seq = TRY_CAST(c.payload->>'proposal' AS BIGINT);
+FROM caps c LEFT JOIN said asked ON asked.kind = 'proposed' AND asked.seq = TRY_CAST(c.payload->>'proposal' AS BIGINT)
+ORDER BY c.seq;
 COMMENT ON VIEW cap_history IS 'Every cap a population ever had: who asked for it, who decided, and why. Lowering needs nobody else.';
 
--- A closed plan counts in full from its first release on: its epsilon covers all of it, and it admits nothing else.
+-- A closed plan counts in full from its first release on: its epsilon covers all of it, and it admits nothing else. Once
+-- something from outside it was charged it holds no longer, so all of its budget is gone.
 CREATE VIEW blocks AS
 WITH read AS (
-    SELECT b.*, r.rule, r.delta, r.plan_epsilon, r.places, o.since IS NOT NULL AS from_outside,
-           r.rule = 'closed_plan' AND o.since IS NULL AS by_plan
-    FROM balances b LEFT JOIN registrations r USING (population) LEFT JOIN charged_from_outside o USING (block)
+    SELECT b.*, r.rule, r.delta, r.plan_epsilon, r.places, coalesce(r.rule = 'closed_plan', false) AS by_plan
+    FROM balances b LEFT JOIN registrations r USING (population)
 ), counted AS (
     SELECT *,
-           CASE WHEN NOT by_plan THEN renyi_spent WHEN charges > 0 THEN plan_epsilon ELSE 0 END AS spent,
-           CASE WHEN NOT by_plan THEN renyi_settled WHEN renyi_settled > 0 THEN plan_epsilon ELSE 0 END AS settled
+           CASE WHEN NOT by_plan THEN renyi_spent WHEN NOT closed THEN 'inf'::DOUBLE
+                WHEN charges > 0 THEN plan_epsilon ELSE 0 END AS spent,
+           CASE WHEN NOT by_plan THEN renyi_settled WHEN NOT closed THEN 'inf'::DOUBLE
+                WHEN renyi_settled > 0 THEN plan_epsilon ELSE 0 END AS settled
     FROM read
 )
 SELECT block, population, rule, cap, delta, spent,
        CASE WHEN isfinite(spent) THEN greatest(0, spent - settled) ELSE 0 END AS reserved,
        CASE WHEN rule <> 'closed_plan' THEN greatest(0, cap - spent) END AS remaining,
        CASE WHEN rule = 'closed_plan' THEN places END AS places,
-       CASE WHEN rule = 'closed_plan' THEN CASE WHEN from_outside THEN 0 ELSE places - places_used END END AS places_left,
-       charges, renyi_spent, from_outside,
-       spent > cap OR cap IS NULL OR (rule = 'closed_plan' AND from_outside) AS frozen
+       CASE WHEN rule = 'closed_plan' THEN CASE WHEN closed THEN places - places_used ELSE 0 END END AS places_left,
+       charges, renyi_spent,
+       spent > cap OR cap IS NULL OR (rule = 'closed_plan' AND plan_epsilon > cap) AS frozen
 FROM counted;
-COMMENT ON VIEW blocks IS 'What stands charged to each block. spent includes reserved, which voiding every merely reserved charge would give back; remaining is empty for a closed plan, which has places left instead. frozen: nothing more is admitted until the cap is raised. renyi_spent is the filter''s figure, which decides unless the rule is closed_plan.';
+COMMENT ON VIEW blocks IS 'What stands charged to each block. spent includes reserved, which voiding every merely reserved charge would give back; remaining is empty for a closed plan, which has places left instead; spent is infinite where something from outside a closed plan was charged. frozen: nothing more is admitted until the cap is raised. renyi_spent is the filter''s figure, which decides unless the rule is closed_plan.';
 
 CREATE VIEW populations AS
-WITH now AS (SELECT population, arg_max(epsilon, seq) AS cap FROM cap_history GROUP BY population),
+WITH now AS (
+    SELECT population, arg_max(epsilon, seq) AS cap, max(epsilon) AS highest_cap FROM cap_history GROUP BY population
+),
      worst AS (
     SELECT population, count(*) AS blocks, max(spent) AS spent, max(reserved) AS reserved, min(remaining) AS remaining,
            min(places_left) AS places_left, bool_or(frozen) AS frozen
@@ -90,7 +87,7 @@ WITH now AS (SELECT population, arg_max(epsilon, seq) AS cap FROM cap_history GR
     WHERE NOT EXISTS (FROM entries v WHERE v.kind = 'voided' AND v.reservation = c.charge)
     GROUP BY c.population
 )
-SELECT r.population, r.unit, r.neighbouring_relation, r.rule, now.cap, r.delta,
+SELECT r.population, r.unit, r.neighbouring_relation, r.rule, now.cap, now.highest_cap, r.delta,
        coalesce(w.spent, 0) AS spent, coalesce(w.reserved, 0) AS reserved,
        CASE WHEN r.rule <> 'closed_plan' THEN coalesce(w.remaining, now.cap) END AS remaining,
        CASE WHEN r.rule = 'closed_plan' THEN r.places END AS places,
@@ -99,23 +96,22 @@ SELECT r.population, r.unit, r.neighbouring_relation, r.rule, now.cap, r.delta,
        coalesce(w.frozen, false) AS frozen, r.planned_order, r.seq AS registered_by_entry
 FROM registrations r LEFT JOIN now USING (population) LEFT JOIN worst w USING (population)
      LEFT JOIN charged c USING (population);
-COMMENT ON VIEW populations IS 'Whom the guarantee protects (one unit), and the budget: everything ever released is (cap, delta)-differentially private together. spent, reserved and remaining are those of the worst block, since each unit lies in one block only; frozen says that some block is.';
+COMMENT ON VIEW populations IS 'Whom the guarantee protects (one unit), and the budget: everything ever released is together (highest_cap, delta)-differentially private, unless more was spent elsewhere. spent, reserved and remaining are those of the worst block, since each unit lies in one block only; frozen says that some block is.';
 
 CREATE VIEW burn_down AS
 SELECT s.seq, e.time, s.population, s.block, e.kind, e.release, e.mechanism, e.owner, s.charges, s.places_used,
-       CASE WHEN r.rule = 'closed_plan' AND (o.since IS NULL OR s.seq < o.since)
-            THEN CASE WHEN s.charges > 0 THEN r.plan_epsilon ELSE 0 END
-            ELSE s.renyi_spent END AS spent,
+       CASE WHEN r.rule <> 'closed_plan' THEN s.renyi_spent WHEN NOT s.closed THEN 'inf'::DOUBLE
+            WHEN s.charges > 0 THEN r.plan_epsilon ELSE 0 END AS spent,
        s.cap, s.renyi_spent
 FROM standings s JOIN entries e USING (seq) LEFT JOIN registrations r ON r.population = s.population
-     LEFT JOIN charged_from_outside o ON o.block = s.block;
-COMMENT ON VIEW burn_down IS 'After each entry that changed a block: what was spent of it in all, and the cap of then. Order by seq.';
+ORDER BY s.seq, s.block;
+COMMENT ON VIEW burn_down IS 'After each entry that changed a block: what was spent of it in all, and the cap of then.';
 
 CREATE VIEW data_sets AS
-SELECT seq, time, population, payload->>'key' AS data_set, payload->'blocks' AS blocks, payload->'overlaps' AS overlaps,
+SELECT seq, time, population, payload->>'key' AS data_set, payload->'blocks' AS blocks, payload->'overlaps' AS also_in,
        owner
 FROM said WHERE kind = 'bound';
-COMMENT ON VIEW data_sets IS 'Which blocks a data set is made of, and which blocks of other populations hold the same records and are charged with it. data_set is a keyed fingerprint: it tells nothing about the data.';
+COMMENT ON VIEW data_sets IS 'Which blocks a data set is made of, and which blocks of other populations hold the same records and are charged with it (also_in). data_set is a keyed fingerprint: it tells nothing about the data.';
 
 -- Releases ------------------------------------------------------------------------------------------------------------
 
@@ -128,31 +124,32 @@ WITH life AS (
     WHERE kind IN ('reserved', 'activated', 'redeemed', 'resumed', 'committed', 'forfeited', 'voided')
     GROUP BY reservation
 ), again AS (
-    SELECT reservation, sum(TRY_CAST(payload->>'epsilon_alone' AS DOUBLE)) AS epsilon,
-           string_agg(mechanism, '; ' ORDER BY seq) AS mechanism,
-           list(payload->'event' ORDER BY seq) FILTER (mechanism IS NOT NULL) AS events
-    FROM said WHERE kind = 'resumed' GROUP BY reservation
+    SELECT reservation, string_agg(mechanism, '; ' ORDER BY seq) AS mechanism,
+           list(TRY_CAST(payload->>'epsilon_alone' AS DOUBLE) ORDER BY seq) AS epsilons,
+           list(payload->'event' ORDER BY seq) AS events
+    FROM said WHERE kind = 'resumed' AND mechanism IS NOT NULL GROUP BY reservation
 ), touched AS (
     SELECT charge, list(block ORDER BY block) AS blocks FROM charged_blocks GROUP BY charge
 )
 SELECT r.reservation, r.population, r.release, coalesce(c.mechanism, r.mechanism) AS mechanism,
-       TRY_CAST(r.payload->>'epsilon_alone' AS DOUBLE) AS epsilon_alone,
+       TRY_CAST(coalesce(c.payload->>'epsilon_alone', r.payload->>'epsilon_alone') AS DOUBLE) AS epsilon_alone,
        CASE life.last_kind WHEN 'resumed' THEN 'activated' ELSE life.last_kind END AS state,
        life.last_kind <> 'voided' AS counts,
        life.owner, r.time AS reserved, life.changed, t.blocks, life.reads, life.resumptions,
-       again.mechanism AS ran_again, again.epsilon AS epsilon_again,
+       again.mechanism AS ran_again, coalesce(again.epsilons, []) AS epsilons_again,
        c.seq IS NOT NULL AND (c.payload->'event') IS DISTINCT FROM (r.payload->'event') AS less_than_reserved,
        coalesce(contains(r.payload->>'event', '"repeat_and_select"'), false) AS tuning,
        c.payload->>'artifact_digest' AS artifact_digest, ended.payload->>'reason' AS reason,
        r.payload->>'source' AS data_set, r.payload->>'plan_digest' AS plan_digest, r.payload->>'key' AS key,
-       coalesce(c.payload->'event', r.payload->'event') AS event, again.events AS events_again
+       coalesce(c.payload->'event', r.payload->'event') AS event, coalesce(again.events, []) AS events_again
 FROM said r JOIN life USING (reservation)
      LEFT JOIN said c ON c.kind = 'committed' AND c.reservation = r.reservation
      LEFT JOIN said ended ON ended.seq = life.last AND ended.kind IN ('forfeited', 'voided')
      LEFT JOIN again ON again.reservation = r.reservation
      LEFT JOIN touched t ON t.charge = r.reservation
-WHERE r.kind = 'reserved';
-COMMENT ON VIEW charges IS 'One row a reservation, as it stands now. Every state but voided counts in full. mechanism and event are what ran where it is known, else what was reserved; epsilon_alone is this release''s own, as it was told when reserved; ran_again and epsilon_again are the steps that resumptions ran a second time, charged on top; tuning: the charge covers a whole sweep.';
+WHERE r.kind = 'reserved'
+ORDER BY r.seq;
+COMMENT ON VIEW charges IS 'One row a reservation, as it stands now. Every state but voided counts in full. mechanism and event are what ran where it is known, else what was reserved; epsilon_alone is this release''s own; ran_again, epsilons_again and events_again are the steps that resumptions ran a second time, charged on top; tuning: the charge covers a whole sweep.';
 
 CREATE VIEW refusals AS
 SELECT s.seq, s.time, s.population, s.release, s.mechanism,
@@ -162,7 +159,8 @@ SELECT s.seq, s.time, s.population, s.release, s.mechanism,
        c.epsilon AS cap, payload->>'block' AS block, payload->>'why' AS why, s.owner,
        s.reservation AS resumption_of
 FROM said s ASOF LEFT JOIN cap_history c ON s.population = c.population AND s.seq >= c.seq
-WHERE s.kind = 'refused';
+WHERE s.kind = 'refused'
+ORDER BY s.seq;
 COMMENT ON VIEW refusals IS 'What was asked for and not admitted: nothing was charged and nothing read. would_be against the cap of then is the reason.';
 
 CREATE VIEW external_charges AS
@@ -203,11 +201,12 @@ SELECT p.seq AS proposal, p.payload->'change'->>'kind' AS change,
        p.owner AS asked_by, p.time AS asked, p.payload->>'reason' AS asked_because,
        e.owner AS approved_by, e.time AS approved, e.payload->>'reason' AS approved_because, e.seq AS effect
 FROM said p LEFT JOIN effects e ON e.proposal = p.seq
-WHERE p.kind = 'proposed';
+WHERE p.kind = 'proposed'
+ORDER BY p.seq;
 COMMENT ON VIEW approvals IS 'Every change that takes two people: who asked, who approved, and why. approved_by is empty where nobody has approved yet.';
 
 CREATE VIEW contract_terms AS
-SELECT payload->>'contract' AS contract, seq, time,
+SELECT payload->>'contract' AS contract, population, seq, time,
        seq = max(seq) OVER (PARTITION BY payload->>'contract') AS current,
        owner AS approved_by, payload->>'reason' AS reason, payload->>'digest' AS digest, payload->'terms' AS terms
 FROM said WHERE kind = 'terms_set';
@@ -269,7 +268,7 @@ WITH effects AS (
            CASE WHEN proposal IS NULL AND kind = 'cap_changed' AND direction = 'lowered' THEN NULL
                 WHEN NOT asked THEN 'nobody had asked for it'
                 WHEN owner IS NULL OR asked_by IS NULL THEN 'it does not say who asked or who decided'
-                WHEN owner = asked_by THEN 'the same person asked and approved'
+                WHEN lower(trim(owner)) = lower(trim(asked_by)) THEN 'the same person asked and approved'
                 WHEN use > 1 THEN 'what was asked for once took effect twice'
                 WHEN NOT CASE kind
                     WHEN 'registered' THEN

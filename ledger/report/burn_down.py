@@ -19,7 +19,7 @@ _SETTINGS = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.family": "sans-serif",
-    "font.size": 9,
+    "font.size": 8.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": QUIET,
@@ -40,7 +40,7 @@ def drawing(budget: Budget) -> str:
 
     # The salt makes ids of several drawings differ on one page, and those of the same drawing the same each time.
     with matplotlib.rc_context(_SETTINGS | {"svg.hashsalt": budget.name}):
-        figure = Figure(figsize=(7.0, 2.5), layout="constrained")
+        figure = Figure(figsize=(6.0, 2.3), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         _draw(axes, budget, lines)

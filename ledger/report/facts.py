@@ -121,17 +121,17 @@ class Facts:
         found: dict[int, list[Any]] = {}
         for row in self["charges"]:
             if row["counts"]:
-                again = [json.loads(event) for event in row["events_again"] or []]
+                again = map(json.loads, row["events_again"])
                 found[row["reservation"]] = [json.loads(row["event"]), *again]
         for row in self["external_charges"]:
             found[row["seq"]] = [json.loads(row["event"])]
         return found
 
     @cached_property
-    def alone(self) -> dict[int, float]:
-        """The epsilon of each charge that counts, by itself."""
-        kept = {r["reservation"]: _sum(r["epsilon_alone"], r["epsilon_again"]) for r in self["charges"] if r["counts"]}
-        return kept | {row["seq"]: _sum(row["epsilon_alone"]) for row in self["external_charges"]}
+    def alone(self) -> dict[int, list[float]]:
+        """The epsilons of each charge that counts, by themselves: its own, and of steps that were run again."""
+        kept = {row["reservation"]: [row["epsilon_alone"], *row["epsilons_again"]] for row in self["charges"] if row["counts"]}
+        return kept | {row["seq"]: [row["epsilon_alone"]] for row in self["external_charges"]}
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Budget:
     @property
     def data_sets(self) -> list[Row]:
         return [
-            row | {name: ", ".join(map(str, json.loads(row[name] or "[]"))) for name in ("blocks", "overlaps")}
+            row | {name: ", ".join(map(str, json.loads(row[name] or "[]"))) for name in ("blocks", "also_in")}
             for row in self._of("data_sets")
         ]
 
@@ -165,14 +165,31 @@ class Budget:
         return bool(self.row["rule"] == "closed_plan")
 
     @property
+    def broken(self) -> bool:
+        """Whether something from outside a closed plan was charged, so that the plan says nothing any more."""
+        return self.closed and math.isinf(self.row["spent"])
+
+    @property
+    def promise(self) -> tuple[float, float]:
+        """The epsilon and delta that hold for everything ever released.
+
+        A filter is bound by the highest cap that it ever had: lowering one after seeing outputs takes nothing back. It
+        is more only where spending elsewhere went past it.
+        """
+        if self.broken:
+            return self.basic_sum
+        return max(self.row["highest_cap"], self.row["spent"]), self.row["delta"]
+
+    @property
     def replace_one(self) -> tuple[float, float]:
-        """The guarantee for exchanging one unit for another: removing one, then adding one."""
-        return 2 * self.row["cap"], (1 + math.exp(min(self.row["cap"], 700))) * self.row["delta"]
+        """The promise for exchanging one unit for another: removing one, then adding one."""
+        epsilon, delta = self.promise
+        return 2 * epsilon, (1 + math.exp(min(epsilon, 700))) * delta
 
     @property
     def certainty(self) -> float:
-        """How sure an even guess can become, in the worst case, at the cap."""
-        return 1 / (1 + math.exp(-self.row["cap"]))
+        """How sure an even guess can become, in the worst case that the promise allows."""
+        return 1 / (1 + math.exp(-self.promise[0]))
 
     @property
     def plan(self) -> list[tuple[str, Any]]:
@@ -197,8 +214,8 @@ class Budget:
     @cached_property
     def basic_sum(self) -> tuple[float, float]:
         """Each charge's own epsilon and delta added up, of the block where that is most."""
-        sums = [(math.fsum(map(self.facts.alone.__getitem__, found)), len(found)) for found in self.charges.values()]
-        epsilon, count = max(sums, default=(0.0, 0))
+        parts = [[e for charge in charges for e in self.facts.alone[charge]] for charges in self.charges.values()]
+        epsilon, count = max(((math.fsum(found), len(found)) for found in parts), default=(0.0, 0))
         return epsilon, count * self.row["delta"]
 
     @cached_property
@@ -209,16 +226,19 @@ class Budget:
             known = [[events.from_json(event) for event in block] for block in charged]
             if len({event for block in known for event in block}) > MAX_DIFFERENT:
                 return Reported(None, f"more than {MAX_DIFFERENT} different mechanisms are charged")
-            return Reported(max((accounting.pld_epsilon(block, self.row["delta"]) for block in known), default=0.0))
-        except (LedgerError, ValueError, NotImplementedError):
+            figures = [accounting.pld_epsilon(block, self.row["delta"]) for block in known]
+        except LedgerError:
+            return Reported(None, "this program does not know a mechanism among the charges")
+        if None in figures:
             return Reported(None, "a mechanism among the charges has no known privacy loss distribution")
+        return Reported(max((figure for figure in figures if figure is not None), default=0.0))
 
     @cached_property
     def terms(self) -> Row | None:
         """The current contract terms that name this population, if the journal holds any."""
         for row in self.facts["contract_terms"]:
             terms = json.loads(row["terms"] or "null")
-            if row["current"] and isinstance(terms, dict) and terms.get("population") == self.name:
+            if row["current"] and isinstance(terms, dict) and self.name in (row["population"], terms.get("population")):
                 return terms
         return None
 
@@ -250,7 +270,3 @@ class Budget:
 
     def _of(self, view: str) -> list[Row]:
         return [row for row in self.facts[view] if row["population"] == self.name]
-
-
-def _sum(*values: float | None) -> float:
-    return math.fsum(value for value in values if value is not None)

@@ -138,9 +138,11 @@ def _rough(value: float) -> str:
 
 
 def _moment(value: str | None) -> str:
-    """To the minute where it is written as a moment, as it stands otherwise."""
+    """To the minute, on one line, where it is written as a moment; as it stands otherwise."""
+    from markupsafe import Markup
+
     match = re.match(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)", value or "")
-    return f"{match[1]}\N{NO-BREAK SPACE}{match[2]}" if match else (value or "–")
+    return Markup('<span class="moment">{} {}</span>').format(*match.groups()) if match else value or "–"
 
 
 def _percent(value: float) -> str:

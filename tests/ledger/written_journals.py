@@ -29,7 +29,9 @@ class WrittenJournal:
         self.rules: dict[str, RenyiFilter] = {}
         self.sums: dict[str, tuple[float, ...]] = {}
         self.count: dict[str, int] = {}
-        self.used: dict[str, list[int]] = {}
+        self.used: dict[str, list[int]] = {}  # of blocks under a closed plan
+        self.plan_epsilon: dict[str, float] = {}
+        self.opened_up: set[str] = set()  # of those, the ones charged from outside it
         self.charged: dict[int, tuple[list[str], Event, str]] = {}  # blocks, event, release
         self.entry("created", owner=OWNER, ledger=LEDGER, public_key="ab" * 32, schema="cd" * 32)
 
@@ -87,6 +89,12 @@ class WrittenJournal:
             "plan": None if plan is None else [[release, event.to_json()] for release, event in plan],
         }
         proposal = self.propose(asked_because, kind="add_population", population=population, **terms)
+        plan_epsilon = None
+        if plan is not None:
+            plan_epsilon = accounting.pld_epsilon([event for _, event in plan], delta)
+            assert plan_epsilon is not None
+            self.plan_epsilon[f"{population}/everything"] = plan_epsilon
+            self.used[f"{population}/everything"] = []
         standing = {} if blocks_by else self.opened([f"{population}/everything"])
         return self.entry(
             "registered",
@@ -99,7 +107,7 @@ class WrittenJournal:
             orders=list(rule.orders),
             weights=list(rule.weights),
             caps=list(rule.caps),
-            plan_epsilon=None if plan is None else accounting.pld_epsilon([event for _, event in plan], delta),
+            plan_epsilon=plan_epsilon,
             standing=standing,
             **terms,
         )
@@ -201,6 +209,7 @@ class WrittenJournal:
             owner,
             event=ran.to_json(),
             artifact_digest=digest,
+            epsilon_alone=accounting.epsilon(ran, self.rules[names[0].partition("/")[0]].delta),
             cost=self.cost(names, ran),
             standing=self.standing(names),
         )
@@ -253,11 +262,15 @@ class WrittenJournal:
     def figures(self, population: str, names: Iterable[str], event: Event) -> dict[str, Any]:
         rule = self.rules[population]
         cost = accounting.renyi_vector(event, rule.orders)
-        own = [self.sums[name] for name in names if name.startswith(f"{population}/")]
+        own = [name for name in names if name.startswith(f"{population}/")]
+        spent = max(rule.spent(self.sums[name]) for name in own)
+        would_be = max(rule.spent(renyi_filter.add(self.sums[name], cost)) for name in own)
+        for name in self.plan_epsilon.keys() & own:
+            spent, would_be = self.plan_epsilon[name] if self.count[name] else 0.0, self.plan_epsilon[name]
         return {
             "epsilon_alone": accounting.epsilon(event, rule.delta),
-            "epsilon_spent": max(rule.spent(sums) for sums in own),
-            "epsilon_would_be": max(rule.spent(renyi_filter.add(sums, cost)) for sums in own),
+            "epsilon_spent": spent,
+            "epsilon_would_be": would_be,
         }
 
     def cost(self, names: Iterable[str], event: Event) -> dict[str, list[Any]]:
@@ -267,7 +280,7 @@ class WrittenJournal:
     def opened(self, names: Sequence[str]) -> dict[str, Any]:
         for name in names:
             self.sums[name] = renyi_filter.zeros(self.rules[name.partition("/")[0]].orders)
-            self.count[name], self.used[name] = 0, []
+            self.count[name] = 0
         return self.standing(names)
 
     def add(self, names: Sequence[str], event: Event, *, counts: int = 1, place: int | None = None) -> dict[str, Any]:
@@ -275,12 +288,16 @@ class WrittenJournal:
             cost = accounting.renyi_vector(event, self.rules[name.partition("/")[0]].orders)
             self.sums[name] = renyi_filter.add(self.sums[name], cost)
             self.count[name] += counts
-            self.used[name] += [] if place is None else [place]
+            if place is not None:
+                self.used[name].append(place)
+            elif name in self.used:
+                self.opened_up.add(name)
         return self.standing(names)
 
     def standing(self, names: Iterable[str]) -> dict[str, Any]:
         return {
-            name: {"sums": _numbers(self.sums[name]), "charges": self.count[name], "used": list(self.used[name])}
+            name: {"sums": _numbers(self.sums[name]), "charges": self.count[name]}
+            | ({"used": list(self.used[name]), "closed": name not in self.opened_up} if name in self.used else {})
             for name in names
         }
 
@@ -290,7 +307,7 @@ def _numbers(values: Iterable[float]) -> list[Any]:
 
 
 HISTOGRAM = DiscreteLaplace(4.0, 2)
-ADAPTER = PoissonSampledGaussian(0.01, 1.1, 2000)
+ADAPTER = PoissonSampledGaussian(0.02, 2.5, 4000)
 INBOX_TERMS = {"unit": {"name": "customer", "column": "customer", "max_records": 8}, "population": "inbox"}
 ARTICLE_TERMS = {"unit": {"name": "article", "column": None, "max_records": 1}, "population": "articles"}
 
@@ -304,14 +321,14 @@ def realistic() -> WrittenJournal:
     book.run("inbox", "inbox/label_histogram", HISTOGRAM, "run-0a31")
     book.refuse("inbox", "inbox/adapter", ADAPTER, "run-0a31", "it does not fit under the cap")
     book.change_cap("inbox", 8.0, "a first model needs more; agreed with the works council")
-    failed = book.reserve("inbox", "inbox/adapter", PoissonSampledGaussian(0.01, 1.5, 1000), "run-77c2")
+    failed = book.reserve("inbox", "inbox/adapter", PoissonSampledGaussian(0.02, 3.0, 2000), "run-77c2")
     book.read(failed, "run-77c2")
     book.step("forfeited", failed, "run-77c2", reason="the run ended without a release")
-    resumed = book.reserve("inbox", "inbox/adapter", PoissonSampledGaussian(0.01, 1.3, 2000), "run-b1d0")
+    resumed = book.reserve("inbox", "inbox/adapter", PoissonSampledGaussian(0.02, 2.8, 4000), "run-b1d0")
     book.read(resumed, "run-b1d0")
-    book.resume(resumed, "run-c4e9", PoissonSampledGaussian(0.01, 1.3, 100))
+    book.resume(resumed, "run-c4e9", PoissonSampledGaussian(0.02, 2.8, 200))
     book.step("redeemed", resumed, "run-c4e9", source="hmac-sha256:6f1e")
-    book.commit(resumed, "run-c4e9", "d1" * 32, PoissonSampledGaussian(0.01, 1.3, 1800))
+    book.commit(resumed, "run-c4e9", "d1" * 32, PoissonSampledGaussian(0.02, 2.8, 3600))
     book.external("inbox", Gaussian(12.0), "a mean that was published in the annual report before the ledger began")
     voided = book.reserve("inbox", "inbox/label_histogram", HISTOGRAM, "run-e5f0")
     book.void(voided, "run-e5f0", "cancelled before it read anything")
@@ -324,14 +341,15 @@ def realistic() -> WrittenJournal:
     book.run(
         "articles",
         "articles/adapter",
-        PoissonSampledGaussian(0.01, 1.1, 800),
+        PoissonSampledGaussian(0.02, 3.0, 2500),
         "run-1002",
         blocks=["articles/2026q1", "articles/2026q2"],
     )
     died = book.reserve("articles", "articles/adapter", Gaussian(6.0), "run-1003", blocks=["articles/2026q2"])
     book.read(died, "run-1003")
 
-    plan = [(f"survey/wave_{wave}", PoissonSampledGaussian(0.01, noise, 2000)) for wave, noise in ((1, 2.061), (2, 1.513), (3, 1.2464))]
+    noises = enumerate((4.0, 3.5, 3.0), start=1)
+    plan = [(f"survey/wave_{wave}", PoissonSampledGaussian(0.02, noise, 2000)) for wave, noise in noises]
     book.register("survey", "person", 3.0, 1e-6, [event for _, event in plan], plan=plan, asked_because="three waves, no more")
     for place, (release, event) in enumerate(plan[:2]):
         book.run("survey", release, event, f"run-200{place}", place=place)
