@@ -68,9 +68,7 @@ class Artifact:
     hash: str | None
 
 
-def write_snapshot(
-    lines: Iterable[tuple[str, str]], path: Path | str, *, artifacts: Iterable[Artifact] = ()
-) -> Path:
+def write_snapshot(lines: Iterable[tuple[str, str]], path: Path | str, *, artifacts: Iterable[Artifact] = ()) -> Path:
     """Write tables and views of a journal to `path` and return it. An open reader of an older file is not disturbed.
 
     Args:
@@ -102,7 +100,7 @@ def write_snapshot(
 
 
 def lines_of(exported: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """The (body, hash) of each exported line. One that is not of a journal stays in its place, with no hash to match."""
+    """The (body, hash) of each exported line. One that is not a journal's stays in its place, with no hash to match."""
     for line in exported:
         try:
             stated = json.loads(line)

@@ -45,7 +45,9 @@ def drawing(budget: Budget) -> str:
         axes = figure.add_subplot()
         _draw(axes, budget, lines)
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")), transparent=True)
+        figure.savefig(
+            buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")), transparent=True
+        )
     return _embeddable(buffer.getvalue())
 
 
@@ -76,7 +78,9 @@ def _draw(axes: Any, budget: Budget, lines: list[tuple[str, list[Row]]]) -> None
         shown = rows[:: max(1, len(rows) // MAX_POINTS)]
         points = [(row["seq"], min(_height(budget, row), top * 1.2)) for row in [*shown, rows[-1]]]
         points.append((end, points[-1][1]))
-        axes.step(*zip(*points, strict=True), where="post", color=QUIET if place else INK, linewidth=1.0 if place else 1.6)
+        axes.step(
+            *zip(*points, strict=True), where="post", color=QUIET if place else INK, linewidth=1.0 if place else 1.6
+        )
     axes.set_xlim(start, end + (end == start))
     axes.set_ylim(0, top * 1.12)
     _name_ends(axes, budget, lines, limit[-1][1], top)
@@ -96,9 +100,7 @@ def _limits(budget: Budget, start: int, end: int) -> list[tuple[int, float]]:
     return [*steps, (end, steps[-1][1])]
 
 
-def _name_ends(
-    axes: Any, budget: Budget, lines: list[tuple[str, list[Row]]], limit: float, top: float
-) -> None:
+def _name_ends(axes: Any, budget: Budget, lines: list[tuple[str, list[Row]]], limit: float, top: float) -> None:
     """Names at the right end of the lines, moved apart where they would overlap; a single line needs none."""
     ends = [(limit, "plan" if budget.closed else "cap", LIMIT)]
     for place, (block, rows) in enumerate(lines):

@@ -50,6 +50,7 @@ _ORDERED = {
     "effects_without_second_person": "seq",
     "artifacts_without_receipts": "name",
 }
+_AT = "SELECT hash FROM entries WHERE position = TRY_CAST(? AS BIGINT)"
 # Units that are themselves one record, where no contract in the journal says what a unit is.
 _RECORD_NAMES = {"article", "document", "example", "line", "message", "record", "row", "sentence", "text"}
 
@@ -75,7 +76,7 @@ def _read(path: Path, checkpoint: Mapping[str, Any] | None) -> Facts:
         reads = _rows(connection, "SELECT count(*) AS number FROM reads")[0]["number"]
         agrees = None
         if checkpoint is not None:
-            found = _rows(connection, "SELECT hash FROM entries WHERE position = ?", checkpoint.get("seq"))
+            found = _rows(connection, _AT, str(checkpoint.get("seq")))
             stated = (checkpoint.get("ledger"), checkpoint.get("hash"))
             agrees = [stated] == [(views["ledger"][0]["id"], row["hash"]) for row in found]
     return Facts(views, reads, checkpoint, agrees)
@@ -130,7 +131,11 @@ class Facts:
     @cached_property
     def alone(self) -> dict[int, list[float]]:
         """The epsilons of each charge that counts, by themselves: its own, and of steps that were run again."""
-        kept = {row["reservation"]: [row["epsilon_alone"], *row["epsilons_again"]] for row in self["charges"] if row["counts"]}
+        kept = {
+            row["reservation"]: [row["epsilon_alone"], *row["epsilons_again"]]
+            for row in self["charges"]
+            if row["counts"]
+        }
         return kept | {row["seq"]: [row["epsilon_alone"]] for row in self["external_charges"]}
 
 

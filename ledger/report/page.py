@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Any
 
 from ledger.report.burn_down import drawing
 from ledger.report.facts import Facts
@@ -133,6 +132,8 @@ def _short(value: float | None) -> str:
 
 def _rough(value: float) -> str:
     """A derived figure, rounded up to three digits."""
+    if math.isinf(value):
+        return "∞"
     exact = Decimal(repr(value))
     return _short(float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - 2), rounding=ROUND_CEILING)))
 

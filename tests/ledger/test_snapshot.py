@@ -194,7 +194,11 @@ def test_burn_down_follows_every_charge_under_the_cap_of_then(book: WrittenJourn
 
 def test_refusals_show_the_cap_that_refused(views: Views) -> None:
     adapter, wave = views("FROM refusals")
-    assert (adapter["cap"], adapter["why"], adapter["block"]) == (3.0, "it does not fit under the cap", "inbox/everything")
+    assert (adapter["cap"], adapter["why"], adapter["block"]) == (
+        3.0,
+        "it does not fit under the cap",
+        "inbox/everything",
+    )
     assert adapter["spent"] < adapter["cap"] < adapter["would_be"]
     assert (wave["release"], wave["why"]) == ("survey/wave_4", "it is not in the closed plan")
 
@@ -209,7 +213,9 @@ def test_who_asked_and_who_approved(views: Views) -> None:
     assert (raised["asked_by"], raised["approved_by"], raised["epsilon"]) == (OWNER, REVIEWER, 8.0)
     assert raised["asked_because"].startswith("a first model needs more")
     assert (rows[-1]["approved_by"], rows[-1]["effect"]) == (None, None)
-    changes = [(row["population"], row["change"], row["epsilon_before"], row["epsilon"]) for row in views("FROM cap_history")]
+    changes = [
+        (row["population"], row["change"], row["epsilon_before"], row["epsilon"]) for row in views("FROM cap_history")
+    ]
     assert changes == [
         ("inbox", "registered", None, 3.0),
         ("inbox", "raised", 3.0, 8.0),
@@ -430,7 +436,9 @@ def test_everything_in_a_snapshot_says_what_it_is(views: Views) -> None:
     )
     assert len(rows) > 20
     assert [row["name"] for row in rows if not row["comment"]] == []
-    views_of_questions = {row["name"] for row in views("SELECT view_name AS name FROM duckdb_views() WHERE NOT internal")}
+    views_of_questions = {
+        row["name"] for row in views("SELECT view_name AS name FROM duckdb_views() WHERE NOT internal")
+    }
     listed = set(re.findall(r"\w+", snapshot.__doc__ or ""))
     assert views_of_questions - {"said", "registrations", "charged_blocks"} <= listed
 

@@ -150,7 +150,13 @@ class WrittenJournal:
         )
 
     def reserve(
-        self, population: str, release: str, event: Event, owner: str, blocks: Sequence[str] = (), place: int | None = None
+        self,
+        population: str,
+        release: str,
+        event: Event,
+        owner: str,
+        blocks: Sequence[str] = (),
+        place: int | None = None,
     ) -> int:
         names = list(blocks) or [f"{population}/everything"]
         seq = len(self.lines) + 1
@@ -315,7 +321,9 @@ ARTICLE_TERMS = {"unit": {"name": "article", "column": None, "max_records": 1}, 
 def realistic() -> WrittenJournal:
     """A year of a bank: a population of customers, one of articles divided into blocks, and a closed plan."""
     book = WrittenJournal()
-    book.register("inbox", "customer", 3.0, 1e-6, [HISTOGRAM, ADAPTER], asked_because="synthetic inbox for the help desk")
+    book.register(
+        "inbox", "customer", 3.0, 1e-6, [HISTOGRAM, ADAPTER], asked_because="synthetic inbox for the help desk"
+    )
     book.set_terms("inbox", INBOX_TERMS)
     book.bind("inbox", "hmac-sha256:6f1e", ["everything"])
     book.run("inbox", "inbox/label_histogram", HISTOGRAM, "run-0a31")
@@ -350,7 +358,9 @@ def realistic() -> WrittenJournal:
 
     noises = enumerate((4.0, 3.5, 3.0), start=1)
     plan = [(f"survey/wave_{wave}", PoissonSampledGaussian(0.02, noise, 2000)) for wave, noise in noises]
-    book.register("survey", "person", 3.0, 1e-6, [event for _, event in plan], plan=plan, asked_because="three waves, no more")
+    book.register(
+        "survey", "person", 3.0, 1e-6, [event for _, event in plan], plan=plan, asked_because="three waves, no more"
+    )
     for place, (release, event) in enumerate(plan[:2]):
         book.run("survey", release, event, f"run-200{place}", place=place)
     book.refuse("survey", "survey/wave_4", Gaussian(4.0), "run-2009", "it is not in the closed plan")
