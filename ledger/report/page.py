@@ -11,14 +11,19 @@ import math
 import re
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from ledger.report.burn_down import drawing
 from ledger.report.facts import Facts
 from ledger.report.registry import entry_of
-from ledger.report.several_records import mechanisms_in
+from ledger.report.several_records import RECORDS, mechanisms_in
 from ledger.snapshot import in_words
+
+if TYPE_CHECKING:
+    import jinja2
 
 MAX_ROWS = 200  # of a table; the views have the rest
 
@@ -46,23 +51,22 @@ THEOREMS = {
     "self_composed": ("One mechanism several times", "Rényi costs add up at each order (Mironov 2017, Prop. 1)"),
 }
 
+_STATES = {
+    "committed": "finished; charged",
+    "reserved": "reserved, nothing read yet; charged until voided",
+    "activated": "allowed to read, no end known; charged",
+    "redeemed": "read rows, no end known; charged",
+    "forfeited": "ended without a release; charged in full",
+    "voided": "given up before it could read; not charged",
+}
+
 
 def page_of(facts: Facts, *, title: str, problems: Sequence[str]) -> str:
     """The whole document as text."""
-    import jinja2
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_resource),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"up": _up, "down": _down, "short": _short, "moment": _moment, "percent": _percent}
-    environment.filters |= {"rough": _rough, "in_words": in_words, "indented": _indented}
     entry = entry_of(facts, title=title, problems=problems)
-    return environment.get_template("report.html.j2").render(
+    return _template().render(
         title=title,
         facts=facts,
         budgets=facts.budgets,
@@ -74,6 +78,7 @@ def page_of(facts: Facts, *, title: str, problems: Sequence[str]) -> str:
         charges=facts["charges"],
         states={state: [row for row in facts["charges"] if row["state"] == state] for state in _STATES},
         state_words=_STATES,
+        records=RECORDS,
         max_rows=MAX_ROWS,
         entry=entry,
         entry_text=json.dumps(entry, indent=2, ensure_ascii=False, allow_nan=False),
@@ -81,14 +86,20 @@ def page_of(facts: Facts, *, title: str, problems: Sequence[str]) -> str:
     )
 
 
-_STATES = {
-    "committed": "finished; charged",
-    "reserved": "reserved, nothing read yet; charged until voided",
-    "activated": "allowed to read, no end known; charged",
-    "redeemed": "read rows, no end known; charged",
-    "forfeited": "ended without a release; charged in full",
-    "voided": "given up before it could read; not charged",
-}
+@cache
+def _template() -> jinja2.Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_resource),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"up": _up, "down": _down, "short": _short, "rough": _rough, "percent": _percent}
+    environment.filters |= {"moment": _moment, "in_words": in_words, "indented": _indented}
+    return environment.get_template("report.html.j2")
 
 
 def _resource(name: str) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 RECORDS = (1, 2, 4, 8)
@@ -68,10 +68,10 @@ def _for_records(event: Any, records: int) -> Any:
         case {"event": "discrete_laplace", "version": 1, "scale": scale, "sensitivity": sensitivity}:
             loss = records * sensitivity / scale
             return google.dp_event.DiscreteLaplaceDpEvent(noise_parameter=loss, sensitivity=1)
-        case {"event": "poisson_sampled_gaussian", "version": 1, **how}:
-            return _sampled(records, how["sampling_rate"], how["noise_multiplier"], how["steps"])
-        case {"event": "mixture_of_gaussians", "version": 1, **how}:
-            return _sampled(records * how["records"], how["sampling_rate"], how["noise_multiplier"], how["steps"])
+        case {"event": "poisson_sampled_gaussian", "version": 1}:
+            return _sampled(records, event)
+        case {"event": "mixture_of_gaussians", "version": 1, "records": several}:
+            return _sampled(records * several, event)
         case {"event": "composed", "version": 1, "events": [*parts]}:
             return google.ComposedDpEvent([_for_records(part, records) for part in parts])
         case {"event": "self_composed", "version": 1, "part": part, "times": times}:
@@ -81,9 +81,10 @@ def _for_records(event: Any, records: int) -> Any:
     raise CannotTellError("they hold a mechanism that this program does not know")
 
 
-def _sampled(records: int, rate: float, noise: float, steps: int) -> Any:
+def _sampled(records: int, event: Mapping[str, Any]) -> Any:
     import dp_accounting as google
 
+    rate, noise, steps = event["sampling_rate"], event["noise_multiplier"], event["steps"]
     if records == 1:
         step: Any = google.PoissonSampledDpEvent(rate, google.GaussianDpEvent(noise))
     else:

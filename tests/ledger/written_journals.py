@@ -313,7 +313,7 @@ def _numbers(values: Iterable[float]) -> list[Any]:
 
 
 HISTOGRAM = DiscreteLaplace(4.0, 2)
-ADAPTER = PoissonSampledGaussian(0.02, 2.5, 4000)
+ADAPTER = PoissonSampledGaussian(0.1, 11.0, 4000)
 INBOX_TERMS = {"unit": {"name": "customer", "column": "customer", "max_records": 8}, "population": "inbox"}
 ARTICLE_TERMS = {"unit": {"name": "article", "column": None, "max_records": 1}, "population": "articles"}
 
@@ -329,14 +329,14 @@ def realistic() -> WrittenJournal:
     book.run("inbox", "inbox/label_histogram", HISTOGRAM, "run-0a31")
     book.refuse("inbox", "inbox/adapter", ADAPTER, "run-0a31", "it does not fit under the cap")
     book.change_cap("inbox", 8.0, "a first model needs more; agreed with the works council")
-    failed = book.reserve("inbox", "inbox/adapter", PoissonSampledGaussian(0.02, 3.0, 2000), "run-77c2")
+    failed = book.reserve("inbox", "inbox/adapter", PoissonSampledGaussian(0.1, 15.0, 2000), "run-77c2")
     book.read(failed, "run-77c2")
     book.step("forfeited", failed, "run-77c2", reason="the run ended without a release")
-    resumed = book.reserve("inbox", "inbox/adapter", PoissonSampledGaussian(0.02, 2.8, 4000), "run-b1d0")
+    resumed = book.reserve("inbox", "inbox/adapter", PoissonSampledGaussian(0.1, 14.0, 4000), "run-b1d0")
     book.read(resumed, "run-b1d0")
-    book.resume(resumed, "run-c4e9", PoissonSampledGaussian(0.02, 2.8, 200))
+    book.resume(resumed, "run-c4e9", PoissonSampledGaussian(0.1, 14.0, 200))
     book.step("redeemed", resumed, "run-c4e9", source="hmac-sha256:6f1e")
-    book.commit(resumed, "run-c4e9", "d1" * 32, PoissonSampledGaussian(0.02, 2.8, 3600))
+    book.commit(resumed, "run-c4e9", "d1" * 32, PoissonSampledGaussian(0.1, 14.0, 3600))
     book.external("inbox", Gaussian(12.0), "a mean that was published in the annual report before the ledger began")
     voided = book.reserve("inbox", "inbox/label_histogram", HISTOGRAM, "run-e5f0")
     book.void(voided, "run-e5f0", "cancelled before it read anything")
@@ -349,15 +349,15 @@ def realistic() -> WrittenJournal:
     book.run(
         "articles",
         "articles/adapter",
-        PoissonSampledGaussian(0.02, 3.0, 2500),
+        PoissonSampledGaussian(0.1, 15.0, 2500),
         "run-1002",
         blocks=["articles/2026q1", "articles/2026q2"],
     )
     died = book.reserve("articles", "articles/adapter", Gaussian(6.0), "run-1003", blocks=["articles/2026q2"])
     book.read(died, "run-1003")
 
-    noises = enumerate((4.0, 3.5, 3.0), start=1)
-    plan = [(f"survey/wave_{wave}", PoissonSampledGaussian(0.02, noise, 2000)) for wave, noise in noises]
+    noises = enumerate((20.0, 17.5, 15.0), start=1)
+    plan = [(f"survey/wave_{wave}", PoissonSampledGaussian(0.1, noise, 2000)) for wave, noise in noises]
     book.register(
         "survey", "person", 3.0, 1e-6, [event for _, event in plan], plan=plan, asked_because="three waves, no more"
     )
