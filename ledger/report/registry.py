@@ -16,6 +16,7 @@ from typing import Any
 from ledger.report.facts import Budget, Facts, Reported
 
 FORMAT = "dp-deployment-entry/1"
+MAX_RELEASES = 200  # the newest; of a ledger with very many the snapshot has all
 
 
 def entry_of(facts: Facts, *, title: str, problems: Sequence[str]) -> dict[str, Any]:
@@ -46,7 +47,9 @@ def entry_of(facts: Facts, *, title: str, problems: Sequence[str]) -> dict[str, 
 
 def _population(budget: Budget) -> dict[str, Any]:
     row, facts = budget.row, budget.facts
-    states = [charge["state"] for charge in facts["charges"] if charge["population"] == budget.name]
+    charges = [charge for charge in facts["charges"] if charge["population"] == budget.name]
+    finished = [charge for charge in charges if charge["state"] == "committed"]
+    states = [charge["state"] for charge in charges]
     return {
         "population": budget.name,
         "privacy_unit": row["unit"],
@@ -82,8 +85,7 @@ def _population(budget: Budget) -> dict[str, Any]:
                 "artifact_digest": charge["artifact_digest"],
                 "committed": charge["changed"],
             }
-            for charge in facts["charges"]
-            if charge["population"] == budget.name and charge["state"] == "committed"
+            for charge in finished[-MAX_RELEASES:]
         ],
         "charges_by_state": {state: states.count(state) for state in sorted(set(states))},
         "refusals": sum(refusal["population"] == budget.name for refusal in facts["refusals"]),

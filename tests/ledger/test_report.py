@@ -173,7 +173,7 @@ def test_what_several_records_face(report: Page, facts: Facts) -> None:
     inbox, articles, survey = (report.rows("several", table) for table in range(3))
     spent = page._up(facts.budgets[0].row["spent"])
     assert inbox[0][1:] == [spent] * 4  # a unit is a customer with all records
-    assert survey[1][1:] == ["3"] * 4
+    assert survey[1][1:] == ["3"] * 4  # the promise
     faced = [float(cell) for cell in articles[0][1:]]
     assert faced == sorted(faced)
     assert articles[0][1] == page._up(facts.budgets[1].pld.value)
@@ -244,6 +244,7 @@ def test_a_sweep_and_an_unknown_mechanism_leave_the_page_whole(tmp_path: Path) -
     assert "1 charge covers a whole sweep" in shown.text
     assert "magic ()" in shown.text
     assert shown.rows("several")[0] == ["ε", "–", "–", "–", "–"]
+    assert "reported: no figure, this program does not know a mechanism among the charges" in shown.text
     assert "No figure where there is a dash" in shown.text
 
 
