@@ -1,23 +1,26 @@
 """A privacy ledger: it decides, durably and before anything is read, whether a release still fits a budget.
 
     ledger = Ledger.create("privacy/ledger.duckdb")
-    ledger.register(Scope("customers", "customer", "add_or_remove_one_unit", epsilon=8.0, delta=1e-6,
-                          planned=(event,)), actor="data-owner@example.org")
+    scope = Scope("customers", "customer", "add_or_remove_one_unit", epsilon=8.0, delta=1e-6, planned=(event,))
+    asked = ledger.propose(AddPopulation(scope), actor="owner@example.org", reason="to train a router of letters")
+    ledger.approve(asked, actor="privacy@example.org", reason="read and agreed")
     ledger.bind_source("customers", fingerprint)                     # keyed by the caller
-    reservation = ledger.reserve("customers", event, release="adapter", key=..., owner=run_id, plan_digest=...)
+    reservation = ledger.reserve("customers", event, source=fingerprint, release="adapter", key=..., owner=run_id,
+                                 plan_digest=...)
     grant = ledger.activate(reservation)                             # from here on it is spent
     ledger.redeem(grant, population="customers", fingerprint=fingerprint)
     ...                                                              # read the rows, run the mechanism
     ledger.commit(grant, artifact_digest=..., event=event)
 
 Admission is by a Renyi filter over weighted orders (`ledger.renyi_filter` has rule and proof), so it holds when
-releases are chosen after seeing earlier ones. The package knows mechanisms and numbers; it holds nothing that depends
-on data and uses duckdb, filelock and dp_accounting, each imported when first needed. What is not imported here is not
-public, except `ledger.accounting` (calibrate, epsilon) and `ledger.events` (from_json).
+releases are chosen after seeing earlier ones; or by a closed plan of all releases. The package knows mechanisms and
+numbers; it holds nothing that depends on data and uses duckdb, filelock, cryptography and dp_accounting, each imported
+when first needed. What is not imported here is not public, except `ledger.accounting` (calibrate, epsilon) and
+`ledger.events` (from_json). `ledger/replay.py` is a program of its own.
 """
 
-from ledger.audit import Statement
 from ledger.book import Ledger
+from ledger.checkpoints import Checkpoint
 from ledger.errors import (
     BudgetRefused,
     InvalidEvent,
@@ -28,23 +31,46 @@ from ledger.errors import (
     ProtocolError,
     TermsConflict,
 )
-from ledger.events import Composed, DiscreteLaplace, Event, Gaussian, Laplace, PoissonSampledGaussian
+from ledger.events import (
+    Composed,
+    DiscreteLaplace,
+    Event,
+    Gaussian,
+    Laplace,
+    MixtureOfGaussians,
+    PoissonSampledGaussian,
+    RepeatAndSelect,
+    SelfComposed,
+)
 from ledger.quoting import quote_unregistered
 from ledger.records import (
     NEIGHBOURING_RELATION,
+    AddPopulation,
     Balance,
+    BlockBalance,
+    Change,
     Entry,
     Grant,
     Line,
+    Proposal,
     Quote,
+    RaiseCap,
     Reservation,
     Scope,
+    SetTerms,
 )
+from ledger.scopes import EVERYTHING
+from ledger.statements import Statement
 
 __all__ = [
+    "EVERYTHING",
     "NEIGHBOURING_RELATION",
+    "AddPopulation",
     "Balance",
+    "BlockBalance",
     "BudgetRefused",
+    "Change",
+    "Checkpoint",
     "Composed",
     "DiscreteLaplace",
     "Entry",
@@ -59,11 +85,17 @@ __all__ = [
     "LedgerError",
     "LedgerMissing",
     "Line",
+    "MixtureOfGaussians",
     "PoissonSampledGaussian",
+    "Proposal",
     "ProtocolError",
     "Quote",
+    "RaiseCap",
+    "RepeatAndSelect",
     "Reservation",
     "Scope",
+    "SelfComposed",
+    "SetTerms",
     "Statement",
     "TermsConflict",
     "quote_unregistered",

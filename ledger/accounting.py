@@ -2,8 +2,8 @@
 
 Sampled Gaussian, Gaussian and Laplace vectors come from Google's dp_accounting under ADD_OR_REMOVE_ONE (the only
 relation supported: under REPLACE_ONE its accountants disagree with each other). Discrete Laplace uses the bound
-below. Every value is checked to be a number >= 0 and rounded up before it may be composed. dp_accounting is imported
-inside functions: importing the ledger costs nothing.
+below; mixtures and tuning use those in `divergences`. Every value is checked to be a number >= 0 and rounded up before
+it may be composed. dp_accounting is imported inside functions: importing the ledger costs nothing.
 
 Vector-valued Laplace: if coordinate i moves by s_i with sum s, the cost is the sum of f(s_i), where f is the cost in
 one dimension. f is convex with f(0) = 0 (a log-sum-exp of linear functions), hence at most f(s): one coordinate is
@@ -25,6 +25,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from ledger.divergences import (
+    MAX_MIXTURE_ORDER,
+    between_whole_orders,
+    binomial_mixture,
+    randomized_response,
+    repeat_and_select,
+)
 from ledger.errors import InvalidEvent, LedgerError
 from ledger.events import (
     NOISE_RANGE,
@@ -33,8 +40,12 @@ from ledger.events import (
     Event,
     Gaussian,
     Laplace,
+    MixtureOfGaussians,
     PoissonSampledGaussian,
+    RepeatAndSelect,
+    SelfComposed,
     check_known,
+    parts_of,
 )
 from ledger.renyi_filter import PLANNED_WEIGHT, Vector, add, checked_budget, conversion, zeros
 
@@ -130,13 +141,21 @@ def _least(excess: Callable[[float], float], low: float, high: float, above: flo
     return high
 
 
-def pld_epsilon(events: Iterable[Event], delta: float) -> float:
-    """Epsilon of the whole by privacy loss distributions. REPORTED only: it holds for a plan fixed in advance.
+def pld_epsilon(events: Iterable[Event], delta: float, *, interval: float = 1e-3) -> float | None:
+    """Epsilon of the whole by privacy loss distributions, rounded up to a grid of `interval`.
 
-    As a limit on adaptively chosen releases it is unsound (arXiv 2602.06756), so nothing is admitted on it.
+    It holds for a plan fixed in advance. As a limit on adaptively chosen releases it is unsound (arXiv 2602.06756): a
+    scope with a closed plan is admitted by it, everywhere else it is only reported. None where some event has no
+    privacy loss distribution here (tuning by repeat-and-select).
     """
     counted = Counter(events)
-    return _pld_epsilon(tuple(sorted(counted.items(), key=repr)), delta) if counted else 0.0
+    if not all(map(has_pld, counted)):
+        return None
+    return _pld_epsilon(tuple(sorted(counted.items(), key=repr)), delta, interval) if counted else 0.0
+
+
+def has_pld(event: Event) -> bool:
+    return not isinstance(event, RepeatAndSelect) and all(map(has_pld, parts_of(event)))
 
 
 @lru_cache(maxsize=4096)
@@ -150,9 +169,21 @@ def _vector(event: Event, orders: Vector) -> Vector:
         # Cached by step, so that another number of steps costs a multiplication.
         step = _sampled_gaussian(event.sampling_rate, event.noise_multiplier, orders)
         return _round_vector((event.steps * (cost + STEP_MARGIN) for cost in step), event)
+    if isinstance(event, MixtureOfGaussians):
+        whole = binomial_mixture(event.sampling_rate, event.records, event.noise_multiplier)
+        costs = [between_whole_orders(whole, order) if order <= MAX_MIXTURE_ORDER else math.inf for order in orders]
+        return _round_vector((event.steps * (cost + STEP_MARGIN) for cost in costs), event)
+    if isinstance(event, RepeatAndSelect):
+        trial = event.trial
+        bound = repeat_and_select(
+            lambda asked: _vector(trial, tuple(asked)), orders, CANDIDATE_ORDERS, event.mean, event.shape
+        )
+        return _round_vector((cost + STEP_MARGIN for cost in bound), event)
+    if isinstance(event, SelfComposed):
+        return _round_vector((event.times * cost for cost in _vector(event.part, orders)), event)
     if isinstance(event, DiscreteLaplace):
         loss = event.sensitivity / event.scale
-        return _round_vector((_randomized_response(loss, order) + STEP_MARGIN for order in orders), event)
+        return _round_vector((randomized_response(loss, order) + STEP_MARGIN for order in orders), event)
     return _round_vector((cost + STEP_MARGIN for cost in _composed_by_google(event, orders)), event)
 
 
@@ -176,27 +207,15 @@ def _sampled_gaussian(rate: float, noise_multiplier: float, orders: Vector) -> V
     needed = tuple(sorted({*orders, *sides}))
     event = PoissonSampledGaussian(rate, noise_multiplier, 1)
     cost = dict(zip(needed, _composed_by_google(event, needed), strict=True))
-    moment = {1.0: 0.0} | {order: (order - 1) * cost[order] for order in needed if order.is_integer()}
+    whole = {int(order): value for order, value in cost.items() if order.is_integer()}
     for order in fractional:
-        below, above = float(math.floor(order)), float(math.ceil(order))
-        between = (above - order) * moment[below] + (order - below) * moment[above]
-        cost[order] = min(cost[order], between / (order - 1), key=_nan_first)
+        cost[order] = min(cost[order], between_whole_orders(whole, order), key=_nan_first)
     return tuple(cost[order] for order in orders)
 
 
 def _nan_first(value: float) -> float:
     """A sort key by which NaN comes out of a minimum, to be refused, instead of hiding behind a number."""
     return -math.inf if math.isnan(value) else value
-
-
-def _randomized_response(loss: float, order: float) -> float:
-    """Renyi divergence of order a between randomized responses with e^loss : 1 odds, without cancellation."""
-    if order * loss > 60:
-        # cosh is half an exponential to far below rounding, except cosh(loss / 2), which is kept whole.
-        log_cosh = loss / 2 + math.log1p(math.exp(-loss))
-        return min(loss, ((order - 0.5) * loss - log_cosh + 1e-15) / (order - 1))
-    growth = 2 * math.sinh(order * loss / 2) * math.sinh((order - 1) * loss / 2) / math.cosh(loss / 2)
-    return min(loss, math.log1p(growth) / (order - 1))
 
 
 def _composed_by_google(event: Event, orders: Vector) -> Vector:
@@ -241,8 +260,16 @@ def to_dp_event(event: Event) -> Any:
         case PoissonSampledGaussian(sampling_rate=rate, noise_multiplier=noise, steps=steps):
             step = google.PoissonSampledDpEvent(rate, google.GaussianDpEvent(noise))
             return google.SelfComposedDpEvent(step, steps)
+        case MixtureOfGaussians(sampling_rate=rate, records=records, noise_multiplier=noise, steps=steps):
+            shares = [math.comb(records, i) * rate**i * (1 - rate) ** (records - i) for i in range(records + 1)]
+            step = google.dp_event.MixtureOfGaussiansDpEvent(noise, list(range(records + 1)), shares)
+            return google.SelfComposedDpEvent(step, steps)
+        case RepeatAndSelect(trial=trial, mean=mean, shape=shape):
+            return google.dp_event.RepeatAndSelectDpEvent(to_dp_event(trial), mean, shape)
         case Composed(events=events):
             return google.ComposedDpEvent([to_dp_event(part) for part in events])
+        case SelfComposed(part=part, times=times):
+            return google.SelfComposedDpEvent(to_dp_event(part), times)
     raise AssertionError("check_known admits no other event")
 
 
@@ -265,11 +292,11 @@ def _round_up(value: float, digits: int) -> float:
 
 
 @lru_cache(maxsize=256)
-def _pld_epsilon(counted: tuple[tuple[Event, int], ...], delta: float) -> float:
+def _pld_epsilon(counted: tuple[tuple[Event, int], ...], delta: float, interval: float) -> float:
     import numpy
     from dp_accounting.pld import PLDAccountant
 
-    accountant = PLDAccountant(value_discretization_interval=1e-3)
+    accountant = PLDAccountant(value_discretization_interval=interval)
     with numpy.errstate(all="ignore"):
         for event, count in counted:
             accountant.compose(to_dp_event(event), count)

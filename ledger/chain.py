@@ -22,15 +22,21 @@ from ledger.renyi_filter import Vector
 GENESIS = "0" * 64  # what the first entry names as the hash before it
 KINDS = (
     "created",
+    "proposed",
     "registered",
-    "source_bound",
+    "cap_changed",
+    "terms_set",
+    "bound",
     "reserved",
     "refused",
     "activated",
     "redeemed",
+    "resumed",
     "committed",
     "forfeited",
     "voided",
+    "external_charge",
+    "restored",
 )
 _BODY_KEYS = frozenset({"seq", "time", "kind", "previous", "population", "release", "owner", "reservation", "payload"})
 
@@ -57,6 +63,7 @@ class Record:
     population: str | None
     reservation: int | None
     key: str | None
+    blocks: tuple[str, ...]  # whose standing the entry states
     body: str
     hash: str
 
@@ -91,7 +98,11 @@ def seal(draft: Draft, *, seq: int, time: str, previous: str) -> Record:
             "payload": payload,
         }
     )
-    return Record(seq, draft.kind, draft.population, reservation, draft.key, body, digest(body))
+    return Record(seq, draft.kind, draft.population, reservation, draft.key, _blocks(payload), body, digest(body))
+
+
+def _blocks(payload: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted(payload.get("standing", ())))
 
 
 def check(record: Record) -> str | None:
@@ -106,8 +117,11 @@ def check(record: Record) -> str | None:
         return "its body does not have the fields of an entry"
     if said["kind"] not in KINDS:
         return f"its kind {said['kind']!r} is unknown"
-    columns = (record.seq, record.kind, record.population, record.reservation, record.key)
-    stated = (said["seq"], said["kind"], said["population"], said["reservation"], said["payload"].get("key"))
+    payload = said["payload"]
+    if not isinstance(payload.get("standing", {}), dict):
+        return "its standing is not an object"
+    columns = (record.seq, record.kind, record.population, record.reservation, record.key, record.blocks)
+    stated = (said["seq"], said["kind"], said["population"], said["reservation"], payload.get("key"), _blocks(payload))
     if columns != stated:
         return "its columns differ from its body"
     return None

@@ -5,9 +5,9 @@
     ├── LedgerBusy              another process kept the ledger's lock for too long
     ├── LedgerBroken            the file is unreadable, of an unknown version, or its chain does not hold
     ├── InvalidEvent            an event with a parameter, name or version that the ledger cannot account for
-    ├── TermsConflict           a scope's immutable terms, or a source's population, would have to change
+    ├── TermsConflict           a scope's terms, or a source's population, would have to change
     ├── ProtocolError           a step out of order: a second activation, a spent token, a commit of something else
-    └── BudgetRefused           the charge does not fit under the cap; the refusal itself is an entry
+    └── BudgetRefused           the charge does not fit into the budget; the refusal itself is an entry
 
 The names say what happened, without the suffix Error, because each is a refusal and not a fault of the program.
 Messages name public things only: populations, releases, mechanisms, budgets. They must never quote data.
@@ -39,15 +39,16 @@ class InvalidEvent(LedgerError, ValueError):  # noqa: N818
 
 
 class TermsConflict(LedgerError):  # noqa: N818
-    """Terms that are fixed at registration (unit, relation, epsilon, delta, a source's population) differ."""
+    """Terms that stand in the ledger (unit, relation, cap, delta, a source's population) are not those asked for."""
 
 
 class ProtocolError(LedgerError):
-    """A step of reserve, activate, redeem, commit, forfeit, void that is not allowed from the present state."""
+    """A step of reserve, activate, redeem, resume, commit, forfeit, void, or of propose and approve, out of order."""
 
 
 class BudgetRefused(LedgerError):  # noqa: N818
-    """The weighted-order filter does not admit the charge. Nothing was charged and nothing may be read.
+    """The scope's rule does not admit the charge, on `block`, for the reason in `why`. Nothing was charged and nothing
+    may be read.
 
     `spent` and `left` are the scope's epsilon before the request, `asked` the epsilon of the request alone, and
     `would_be` what the scope's epsilon would become. `entry` is the number of the refusal in the ledger.
@@ -58,6 +59,8 @@ class BudgetRefused(LedgerError):  # noqa: N818
         message: str,
         *,
         population: str,
+        block: str,
+        why: str,
         spent: float,
         asked: float,
         left: float,
@@ -68,6 +71,8 @@ class BudgetRefused(LedgerError):  # noqa: N818
     ) -> None:
         super().__init__(message)
         self.population = population
+        self.block = block
+        self.why = why
         self.spent = spent
         self.asked = asked
         self.left = left

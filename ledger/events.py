@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, final
 
 from ledger.errors import InvalidEvent
@@ -27,6 +27,8 @@ NOISE_RANGE = (1e-3, 1e9)
 MAX_STEPS = 10**9
 MAX_COMPOSED = 10_000
 MAX_DEPTH = 8
+MAX_RECORDS = 64
+MAX_SHAPE = 1e3
 
 
 def _real(event: object, name: str, low: float, high: float) -> float:
@@ -156,6 +158,81 @@ class PoissonSampledGaussian(Event):
 
 @final
 @dataclass(frozen=True)
+class MixtureOfGaussians(Event):
+    """DP-SGD that samples records, not units: in each of `steps` steps each of a unit's up to `records` records joins
+    by itself with probability `sampling_rate`, each with a clipped contribution of its own, and the sum gets Gaussian
+    noise of `noise_multiplier` x the clipping norm. The unit then moves the sum by Binomial(records, sampling_rate)
+    clipping norms [Choquette-Choo et al. 2023, arXiv 2310.15526, section 3]."""
+
+    sampling_rate: float
+    records: int
+    noise_multiplier: float
+    steps: int
+    NAME: ClassVar[str] = "mixture_of_gaussians"
+
+    def __post_init__(self) -> None:
+        self._fix("sampling_rate", _real(self, "sampling_rate", 1e-9, 1.0))
+        self._fix("records", _whole(self, "records", MAX_RECORDS))
+        self._fix("noise_multiplier", _real(self, "noise_multiplier", *NOISE_RANGE))
+        self._fix("steps", _whole(self, "steps", MAX_STEPS))
+
+    def describe(self) -> str:
+        return (
+            f"DP-SGD on records (up to {self.records} a unit), sampling rate {self.sampling_rate:g}, noise multiplier "
+            f"{self.noise_multiplier:g}, {self.steps} steps"
+        )
+
+
+@final
+@dataclass(frozen=True)
+class RepeatAndSelect(Event):
+    """The best of K runs of `trial`, of which nothing else is shown, not even K: a tuning sweep as one release.
+
+    K is drawn in secret from the truncated negative binomial distribution with this `shape` (1: geometric, 0:
+    logarithmic) and `mean` [Papernot and Steinke 2022, arXiv 2110.03620, Theorem 2].
+    """
+
+    trial: Event
+    mean: float
+    shape: float
+    NAME: ClassVar[str] = "repeat_and_select"
+
+    def __post_init__(self) -> None:
+        check_known(self.trial)
+        self._fix("mean", _real(self, "mean", 1.0 + 1e-6, 1e9))
+        self._fix("shape", _real(self, "shape", 0.0, MAX_SHAPE))
+        _check_depth(self)
+
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | {"trial": self.trial.to_json()}
+
+    def describe(self) -> str:
+        return f"the best of {self.mean:g} runs on average ({self.trial.describe()})"
+
+
+@final
+@dataclass(frozen=True)
+class SelfComposed(Event):
+    """The same mechanism `times` times."""
+
+    part: Event
+    times: int
+    NAME: ClassVar[str] = "self_composed"
+
+    def __post_init__(self) -> None:
+        check_known(self.part)
+        self._fix("times", _whole(self, "times", MAX_STEPS))
+        _check_depth(self)
+
+    def to_json(self) -> dict[str, Any]:
+        return super().to_json() | {"part": self.part.to_json()}
+
+    def describe(self) -> str:
+        return f"{self.times} times ({self.part.describe()})"
+
+
+@final
+@dataclass(frozen=True)
 class Composed(Event):
     """Several mechanisms charged as one release, all or nothing."""
 
@@ -167,8 +244,7 @@ class Composed(Event):
             raise InvalidEvent(f"Composed.events must be a tuple of 1 to {MAX_COMPOSED} events")
         for event in self.events:
             check_known(event)
-        if _depth(self) > MAX_DEPTH:
-            raise InvalidEvent(f"Composed events may be nested at most {MAX_DEPTH} deep")
+        _check_depth(self)
 
     def to_json(self) -> dict[str, Any]:
         return {"event": self.NAME, "version": self.VERSION, "events": [event.to_json() for event in self.events]}
@@ -185,13 +261,38 @@ def _check_ratio(event: Laplace | DiscreteLaplace, ratio: float) -> None:
         )
 
 
-def _depth(event: Event) -> int:
-    return 1 + max(map(_depth, event.events)) if isinstance(event, Composed) else 0
+def parts_of(event: Event) -> tuple[Event, ...]:
+    """The events that an event is made of; none for a single mechanism."""
+    match event:
+        case Composed(events=events):
+            return events
+        case SelfComposed(part=part):
+            return (part,)
+        case RepeatAndSelect(trial=trial):
+            return (trial,)
+    return ()
 
 
-_KNOWN: dict[tuple[str, int], type[Event]] = {
-    (kind.NAME, kind.VERSION): kind for kind in (Gaussian, Laplace, DiscreteLaplace, PoissonSampledGaussian, Composed)
-}
+def _check_depth(event: Event) -> None:
+    level: tuple[Event, ...] = (event,)
+    for _ in range(MAX_DEPTH + 1):
+        level = tuple({part for outer in level for part in parts_of(outer)})
+        if not level:
+            return
+    raise InvalidEvent(f"events may be nested at most {MAX_DEPTH} deep")
+
+
+_KINDS: tuple[type[Event], ...] = (
+    Gaussian,
+    Laplace,
+    DiscreteLaplace,
+    PoissonSampledGaussian,
+    MixtureOfGaussians,
+    RepeatAndSelect,
+    Composed,
+    SelfComposed,
+)
+_KNOWN: dict[tuple[str, int], type[Event]] = {(kind.NAME, kind.VERSION): kind for kind in _KINDS}
 
 
 def check_known(event: object) -> Event:
@@ -223,12 +324,16 @@ def from_json(document: object, _level: int = 0) -> Event:
             f"event {name!r} version {version} must have exactly the keys {sorted(expected)}; "
             f"missing {sorted(expected - given)}, unknown {sorted(map(str, given - expected))}"
         )
-    if kind is Composed:
-        parts = document["events"]
-        if not isinstance(parts, list | tuple) or _level >= MAX_DEPTH:
-            raise InvalidEvent(f"'events' must be a list, nested at most {MAX_DEPTH} deep")
-        return Composed(tuple(from_json(part, _level + 1) for part in parts))
-    return kind(**{key: document[key] for key in expected})
+    if _level > MAX_DEPTH:
+        raise InvalidEvent(f"events may be nested at most {MAX_DEPTH} deep")
+    values = {key: document[key] for key in expected}
+    if "events" in values:
+        if not isinstance(values["events"], list | tuple):
+            raise InvalidEvent(f"'events' must be a list, not {type(values['events']).__name__}")
+        values["events"] = tuple(from_json(part, _level + 1) for part in values["events"])
+    for key in {"part", "trial"} & expected:
+        values[key] = from_json(values[key], _level + 1)
+    return kind(**values)
 
 
 def within(actual: Event, planned: Event) -> bool:
@@ -236,12 +341,12 @@ def within(actual: Event, planned: Event) -> bool:
 
     Every other parameter must be equal: a charge may only ever drop along a number that was public and fixed.
     """
-    if isinstance(actual, PoissonSampledGaussian) and isinstance(planned, PoissonSampledGaussian):
-        return (
-            actual.sampling_rate == planned.sampling_rate
-            and actual.noise_multiplier == planned.noise_multiplier
-            and actual.steps <= planned.steps
-        )
+    if type(actual) is type(planned):
+        for count in ("steps", "times"):
+            if hasattr(actual, count):
+                return replace(actual, **{count: getattr(planned, count)}) == planned and bool(
+                    getattr(actual, count) <= getattr(planned, count)
+                )
     if isinstance(actual, Composed) and isinstance(planned, Composed):
         return len(actual.events) == len(planned.events) and all(map(within, actual.events, planned.events))
     return actual == planned

@@ -1,8 +1,8 @@
-"""What entries mean: the terms of a scope, the running sums, the state of a reservation, all read off the entries.
+"""What entries mean: the state of a charge, the standing of a block, a budget, as one reads them off the records.
 
-There are no tables of balances or states that could drift from the entries: each entry of a population carries the
-sums as they stand after it, and a reservation's state is the kind of its last entry. The admission path reads the
-newest entry; the audit reads all of them and recomputes. This module never writes.
+There are no tables of balances or states that could drift from the entries: each entry that charges states the
+standing of every block it touched, and a reservation's state follows from its entries. The admission path reads the
+newest entry of a block; the audit reads all of them and recomputes. This module never writes.
 """
 
 from __future__ import annotations
@@ -13,50 +13,38 @@ from typing import Any
 from ledger import chain, events
 from ledger.chain import Record
 from ledger.errors import LedgerBroken, LedgerError, ProtocolError
-from ledger.records import Entry, Reservation, State
-from ledger.renyi_filter import RenyiFilter, Vector
+from ledger.records import Entry, Proposal, Reservation, State
+from ledger.renyi_filter import Vector
+from ledger.scopes import Standing
 
 # From each state, the steps allowed. What is not here is refused.
-STEPS: dict[str, frozenset[State]] = {
+STEPS: dict[str, frozenset[str]] = {
     "reserved": frozenset({"activated", "voided"}),
-    "activated": frozenset({"redeemed", "forfeited"}),
-    "redeemed": frozenset({"committed", "forfeited"}),
+    "activated": frozenset({"redeemed", "resumed", "forfeited"}),
+    "redeemed": frozenset({"committed", "resumed", "forfeited"}),
     "committed": frozenset(),
     "forfeited": frozenset(),
     "voided": frozenset(),
 }
+_STATES: dict[str, State] = {
+    "activated": "activated",
+    "resumed": "activated",
+    "redeemed": "redeemed",
+    "committed": "committed",
+    "forfeited": "forfeited",
+    "voided": "voided",
+}
+EFFECTS = {"add_population": "registered", "raise_cap": "cap_changed", "set_terms": "terms_set"}
+
+Costs = dict[str, Vector]  # by population
 
 
-def standing(sums: Vector, charges: int) -> dict[str, Any]:
-    """What every entry of a population carries: the sums after it, and how many charges stand in them."""
-    return {"sums": chain.numbers(sums), "charges": charges}
+def standing_of(record: Record, block: str) -> Standing:
+    return Standing.from_json(record.payload["standing"][block])
 
 
-def sums_of(record: Record) -> Vector:
-    return chain.vector(record.payload["sums"])
-
-
-def charges_of(record: Record) -> int:
-    charges = record.payload["charges"]
-    if isinstance(charges, bool) or not isinstance(charges, int) or charges < 0:
-        raise LedgerBroken(f"entry {record.seq} holds {charges!r} as its number of charges")
-    return charges
-
-
-def rule_of(registration: Record) -> RenyiFilter:
-    """The filter as it was stored at registration, checked to be one that could have been built."""
-    terms = registration.payload
-    return RenyiFilter(
-        terms["epsilon"],
-        terms["delta"],
-        chain.vector(terms["orders"]),
-        chain.vector(terms["weights"]),
-        chain.vector(terms["caps"]),
-    )
-
-
-def cost_of(record: Record) -> Vector:
-    return chain.vector(record.payload["cost"])
+def costs_of(record: Record) -> Costs:
+    return {population: chain.vector(cost) for population, cost in record.payload["cost"].items()}
 
 
 def event_of(record: Record) -> events.Event:
@@ -69,10 +57,11 @@ def state_of(history: Sequence[Record]) -> State:
         raise LedgerBroken("a reservation's first entry is missing")
     state: State = "reserved"
     for record in history[1:]:
-        step = next((step for step in STEPS[state] if step == record.kind), None)
-        if step is None:
+        if record.kind == "refused":  # a resumption that the budget did not allow
+            continue
+        if record.kind not in STEPS[state]:
             raise LedgerBroken(f"entry {record.seq} ({record.kind}) cannot follow on {state}")
-        state = step
+        state = _STATES[record.kind]
     return state
 
 
@@ -80,17 +69,27 @@ def reservation_of(ledger_id: str, history: Sequence[Record]) -> Reservation:
     state = state_of(history)
     first = history[0]
     said, payload = first.said, first.payload
+    resumed = [record for record in history if record.kind == "resumed"]
     return Reservation(
         id=reservation_id(ledger_id, first.seq),
         population=said["population"],
         release=said["release"],
         event=event_of(first),
         key=payload["key"],
-        owner=said["owner"],
+        owner=(resumed or [first])[-1].said["owner"],
         plan_digest=payload["plan_digest"],
+        source=payload["source"],
+        blocks=first.blocks,
         epsilon_alone=chain.real(payload["epsilon_alone"]),
         state=state,
+        replayed=tuple(event_of(record) for record in resumed if record.payload["event"] is not None),
     )
+
+
+def charged_events(history: Sequence[Record]) -> list[events.Event]:
+    """What a charge stands for: the event that ran, or that was reserved, and the steps that ran a second time."""
+    final = history[-1] if history[-1].kind == "committed" else history[0]
+    return [event_of(final), *reservation_of("", history).replayed]
 
 
 def histories(records: Sequence[Record]) -> dict[int, list[Record]]:
@@ -100,6 +99,27 @@ def histories(records: Sequence[Record]) -> dict[int, list[Record]]:
         if record.reservation is not None:
             found.setdefault(record.reservation, []).append(record)
     return found
+
+
+def proposals_of(records: Sequence[Record]) -> list[Proposal]:
+    """All proposals among the records, each with the entry that made it so, if any."""
+    effects = {
+        record.payload["proposal"]: record.seq
+        for record in records
+        if record.kind in EFFECTS.values() and record.payload["proposal"] is not None
+    }
+    return [
+        Proposal(
+            seq=record.seq,
+            change=record.payload["change"],
+            actor=str(record.said["owner"]),
+            reason=record.payload["reason"],
+            time=str(record.said["time"]),
+            effect=effects.get(record.seq),
+        )
+        for record in records
+        if record.kind == "proposed"
+    ]
 
 
 def reservation_id(ledger_id: str, seq: int) -> str:
@@ -118,7 +138,7 @@ def reservation_seq(ledger_id: str, identifier: object) -> int:
 
 def entry_of(ledger_id: str, record: Record) -> Entry:
     said = record.said
-    payload = dict(said["payload"])
+    payload: dict[str, Any] = dict(said["payload"])
     event = payload.get("event")
     try:
         decoded = None if event is None else events.from_json(event)

@@ -1,7 +1,7 @@
 """Steps inside one open transaction: find what a request is about, demand that it is as it must be, append a step.
 
-Everything the book asks of the entries before it writes stands here, each with the sentence it refuses in. All of it
-goes through `Transaction`, so every record was checked against its hash before it is believed.
+Everything the ledger asks of the entries before it writes stands here, each with the sentence it refuses in. All of
+it goes through `Transaction`, so every record was checked against its hash before it is believed.
 """
 
 from __future__ import annotations
@@ -13,58 +13,84 @@ from ledger import chain
 from ledger.chain import Draft, Record
 from ledger.errors import LedgerBroken, LedgerError, ProtocolError, TermsConflict
 from ledger.events import Event
-from ledger.journal import STEPS, charges_of, reservation_of, reservation_seq, standing, state_of, sums_of
-from ledger.records import Grant, Reservation, Scope, State, name
-from ledger.renyi_filter import Vector
+from ledger.journal import STEPS, reservation_of, reservation_seq, standing_of, state_of
+from ledger.records import Grant, Reservation, Scope, name
+from ledger.scopes import Budget, Standings
 from ledger.store import Transaction
 
 
-def registration_of(book: Transaction, population: str) -> Record | None:
-    found = book.find(kind="registered", population=name("population", population))
-    if len(found) > 1:
+def budget_of(book: Transaction, population: str) -> Budget | None:
+    """The population's budget as it stands, or None where there is none."""
+    found = book.find(kinds=("registered", "cap_changed"), population=name("population", population))
+    if sum(record.kind == "registered" for record in found) > 1:
         raise LedgerBroken(f"population {population!r} was registered twice; run `dpsynth audit verify`")
-    return found[0] if found else None
+    return Budget.from_records(found) if found else None
 
 
-def require_registration(book: Transaction, population: str) -> Record:
-    registration = registration_of(book, population)
-    if registration is None:
+def require_budget(book: Transaction, population: str) -> Budget:
+    budget = budget_of(book, population)
+    if budget is None:
         raise LedgerError(
-            f"population {population!r} has no budget in this ledger: register its scope (population, unit, epsilon, "
-            "delta) first"
+            f"population {population!r} has no budget in this ledger: one person must propose it and another one "
+            "approve it, before anything may be read (`dpsynth approve`)"
         )
-    return registration
+    return budget
 
 
-def newest_of(book: Transaction, population: str) -> Record:
-    """The population's newest entry, which carries the sums."""
-    require_registration(book, population)
-    newest = book.newest(population)
-    assert newest is not None
-    return newest
-
-
-def require_same_terms(scope: Scope, registration: Record) -> None:
-    terms = registration.payload
-    for field in ("unit", "neighbouring_relation", "epsilon", "delta"):
-        if terms[field] != getattr(scope, field):
+def require_same_terms(scope: Scope, budget: Budget) -> None:
+    stands = {
+        "unit": budget.unit,
+        "neighbouring_relation": budget.neighbouring_relation,
+        "delta": budget.rule.delta,
+        "blocks_by": budget.blocks_by,
+        "closed_plan": budget.plan.items if budget.plan else None,
+    }
+    for field, value in stands.items():
+        if value != getattr(scope, field):
             raise TermsConflict(
-                f"population {scope.population!r} was registered by entry {registration.seq} with {field} "
-                f"{terms[field]!r}, now {getattr(scope, field)!r} is asked for. A scope's terms never change; set the "
-                "contract back to the registered terms"
+                f"population {scope.population!r} was registered by entry {budget.registered} with another {field}"
+                + ("" if field == "closed_plan" else f" ({value!r}, now {getattr(scope, field)!r} is asked for)")
+                + ". It never changes; set the contract back to the registered terms"
             )
+    if scope.epsilon != budget.rule.epsilon:
+        raise TermsConflict(
+            f"the cap of population {scope.population!r} is ε = {budget.rule.epsilon:g}, now {scope.epsilon:g} is "
+            "asked for. A cap is changed by an entry of its own: one person proposes to raise it and another one "
+            "approves; anybody may lower it (`dpsynth approve`)"
+        )
+
+
+def binding_of(book: Transaction, population: str, source: str) -> Record:
+    """The entry that bound a data set, by its fingerprint, to the population."""
+    bound = book.find(kinds=("bound",), key=source)
+    if not bound or bound[-1].population != population:
+        raise ProtocolError(
+            f"this data set is not bound to population {population!r} in the ledger; snapshot and bind the source "
+            "first (materialize its `source` asset)"
+        )
+    return bound[-1]
+
+
+def standings_of(book: Transaction, blocks: tuple[str, ...]) -> Standings:
+    found: Standings = {}
+    for block in blocks:
+        newest = book.newest(block)
+        if newest is None:
+            raise LedgerBroken(f"block {block!r} has no entry that states what stands charged to it")
+        found[block] = standing_of(newest, block)
+    return found
 
 
 def open_reservation(book: Transaction, population: str, key: str, owner: str) -> Record | None:
     """The reservation by this key and owner that is still merely reserved."""
-    for record in book.find(kind="reserved", population=population, key=key):
+    for record in book.find(kinds=("reserved",), population=population, key=key):
         if record.said["owner"] == owner and state_of(book.find(reservation=record.seq)) == "reserved":
             return record
     return None
 
 
-def require_same_request(stored: Reservation, release: str, event: Event, plan_digest: str) -> None:
-    if (stored.release, stored.event, stored.plan_digest) != (release, event, plan_digest):
+def require_same_request(stored: Reservation, release: str, event: Event, plan_digest: str, source: str) -> None:
+    if (stored.release, stored.event, stored.plan_digest, stored.source) != (release, event, plan_digest, source):
         raise ProtocolError(
             f"owner {stored.owner!r} already reserved key {stored.key!r} for other contents ({stored.id}); a key names "
             "one plan: void that reservation, or use another key"
@@ -73,7 +99,7 @@ def require_same_request(stored: Reservation, release: str, event: Event, plan_d
 
 def history_of(book: Transaction, identifier: str) -> list[Record]:
     history = book.find(reservation=reservation_seq(book.ledger_id, identifier))
-    if not history:
+    if not history or history[0].kind != "reserved":
         raise ProtocolError(f"there is no reservation {identifier!r} in this ledger")
     return history
 
@@ -84,51 +110,59 @@ def demand_grant(grant: object) -> None:
 
 
 def require_grant(book: Transaction, grant: Grant) -> list[Record]:
-    """The history of the reservation behind a grant whose token and contents are those that were handed out."""
+    """The history of the reservation behind a grant whose token and contents are those handed out last. Where another
+    run has resumed the release, the first one's grant is void."""
     demand_grant(grant)
     history = history_of(book, grant.reservation_id)
     stored = reservation_of(book.ledger_id, history)
-    kept = next((str(record.payload["token_sha256"]) for record in history if record.kind == "activated"), "")
+    handed_out = [record for record in history if record.kind in ("activated", "resumed")]
+    kept = str(handed_out[-1].payload["token_sha256"]) if handed_out else ""
     same = hmac.compare_digest(chain.digest(grant.token), kept) and all(
         getattr(grant, field) == getattr(stored, field)
-        for field in ("population", "release", "event", "owner", "plan_digest")
+        for field in ("population", "release", "event", "owner", "plan_digest", "source")
     )
     if not same:
         raise ProtocolError(
-            f"the grant {grant.reservation_id} is not one this ledger handed out; reserve and activate to get one"
+            f"the grant {grant.reservation_id} is not one this ledger handed out, or another run has resumed its "
+            "release; reserve and activate to get one"
         )
     return history
 
 
-def append_step(
-    book: Transaction,
-    history: list[Record],
-    kind: State,
-    facts: dict[str, Any],
-    after: tuple[Vector, int] | None = None,
-) -> Record:
-    """Append a reservation's next step if it is allowed from its state; `after` where the step moves the sums."""
-    state, first = state_of(history), history[0]
+def require_step(book: Transaction, history: list[Record], kind: str) -> None:
+    """ProtocolError unless the step may follow on the reservation's state."""
+    state = state_of(history)
     if kind not in STEPS[state]:
         allowed = " or ".join(sorted(STEPS[state])) or "nothing more"
         raise ProtocolError(
             f"reservation {reservation_of(book.ledger_id, history).id} is {state}, so it cannot be {kind}: {allowed} "
             "can follow. A new release needs a new reservation"
         )
-    population = str(first.population)
-    sums = standing(*after) if after else carried(newest_of(book, population))
-    said = first.said
+
+
+def append_step(
+    book: Transaction,
+    history: list[Record],
+    kind: str,
+    facts: dict[str, Any],
+    *,
+    standings: Standings | None = None,
+    owner: str | None = None,
+) -> Record:
+    """Append a reservation's next step if it may follow; `standings` where it moves what stands charged."""
+    require_step(book, history, kind)
+    stored = reservation_of(book.ledger_id, history)
     return book.append(
         Draft(
             kind=kind,
-            population=population,
-            release=said["release"],
-            owner=said["owner"],
-            reservation=first.seq,
-            payload={**facts, **sums},
+            population=stored.population,
+            release=stored.release,
+            owner=owner or stored.owner,
+            reservation=history[0].seq,
+            payload=facts if standings is None else {**facts, "standing": stated(standings)},
         )
     )
 
 
-def carried(newest: Record) -> dict[str, Any]:
-    return standing(sums_of(newest), charges_of(newest))
+def stated(standings: Standings) -> dict[str, Any]:
+    return {block: standing.to_json() for block, standing in standings.items()}

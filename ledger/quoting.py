@@ -8,48 +8,83 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from ledger import accounting, renyi_filter
+from ledger import accounting
 from ledger.errors import BudgetRefused
 from ledger.events import Event
-from ledger.records import Line, Quote, Scope
-from ledger.renyi_filter import RenyiFilter, Vector
+from ledger.records import Item, Line, Quote, Scope
+from ledger.renyi_filter import RenyiFilter
+from ledger.scopes import Budget, Budgets, Standing, Standings, population_of
 
 
-def quote_unregistered(scope: Scope, events: Iterable[Event]) -> Quote:
-    """What releases would cost a scope that nothing was ever charged to: needs no ledger at all."""
+def quote_unregistered(scope: Scope, items: Iterable[Item]) -> Quote:
+    """What releases would cost a scope that nothing was ever charged to: needs no ledger at all.
+
+    Under a closed plan, raises LedgerError where the plan does not hold within the scope's epsilon.
+    """
+    budget = budget_of(scope)
+    return quote(budget, budget.empty(), items, registered=False)
+
+
+def budget_of(scope: Scope, registered: int = 0) -> Budget:
+    """The budget that a registration of the scope gives: orders weighed by what is planned, caps, the closed plan."""
+    from ledger.closed_plan import ClosedPlan
+
     order = accounting.planned_order(scope.planned, scope.delta)
-    rule = RenyiFilter.planned(scope.epsilon, scope.delta, order)
-    return quote(scope.population, rule, renyi_filter.zeros(rule.orders), events, registered=False)
+    plan = scope.closed_plan
+    return Budget(
+        population=scope.population,
+        unit=scope.unit,
+        neighbouring_relation=scope.neighbouring_relation,
+        blocks_by=scope.blocks_by,
+        rule=RenyiFilter.planned(scope.epsilon, scope.delta, order),
+        plan=None if plan is None else ClosedPlan.of(plan, scope.epsilon, scope.delta),
+        planned_order=order,
+        registered=registered,
+    )
 
 
-def quote(population: str, rule: RenyiFilter, sums: Vector, requested: Iterable[Event], *, registered: bool) -> Quote:
-    before, lines = sums, []
-    for event in requested:
-        after = renyi_filter.add(sums, accounting.renyi_vector(event, rule.orders))
-        admitted = rule.admits(after)
-        alone = accounting.epsilon(event, rule.delta)
-        sums = after if admitted else sums
-        lines.append(Line(event, alone, rule.spent(after), rule.remaining(sums), admitted))
-    return Quote(population, registered, rule.epsilon, rule.delta, rule.spent(before), tuple(lines))
+def quote(budget: Budget, standing: Standing, items: Iterable[Item], *, registered: bool) -> Quote:
+    """The releases one after another on a block's standing; one that would be refused leaves it as it was."""
+    before, lines, listed = standing, [], tuple(items)
+    for release, event in listed:
+        cost = accounting.renyi_vector(event, budget.rule.orders)
+        after, why = budget.charge(standing, cost, release, event)
+        alone = accounting.epsilon(event, budget.rule.delta)
+        standing = standing if why else after
+        lines.append(Line(event, alone, budget.spent(after), budget.remaining(standing), why is None))
+    return Quote(
+        population=budget.population,
+        registered=registered,
+        epsilon_cap=budget.rule.epsilon,
+        delta=budget.rule.delta,
+        epsilon_spent=budget.spent(before),
+        lines=tuple(lines),
+        plan_epsilon=accounting.pld_epsilon((event for _, event in listed), budget.rule.delta),
+    )
 
 
 def refusal(
-    population: str,
+    block: str,
+    why: str,
     release: str,
     event: Event,
-    rule: RenyiFilter,
-    before: Vector,
-    after: Vector,
+    budgets: Budgets,
+    before: Standings,
+    after: Standings,
     alone: float,
     entry: int,
 ) -> BudgetRefused:
-    spent, left, would_be = rule.spent(before), rule.remaining(before), rule.spent(after)
+    budget = budgets[population_of(block)]
+    rule = budget.rule
+    spent, left, would_be = budget.spent(before[block]), budget.remaining(before[block]), budget.spent(after[block])
     return BudgetRefused(
-        f"refused: release {release!r} ({event.describe()}) asks ε = {_up(alone)} of population {population!r}, of "
-        f"whose budget ε = {rule.epsilon:g} at δ = {rule.delta:g} there is {_up(spent)} spent and {_down(left)} left; "
-        f"with it ε would be {_up(would_be)}. Nothing was charged and nothing may be read (entry {entry}). Ask for "
-        "less (more noise, fewer steps), or use a release that was already committed: that costs nothing",
-        population=population,
+        f"refused: release {release!r} ({event.describe()}) asks ε = {_up(alone)} of {block!r}, of whose budget "
+        f"ε = {rule.epsilon:g} at δ = {rule.delta:g} there is {_up(spent)} spent and {_down(left)} left; with it ε "
+        f"would be {_up(would_be)}: {why}. Nothing was charged and nothing may be read (entry {entry}). Ask for less "
+        "(more noise, fewer steps), or use a release that was already committed: that costs nothing",
+        population=budget.population,
+        block=block,
+        why=why,
         spent=spent,
         asked=alone,
         left=left,

@@ -16,8 +16,10 @@ from ledger.renyi_filter import checked_budget
 
 NEIGHBOURING_RELATION = "add_or_remove_one_unit"
 State = Literal["reserved", "activated", "redeemed", "committed", "forfeited", "voided"]
+Item = tuple[str, Event]  # a release and its event, in a closed plan
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_BLOCK = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _OPAQUE = re.compile(r"[A-Za-z0-9:._+/=-]{8,200}")
 
 
@@ -25,8 +27,13 @@ _OPAQUE = re.compile(r"[A-Za-z0-9:._+/=-]{8,200}")
 class Scope:
     """What a budget covers: a population, the unit protected in it, and the cap on everything ever released about it.
 
-    All of it is fixed at registration. `planned` are the releases one intends to make; they only choose how the
-    filter weighs its orders (a bad plan costs utility, never privacy) and may differ in later calls.
+    Unit, relation, delta, `blocks_by` and the rule are fixed at registration; the cap may be changed with approval.
+    `planned` are the releases one intends to make; they only choose how the filter weighs its orders (a bad plan costs
+    utility, never privacy) and may differ in later calls. `closed_plan`, in its place, lists *all* releases with all
+    their parameters: then the plan is enforced, by its privacy loss distributions, and nothing outside it is admitted.
+
+    `blocks_by` says by which rule each unit belongs to exactly one of several blocks with a budget each; without it
+    the population is one block. The rule must not look at other units' data: an attribute that a unit has for good.
     """
 
     population: str
@@ -35,6 +42,8 @@ class Scope:
     epsilon: float
     delta: float
     planned: tuple[Event, ...] = ()
+    closed_plan: tuple[Item, ...] | None = None
+    blocks_by: str | None = None
 
     def __post_init__(self) -> None:
         name("population", self.population)
@@ -44,10 +53,79 @@ class Scope:
                 f"neighbouring relation {self.neighbouring_relation!r} is not supported; the accounting holds for "
                 f"{NEIGHBOURING_RELATION!r}, from which replace-one follows as (2 ε, (1 + e^ε) δ)"
             )
+        if self.blocks_by is not None:
+            words("blocks_by", self.blocks_by)
         epsilon, delta = checked_budget(self.epsilon, self.delta)
         object.__setattr__(self, "epsilon", epsilon)
         object.__setattr__(self, "delta", delta)
         object.__setattr__(self, "planned", tuple(map(check_known, self.planned)))
+        if self.closed_plan is not None:
+            items = tuple((words("release", release), check_known(event)) for release, event in self.closed_plan)
+            object.__setattr__(self, "closed_plan", items)
+            object.__setattr__(self, "planned", tuple(event for _, event in items))
+
+
+@dataclass(frozen=True)
+class AddPopulation:
+    """A change that needs two people: a population begins."""
+
+    scope: Scope
+
+    @property
+    def population(self) -> str:
+        return self.scope.population
+
+    def to_json(self) -> dict[str, Any]:
+        scope, plan = self.scope, self.scope.closed_plan
+        return {
+            "kind": "add_population",
+            "population": scope.population,
+            "unit": scope.unit,
+            "neighbouring_relation": scope.neighbouring_relation,
+            "epsilon": scope.epsilon,
+            "delta": scope.delta,
+            "blocks_by": scope.blocks_by,
+            "planned": [event.to_json() for event in scope.planned],
+            "plan": None if plan is None else [[release, event.to_json()] for release, event in plan],
+        }
+
+
+@dataclass(frozen=True)
+class RaiseCap:
+    """A change that needs two people: a population's epsilon goes up."""
+
+    population: str
+    epsilon: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "raise_cap", "population": self.population, "epsilon": float(self.epsilon)}
+
+
+@dataclass(frozen=True)
+class SetTerms:
+    """A change that needs two people: what a contract may say. `terms` is plain JSON; its meaning is the caller's."""
+
+    contract: str
+    terms: dict[str, Any]
+    population: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "set_terms", "contract": self.contract, "terms": self.terms}
+
+
+Change = AddPopulation | RaiseCap | SetTerms
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A change that somebody asked for; `effect` is the entry that made it so, once a second person has agreed."""
+
+    seq: int
+    change: dict[str, Any]
+    actor: str
+    reason: str
+    time: str
+    effect: int | None
 
 
 @dataclass(frozen=True)
@@ -61,14 +139,17 @@ class Reservation:
     key: str
     owner: str
     plan_digest: str
+    source: str
+    blocks: tuple[str, ...]
     epsilon_alone: float
     state: State = "reserved"
+    replayed: tuple[Event, ...] = ()  # steps that ran a second time after a kill, charged on top
 
 
 @dataclass(frozen=True)
 class Grant:
-    """The right to read a population's rows once, for one release. The token is a secret of the run that holds it;
-    the ledger keeps its hash only."""
+    """The right to read one data set of a population once, for one release. The token is a secret of the run that
+    holds it; the ledger keeps its hash only."""
 
     reservation_id: str
     population: str
@@ -76,28 +157,43 @@ class Grant:
     event: Event
     owner: str
     plan_digest: str
+    source: str
     token: str = field(repr=False)
 
 
 @dataclass(frozen=True)
-class Balance:
-    """What stands charged against a population.
+class BlockBalance:
+    """What stands charged to one block."""
 
-    `epsilon_spent` counts every charge that was not voided, reserved ones included, by the filter that enforces;
-    `epsilon_reserved` is the part of it that voiding all merely reserved charges would give back. Reported beside it,
-    enforced nowhere: `pld_epsilon` at the same delta (holds for a plan fixed in advance; None if not asked for) and
-    `basic_sum_epsilon`, each release's own epsilon added up, which holds at `basic_sum_delta`.
+    block: str
+    epsilon_spent: float
+    epsilon_remaining: float
+    charges: int
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What stands charged against a population: the figures of its most charged block, and each block's own.
+
+    `epsilon_spent` counts every charge that was not voided, reserved ones included, by the rule that enforces;
+    `epsilon_reserved` is the part of it that voiding all merely reserved charges would give back. `frozen` says that
+    the cap was lowered below what is spent. Reported beside it, enforced nowhere: `pld_epsilon` at the same delta
+    (holds for a plan fixed in advance; None if not asked for, or not to be had) and `basic_sum_epsilon`, each
+    release's own epsilon added up, which holds at `basic_sum_delta`.
     """
 
     population: str
     unit: str
     neighbouring_relation: str
+    rule: str
     epsilon_cap: float
     delta: float
     epsilon_spent: float
     epsilon_reserved: float
     epsilon_remaining: float
+    frozen: bool
     charges: int
+    blocks: tuple[BlockBalance, ...]
     pld_epsilon: float | None
     basic_sum_epsilon: float
     basic_sum_delta: float
@@ -125,6 +221,7 @@ class Quote:
     delta: float
     epsilon_spent: float
     lines: tuple[Line, ...]
+    plan_epsilon: float | None = None  # of all lines together by PLD, if they were a closed plan
 
     @property
     def admitted(self) -> bool:
@@ -153,6 +250,12 @@ def name(what: str, value: object) -> str:
         raise LedgerError(
             f"{what} is {value!r}: it must start with a small letter and hold at most 63 small letters, digits, - and _"
         )
+    return value
+
+
+def block(value: object) -> str:
+    if not isinstance(value, str) or not _BLOCK.fullmatch(value):
+        raise LedgerError(f"a block is {value!r}: it must be 1 to 63 letters, digits, dots, dashes and underscores")
     return value
 
 

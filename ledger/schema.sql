@@ -10,7 +10,8 @@ CREATE TABLE entries (
     kind VARCHAR NOT NULL,
     population VARCHAR,
     reservation BIGINT,         -- seq of the entry that reserved
-    key VARCHAR,                -- idempotency key of a reservation, fingerprint of a bound source
+    key VARCHAR,                -- idempotency key of a reservation, fingerprint of a bound source, name of a contract
+    blocks VARCHAR[] NOT NULL,  -- whose standing the entry states
     body VARCHAR NOT NULL,      -- canonical JSON of all of it and of the hash before; the columns above only find it
     hash VARCHAR NOT NULL       -- SHA-256 of body
 );

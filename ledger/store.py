@@ -12,7 +12,7 @@ mean.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -26,9 +26,10 @@ from ledger.errors import LedgerBroken, LedgerBusy, LedgerError, LedgerMissing
 if TYPE_CHECKING:
     import duckdb
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 LOCK_TIMEOUT_SECONDS = 120.0
-_COLUMNS = "seq, kind, population, reservation, key, body, hash"
+_COLUMNS = "seq, kind, population, reservation, key, blocks, body, hash"
+_INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _CONFIG = {
     "threads": "1",
     "autoinstall_known_extensions": "false",
@@ -43,15 +44,19 @@ class Transaction(Protocol):
     @property
     def ledger_id(self) -> str: ...
 
+    @property
+    def head(self) -> Record:
+        """The last entry of all."""
+
     def append(self, draft: Draft) -> Record: ...
 
-    def newest(self, population: str) -> Record | None:
-        """The population's last entry, which carries its running sums."""
+    def newest(self, block: str) -> Record | None:
+        """The last entry that states the block's standing."""
 
     def find(
         self,
         *,
-        kind: str | None = None,
+        kinds: Sequence[str] = (),
         population: str | None = None,
         reservation: int | None = None,
         key: str | None = None,
@@ -68,6 +73,9 @@ class Store(Protocol):
     def everything(self) -> tuple[str, list[Record], list[str]]:
         """Ledger id, all records unchecked, and what is wrong with the tables themselves: for the audit."""
 
+    def schema_digest(self) -> str:
+        """SHA-256 of the definitions of all tables and triggers, as the program would make them."""
+
 
 class DuckDBStore:
     """The store on a DuckDB file. Holds a path and nothing open, so it may be shared, copied and pickled."""
@@ -75,18 +83,28 @@ class DuckDBStore:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path).resolve()  # one file, one lock, whatever name it was reached by
 
-    def create(self, ledger_id: str, first: Draft) -> None:
-        """A new ledger with its first entry. Built under another name and moved, so it exists whole or not at all."""
+    @property
+    def key_path(self) -> Path:
+        """Of the key that signs checkpoints."""
+        return Path(f"{self.path}.key")
+
+    def require_absent(self) -> None:
+        leftovers = [path for path in (self.path, self._wal(self.path)) if path.exists()]
+        if leftovers:
+            raise LedgerError(
+                f"{leftovers[0]} exists: a ledger is created once. To start over, move it away yourself, "
+                "knowing that what it charged stays spent"
+            )
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    def create(self, ledger_id: str, records: Iterable[Record]) -> None:
+        """A new ledger of these records: its first, or those of a journal. Built under another name and moved, so it
+        exists whole or not at all."""
         import duckdb
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock():
-            leftovers = [path for path in (self.path, self._wal(self.path)) if path.exists()]
-            if leftovers:
-                raise LedgerError(
-                    f"{leftovers[0]} exists: a ledger is created once. To start over, move it away yourself, "
-                    "knowing that what it charged stays spent"
-                )
+            self.require_absent()
             draft_path = self.path.with_name(self.path.name + ".new")
             for path in (draft_path, self._wal(draft_path)):
                 path.unlink(missing_ok=True)
@@ -95,7 +113,7 @@ class DuckDBStore:
                 connection.execute("BEGIN")
                 connection.execute(_schema())
                 connection.execute("INSERT INTO ledger VALUES (?, ?)", [SCHEMA_VERSION, ledger_id])
-                DuckDBTransaction(connection, ledger_id, None).append(first)
+                connection.executemany(_INSERT, [_cells(record) for record in records])
                 connection.execute("COMMIT")
                 connection.execute("CHECKPOINT")
             finally:
@@ -133,6 +151,9 @@ class DuckDBStore:
             records = _read(connection, f"SELECT {_COLUMNS} FROM entries ORDER BY seq", [])
             shape = _shape(connection)
         return ledger_id, records, list(_differences(shape, _expected_shape()))
+
+    def schema_digest(self) -> str:
+        return chain.digest(chain.canonical(_expected_shape()))
 
     def _commit(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("COMMIT")
@@ -189,45 +210,53 @@ class DuckDBStore:
 class DuckDBTransaction:
     """`Transaction` on an open connection. Every record read through it was checked against its hash."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, ledger_id: str, head: Record | None) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, ledger_id: str, head: Record) -> None:
         self._connection = connection
         self._head = head
         self.ledger_id = ledger_id
 
+    @property
+    def head(self) -> Record:
+        return self._head
+
     def append(self, draft: Draft) -> Record:
         record = chain.seal(
             draft,
-            seq=self._head.seq + 1 if self._head else 1,
-            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            previous=self._head.hash if self._head else chain.GENESIS,
+            seq=self._head.seq + 1,
+            time=now(),
+            previous=self._head.hash,
         )
-        self._connection.execute(
-            f"INSERT INTO entries ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [record.seq, record.kind, record.population, record.reservation, record.key, record.body, record.hash],
-        )
+        self._connection.execute(_INSERT, _cells(record))
         self._head = record
         return record
 
-    def newest(self, population: str) -> Record | None:
-        newest = "SELECT max(seq) FROM entries WHERE population = ?"
-        found = self._checked(f"SELECT {_COLUMNS} FROM entries WHERE seq = ({newest})", [population])
+    def newest(self, block: str) -> Record | None:
+        newest = "SELECT max(seq) FROM entries WHERE list_contains(blocks, ?)"
+        found = self._checked(f"SELECT {_COLUMNS} FROM entries WHERE seq = ({newest})", [block])
         return found[0] if found else None
 
     def find(
         self,
         *,
-        kind: str | None = None,
+        kinds: Sequence[str] = (),
         population: str | None = None,
         reservation: int | None = None,
         key: str | None = None,
     ) -> list[Record]:
-        wanted = {"kind": kind, "population": population, "reservation": reservation, "key": key}
+        wanted = {"population": population, "reservation": reservation, "key": key}
         given = {column: value for column, value in wanted.items() if value is not None}
-        where = " AND ".join(f"{column} = ?" for column in given) or "true"
-        return self._checked(f"SELECT {_COLUMNS} FROM entries WHERE {where} ORDER BY seq", list(given.values()))
+        tests = [f"{column} = ?" for column in given]
+        if kinds:
+            tests.append(f"kind IN ({', '.join('?' * len(kinds))})")
+        where = " AND ".join(tests) or "true"
+        return self._checked(f"SELECT {_COLUMNS} FROM entries WHERE {where} ORDER BY seq", [*given.values(), *kinds])
 
     def _checked(self, sql: str, parameters: list[Any]) -> list[Record]:
         return [chain.trusted(record) for record in _read(self._connection, sql, parameters)]
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _make_durable(folder: Path) -> None:
@@ -240,7 +269,16 @@ def _make_durable(folder: Path) -> None:
 
 
 def _read(connection: duckdb.DuckDBPyConnection, sql: str, parameters: list[Any]) -> list[Record]:
-    return [Record(*row) for row in connection.execute(sql, parameters).fetchall()]
+    rows = connection.execute(sql, parameters).fetchall()
+    names = _COLUMNS.split(", ")
+    found = (dict(zip(names, row, strict=True)) for row in rows)
+    return [Record(**cells | {"blocks": tuple(cells["blocks"])}) for cells in found]
+
+
+def _cells(record: Record) -> list[Any]:
+    """A record as `_COLUMNS` have it."""
+    found = [getattr(record, name) for name in _COLUMNS.split(", ")]
+    return [list(cell) if isinstance(cell, tuple) else cell for cell in found]
 
 
 def _identity(connection: duckdb.DuckDBPyConnection) -> str:

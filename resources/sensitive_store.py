@@ -28,6 +28,7 @@ import dagster as dg
 
 from ledger import Grant
 from resources.home import Home, private_folder, replace_atomically, write_private
+from resources.known_records import KnownRecords, blocks_of
 from resources.ledger import LedgerResource
 from resources.tabular import SourceError, as_rows, bound_units, keyed, location, source_table, test_table
 
@@ -56,6 +57,8 @@ class Snapshot:
     size: float
     contract_digest: str
     created: str
+    blocks: tuple[str, ...]  # of its population
+    overlaps: tuple[str, ...]  # blocks of other populations that hold the same records
 
 
 class SensitiveStore(dg.ConfigurableResource[None]):
@@ -77,16 +80,23 @@ class SensitiveStore(dg.ConfigurableResource[None]):
         contract = contract.with_source(source_override) if source_override else contract
         table = source_table(contract)
         key = self._key()
-        snapshot = Snapshot(
-            contract=contract.id,
-            id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-            fingerprint=_fingerprint(table, contract, key),
-            source=location(contract, contract.source),
-            size=size,
-            contract_digest=contract.digest,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        self._write(snapshot, _thin(table, contract, size, key))
+        known = KnownRecords(private_folder(Home.at(self.home).sensitive), key)
+        texts = known.identities(table, contract)
+        fingerprint = _fingerprint(table, contract, key)
+        with known.locked():
+            snapshot = Snapshot(
+                contract=contract.id,
+                id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+                fingerprint=fingerprint,
+                source=location(contract, contract.source),
+                size=size,
+                contract_digest=contract.digest,
+                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                blocks=blocks_of(contract),
+                overlaps=known.overlaps(texts, contract),
+            )
+            self._write(snapshot, _thin(known.in_their_blocks(table, contract), contract, size, key))
+            known.remember(texts, contract, fingerprint)
         return snapshot
 
     def latest(self, contract: Contract) -> Snapshot:
@@ -99,7 +109,8 @@ class SensitiveStore(dg.ConfigurableResource[None]):
         if not pointer.exists():
             raise SourceError(f"{contract.id} has no snapshot of its source: materialize {contract.id}/source")
         manifest = self._folder(contract.id) / pointer.read_text(encoding="utf-8") / _MANIFEST
-        snapshot = Snapshot(**json.loads(manifest.read_text(encoding="utf-8")))
+        stated = json.loads(manifest.read_text(encoding="utf-8"))
+        snapshot = Snapshot(**stated | {name: tuple(stated[name]) for name in ("blocks", "overlaps")})
         if snapshot.contract_digest != contract.digest:
             raise SourceError(
                 f"the contract {contract.id} has changed since its source was snapshotted: "
@@ -174,7 +185,8 @@ class SensitiveStore(dg.ConfigurableResource[None]):
 
 
 def _fingerprint(table: pa.Table, contract: Contract, key: bytes) -> str:
-    """Keyed identity of a source: the set of its texts, whatever their order or the columns beside them."""
+    """Keyed identity of a source: its texts, whatever their order or the columns beside them, and the blocks that
+    are read of it."""
     import hashlib
 
     texts = table.column(contract.privacy.text.column).to_pylist()
@@ -182,7 +194,8 @@ def _fingerprint(table: pa.Table, contract: Contract, key: bytes) -> str:
     whole = hashlib.sha256()
     for row in rows:
         whole.update(row)
-    return keyed(key, "source", whole.hexdigest()).hex()
+    blocks = contract.privacy.blocks.values if contract.privacy.blocks else ()
+    return keyed(key, "source", whole.hexdigest(), *blocks).hex()
 
 
 def _thin(table: pa.Table, contract: Contract, size: float, key: bytes) -> pa.Table:

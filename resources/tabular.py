@@ -49,10 +49,11 @@ def test_table(contract: Contract) -> pa.Table:
 
 
 def needed_columns(contract: Contract) -> list[str]:
-    """The columns that are copied into the sensitive store: unit, text and labels, and no others."""
+    """The columns that are copied into the sensitive store: unit, block, text and labels, and no others."""
     terms = contract.privacy
     unit = [terms.unit.column] if terms.unit.column else []
-    return [*unit, terms.text.column, *(label.column for label in terms.labels)]
+    block = [terms.blocks.column] if terms.blocks else []
+    return list(dict.fromkeys([*unit, *block, terms.text.column, *(label.column for label in terms.labels)]))
 
 
 def as_rows(table: pa.Table, contract: Contract) -> pd.DataFrame:
@@ -114,8 +115,11 @@ def _load(place: str, where: Equalities, contract: Contract) -> pa.Table:
     paths = _hub_files(place, where) if hub else _files(place)
     filters = {column: value for column, value in where.items() if not (hub and column == SPLIT)}
     columns = needed_columns(contract)
-    if place != location(contract, contract.source):
-        columns = [name for name in columns if name != contract.privacy.unit.column]
+    if place != location(contract, contract.source):  # of a test split neither unit nor block is asked
+        blocks = contract.privacy.blocks
+        asked = {contract.privacy.text.column, *(label.column for label in contract.privacy.labels)}
+        own = {contract.privacy.unit.column, blocks.column if blocks else None} - asked
+        columns = [name for name in columns if name not in own]
     parts = []
     for path in paths:
         part = _parse(path)

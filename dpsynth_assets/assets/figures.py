@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from ledger import Balance, Entry, Event
+from ledger import Balance, Checkpoint, Entry, Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,8 +33,11 @@ def balance_figures(balance: Balance) -> dict[str, Any]:
     }
 
 
-def charge_figures(contract: Contract, plan_digest: str, entry: Entry, event: Event) -> dict[str, Any]:
-    """The part of a receipt that one charge makes up: enough to find it in the ledger and to check it."""
+def charge_figures(
+    contract: Contract, plan_digest: str, entry: Entry, event: Event, checkpoint: Checkpoint | None
+) -> dict[str, Any]:
+    """The part of a receipt that one charge makes up: enough to find it in the ledger and to check it, and a signed
+    checkpoint by which a ledger that was rolled back or rewritten afterwards shows."""
     terms = contract.privacy
     return {
         "release": entry.release,
@@ -46,6 +49,7 @@ def charge_figures(contract: Contract, plan_digest: str, entry: Entry, event: Ev
         "reservation": entry.reservation_id,
         "ledger_seq": entry.seq,
         "ledger_hash": entry.hash,
+        "checkpoint": checkpoint.to_json() if checkpoint else None,
     }
 
 
@@ -56,7 +60,10 @@ def receipts_metadata(charges: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for c in charges
     ]
     head = "| release | mechanism | ledger entry | entry hash |\n|---|---|---:|---|\n"
-    return {"receipts": dg.MetadataValue.md(head + "\n".join(rows))}
+    signed = [c["checkpoint"] for c in charges if c["checkpoint"]]
+    newest = max(signed, key=lambda point: point["seq"], default=None)
+    figures: dict[str, Any] = {"receipts": dg.MetadataValue.md(head + "\n".join(rows))}
+    return figures | ({"ledger_checkpoint": dg.MetadataValue.json(newest)} if newest else {})
 
 
 def guarantee(contract: Contract) -> str:

@@ -13,7 +13,6 @@ Knows the ledger and the store; nothing of what a release computes.
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,13 +22,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import dagster as dg
 
+from dpsynth_assets.approval import require_approved
 from dpsynth_assets.assets.confinement import confined_output
 from dpsynth_assets.assets.figures import balance_figures, charge_figures
-from ledger import BudgetRefused, Entry, Event, Grant, Ledger, LedgerError, Reservation, Scope
+from ledger import BudgetRefused, Checkpoint, Entry, Event, Grant, Ledger, LedgerError, Reservation
 from resources.artifact_store import Artifact, ArtifactStore, Draft
 from resources.home import Home, private_folder
 from resources.ledger import LedgerResource
-from resources.sensitive_store import SensitiveStore
+from resources.sensitive_store import SensitiveStore, Snapshot
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
@@ -69,27 +69,11 @@ class Passage:
         self.event = event
 
 
-def register(contract: Contract, book: Ledger) -> None:
-    """Register the contract's population, or check that it stands registered under the same terms."""
-    terms = contract.privacy
-    known = terms.population in book.populations()
-    scope = Scope(
-        population=terms.population,
-        unit=terms.unit.name,
-        neighbouring_relation=terms.unit.neighbouring_relation,
-        epsilon=terms.budget.epsilon,
-        delta=terms.budget.delta,
-        planned=() if known else _planned(contract),
+def bind(contract: Contract, snapshot: Snapshot, book: Ledger) -> None:
+    """Say in the ledger of which blocks a snapshot is made."""
+    book.bind_source(
+        contract.privacy.population, snapshot.fingerprint, blocks=snapshot.blocks, overlaps=snapshot.overlaps
     )
-    book.register(scope, actor=getpass.getuser())
-
-
-def _planned(contract: Contract) -> tuple[Event, ...]:
-    """The releases that the contract plans: they choose how the ledger weighs its orders, once and for all."""
-    from dpsynth_assets.privacy.histogram import HistogramPlan
-    from dpsynth_assets.privacy.plan import TrainingPlan
-
-    return HistogramPlan.from_contract(contract).event(), TrainingPlan.from_contract(contract).event()
 
 
 @contextmanager
@@ -131,7 +115,7 @@ def release_gate(
         raise substitute from None
     assert passage.event is not None
     entry = _commit(book, grant, reservation, draft, passage.event)
-    charge = charge_figures(contract, plan.digest(), entry, passage.event)
+    charge = charge_figures(contract, plan.digest(), entry, passage.event, _checkpoint(book))
     passage.artifact = artifacts.seal(draft, charges=[charge], about=about)
     _observe(context, contract, book)
 
@@ -148,13 +132,14 @@ def _reserve(
     refusal: dg.Failure
     try:
         book = ledger.open()
+        require_approved(contract, book)
         snapshot = store.latest(contract)
-        register(contract, book)
-        book.bind_source(population, snapshot.fingerprint)
+        bind(contract, snapshot, book)
         _void_dead(context.instance, book, population)
         reservation = book.reserve(
             population,
             plan.event(),
+            source=snapshot.fingerprint,
             release=context.asset_key.to_user_string(),
             key=spec_key(context, plan),
             owner=context.run.run_id,
@@ -163,7 +148,7 @@ def _reserve(
         return book, reservation, {"snapshot": snapshot.id, "size": snapshot.size}
     except BudgetRefused as error:
         _observe(context, contract, book)
-        refusal = refused(contract, context.asset_key, error)
+        refusal = refused(context.asset_key, error)
     except (LedgerError, SourceError) as error:
         refusal = dg.Failure(str(error), allow_retries=False)
     raise refusal
@@ -176,13 +161,12 @@ def spec_key(context: dg.AssetExecutionContext, plan: Plan) -> str:
     return hashlib.sha256(parts.encode()).hexdigest()
 
 
-def refused(contract: Contract, key: dg.AssetKey, error: BudgetRefused) -> dg.Failure:
+def refused(key: dg.AssetKey, error: BudgetRefused) -> dg.Failure:
     """The ledger's no, for people: what was spent, asked and left, and what to do."""
-    terms = contract.privacy
     text = (
-        f"The privacy ledger refused {key.to_user_string()}: the budget of population {terms.population!r} is "
-        f"epsilon {terms.budget.epsilon:g} at delta {terms.budget.delta:g}; spent {error.spent:.3f}, "
-        f"asked {error.asked:.3f}, left {error.left:.3f}. No sensitive row was read. "
+        f"The privacy ledger refused {key.to_user_string()}: the budget of {error.block!r} is "
+        f"epsilon {error.cap:g} at delta {error.delta:g}; spent {error.spent:.3f}, "
+        f"asked {error.asked:.3f}, left {error.left:.3f}: {error.why}. No sensitive row was read. "
         f"The standing release stays usable without limit (`dpsynth sql`); a further one needs a larger budget "
         f"in the contract, approved by its owners, or a cheaper release within what is left (`dpsynth plan`)."
     )
@@ -190,9 +174,9 @@ def refused(contract: Contract, key: dg.AssetKey, error: BudgetRefused) -> dg.Fa
         "epsilon_spent": float(error.spent),
         "epsilon_asked": float(error.asked),
         "epsilon_left": float(error.left),
-        "epsilon_cap": float(terms.budget.epsilon),
+        "epsilon_cap": float(error.cap),
         "refused_by_privacy_ledger": True,
-        "population": terms.population,
+        "population": error.population,
     }
     return dg.Failure(text, metadata=figures, allow_retries=False)
 
@@ -217,6 +201,15 @@ def _commit(book: Ledger, grant: Grant, reservation: Reservation, draft: Draft, 
             raise
         refusal = dg.Failure(f"the ledger did not accept the finished release: {error}", allow_retries=False)
     raise refusal
+
+
+def _checkpoint(book: Ledger) -> Checkpoint | None:
+    """The ledger's head, signed, for the receipt. Without a key there is none, and the release is good all the same:
+    `dpsynth audit verify` says what is missing."""
+    try:
+        return book.checkpoint()
+    except LedgerError:
+        return None
 
 
 def _forfeit(book: Ledger, reservation: Reservation, reason: str) -> None:

@@ -3,8 +3,9 @@
 import dagster as dg
 from pydantic import Field
 
+from dpsynth_assets.approval import require_approved
 from dpsynth_assets.assets.common import contract_asset, plain_failures
-from dpsynth_assets.assets.gate import register
+from dpsynth_assets.assets.gate import bind
 from dpsynth_assets.contract import Contract
 from ledger import LedgerError
 from resources.ledger import LedgerResource
@@ -42,9 +43,9 @@ def source_asset(contract: Contract) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         with plain_failures(LedgerError, SourceError):
             book = ledger.open()
+            require_approved(contract, book)
             snapshot = sensitive_store.ingest(contract, config.source, config.size)
-            register(contract, book)
-            book.bind_source(contract.privacy.population, snapshot.fingerprint)
+            bind(contract, snapshot, book)
         return dg.MaterializeResult(
             metadata={
                 "snapshot": snapshot.id,
@@ -52,6 +53,7 @@ def source_asset(contract: Contract) -> dg.AssetsDefinition:
                 "dagster/uri": snapshot.source,
                 "size": snapshot.size,
                 "population": contract.privacy.population,
+                "blocks": ", ".join((*snapshot.blocks, *snapshot.overlaps)),
             }
         )
 

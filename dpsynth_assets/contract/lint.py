@@ -94,6 +94,8 @@ def columns(draft: Draft) -> Iterator[Problem]:
         yield from _column(draft, draft.term("unit", "column"), parts.unit.column, ("string", "integer"), secret=True)
     if parts.text is not None:
         yield from _column(draft, draft.term("text", "column"), parts.text.column, ("string",), secret=True)
+    if parts.blocks is not None:
+        yield from _column(draft, draft.term("blocks", "column"), parts.blocks.column, ("string",), secret=False)
     for index, label in parts.labels:
         place = draft.term("labels", index, "column")
         yield from _column(draft, place, label.column, ("string", "integer"), secret=False)

@@ -38,6 +38,8 @@ EXAMPLES = {
     "budget": "{epsilon: 8.0, delta: 1.0e-5}",
     "budget.epsilon": "8.0",
     "budget.delta": "1.0e-5",
+    "blocks.column": "joined_in",
+    "blocks.values": '["2026-10", "2026-11"]',
     "releases": "{label_histogram: {...}, adapter: {...}}",
     "releases.label_histogram": "{mechanism: discrete_laplace_histogram, epsilon: 0.5}",
     "releases.label_histogram.mechanism": "discrete_laplace_histogram",
@@ -86,6 +88,7 @@ class Parts:
     labels: tuple[tuple[int, t.LabelColumn], ...] = ()
     all_labels_hold: bool = False
     budget: t.Budget | None = None
+    blocks: t.Blocks | None = None
     histogram: t.HistogramRelease | None = None
     adapter: t.AdapterRelease | None = None
     base_model: t.BaseModelTerms | None = None
@@ -155,6 +158,7 @@ def _parts(raw: Any) -> Parts:
         labels=labels,
         all_labels_hold=bool(entries) and len(labels) == len(entries),
         budget=_held(t.Budget, raw.get("budget")),
+        blocks=_held(t.Blocks, raw.get("blocks")),
         histogram=_held(t.HistogramRelease, releases.get("label_histogram")),
         adapter=_held(t.AdapterRelease, releases.get("adapter")),
         base_model=_held(t.BaseModelTerms, raw.get("base_model", {})),

@@ -9,6 +9,7 @@ what it means: the sentences appear in the errors of a contract that lacks the f
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
@@ -148,6 +149,36 @@ class Budget(Terms):
             description="the small probability with which the epsilon bound may fail",
         ),
     ]
+    rule: Annotated[
+        Literal["renyi_filter", "closed_plan"],
+        Field(description="what admits a release: a filter, or that it stands in a plan of all releases"),
+    ] = "renyi_filter"
+
+
+class Blocks(Terms):
+    """The population divided, each part with the whole budget: new people bring new budget, for themselves only.
+
+    A unit lies in exactly one block for good: the one that it first appears in. Its records that say another are left
+    out. `values` are the blocks that this contract's source holds, named in advance.
+    """
+
+    column: Annotated[Name, Field(description="the column that says in which block a record is")]
+    values: Annotated[
+        tuple[str, ...], Field(min_length=1, strict=False, description="the blocks that the source holds")
+    ]
+
+    @model_validator(mode="after")
+    def _names(self) -> Blocks:
+        for value in self.values:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value) or value == "everything":
+                raise TermsError(
+                    f"{value!r} cannot name a block",
+                    "Use 1 to 63 letters, digits, dots, dashes and underscores, and not `everything`",
+                    "values",
+                )
+        if len(set(self.values)) != len(self.values):
+            raise TermsError("the blocks are not distinct", "Keep each once", "values")
+        return self
 
 
 class Release(Terms):
@@ -255,6 +286,9 @@ class PrivacyTerms(Terms):
         tuple[LabelColumn, ...], Field(min_length=1, strict=False, description="the columns to condition on")
     ]
     budget: Annotated[Budget, Field(description="the cap on everything ever released about the population")]
+    blocks: Annotated[
+        Blocks | None, Field(description="parts of the population with a budget each; none: it is one block")
+    ] = None
     source_is_public: Annotated[
         bool, Field(description="true where the source is published, so that comparing with it is free")
     ] = False
@@ -270,6 +304,8 @@ class PrivacyTerms(Terms):
         columns = [label.column for label in self.labels]
         if len(set(columns)) != len(columns):
             raise TermsError("two labels have the same column", "Keep one entry for each column", "labels")
+        if self.blocks is not None and self.blocks.column in (self.unit.column, self.text.column):
+            raise TermsError("the blocks' column is the unit's or the text's", "Name another column", "blocks")
         if self.classifier.target not in columns:
             raise TermsError(
                 f"classifier.target {self.classifier.target!r} is not one of the label columns {columns}",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from ledger import Event, Gaussian, Grant, Ledger, Scope, chain
+from ledger import AddPopulation, Event, Gaussian, Grant, Ledger, Scope, chain
 from ledger.chain import Draft, Record
 
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
@@ -23,7 +23,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.records: list[Record] = []
         self.ledger_id = "memory"
-        self.append(Draft(kind="created", payload={"ledger": "memory"}))
+        self.append(Draft(kind="created", payload={"ledger": "memory", "public_key": "", "schema": ""}))
 
     def require(self) -> None:
         pass
@@ -43,15 +43,26 @@ class MemoryStore:
         self.records.append(record)
         return record
 
-    def newest(self, population: str) -> Record | None:
-        return next((record for record in reversed(self.records) if record.population == population), None)
+    @property
+    def head(self) -> Record:
+        return self.records[-1]
 
-    def find(self, **wanted: object) -> list[Record]:
+    def newest(self, block: str) -> Record | None:
+        return next((record for record in reversed(self.records) if block in record.blocks), None)
+
+    def find(self, *, kinds: Sequence[str] = (), **wanted: object) -> list[Record]:
         given = {column: value for column, value in wanted.items() if value is not None}
-        return [record for record in self.records if all(getattr(record, c) == v for c, v in given.items())]
+        return [
+            record
+            for record in self.records
+            if (not kinds or record.kind in kinds) and all(getattr(record, c) == v for c, v in given.items())
+        ]
 
     def everything(self) -> tuple[str, list[Record], list[str]]:
         return self.ledger_id, self.records, []
+
+    def schema_digest(self) -> str:
+        return ""
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +97,7 @@ def ledger(path: Path, template: Path) -> Ledger:
     """A ledger on disk, with the population registered and its source bound; a copy of one that nobody has open."""
     path.parent.mkdir(parents=True)
     shutil.copy(template, path)
+    shutil.copy(f"{template}.key", f"{path}.key")
     return Ledger(path)
 
 
@@ -95,7 +107,13 @@ def granted() -> Callable[..., Grant]:
 
     def make(ledger: Ledger, event: Event | None = None, key: str = "key", owner: str = "run-1") -> Grant:
         reservation = ledger.reserve(
-            "inbox", event or Gaussian(4.0), release="adapter", key=key, owner=owner, plan_digest=PLAN
+            "inbox",
+            event or Gaussian(4.0),
+            source=FINGERPRINT,
+            release="adapter",
+            key=key,
+            owner=owner,
+            plan_digest=PLAN,
         )
         return ledger.activate(reservation)
 
@@ -103,6 +121,17 @@ def granted() -> Callable[..., Grant]:
 
 
 def _prepared(ledger: Ledger, scope: Scope) -> Ledger:
-    ledger.register(scope, actor="owner@example.org")
+    register(ledger, scope)
     ledger.bind_source("inbox", FINGERPRINT)
     return ledger
+
+
+def register(ledger: Ledger, scope: Scope) -> None:
+    """Both signatures under a population."""
+    asked = ledger.propose(AddPopulation(scope), actor="owner@example.org", reason="for tests")
+    ledger.approve(asked, actor="reviewer@example.org", reason="agreed")
+
+
+@pytest.fixture(name="register")
+def register_fixture() -> Callable[[Ledger, Scope], None]:
+    return register

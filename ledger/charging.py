@@ -1,0 +1,360 @@
+"""The life of a charge.
+
+    reserve ──> activate ──> redeem ──> commit       the release was made; its artifact's digest is recorded
+       │            │ ↑         │ └───> forfeit      it failed, or nobody knows: the charge stays in full
+       └──> void    └─┴─resume──┘                    another run goes on from a checkpoint; repeated steps cost again
+
+*reserve* decides and charges in one transaction, every touched block or none; *activate* makes the charge permanent
+and hands out a secret token, once; *redeem* spends the token, right before rows are read; *commit* closes the
+release. A charge counts from its reservation on and in every state but voided, because a failure is an output too.
+Runs that died stay where they were: safe, since they stay charged. Each step is one durable transaction; order is by
+entry number, clocks decide nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from ledger import accounting, chain, events, renyi_filter
+from ledger.chain import Draft
+from ledger.errors import LedgerBroken, ProtocolError
+from ledger.events import Event
+from ledger.journal import Costs, costs_of, entry_of, reservation_of
+from ledger.protocol import (
+    append_step,
+    binding_of,
+    demand_grant,
+    history_of,
+    open_reservation,
+    require_budget,
+    require_grant,
+    require_same_request,
+    require_step,
+    standings_of,
+    stated,
+)
+from ledger.quoting import refusal
+from ledger.records import Entry, Grant, Reservation, opaque, words
+from ledger.scopes import Budgets, Standings, population_of, spent, tightest
+from ledger.store import Store, Transaction
+
+
+class Charging:
+    """Reserve, activate, redeem, resume, commit, forfeit, void; and spending that was done elsewhere."""
+
+    _store: Store
+
+    def reserve(
+        self, population: str, event: Event, *, source: str, release: str, key: str, owner: str, plan_digest: str
+    ) -> Reservation:
+        """Charge an event to all blocks of a data set, or raise BudgetRefused; either way it is an entry.
+
+        `source` is the data set's fingerprint as it was bound, `key` names what is made (asset, partition, hash of
+        the plan), `owner` the run that makes it. The same key by the same owner while still reserved is the same
+        reservation (a retry after a lost answer); anything else is a new charge, because a second release is a second
+        release.
+        """
+        events.check_known(event)
+        for what, value in (("release", release), ("key", key), ("owner", owner)):
+            words(what, value)
+        opaque("plan_digest", plan_digest)
+        opaque("source", source)
+        with self._store.transaction() as book:
+            touched = _touched(book, population, source)
+            budgets = _budgets(book, population, touched)
+        # Outside the lock: orders are immutable, and a vector can take a second.
+        costs = {name: accounting.renyi_vector(event, budget.rule.orders) for name, budget in budgets.items()}
+        alone = accounting.epsilon(event, budgets[population].rule.delta)
+        with self._store.transaction() as book:
+            touched = _touched(book, population, source)
+            now = _budgets(book, population, touched)
+            if {name: budget.rule.orders for name, budget in now.items()} != {
+                name: budget.rule.orders for name, budget in budgets.items()
+            }:
+                raise LedgerBroken("the terms of a population changed that never change; run `dpsynth audit verify`")
+            open_one = open_reservation(book, population, key, owner)
+            if open_one is not None:
+                reservation = reservation_of(book.ledger_id, [open_one])
+                require_same_request(reservation, release, event, plan_digest, source)
+                return reservation
+            before = standings_of(book, touched)
+            after, refused = _charge(now, before, costs, release, event)
+            facts: dict[str, Any] = {
+                "event": event.to_json(),
+                "plan_digest": plan_digest,
+                "source": source,
+                "epsilon_alone": chain.number(alone),
+                "epsilon_spent": chain.number(spent(now, before)),
+                "epsilon_would_be": chain.number(spent(now, after)),
+            }
+            if refused is None:
+                facts |= {"cost": _costs(costs), "standing": stated(after)}
+            else:
+                facts |= dict(zip(("block", "why"), refused, strict=True))
+            entry = book.append(
+                Draft(
+                    kind="refused" if refused else "reserved",
+                    population=population,
+                    release=release,
+                    owner=owner,
+                    key=key,
+                    payload=facts,
+                )
+            )
+            ledger_id = book.ledger_id
+        if refused is not None:  # raised after the commit: the refusal must be in the ledger
+            raise refusal(*refused, release, event, now, before, after, alone, entry.seq)
+        return reservation_of(ledger_id, [entry])
+
+    def activate(self, reservation: Reservation) -> Grant:
+        """Make the charge permanent and hand out the grant. Once per reservation."""
+        if not isinstance(reservation, Reservation):
+            raise ProtocolError(f"a reservation is needed, not {type(reservation).__name__}: reserve to get one")
+        token = secrets.token_urlsafe(32)
+        with self._store.transaction() as book:
+            history = history_of(book, reservation.id)
+            stored = reservation_of(book.ledger_id, history)
+            if replace(reservation, state=stored.state) != stored:
+                raise ProtocolError(f"reservation {reservation.id} was handed back with other contents than it holds")
+            append_step(book, history, "activated", {"token_sha256": chain.digest(token)})
+        return _grant(stored, token)
+
+    def redeem(self, grant: Grant, *, population: str, fingerprint: str) -> None:
+        """Spend the grant's token for reading one data set. The caller hands out rows only after this returned, and
+        only of the data set with this fingerprint."""
+        opaque("fingerprint", fingerprint)
+        with self._store.transaction() as book:
+            history = require_grant(book, grant)
+            if grant.population != population:
+                raise ProtocolError(
+                    f"the grant {grant.reservation_id} is for population {grant.population!r}, the rows asked for "
+                    f"belong to {population!r}: reserve against {population!r}"
+                )
+            if grant.source != fingerprint:
+                raise ProtocolError(
+                    f"the grant {grant.reservation_id} is for another data set than the one asked for: it was charged "
+                    "to that one's blocks. Reserve for the data set that is to be read"
+                )
+            binding_of(book, population, fingerprint)
+            append_step(book, history, "redeemed", {"source": fingerprint})
+
+    def resume(self, reservation_id: str, *, owner: str, replayed: Event | None) -> Grant:
+        """Take a release over from a run that died, going on from its checkpoint, under the same reservation.
+
+        `replayed` is what is computed from rows a second time: the steps that had run since the checkpoint, or at
+        least as many. It is charged on top, or refused (which leaves the release as it was). The caller owes that the
+        first run has ended, and that the checkpoint holds nothing but what the reserved event covers. The first run's
+        grant is void from here on. Under a closed plan nothing may be replayed: it is not in the plan.
+        """
+        words("owner", owner)
+        token = secrets.token_urlsafe(32)
+        with self._store.transaction() as book:
+            stored = reservation_of(book.ledger_id, history_of(book, reservation_id))
+            budgets = _budgets(book, stored.population, stored.blocks)
+        costs, alone = {}, 0.0
+        if replayed is not None:
+            if not events.within(replayed, stored.event):
+                raise ProtocolError(
+                    f"{replayed.describe()} is not a part of what was reserved ({stored.event.describe()}): only its "
+                    "own steps can be replayed"
+                )
+            costs = {name: accounting.renyi_vector(replayed, budget.rule.orders) for name, budget in budgets.items()}
+            alone = accounting.epsilon(replayed, budgets[stored.population].rule.delta)
+        with self._store.transaction() as book:
+            history = history_of(book, reservation_id)
+            require_step(book, history, "resumed")
+            budgets = _budgets(book, stored.population, stored.blocks)
+            before = standings_of(book, stored.blocks)
+            after, refused = before, None
+            if replayed is not None:
+                after, refused = _replay(budgets, before, costs)
+            facts: dict[str, Any] = {
+                "event": None if replayed is None else replayed.to_json(),
+                "epsilon_alone": chain.number(alone),
+            }
+            if refused is None:
+                facts |= {"token_sha256": chain.digest(token), "cost": _costs(costs)}
+                append_step(book, history, "resumed", facts, standings=after, owner=owner)
+                stored = reservation_of(book.ledger_id, history_of(book, reservation_id))
+            else:
+                entry = book.append(
+                    Draft(
+                        kind="refused",
+                        population=stored.population,
+                        release=stored.release,
+                        owner=owner,
+                        reservation=history[0].seq,
+                        payload={
+                            **facts,
+                            "plan_digest": stored.plan_digest,
+                            "source": stored.source,
+                            "epsilon_spent": chain.number(spent(budgets, before)),
+                            "epsilon_would_be": chain.number(spent(budgets, after)),
+                            **dict(zip(("block", "why"), refused, strict=True)),
+                        },
+                    )
+                )
+        if refused is not None:
+            assert replayed is not None
+            raise refusal(*refused, stored.release, replayed, budgets, before, after, alone, entry.seq)
+        return _grant(stored, token)
+
+    def commit(self, grant: Grant, *, artifact_digest: str, event: Event) -> Entry:
+        """Close a release. `event` is what truly ran: the planned event, or the same mechanism with fewer steps.
+
+        With fewer steps the charge drops to them. That is sound because all parameters were public and fixed before;
+        the caller owes that the moment of stopping was chosen from public things or from earlier noisy outputs, never
+        from the rows. What was replayed after a resumption stays charged on top. A grant that was never redeemed
+        cannot be committed: its artifact came from rows that did not pass the gate.
+        """
+        events.check_known(event)
+        opaque("artifact_digest", artifact_digest)
+        demand_grant(grant)
+        planned = grant.event  # that the grant is what was reserved is checked below
+        shorter = event != planned and events.within(event, planned)
+        if event != planned and not shorter:
+            raise ProtocolError(
+                f"what ran ({event.describe()}) is not what was reserved ({planned.describe()}); only fewer steps "
+                f"of the same mechanism may be committed. Forfeit {grant.reservation_id}: its charge stands, and "
+                "if more was released than was charged, tell the population's owners"
+            )
+        costs: Costs | None = None
+        if shorter:
+            with self._store.transaction() as book:
+                budgets = _budgets(book, grant.population, require_grant(book, grant)[0].blocks)
+            costs = {name: accounting.renyi_vector(event, budget.rule.orders) for name, budget in budgets.items()}
+            alone = accounting.epsilon(event, budgets[grant.population].rule.delta)
+        with self._store.transaction() as book:
+            history = require_grant(book, grant)
+            first = costs_of(history[0])
+            actual = first if costs is None else {name: tuple(map(min, costs[name], first[name])) for name in first}
+            before = standings_of(book, history[0].blocks)
+            after = {
+                block: replace(
+                    standing,
+                    sums=renyi_filter.replace(standing.sums, first[population_of(block)], actual[population_of(block)]),
+                )
+                for block, standing in before.items()
+            }
+            facts = {
+                "event": event.to_json(),
+                "artifact_digest": artifact_digest,
+                "cost": _costs(actual),
+                "epsilon_alone": chain.number(alone) if shorter else history[0].payload["epsilon_alone"],
+            }
+            return entry_of(book.ledger_id, append_step(book, history, "committed", facts, standings=after))
+
+    def forfeit(self, reservation_id: str, *, reason: str) -> None:
+        """Close an activated charge without a release. It stays in full: that something failed is an output too."""
+        words("reason", reason)
+        with self._store.transaction() as book:
+            append_step(book, history_of(book, reservation_id), "forfeited", {"reason": reason})
+
+    def void(self, reservation_id: str, *, reason: str) -> None:
+        """Give back a charge that was never activated. Nothing was read for it, so nothing was spent."""
+        words("reason", reason)
+        with self._store.transaction() as book:
+            history = history_of(book, reservation_id)
+            require_step(book, history, "voided")
+            stored, costs = reservation_of(book.ledger_id, history), costs_of(history[0])
+            budgets = _budgets(book, stored.population, stored.blocks)
+            after = {}
+            for block, standing in standings_of(book, stored.blocks).items():
+                budget = budgets[population_of(block)]
+                after[block] = budget.uncharge(standing, costs[budget.population], stored.release, stored.event)
+            append_step(book, history, "voided", {"reason": reason}, standings=after)
+
+    def external_charge(
+        self, population: str, event: Event, *, actor: str, reason: str, blocks: Iterable[str] | None = None
+    ) -> Entry:
+        """Write down spending that was done elsewhere, on some of a population's blocks or (unless said) on all.
+
+        It happened, so it is never refused; where it goes beyond the cap, nothing further is admitted. A closed plan
+        no longer holds after it.
+        """
+        events.check_known(event)
+        words("actor", actor)
+        words("reason", reason)
+        with self._store.transaction() as book:
+            budget = require_budget(book, population)
+            costs = {population: accounting.renyi_vector(event, budget.rule.orders)}
+            known = blocks_of(book, population)
+            touched = known if blocks is None else tuple(sorted(set(blocks)))
+            if not touched or not set(touched) <= set(known):
+                raise ProtocolError(f"population {population!r} has the blocks {', '.join(known) or 'none yet'}")
+            after = {
+                block: budget.charge_outside(standing, costs[population])
+                for block, standing in standings_of(book, touched).items()
+            }
+            facts = {
+                "event": event.to_json(),
+                "reason": reason,
+                "blocks": list(touched),
+                "epsilon_alone": chain.number(accounting.epsilon(event, budget.rule.delta)),
+                "cost": _costs(costs),
+                "standing": stated(after),
+            }
+            draft = Draft(kind="external_charge", population=population, owner=actor, payload=facts)
+            return entry_of(book.ledger_id, book.append(draft))
+
+
+def blocks_of(book: Transaction, population: str) -> tuple[str, ...]:
+    """The population's own blocks: the one it was registered with, or those that data sets brought."""
+    found = book.find(kinds=("registered", "bound"), population=population)
+    return tuple(sorted({b for record in found for b in record.blocks if population_of(b) == population}))
+
+
+def _touched(book: Transaction, population: str, source: str) -> tuple[str, ...]:
+    """All blocks that a data set is charged to: its own, and those of other populations with the same records."""
+    bound = binding_of(book, population, source).payload
+    return tuple(sorted({*bound["blocks"], *bound["overlaps"]}))
+
+
+def _budgets(book: Transaction, population: str, blocks: Iterable[str]) -> Budgets:
+    return {name: require_budget(book, name) for name in sorted({population, *map(population_of, blocks)})}
+
+
+def _charge(
+    budgets: Budgets, before: Standings, costs: Costs, release: str, event: Event
+) -> tuple[Standings, tuple[str, str] | None]:
+    """Every block's standing with the charge, and which block refuses it and why (None if all admit it)."""
+    after, refusals = {}, {}
+    for block, standing in before.items():
+        budget = budgets[population_of(block)]
+        after[block], why = budget.charge(standing, costs[budget.population], release, event)
+        if why is not None:
+            refusals[block] = why
+    return after, tightest(budgets, before, refusals)
+
+
+def _replay(budgets: Budgets, before: Standings, costs: Costs) -> tuple[Standings, tuple[str, str] | None]:
+    """As `_charge`, for steps that run a second time under a reservation that stands."""
+    after, refusals = {}, {}
+    for block, standing in before.items():
+        budget = budgets[population_of(block)]
+        after[block] = budget.charge_outside(standing, costs[budget.population], charges=0)
+        if budget.plan is not None:
+            refusals[block] = "steps that run again are not in the closed plan"
+        elif not budget.rule.admits(after[block].sums):
+            refusals[block] = "the steps that would run again do not fit into what is left"
+    return after, tightest(budgets, before, refusals)
+
+
+def _costs(costs: Costs) -> dict[str, Any]:
+    return {population: chain.numbers(cost) for population, cost in costs.items()}
+
+
+def _grant(stored: Reservation, token: str) -> Grant:
+    return Grant(
+        reservation_id=stored.id,
+        population=stored.population,
+        release=stored.release,
+        event=stored.event,
+        owner=stored.owner,
+        plan_digest=stored.plan_digest,
+        source=stored.source,
+        token=token,
+    )

@@ -1,0 +1,138 @@
+"""What stands about a population, for people: `dpsynth audit`, the budget asset, a certificate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ledger import accounting, chain
+from ledger.chain import Record
+from ledger.events import Event
+from ledger.journal import charged_events, costs_of, entry_of, event_of, histories, reservation_of, standing_of
+from ledger.records import Balance, BlockBalance, Entry, Reservation
+from ledger.scopes import Budget, Standing, population_of
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Everything a reader asks about one population.
+
+    `reservations` and `refusals` are those that touch its blocks, other populations' among them; `external` are the
+    charges for spending done elsewhere.
+    """
+
+    ledger_id: str
+    balance: Balance
+    planned_order: float | None
+    guarantee: str
+    reservations: tuple[Reservation, ...]
+    refusals: tuple[Entry, ...]
+    external: tuple[Entry, ...]
+    head: Entry
+
+
+def statement_of(
+    ledger_id: str, population: str, records: Sequence[Record], head: Record, *, with_pld: bool = True
+) -> Statement:
+    """The statement of one population from all entries about it or its blocks, oldest first."""
+    budget = Budget.from_records(
+        [r for r in records if r.population == population and r.kind in ("registered", "cap_changed")]
+    )
+    paths = [path for path in histories(records).values() if any(map(_is_of(population), path[0].blocks))]
+    external = [r for r in records if r.kind == "external_charge" and r.population == population]
+    standings = _standings(population, records)
+    balances = tuple(
+        BlockBalance(block, budget.spent(standing), budget.remaining(standing), standing.charges)
+        for block, standing in standings.items()
+    )
+    worst = max(balances, key=lambda each: (each.epsilon_spent, each.charges), default=None)
+    spent = worst.epsilon_spent if worst else 0.0
+    touching = [path for path in paths if worst and worst.block in path[0].blocks]
+    counted: list[Event] = []
+    alone: list[float] = []
+    for path in touching:
+        held = reservation_of(ledger_id, path)
+        if held.state != "voided":
+            counted += charged_events(path)
+            alone += [_alone(path), *(chain.real(r.payload["epsilon_alone"]) for r in path if r.kind == "resumed")]
+    for record in external:
+        if worst and worst.block in record.blocks:
+            counted.append(event_of(record))
+            alone.append(chain.real(record.payload["epsilon_alone"]))
+    settled = standings[worst.block] if worst else budget.empty()
+    for path in touching:
+        held = reservation_of(ledger_id, path)
+        if held.state == "reserved":
+            settled = budget.uncharge(settled, costs_of(path[0])[population], held.release, held.event)
+    cap = budget.rule.epsilon
+    balance = Balance(
+        population=population,
+        unit=budget.unit,
+        neighbouring_relation=budget.neighbouring_relation,
+        rule="closed_plan" if budget.plan else "renyi_filter",
+        epsilon_cap=cap,
+        delta=budget.rule.delta,
+        epsilon_spent=spent,
+        epsilon_reserved=max(0.0, spent - budget.spent(settled)) if math.isfinite(spent) else 0.0,
+        epsilon_remaining=max(0.0, cap - spent),
+        frozen=spent > cap,
+        charges=worst.charges if worst else 0,
+        blocks=balances,
+        pld_epsilon=accounting.pld_epsilon(counted, budget.rule.delta) if with_pld else None,
+        basic_sum_epsilon=math.fsum(alone),
+        basic_sum_delta=len(alone) * budget.rule.delta,
+    )
+    return Statement(
+        ledger_id=ledger_id,
+        balance=balance,
+        planned_order=budget.planned_order,
+        guarantee=_guarantee(balance),
+        reservations=tuple(reservation_of(ledger_id, path) for path in paths),
+        refusals=tuple(entry_of(ledger_id, r) for r in records if r.kind == "refused" and r.population == population),
+        external=tuple(entry_of(ledger_id, r) for r in external),
+        head=entry_of(ledger_id, head),
+    )
+
+
+def _is_of(population: str):  # type: ignore[no-untyped-def]
+    return lambda block: population_of(block) == population
+
+
+def _standings(population: str, records: Iterable[Record]) -> dict[str, Standing]:
+    newest = {block: record for record in records for block in record.blocks if population_of(block) == population}
+    return {block: standing_of(newest[block], block) for block in sorted(newest)}
+
+
+def _alone(path: Sequence[Record]) -> float:
+    final = path[-1] if path[-1].kind == "committed" else path[0]
+    return chain.real(final.payload["epsilon_alone"])
+
+
+def _guarantee(balance: Balance) -> str:
+    """The formal statement is about the cap: it alone holds whatever is released next. What is spent says how much of
+    it is used, by the same rule."""
+    if not math.isfinite(balance.epsilon_spent):
+        return (
+            f"Population {balance.population!r} had a closed plan, and something from outside it was charged: what all "
+            f"releases are together is the sum of both, at most ε = {balance.basic_sum_epsilon:g} at "
+            f"δ = {balance.basic_sum_delta:g}. Nothing further is admitted."
+        )
+    epsilon = max(balance.epsilon_cap, balance.epsilon_spent)
+    how = (
+        "all releases and their parameters having been fixed before the first one (privacy loss distributions)"
+        if balance.rule == "closed_plan"
+        else "also when later releases are chosen after seeing earlier ones (weighted-order Rényi filter)"
+    )
+    divided = f", in whichever of the {len(balance.blocks)} blocks it lies" if len(balance.blocks) > 1 else ""
+    return (
+        f"Everything ever released about population {balance.population!r} is together ({_up(epsilon)}, "
+        f"{balance.delta:g})-differentially private for adding or removing everything that one {balance.unit} "
+        f"contributed{divided}, {how}. Of ε = {balance.epsilon_cap:g}, {_up(balance.epsilon_spent)} is used by "
+        f"{balance.charges} charge{'' if balance.charges == 1 else 's'}."
+        + (" The cap was lowered below that: nothing further is admitted." if balance.frozen else "")
+    )
+
+
+def _up(value: float) -> str:
+    return f"{math.ceil(value * 1e4) / 1e4:g}"

@@ -1,0 +1,331 @@
+"""Reading the ledger with distrust: everything that the admission path relied on, computed again from the entries.
+
+The chain, the caps, every charge from its event, every standing, every admission and refusal, every step, every
+approval. It uses the ledger's own accounting; `replay.py` is the checker that does not. Someone who rewrites the
+whole file with valid hashes is found only by checkpoints kept elsewhere (`checkpoints`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from ledger import accounting, chain, renyi_filter
+from ledger.chain import GENESIS, Record
+from ledger.closed_plan import ClosedPlan
+from ledger.errors import LedgerError
+from ledger.governing import change_from
+from ledger.journal import EFFECTS, STEPS, Costs, costs_of, event_of, standing_of
+from ledger.records import NEIGHBOURING_RELATION
+from ledger.scopes import EVERYTHING, Budget, Standings, block_name, population_of, spent
+
+# Two machines' logarithms may differ in the last digits; a charge that was tampered with differs by more.
+TOLERANCE = 1e-6
+
+
+def problems_of(ledger_id: str, records: list[Record], shape: list[str]) -> list[str]:
+    """Everything wrong, in the order of entries; what is wrong with the tables themselves comes last."""
+    replay = _Replay(ledger_id)
+    for record in records:
+        replay.read(record)
+    if not records:
+        replay.problems.append("the ledger holds no entries, not even the one of its creation")
+    return replay.problems + [f"database: {problem}" for problem in shape]
+
+
+@dataclass
+class _Open:
+    """One reservation as recomputed: how far it is, and what stands charged for it in first place."""
+
+    first: Record
+    costs: Costs
+    state: str = "reserved"
+    owner: str = ""
+
+
+@dataclass
+class _Replay:
+    """Walks the entries once, holding what each of them must agree with. After a bad entry it goes on from what the
+    entry claims, so that one bad entry is one problem and not a flood."""
+
+    ledger_id: str
+    problems: list[str] = field(default_factory=list)
+    seq: int = 0
+    previous: str = GENESIS
+    budgets: dict[str, Budget] = field(default_factory=dict)
+    standings: Standings = field(default_factory=dict)
+    open: dict[int, _Open] = field(default_factory=dict)
+    proposals: dict[int, Record] = field(default_factory=dict)
+    sources: dict[str, tuple[str, ...]] = field(default_factory=dict)  # fingerprint to all its blocks
+    populations: dict[str, str] = field(default_factory=dict)  # fingerprint to its population
+
+    def read(self, record: Record) -> None:
+        wrong = chain.check(record)
+        if record.seq != self.seq + 1:
+            self._add(record, f"it should be number {self.seq + 1}: entries are missing")
+        self.seq = record.seq
+        if wrong:
+            self._add(record, wrong)
+            self.previous = record.hash
+            return
+        if record.said["previous"] != self.previous:
+            self._add(record, "it does not follow from the entry before it: the chain is broken")
+        self.previous = record.hash
+        try:
+            self._content(record)
+        except (LedgerError, KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+            self._add(record, f"its contents cannot be right ({type(error).__name__}: {error})")
+        self._keep_what_is_claimed(record)
+
+    def _content(self, record: Record) -> None:
+        if record.seq == 1 or record.kind == "created":
+            if record.seq != 1 or record.kind != "created" or record.payload.get("ledger") != self.ledger_id:
+                self._add(record, "a ledger begins with exactly one entry of its creation, under its own id")
+            return
+        handle: Callable[[Record], None] = {
+            "proposed": self._proposed,
+            "registered": self._effect,
+            "cap_changed": self._effect,
+            "terms_set": self._effect,
+            "bound": self._bound,
+            "reserved": self._asked,
+            "refused": self._asked,
+            "external_charge": self._external,
+            "restored": lambda _: None,
+        }.get(record.kind, self._stepped)
+        handle(record)
+
+    # Budgets --------------------------------------------------------------------------------------------------------
+
+    def _proposed(self, record: Record) -> None:
+        change_from(record.payload["change"])
+        self.proposals[record.seq] = record
+
+    def _effect(self, record: Record) -> None:
+        payload = record.payload
+        asked = self.proposals.pop(payload["proposal"], None) if payload["proposal"] is not None else None
+        if asked is not None:
+            people = {str(each.said["owner"]).strip().casefold() for each in (asked, record)}
+            if len(people) < 2:
+                self._add(record, "it was approved by whoever asked for it")
+            if EFFECTS[asked.payload["change"]["kind"]] != record.kind or not _as_asked(asked, record):
+                self._add(record, f"it is not what proposal {asked.seq} asked for")
+        elif record.kind != "cap_changed" or payload["proposal"] is not None:
+            self._add(record, "no open proposal asked for it: it lacks a second person")
+        if record.kind == "registered":
+            self._registered(record)
+        elif record.kind == "cap_changed":
+            self._cap_changed(record, lowered=payload["proposal"] is None)
+        elif chain.digest(chain.canonical(payload["terms"])) != payload["digest"]:
+            self._add(record, "its digest is not that of its terms")
+
+    def _registered(self, record: Record) -> None:
+        population = str(record.population)
+        if population in self.budgets:
+            self._add(record, f"population {population!r} was registered before")
+            return
+        budget = Budget.from_records([record])
+        if budget.neighbouring_relation != NEIGHBOURING_RELATION:
+            self._add(record, f"its neighbouring relation is {budget.neighbouring_relation!r}")
+        if budget.plan is not None:
+            again = ClosedPlan.of(budget.plan.items, budget.rule.epsilon, budget.rule.delta)
+            if not math.isclose(again.epsilon, budget.plan.epsilon, rel_tol=TOLERANCE):
+                self._add(record, "its plan_epsilon is not what its plan costs")
+        self.budgets[population] = budget
+        whole = {block_name(population, EVERYTHING): budget.empty()} if budget.blocks_by is None else {}
+        self._compare(record, whole)
+
+    def _cap_changed(self, record: Record, *, lowered: bool) -> None:
+        budget, payload = self.budgets[str(record.population)], record.payload
+        # Building the rule checks the caps against epsilon, delta and the weights that stand.
+        rule = replace(budget.rule, epsilon=payload["epsilon"], caps=chain.vector(payload["caps"]))
+        if (rule.epsilon < budget.rule.epsilon) != lowered:
+            self._add(record, "a cap is raised with approval and lowered without; this is neither")
+        self.budgets[budget.population] = replace(budget, rule=rule)
+
+    def _bound(self, record: Record) -> None:
+        payload, source = record.payload, str(record.key)
+        population = self.populations.setdefault(source, str(record.population))
+        if population != record.population:
+            self._add(record, f"its data set already belongs to population {population!r}")
+        budget = self.budgets[str(record.population)]
+        blocks, overlaps = payload["blocks"], payload["overlaps"]
+        if any(population_of(block) != record.population for block in blocks) or not blocks:
+            self._add(record, "its blocks are not its population's")
+        whole = block_name(str(record.population), EVERYTHING)
+        if (budget.blocks_by is None) != (whole in blocks) or (whole in blocks and len(blocks) > 1):
+            self._add(record, "its blocks are not of the division that was registered")
+        for block in overlaps:
+            if block not in self.standings or self.budgets[population_of(block)].unit != budget.unit:
+                self._add(record, f"it overlaps with {block!r}, which does not exist or protects another unit")
+        if not set(self.sources.get(source, ())) <= {*blocks, *overlaps}:
+            self._add(record, "its data set has lost a block")
+        self.sources[source] = tuple(sorted({*blocks, *overlaps}))
+        self._compare(record, {block: budget.empty() for block in blocks if block not in self.standings})
+
+    # Charges --------------------------------------------------------------------------------------------------------
+
+    def _asked(self, record: Record) -> None:
+        if record.kind == "refused" and record.reservation is not None:
+            self._refused_resumption(record)
+            return
+        payload, event = record.payload, event_of(record)
+        if self.populations.get(payload["source"]) != record.population:
+            self._add(record, "its data set is not bound to its population")
+        blocks = self.sources[payload["source"]]
+        costs = self._costs(record, blocks)
+        before = {block: self.standings[block] for block in blocks}
+        after, admitted = {}, True
+        for block, standing in before.items():
+            budget = self.budgets[population_of(block)]
+            after[block], why = budget.charge(standing, costs[budget.population], str(record.said["release"]), event)
+            admitted = admitted and why is None
+        self._compare_figures(record, before, after)
+        if record.kind == "refused":
+            if admitted:
+                self._add(record, "it was refused although the budget allowed it")
+            return
+        if not admitted:
+            self._add(record, "it was admitted although the budget did not allow it")
+        self.open[record.seq] = _Open(record, costs, owner=str(record.said["owner"]))
+        self._compare(record, after)
+
+    def _refused_resumption(self, record: Record) -> None:
+        if self._reservation_of(record).state not in ("activated", "redeemed"):
+            self._add(record, "its reservation could not have been resumed")
+
+    def _stepped(self, record: Record) -> None:
+        held = self._reservation_of(record)
+        if held.first.population != record.population or record.kind not in STEPS.get(held.state, ()):
+            self._add(record, f"{record.kind} cannot follow on a reservation that is {held.state}")
+            return
+        owner = str(record.said["owner"])
+        if record.kind == "resumed":
+            held.owner = owner
+        if held.first.said["release"] != record.said["release"] or held.owner != owner:
+            self._add(record, "its release or owner is not that of its reservation")
+        held.state = "activated" if record.kind == "resumed" else record.kind
+        before = {block: self.standings[block] for block in held.first.blocks}
+        if record.kind == "redeemed" and record.payload["source"] != held.first.payload["source"]:
+            self._add(record, "rows of another data set were read than were charged")
+        if record.kind == "voided":
+            self._compare(record, self._voided(held, before))
+        elif record.kind == "resumed":
+            self._resumed(record, before)
+        elif record.kind == "committed":
+            self._committed(record, held, before)
+
+    def _voided(self, held: _Open, before: Standings) -> Standings:
+        release, event = str(held.first.said["release"]), event_of(held.first)
+        return {
+            block: self.budgets[population_of(block)].uncharge(
+                standing, held.costs[population_of(block)], release, event
+            )
+            for block, standing in before.items()
+        }
+
+    def _resumed(self, record: Record, before: Standings) -> None:
+        if record.payload["event"] is None:
+            self._compare(record, before)
+            return
+        costs, after = self._costs(record, tuple(before)), {}
+        for block, standing in before.items():
+            budget = self.budgets[population_of(block)]
+            after[block] = budget.charge_outside(standing, costs[budget.population], charges=0)
+            if budget.plan is not None or not budget.rule.admits(after[block].sums):
+                self._add(record, "steps were run again although the budget did not allow it")
+        self._compare(record, after)
+
+    def _committed(self, record: Record, held: _Open, before: Standings) -> None:
+        from ledger.events import within
+
+        event, planned = event_of(record), event_of(held.first)
+        if not within(event, planned):
+            self._add(record, "what ran is not what was reserved, nor fewer steps of it")
+        actual = costs_of(record) if event != planned else held.costs
+        if event != planned:
+            self._compare_costs(record, actual, floor_only=True)
+        elif costs_of(record) != held.costs:
+            self._add(record, "it is charged otherwise than it was reserved")
+        after = {
+            block: replace(
+                standing,
+                sums=renyi_filter.replace(
+                    standing.sums, held.costs[population_of(block)], actual[population_of(block)]
+                ),
+            )
+            for block, standing in before.items()
+        }
+        self._compare(record, after)
+
+    def _external(self, record: Record) -> None:
+        costs = self._costs(record, tuple(record.payload["blocks"]))
+        after = {
+            block: self.budgets[population_of(block)].charge_outside(self.standings[block], costs[population_of(block)])
+            for block in record.payload["blocks"]
+        }
+        self._compare(record, after)
+
+    # Comparisons ----------------------------------------------------------------------------------------------------
+
+    def _reservation_of(self, record: Record) -> _Open:
+        return self.open.get(record.reservation or 0) or _Open(record, {}, "missing")
+
+    def _costs(self, record: Record, blocks: tuple[str, ...]) -> Costs:
+        """The stated costs, compared with what the event costs; of a refusal, which states none, the event's."""
+        names = {str(record.population), *map(population_of, blocks)}
+        due = {name: accounting.renyi_vector(event_of(record), self.budgets[name].rule.orders) for name in names}
+        if record.kind == "refused":
+            return due
+        stated = costs_of(record)
+        if set(stated) != names:
+            self._add(record, "its cost is not stated for the populations that it touches")
+        self._compare_costs(record, stated)
+        return due | stated
+
+    def _compare_costs(self, record: Record, stated: Costs, *, floor_only: bool = False) -> None:
+        for name, cost in stated.items():
+            due = accounting.renyi_vector(event_of(record), self.budgets[name].rule.orders)
+            low = any(found < right * (1 - TOLERANCE) for found, right in zip(cost, due, strict=True))
+            high = any(found > right * (1 + TOLERANCE) for found, right in zip(cost, due, strict=True))
+            if low or (high and not floor_only):
+                self._add(record, f"it was charged {'less' if low else 'more'} than its event costs")
+
+    def _compare_figures(self, record: Record, before: Standings, after: Standings) -> None:
+        """The epsilons that people were told: of the request alone, before it and after it."""
+        stated = record.payload
+        due = {
+            "epsilon_alone": accounting.epsilon(event_of(record), self.budgets[str(record.population)].rule.delta),
+            "epsilon_spent": spent(self.budgets, before),
+            "epsilon_would_be": spent(self.budgets, after),
+        }
+        for name, value in due.items():
+            if not math.isclose(chain.real(stated[name]), value, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+                self._add(record, f"its {name} is {stated[name]!r}, by its event and the charges before it {value!r}")
+
+    def _compare(self, record: Record, due: Standings) -> None:
+        stated = {block: standing_of(record, block) for block in record.blocks}
+        if stated != due:
+            self._add(record, "what it says stands charged is not what the charges before it add up to")
+
+    def _keep_what_is_claimed(self, record: Record) -> None:
+        for block in record.blocks:
+            try:
+                self.standings[block] = standing_of(record, block)
+            except (LedgerError, KeyError, TypeError, ValueError, AttributeError):
+                continue  # reported already
+
+    def _add(self, record: Record, problem: str) -> None:
+        self.problems.append(f"entry {record.seq} ({record.kind}): {problem}")
+
+
+def _as_asked(asked: Record, record: Record) -> bool:
+    """Whether an effect has the contents that its proposal asked for."""
+    change, payload = asked.payload["change"], record.payload
+    if change["kind"] == "set_terms":
+        return bool(change["contract"] == payload["contract"] == record.key and change["terms"] == payload["terms"])
+    fields = ("epsilon",) if change["kind"] == "raise_cap" else tuple(set(change) - {"kind", "population"})
+    same = all(json.dumps(change[name], sort_keys=True) == json.dumps(payload[name], sort_keys=True) for name in fields)
+    return bool(same and change["population"] == record.population)
