@@ -36,13 +36,13 @@ KINDS = {
     "orders weights caps plan plan_epsilon standing",
     "cap_changed": "proposal reason epsilon caps",
     "terms_set": "proposal reason contract terms digest",
-    "bound": "key blocks overlaps standing",
-    "reserved": "key event plan_digest source epsilon_alone epsilon_spent epsilon_would_be cost standing",
-    "refused": "key event plan_digest source epsilon_alone epsilon_spent epsilon_would_be block why",
+    "bound": "blocks overlaps standing",
+    "reserved": "event plan_digest source epsilon_alone epsilon_spent epsilon_would_be cost standing",
+    "refused": "event plan_digest source epsilon_alone epsilon_spent epsilon_would_be block why",
     "activated": "token_sha256",
     "redeemed": "source",
     "resumed": "event epsilon_alone token_sha256 cost standing",
-    "committed": "event artifact_digest cost standing",
+    "committed": "event artifact_digest epsilon_alone cost standing",
     "forfeited": "reason",
     "voided": "reason standing",
     "external_charge": "event reason blocks epsilon_alone cost standing",
@@ -163,10 +163,10 @@ def event_of(said: Any, level: int = 0) -> Event:
 
 
 def within(ran: Event, planned: Event) -> bool:
-    """Whether `ran` is `planned`, or the same mechanism stopped after fewer steps."""
+    """Whether `ran` is `planned`, or the same mechanism stopped after fewer steps or times."""
     if ran[0] == planned[0] == "composed":
         return len(ran[1]) == len(planned[1]) and all(within(*pair) for pair in zip(ran[1], planned[1], strict=True))
-    if ran[0] in ("poisson_sampled_gaussian", "mixture_of_gaussians"):
+    if ran[0] in ("poisson_sampled_gaussian", "mixture_of_gaussians", "self_composed"):
         return ran[:-1] == planned[:-1] and bool(ran[-1] <= planned[-1])
     return ran == planned
 
@@ -331,14 +331,13 @@ class Replay:
             outer = decode(line.decode())
             demand(type(outer) is dict and outer.keys() == {"body", "hash"}, "it is no object of body and hash")
             previous, self.head = self.head, outer["hash"]
-            digest = hashlib.sha256(outer["body"].encode()).hexdigest()
-            self.expect(digest == self.head, "its body is not the one that was hashed")
-            said = decode(outer["body"])
+            digest, said = hashlib.sha256(outer["body"].encode()).hexdigest(), decode(outer["body"])
             demand(type(said) is dict and said.keys() == BODY, "its body has not exactly the fields of an entry")
             entry = SimpleNamespace(**said)
             expected, self.seq = self.seq, whole(entry.seq, 1, sys.maxsize)
             demand(entry.kind in KINDS, f"its kind {short(entry.kind)} is unknown")
             self.label = f"entry {self.seq} ({entry.kind})"
+            self.expect(digest == self.head, "its body is not the one that was hashed")
             follows = (self.seq, entry.previous) == (expected, previous)
             self.expect(follows, f"it does not follow on entry {expected - 1}: one is missing, moved or changed")
             self.expect((expected == 1) == (entry.kind == "created"), "`created` is the first entry, and no other")
@@ -350,7 +349,8 @@ class Replay:
 
     def enter(self, entry: Any, said: Any) -> None:
         fields = KINDS[entry.kind].split()
-        demand(type(said) is dict and said.keys() == set(fields), f"its payload has not exactly {', '.join(fields)}")
+        whole_of = type(said) is dict and said.keys() - {"key"} == set(fields)  # `key`: what the ledger finds it by
+        demand(whole_of, f"its payload has not exactly {', '.join(fields)}, with or without a key")
         for value in (entry.population, entry.release, entry.owner):
             demand(value is None or name_of(value), "")
         for key in ("epsilon_alone", "epsilon_spent", "epsilon_would_be"):
@@ -379,7 +379,8 @@ class Replay:
             getattr(self, entry.kind)(entry, said, charge)
         state = "activated" if entry.kind == "resumed" else entry.kind
         for name in charge.blocks:
-            self.blocks[name].states.update({charge.state: -1, state: 1})
+            self.blocks[name].states[charge.state] -= 1
+            self.blocks[name].states[state] += 1
         charge.state = state
         if state not in ("activated", "redeemed"):
             del self.charges[entry.reservation]
@@ -455,8 +456,9 @@ class Replay:
         self.expect(digest == said["digest"], "its digest is not that of its terms")
 
     def restored(self, entry: Any, said: Any) -> None:
-        sentence = f"rebuilt from a journal that ended at {short(said['head'])}; lost: {short(said['missing'])}"
-        self.notes[sentence] = self.label
+        ended = said["head"] == {"seq": self.seq - 1, "hash": entry.previous}
+        self.expect(ended, "the journal that it was rebuilt from did not end at the entry before it")
+        self.notes[f"rebuilt from a journal; later entries known to be lost: {short(said['missing'])}"] = self.label
 
     # Whose records, and what is charged to them.
 
@@ -478,9 +480,9 @@ class Replay:
         own, others = ({self.blocks[name].population for name in part} for part in (blocks, overlaps))
         demand(own == {entry.population} and entry.population not in others, "its blocks or overlaps are of others")
         demand(len({*blocks, *overlaps}) == len(blocks + overlaps), "it names a block twice")
-        demand(
-            name_of(said["key"]) not in self.sources, "this data set is bound already, here or to another population"
-        )
+        population, before = self.sources.get(name_of(said["key"]), (entry.population, []))
+        demand(population == entry.population, f"this data set is bound to {population}")
+        demand({*before} <= {*blocks, *overlaps}, "this data set was bound to more blocks, and loses none")
         self.sources[said["key"]] = (entry.population, blocks + overlaps)
 
     def touched(self, entry: Any, source: Any) -> list[str]:
@@ -498,6 +500,7 @@ class Replay:
                 self.blocks[name].used |= taken
                 places[name] = taken
             self.blocks[name].states["reserved"] += 1
+        name_of(said["key"])
         charge = SimpleNamespace(
             population=entry.population, release=name_of(entry.release), owner=name_of(entry.owner)
         )
@@ -524,12 +527,17 @@ class Replay:
 
     def redeemed(self, entry: Any, said: Any, charge: Any) -> None:
         self.expect(said["source"] == charge.source, "it was redeemed for another data set than was reserved")
+        bound = {*self.sources[charge.source][1]} <= {*charge.blocks}
+        self.expect(bound, "its data set was bound to more blocks since it was charged")
 
     def resumed(self, entry: Any, said: Any, charge: Any) -> None:
         event = NOTHING if said["event"] is None else event_of(said["event"])
         part = event == NOTHING or within(event, charge.event)
         self.expect(part, "what it repeats is none of what was reserved")
-        self.settle(said["standing"], charge.blocks, self.costs(event, said["cost"], charge.blocks), 0)
+        nothing = {name: [0] * len(values) for name, values in charge.costs.items()}
+        demand(event != NOTHING or said["cost"] == {}, "it repeats nothing, and that costs something")
+        costs = nothing if event == NOTHING else self.costs(event, said["cost"], charge.blocks)
+        self.settle(said["standing"], charge.blocks, costs, 0)
         charge.owner = name_of(entry.owner)
         if event != NOTHING:
             self.expect(not charge.places, "what it repeats is in no closed plan")
@@ -578,7 +586,9 @@ class Replay:
         )
         for name in blocks:
             block, standing = self.blocks[name], said[name]
-            demand(standing.keys() == {"sums", "charges", "used"}, "its standing is not of sums, charges and used")
+            closed = self.rule(name) == "closed_plan"
+            fields = {"sums", "charges", *(("used", "closed") if closed else ())}
+            demand(standing.keys() == fields, f"its standing has not exactly {', '.join(sorted(fields))}")
             block.charges += charges
             block.sums = [a + b for a, b in zip(block.sums, changes[block.population], strict=True)]
             block.peak = list(map(max, block.peak, block.sums))
@@ -589,8 +599,10 @@ class Replay:
                     break
             right = whole(standing["charges"], 0) == block.charges
             self.expect(right, f"{block.charges} charges to {name} stand, it says {standing['charges']}")
-            used = sorted(whole(place, 0) for place in listed(standing["used"]))
-            self.expect(used == sorted(block.used), f"its used places in the plan of {name} are not its charges'")
+            if closed:
+                used = sorted(whole(place, 0) for place in listed(standing["used"])) == sorted(block.used)
+                right = used and standing["closed"] is not block.outside
+                self.expect(right, f"its used places in the plan of {name}, or that it is closed, is not so")
 
     def rule(self, name: str) -> Any:
         return self.populations[self.blocks[name].population].rule
@@ -623,6 +635,8 @@ class Replay:
             population = self.populations[block.population]
             over = min(rounded(level) - rounded(cap) for level, cap in zip(block.sums, population.caps, strict=True))
             spent = max(0.0, population.epsilon + over) if any(block.sums) else 0.0
+            if population.rule == "closed_plan" and not block.outside:
+                spent = population.plan_epsilon if block.charges else 0.0
             stands = {"charged": spent, "charges": block.charges, "states": dict(+block.states)}
             populations[block.population]["blocks"][name] = stands
         facts = {"intact": not self.problems, "ledger": self.ledger, "seq": self.seq, "head": self.head}
