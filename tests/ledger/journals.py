@@ -59,6 +59,7 @@ class Journal:
         self.charges: dict[str, int] = {}
         self.used: dict[str, list[int]] = {}  # of blocks under a closed plan
         self.outside: set[str] = set()
+        self.owners: dict[int, str] = {}  # by reservation
         self.bound: dict[str, tuple[str, list[str]]] = {}
         self.add("created", ledger="by-hand", public_key="0" * 64, schema="1" * 64)
 
@@ -189,10 +190,11 @@ class Journal:
 
     def step(self, kind: str, reservation: int, **said: Any) -> int:
         first = self.of(reservation)
-        resumed = [e for e in self.entries if e["reservation"] == reservation and e["kind"] == "resumed"]
-        owner = said.pop("owner", (resumed or [first])[-1]["owner"])
+        self.owners.setdefault(reservation, first["owner"])
+        if "owner" in said:
+            self.owners[reservation] = said.pop("owner")
         facts = {"population": first["population"], "release": first["release"], "reservation": reservation}
-        return self.add(kind, owner=owner, **facts, **said)
+        return self.add(kind, owner=self.owners[reservation], **facts, **said)
 
     def activate(self, reservation: int) -> int:
         return self.step("activated", reservation, token_sha256=hashlib.sha256(b"%d" % reservation).hexdigest())
