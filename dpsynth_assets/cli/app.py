@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from dpsynth_assets.cli import audit, demo, init, lint, plan, sql, ui
+from dpsynth_assets.cli import approve, audit, demo, diff, init, lint, plan, sql, ui
 from dpsynth_assets.cli import run as run_verb
 from dpsynth_assets.cli.console import BadInput, fail
 
@@ -24,6 +24,8 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("lint")(lint.lint)
 app.command("plan")(plan.plan)
+app.command("diff")(diff.diff)
+app.command("approve")(approve.approve)
 app.command("run")(run_verb.run)
 app.command("sql")(sql.sql)
 app.add_typer(audit.app, name="audit")

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from dpsynth_assets.cli.console import contract_at, say
+
+if TYPE_CHECKING:
+    from dpsynth_assets.contract import Contract
+    from ledger import Ledger
 
 _CONTRACT = Path("contracts/inbox.odcs.yaml")
 
@@ -19,6 +24,7 @@ def demo() -> None:
     from dpsynth_assets.cli.init import create_home
     from dpsynth_assets.cli.run import run_contract
     from dpsynth_assets.demo.inbox import write_inbox
+    from ledger import Ledger
     from resources.home import Home
 
     path = _CONTRACT if _CONTRACT.exists() else Path(__file__).parents[2] / _CONTRACT
@@ -28,4 +34,17 @@ def demo() -> None:
     if not home.ledger_file.exists():
         create_home(home)
         say(f"Made an empty privacy ledger at {home.ledger_file}.")
+    _sign_for_both(contract, Ledger(home.ledger_file))
     raise typer.Exit(run_contract(contract))
+
+
+def _sign_for_both(contract: Contract, book: Ledger) -> None:
+    """The owner's and the reviewer's signature: the bank is invented, and so are they."""
+    from dpsynth_assets.approval import needs, sign
+
+    if not needs(contract, book):
+        return
+    owner, reviewer = contract.owners[0], contract.approvers[0]
+    sign(contract, book, actor=owner, reason="to train a router of customer messages on a synthetic inbox")
+    sign(contract, book, actor=reviewer, reason="read the contract; the demo signs for both of us")
+    say(f"Signed for the invented owner ({owner}) and reviewer ({reviewer}): `dpsynth approve --list` shows it.")

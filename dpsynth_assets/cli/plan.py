@@ -8,103 +8,148 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpsynth_assets.cli.console import console, contract_at, say, shown
+from dpsynth_assets.cli.console import BadInput, console, contract_at, say, shown
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
-    from ledger import Quote
+    from ledger import Event, Quote
 
 
 def plan(
-    contract: Annotated[Path, typer.Argument(help="A contract file.")],
+    contract: Annotated[Path | None, typer.Argument(help="A contract file.")] = None,
     size: Annotated[float, typer.Option(help="Plan a quick pass over this share of the units.")] = 1.0,
+    events: Annotated[
+        Path | None, typer.Option(help="In place of a contract: a JSON list of [release, event].")
+    ] = None,
+    epsilon: Annotated[float, typer.Option(help="With --events: the budget's epsilon.")] = 8.0,
+    delta: Annotated[float, typer.Option(help="With --events: the budget's delta.")] = 1e-6,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
     """Show what the releases of a contract would cost now. Spends nothing, reads no row."""
+    if (contract is None) == (events is None):
+        raise BadInput("give a contract, or --events FILE with a list of releases")
+    if contract is not None:
+        _plan_contract(contract_at(contract), size, as_json=as_json)
+    elif events is not None:
+        _plan_events(_events_in(events), epsilon, delta, as_json=as_json)
+
+
+def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
+    from dpsynth_assets.approval import needs, planned_releases, scope_of
     from dpsynth_assets.privacy.histogram import HistogramPlan
     from dpsynth_assets.privacy.plan import TrainingPlan
-    from ledger import Ledger, Scope, quote_unregistered
+    from ledger import Ledger, quote_unregistered
     from resources.home import Home
 
-    read = contract_at(contract)
-    terms = read.privacy
-    plans: dict[str, Any] = {
-        "label_histogram": HistogramPlan.from_contract(read),
-        "adapter": TrainingPlan.from_contract(read, size=size),
-    }
-    events = tuple(each.event() for each in plans.values())
-    scope = Scope(
-        population=terms.population,
-        unit=terms.unit.name,
-        neighbouring_relation=terms.unit.neighbouring_relation,
-        epsilon=terms.budget.epsilon,
-        delta=terms.budget.delta,
-        planned=events,
-    )
+    items = planned_releases(contract, size)
+    training = TrainingPlan.from_contract(contract, size=size)
+    plans = {items[0][0]: training.describe(), items[1][0]: HistogramPlan.from_contract(contract).describe()}
     ledger_file = Home.at().ledger_file
-    quote = Ledger(ledger_file).quote(scope, events) if ledger_file.exists() else quote_unregistered(scope, events)
-    if as_json:
-        typer.echo(json.dumps(_as_json(quote, plans), indent=2))
+    scope = scope_of(contract)
+    if not ledger_file.exists():
+        quote = quote_unregistered(scope, items)
+        lacking = [f"a ledger: `dpsynth init` makes one, and `dpsynth approve {shown(contract.path)}` signs for this"]
     else:
-        _show(read, quote, plans, ledger_exists=ledger_file.exists())
-
-
-def _as_json(quote: Quote, plans: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "population": quote.population,
-        "epsilon_cap": quote.epsilon_cap,
-        "delta": quote.delta,
-        "epsilon_spent": quote.epsilon_spent,
-        "admitted": quote.admitted,
-        "releases": {
-            name: {
-                "epsilon_alone": line.epsilon_alone,
-                "epsilon_spent_after": line.epsilon_spent,
-                "epsilon_remaining_after": line.epsilon_remaining,
-                "admitted": line.admitted,
-                "plan": plans[name].describe(),
-            }
-            for name, line in zip(plans, quote.lines, strict=True)
-        },
-    }
-
-
-def _show(contract: Contract, quote: Quote, plans: dict[str, Any], *, ledger_exists: bool) -> None:
-    from rich.table import Table
-
-    out, terms = console(), contract.privacy
+        book = Ledger(ledger_file)
+        lacking = [need.what for need in needs(contract, book)]
+        changed = any(need.cap is not None or "raised" in need.what for need in needs(contract, book))
+        quote = quote_unregistered(scope, items) if changed else book.quote(scope, items)
+    if as_json:
+        typer.echo(json.dumps(_as_json(quote, items, plans) | {"needs_approval": lacking}, indent=2))
+        return
+    terms = contract.privacy
     say(
         f"[bold]{contract.title}[/] draws on the budget of population [bold]{terms.population}[/]: "
         f"ε {quote.epsilon_cap:g} at δ {quote.delta:g}, adding or removing one {terms.unit.name}. "
         f"Spent so far: ε {quote.epsilon_spent:.3f}."
     )
-    table = Table()
-    for heading in ("release", "mechanism", "ε alone", "spent after", "left after", "ledger says"):
-        table.add_column(heading, justify="left" if heading in ("release", "mechanism", "ledger says") else "right")
-    table.columns[0].no_wrap = True
-    for name, line in zip(plans, quote.lines, strict=True):
-        table.add_row(
-            name,
-            line.event.describe(),
-            f"{line.epsilon_alone:.3f}",
-            f"{line.epsilon_spent:.3f}",
-            f"{line.epsilon_remaining:.3f}",
-            "[green]yes[/]" if line.admitted else "[red]no[/]",
-        )
-    out.print(table)
-    mechanism = plans["adapter"].mechanism
+    _show_lines(quote, items)
+    mechanism = training.mechanism
     say(
         f"The adapter trains {mechanism.steps} steps; each samples every {terms.unit.name} with probability "
         f"{mechanism.sampling_rate:.4g}, clips to {mechanism.clipping_norm:g}, and adds noise of "
         f"{mechanism.noise_multiplier:.3f} times the clip.",
         style="dim",
     )
-    if not ledger_exists:
-        say("There is no ledger here yet: [bold]dpsynth init[/] makes one.")
+    if lacking:
+        say(f"Nothing was spent. It lacks {'; '.join(lacking)}.")
+        say(f"Next: [bold]dpsynth approve {shown(contract.path)} --as OWNER --reason ...[/], then an approver.")
     elif quote.admitted:
         say(f"Nothing was spent. Next: [bold]dpsynth run {shown(contract.path)}[/]")
     else:
         say(
             "Nothing was spent. What stands can be used without limit ([bold]dpsynth sql[/]); more needs a larger "
-            "budget in the contract, approved by its owners."
+            "budget in the contract, approved by its owners and approvers."
         )
+
+
+def _plan_events(items: list[tuple[str, Event]], epsilon: float, delta: float, *, as_json: bool) -> None:
+    """Releases that no contract names: what they would cost a fresh budget."""
+    from ledger import NEIGHBOURING_RELATION, Scope, quote_unregistered
+
+    scope = Scope("hypothetical", "unit", NEIGHBOURING_RELATION, epsilon, delta, tuple(event for _, event in items))
+    quote = quote_unregistered(scope, items)
+    if as_json:
+        typer.echo(json.dumps(_as_json(quote, items, {}), indent=2))
+        return
+    say(f"{len(items)} releases on a fresh budget of ε {epsilon:g} at δ {delta:g}. Nothing was spent.")
+    _show_lines(quote, items)
+
+
+def _events_in(path: Path) -> list[tuple[str, Event]]:
+    from ledger import LedgerError
+    from ledger.events import from_json
+
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+        return [(str(release), from_json(event)) for release, event in listed]
+    except (OSError, ValueError, TypeError, LedgerError) as error:
+        raise BadInput(
+            f"{path} is not a JSON list of [release, event] ({error}): docs/journal.md lists the events"
+        ) from None
+
+
+def _show_lines(quote: Quote, items: Any) -> None:
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("release", "mechanism", "ε alone", "spent after", "left after", "ledger says"):
+        table.add_column(heading, justify="left" if heading in ("release", "mechanism", "ledger says") else "right")
+    table.columns[0].no_wrap = True
+    for (release, _), line in zip(items, quote.lines, strict=True):
+        table.add_row(
+            release,
+            line.event.describe(),
+            f"{line.epsilon_alone:.3f}",
+            f"{line.epsilon_spent:.3f}",
+            f"{line.epsilon_remaining:.3f}",
+            "[green]yes[/]" if line.admitted else "[red]no[/]",
+        )
+    console().print(table)
+    if quote.plan_epsilon is not None and len(quote.lines) > 1:
+        say(
+            f"All of them: ε {quote.lines[-1].epsilon_spent:.2f} if each may be chosen after seeing the ones before "
+            f"(the filter); ε {quote.plan_epsilon:.2f} if all are fixed now, as a closed plan; "
+            f"ε {sum(line.epsilon_alone for line in quote.lines):.2f} by adding them up.",
+        )
+
+
+def _as_json(quote: Quote, items: Any, plans: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "population": quote.population,
+        "epsilon_cap": quote.epsilon_cap,
+        "delta": quote.delta,
+        "epsilon_spent": quote.epsilon_spent,
+        "epsilon_as_a_closed_plan": quote.plan_epsilon,
+        "admitted": quote.admitted,
+        "releases": {
+            release: {
+                "epsilon_alone": line.epsilon_alone,
+                "epsilon_spent_after": line.epsilon_spent,
+                "epsilon_remaining_after": line.epsilon_remaining,
+                "admitted": line.admitted,
+                "plan": plans.get(release),
+            }
+            for (release, _), line in zip(items, quote.lines, strict=True)
+        },
+    }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,6 +83,12 @@ def new_ledger(scope: Scope) -> Callable[[], Ledger]:
 
 
 @pytest.fixture
+def blank() -> Ledger:
+    """A ledger in memory in which nothing is registered."""
+    return Ledger("memory", store=MemoryStore())
+
+
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "home" / "ledger.duckdb"
 
@@ -135,3 +143,35 @@ def register(ledger: Ledger, scope: Scope) -> None:
 @pytest.fixture(name="register")
 def register_fixture() -> Callable[[Ledger, Scope], None]:
     return register
+
+
+def resealed(record: Record, change: Callable[[dict[str, Any]], object], previous: str | None = None) -> Record:
+    """The record with another content and a hash to match, as a careful forger would write it."""
+    said = json.loads(record.body)
+    change(said)
+    if previous is not None:
+        said["previous"] = previous
+    payload = said["payload"]
+    blocks = tuple(sorted(payload.get("standing", ())))
+    columns = (said["seq"], said["kind"], said["population"], said["reservation"], payload.get("key"), blocks)
+    body = chain.canonical(said)
+    return Record(*columns, body, chain.digest(body))
+
+
+def rechained(records: list[Record]) -> list[Record]:
+    """All numbers and links made valid again: a forger who rewrites the rest of the chain."""
+    result: list[Record] = []
+    for seq, record in enumerate(records, start=1):
+        previous = result[-1].hash if result else chain.GENESIS
+        result.append(resealed(record, lambda said, seq=seq: said.update(seq=seq), previous))
+    return result
+
+
+@pytest.fixture(name="resealed")
+def resealed_fixture() -> Callable[..., Record]:
+    return resealed
+
+
+@pytest.fixture(name="rechained")
+def rechained_fixture() -> Callable[[list[Record]], list[Record]]:
+    return rechained

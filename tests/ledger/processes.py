@@ -26,7 +26,9 @@ EVENT, SMALL = Gaussian(4.0), Gaussian(40.0)
 
 def steps(ledger: Ledger, event: Gaussian, key: str, say: Callable[[str, str], None]) -> None:
     """One release from beginning to end, saying each step after it returned."""
-    reservation = ledger.reserve("inbox", event, release="r", key=key, owner=f"pid-{key}", plan_digest=PLAN)
+    reservation = ledger.reserve(
+        "inbox", event, source=FINGERPRINT, release="r", key=key, owner=f"pid-{key}", plan_digest=PLAN
+    )
     say("reserved", reservation.id)
     grant = ledger.activate(reservation)
     say("activated", reservation.id)
@@ -74,7 +76,15 @@ def race(path: Path, processes: int, requests: int) -> None:
             time.sleep(max(0.0, start - time.monotonic()))
             for request in range(requests):
                 try:
-                    ledger.reserve("inbox", EVENT, release="r", key=f"{number}-{request}", owner="o", plan_digest=PLAN)
+                    ledger.reserve(
+                        "inbox",
+                        EVENT,
+                        source=FINGERPRINT,
+                        release="r",
+                        key=f"{number}-{request}",
+                        owner="o",
+                        plan_digest=PLAN,
+                    )
                     outcomes.append("admitted")
                 except BudgetRefused:
                     outcomes.append("refused")

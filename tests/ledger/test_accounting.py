@@ -19,6 +19,7 @@ from ledger import (
     LedgerError,
     PoissonSampledGaussian,
     accounting,
+    divergences,
     events,
 )
 from ledger.accounting import CANDIDATE_ORDERS, calibrate, epsilon, planned_order, pld_epsilon, renyi_vector
@@ -96,7 +97,7 @@ def test_randomized_response_is_accurate_in_every_regime(loss: float) -> None:
         for order in (1.5, 2.0, 5.6, 64.0, 1024.0):
             a, e = mpmath.mpf(order), mpmath.mpf(loss)
             exact = mpmath.log(mpmath.cosh((a - 0.5) * e) / mpmath.cosh(e / 2)) / (a - 1)
-            assert abs(accounting._randomized_response(loss, order) - exact) <= 1e-13 * (1 + exact)
+            assert abs(divergences.randomized_response(loss, order) - exact) <= 1e-13 * (1 + exact)
 
 
 def test_composition_adds_and_never_rounds_down() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ledger import (
+    AddPopulation,
     BudgetRefused,
     DiscreteLaplace,
     Gaussian,
@@ -28,8 +29,10 @@ from ledger import (
 from ledger.accounting import epsilon, renyi_vector
 
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
+OTHER = "hmac-sha256:the-next-version"
 PLAN, ARTIFACT = "a" * 64, "b" * 64
 EVENT = Gaussian(4.0)
+Register = Callable[[Ledger, Scope], None]
 TRAINING = PoissonSampledGaussian(0.01, 1.0, 200)
 
 
@@ -39,7 +42,7 @@ def book(new_ledger: Callable[[], Ledger]) -> Ledger:
 
 
 def reserve(book: Ledger, event: Any = EVENT, **other: Any) -> Reservation:
-    asked = {"release": "adapter", "key": "key", "owner": "run-1", "plan_digest": PLAN, **other}
+    asked = {"source": FINGERPRINT, "release": "adapter", "key": "key", "owner": "run-1", "plan_digest": PLAN, **other}
     return book.reserve("inbox", event, **asked)
 
 
@@ -57,7 +60,7 @@ def test_a_release_from_reservation_to_commit(book: Ledger) -> None:
     grant = book.activate(reservation)
     redeem(book, grant)
     entry = book.commit(grant, artifact_digest=ARTIFACT, event=EVENT)
-    assert kinds(book) == ["registered", "source_bound", "reserved", "activated", "redeemed", "committed"]
+    assert kinds(book) == ["proposed", "registered", "bound", "reserved", "activated", "redeemed", "committed"]
     assert (entry.kind, entry.event, entry.release, entry.reservation_id) == (
         "committed",
         EVENT,
@@ -91,7 +94,17 @@ def test_a_refusal_says_everything_and_is_an_entry(book: Ledger) -> None:
     assert error.left == before.epsilon_remaining
     assert error.asked == epsilon(Gaussian(1.0), 1e-6)
     assert error.would_be > error.cap == 3.0
-    for part in ("'second'", "'inbox'", "asks ε = 5.", "spent", "left", "δ = 1e-06", "entry 5", "Ask for less"):
+    assert (error.population, error.block) == ("inbox", "inbox/everything")
+    for part in (
+        "'second'",
+        "'inbox/everything'",
+        "asks ε = 5.",
+        "spent",
+        "left",
+        "δ = 1e-06",
+        "entry 6",
+        "Ask for less",
+    ):
         assert part in str(error)
     entry = book.entries()[-1]
     assert (entry.kind, entry.seq, entry.event, entry.release) == ("refused", error.entry, Gaussian(1.0), "second")
@@ -170,8 +183,11 @@ def test_the_same_request_again_is_the_same_reservation_until_it_is_activated(bo
     assert kinds(book).count("reserved") == 4
 
 
-@pytest.mark.parametrize("change", [{"event": Gaussian(5.0)}, {"release": "other"}, {"plan_digest": "c" * 64}])
+@pytest.mark.parametrize(
+    "change", [{"event": Gaussian(5.0)}, {"release": "other"}, {"plan_digest": "c" * 64}, {"source": OTHER}]
+)
 def test_one_key_cannot_mean_two_things(book: Ledger, change: dict[str, Any]) -> None:
+    book.bind_source("inbox", OTHER)
     reserve(book)
     with pytest.raises(ProtocolError, match="for other contents"):
         reserve(book, **change)
@@ -214,6 +230,7 @@ def test_a_reservation_cannot_be_forfeited_before_it_was_activated(book: Ledger)
         {"release": "other"},
         {"owner": "run-2"},
         {"plan_digest": "c" * 64},
+        {"source": OTHER},
     ],
 )
 def test_a_grant_is_what_was_handed_out_or_nothing(
@@ -223,7 +240,7 @@ def test_a_grant_is_what_was_handed_out_or_nothing(
     with pytest.raises(ProtocolError, match="not one this ledger handed out"):
         redeem(book, forged)
     with pytest.raises(ProtocolError, match="not one this ledger handed out"):
-        book.commit(forged, artifact_digest=ARTIFACT, event=EVENT)
+        book.commit(forged, artifact_digest=ARTIFACT, event=forged.event)
 
 
 @pytest.mark.parametrize("nothing", [None, "token", object()])
@@ -244,7 +261,7 @@ def test_the_token_is_kept_nowhere(book: Ledger, granted: Callable[..., Grant]) 
 
 def test_a_grant_made_before_activation_is_worthless(book: Ledger) -> None:
     reservation = reserve(book)
-    forged = Grant(reservation.id, "inbox", "adapter", EVENT, "run-1", PLAN, token="")
+    forged = Grant(reservation.id, "inbox", "adapter", EVENT, "run-1", PLAN, FINGERPRINT, token="")
     with pytest.raises(ProtocolError):
         redeem(book, forged)
 
@@ -253,8 +270,11 @@ def test_a_grant_reads_only_data_bound_to_its_population(book: Ledger, granted: 
     grant = granted(book)
     with pytest.raises(ProtocolError, match="population 'inbox', the rows asked for belong to 'elsewhere'"):
         book.redeem(grant, population="elsewhere", fingerprint=FINGERPRINT)
-    with pytest.raises(ProtocolError, match="not bound to population 'inbox'"):
+    with pytest.raises(ProtocolError, match="for another data set than the one asked for"):
         book.redeem(grant, population="inbox", fingerprint="hmac-sha256:unknown")
+    book.bind_source("inbox", OTHER)  # also where it is bound to the same population
+    with pytest.raises(ProtocolError, match="for another data set than the one asked for"):
+        book.redeem(grant, population="inbox", fingerprint=OTHER)
     redeem(book, grant)  # refused attempts did not use it up
 
 
@@ -266,7 +286,7 @@ def test_a_reservation_handed_back_with_other_contents_is_refused(book: Ledger) 
 
 
 @pytest.mark.parametrize(
-    "identifier", ["nonsense", "memory-99", "memory-1", "other-3", "memory--3", "memory-3e0", "", None]
+    "identifier", ["nonsense", "memory-99", "memory-1", "other-5", "memory--5", "memory-5e0", "", None]
 )
 def test_reservations_of_other_ledgers_are_unknown(book: Ledger, identifier: Any) -> None:
     reserve(book)
@@ -283,7 +303,8 @@ def test_fewer_steps_cost_what_they_cost(book: Ledger) -> None:
     entry = book.commit(grant, artifact_digest=ARTIFACT, event=ran)
     balance = book.balance("inbox")
     assert balance.epsilon_spent < planned
-    sums, due = entry.payload["sums"], renyi_vector(ran, book.entries("inbox")[0].payload["orders"])
+    orders = book.entries("inbox")[1].payload["orders"]
+    sums, due = entry.payload["standing"]["inbox/everything"]["sums"], renyi_vector(ran, orders)
     assert all(want <= had <= want * (1 + 1e-6) for had, want in zip(sums, due, strict=True))
     assert balance.basic_sum_epsilon == epsilon(ran, 1e-6)
     assert book.verify() == []
@@ -308,14 +329,18 @@ def test_what_ran_must_be_what_was_reserved(book: Ledger, ran: Any) -> None:
 
 def test_terms_are_fixed_at_registration(book: Ledger, scope: Scope) -> None:
     count = len(book.entries())
-    book.register(scope, actor="owner@example.org")
-    book.register(replace(scope, planned=(TRAINING,)), actor="somebody@example.org")  # weights stay where they are
+    book.require(scope)
+    book.require(replace(scope, planned=(TRAINING,)))  # weights stay where they are
     assert len(book.entries()) == count
-    for change in ({"epsilon": 4.0}, {"delta": 1e-5}, {"unit": "message"}):
-        with pytest.raises(TermsConflict, match=next(iter(change))):
-            book.register(replace(scope, **change), actor="owner@example.org")
+    changes = {"delta": 1e-5, "unit": "message", "blocks_by": "month", "closed_plan": (("adapter", EVENT),)}
+    for change in ({"epsilon": 4.0}, *({name: value} for name, value in changes.items())):
+        with pytest.raises(TermsConflict, match="cap" if "epsilon" in change else next(iter(change))):
+            book.require(replace(scope, **change))
+        with pytest.raises(TermsConflict, match="registered by entry 3 already"):
+            book.propose(AddPopulation(replace(scope, **change)), actor="owner@example.org", reason="anew")
         with pytest.raises(TermsConflict):
-            book.quote(replace(scope, **change), [EVENT])
+            book.quote(replace(scope, **change), [("adapter", EVENT)])
+    assert len(book.entries()) == count
 
 
 @pytest.mark.parametrize(
@@ -339,29 +364,33 @@ def test_scopes_that_would_protect_nobody_are_refused(scope: Scope, change: dict
         replace(scope, **change)
 
 
-def test_without_registration_there_is_no_budget(book: Ledger) -> None:
+def test_without_registration_there_is_no_budget(book: Ledger, scope: Scope) -> None:
     for step in (
-        lambda: book.reserve("other", EVENT, release="r", key="k", owner="o", plan_digest=PLAN),
         lambda: book.bind_source("other", FINGERPRINT),
+        lambda: book.require(replace(scope, population="other")),
+        lambda: book.external_charge("other", EVENT, actor="owner@example.org", reason="elsewhere"),
+        lambda: book.lower_cap("other", 1.0, actor="owner@example.org", reason="less"),
         lambda: book.balance("other"),
     ):
         with pytest.raises(LedgerError, match="'other' has no budget"):
             step()
+    with pytest.raises(ProtocolError, match="not bound to population 'other'"):
+        book.reserve("other", EVENT, source=FINGERPRINT, release="r", key="k", owner="o", plan_digest=PLAN)
 
 
-def test_one_data_set_has_one_population(book: Ledger, scope: Scope) -> None:
+def test_one_data_set_has_one_population(book: Ledger, scope: Scope, register: Register) -> None:
     count = len(book.entries())
     book.bind_source("inbox", FINGERPRINT)
     assert len(book.entries()) == count
-    book.bind_source("inbox", "hmac-sha256:the-next-version")
-    book.register(replace(scope, population="renamed"), actor="owner@example.org")
+    book.bind_source("inbox", OTHER)
+    register(book, replace(scope, population="renamed"))
     with pytest.raises(TermsConflict, match="bound to population 'inbox'"):
         book.bind_source("renamed", FINGERPRINT)
     assert book.populations() == ["inbox", "renamed"]
 
 
-def test_populations_do_not_share_a_budget(book: Ledger, scope: Scope) -> None:
-    book.register(replace(scope, population="other"), actor="owner@example.org")
+def test_populations_do_not_share_a_budget(book: Ledger, scope: Scope, register: Register) -> None:
+    register(book, replace(scope, population="other"))
     reserve(book)
     assert book.balance("other").epsilon_spent == 0.0
     assert book.balance("inbox").epsilon_spent > 0.0
@@ -369,7 +398,7 @@ def test_populations_do_not_share_a_budget(book: Ledger, scope: Scope) -> None:
 
 def test_a_quote_is_what_reserving_then_does(book: Ledger, scope: Scope) -> None:
     plan = [DiscreteLaplace(20.0, 4), EVENT, EVENT, EVENT, TRAINING, Gaussian(50.0)]
-    quote = book.quote(scope, plan)
+    quote = book.quote(scope, [("adapter", event) for event in plan])
     for number, line in enumerate(quote.lines):
         refused = try_reserve(book, line.event, f"key {number}")
         admitted = refused is None
@@ -384,10 +413,11 @@ def test_a_quote_is_what_reserving_then_does(book: Ledger, scope: Scope) -> None
 def test_quotes_need_no_registration_and_write_nothing(book: Ledger, scope: Scope) -> None:
     fresh = replace(scope, population="fresh")
     count = len(book.entries())
-    assert book.quote(fresh, [EVENT]) == quote_unregistered(fresh, [EVENT])
+    asked = [("adapter", EVENT)]
+    assert book.quote(fresh, asked) == quote_unregistered(fresh, asked)
     assert len(book.entries()) == count
-    assert book.quote(scope, [EVENT]).registered
-    assert [line.epsilon_alone for line in book.quote(fresh, [EVENT]).lines] == [epsilon(EVENT, 1e-6)]
+    assert book.quote(scope, asked).registered
+    assert [line.epsilon_alone for line in book.quote(fresh, asked).lines] == [epsilon(EVENT, 1e-6)]
 
 
 @pytest.mark.parametrize("event", ["gaussian", None, 1.0, {"event": "gaussian", "version": 1, "noise_multiplier": 1.0}])
@@ -397,7 +427,15 @@ def test_only_events_are_charged(book: Ledger, event: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"release": ""}, {"key": "a\nb"}, {"owner": "x" * 301}, {"plan_digest": "some text"}, {"release": None}]
+    "change",
+    [
+        {"source": "short"},
+        {"release": ""},
+        {"key": "a\nb"},
+        {"owner": "x" * 301},
+        {"plan_digest": "some text"},
+        {"release": None},
+    ],
 )
 def test_texts_are_short_and_printable(book: Ledger, change: dict[str, Any]) -> None:
     with pytest.raises(LedgerError, match=next(iter(change))):

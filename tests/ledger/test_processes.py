@@ -15,6 +15,7 @@ import pytest
 from ledger import Gaussian, Ledger, ProtocolError
 
 SCRIPT = Path(__file__).with_name("processes.py")
+FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 PLAN = "a" * 64
 
 # The transactions of a release: the first reads the terms.
@@ -76,7 +77,9 @@ def check_what_can_follow(ledger: Ledger, state: str | None) -> None:
     assert reservation.state == state
     assert ledger.balance("inbox", with_pld=False).epsilon_spent > 0.0
     if state == "reserved":  # the answer was lost: the same request finds it again, and it may still be voided
-        again = ledger.reserve("inbox", Gaussian(4.0), release="r", key="doomed", owner="pid-doomed", plan_digest=PLAN)
+        again = ledger.reserve(
+            "inbox", Gaussian(4.0), source=FINGERPRINT, release="r", key="doomed", owner="pid-doomed", plan_digest=PLAN
+        )
         assert again == reservation
         ledger.void(reservation.id, reason="its run died")
         return

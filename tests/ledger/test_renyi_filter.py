@@ -1,4 +1,4 @@
-"""The admission rule as arithmetic: rounding only ever denies, and the rule survives an adversary who adapts."""
+"""The admission rule as arithmetic: rounding only ever denies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 from fractions import Fraction
 
 import mpmath
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -120,48 +119,3 @@ def test_a_stored_rule_that_could_not_have_been_built_is_refused(change: dict[st
     fields = {name: getattr(RULE, name) for name in ("epsilon", "delta", "orders", "weights", "caps")}
     with pytest.raises(LedgerBroken):
         RenyiFilter(**(fields | change))
-
-
-# An adversary who adapts: twenty randomized responses of epsilon 0.1, and then, depending on how they came out, one
-# more mechanism, which with probability w answers a randomized response of parameter c and otherwise says nothing.
-
-EPSILON, DELTA, ROUNDS, SMALL = 3.0, 1e-6, 20, 0.1
-
-
-def response_moment(loss: np.ndarray | float, order: np.ndarray) -> np.ndarray:
-    """log E_Q[(P/Q)^a] of a randomized response."""
-    return np.logaddexp(order * loss, (1 - order) * loss) - np.log1p(np.exp(loss))
-
-
-def true_delta(orders: np.ndarray, caps: np.ndarray) -> float:
-    """The delta at EPSILON of the best adversary of this kind against `some order: sum <= cap`, added up exactly.
-
-    For each number j of answers one way he takes the (c, w) that does most harm among those the rule admits.
-    """
-    room = (orders - 1) * caps - ROUNDS * response_moment(SMALL, orders)
-    c = np.linspace(0.01, 60.0, 6000)
-    with np.errstate(over="ignore"):
-        gain = np.expm1(np.minimum(response_moment(c[:, None], orders[None, :]), 700.0))
-        w = np.clip(np.expm1(np.minimum(room, 600.0))[None, :] / gain, 0.0, 1.0).max(axis=1)
-    yes, cap = np.exp(-np.log1p(np.exp(-c))), math.exp(EPSILON)
-    total = 0.0
-    for j in range(ROUNDS + 1):
-        p, q = (math.comb(ROUNDS, j) * math.exp(k * SMALL) / (1 + math.exp(SMALL)) ** ROUNDS for k in (j, ROUNDS - j))
-        harm = np.maximum(p * yes - cap * q * (1 - yes), 0) + np.maximum(p * (1 - yes) - cap * q * yes, 0)
-        total += float(((1 - w) * max(p - cap * q, 0) + w * harm).max())
-    return total
-
-
-def test_an_adaptive_adversary_breaks_the_best_order_but_not_the_weighted_filter() -> None:
-    """`RdpAccountant.get_epsilon(delta) <= cap` admits every branch of this run, and yet the run is not
-    (cap, delta)-DP: its true delta is 1.8 times the one claimed. Under the weighted filter it stays below."""
-    from dp_accounting.rdp.rdp_privacy_accountant import DEFAULT_RDP_ORDERS
-
-    naive_orders = np.array(DEFAULT_RDP_ORDERS)
-    assert len(naive_orders) == 156
-    naive_caps = EPSILON - np.log1p(-1 / naive_orders) + np.log(DELTA * naive_orders) / (naive_orders - 1)
-    assert true_delta(naive_orders, naive_caps) > 1.75 * DELTA
-
-    for planned in (None, 5.6, 8.1, 12.0, 16.0):
-        rule = RenyiFilter.planned(EPSILON, DELTA, planned)
-        assert true_delta(np.array(rule.orders), np.array(rule.caps)) < DELTA

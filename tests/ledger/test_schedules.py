@@ -105,7 +105,9 @@ class Run:
     def reserve(self, what: str, pick: int) -> None:
         event = EVENTS[pick % len(EVENTS)]
         key = f"key {len(self.reservations)}"
-        reservation = self.ledger.reserve("inbox", event, release="r", key=key, owner="run", plan_digest=PLAN)
+        reservation = self.ledger.reserve(
+            "inbox", event, source=FINGERPRINT, release="r", key=key, owner="run", plan_digest=PLAN
+        )
         self.reservations.append(reservation)
         self.standing[reservation.id] = event
 
@@ -113,7 +115,7 @@ class Run:
         """A retry of an earlier request: the same reservation, or, where that went on, a new charge."""
         if earlier := self._picked(pick):
             again = self.ledger.reserve(
-                "inbox", earlier.event, release="r", key=earlier.key, owner="run", plan_digest=PLAN
+                "inbox", earlier.event, source=FINGERPRINT, release="r", key=earlier.key, owner="run", plan_digest=PLAN
             )
             assert again.id == earlier.id or again.id not in self.standing
             if again.id not in self.standing:

@@ -44,7 +44,9 @@ def test_a_ledger_that_vanishes_is_missed_by_every_step(ledger: Ledger, path: Pa
     path.rename(path.with_suffix(".gone"))
     for step in (
         lambda: ledger.balance("inbox"),
-        lambda: ledger.reserve("inbox", Gaussian(4.0), release="r", key="k", owner="o", plan_digest=PLAN),
+        lambda: ledger.reserve(
+            "inbox", Gaussian(4.0), source=FINGERPRINT, release="r", key="k", owner="o", plan_digest=PLAN
+        ),
         lambda: ledger.verify(),
     ):
         with pytest.raises(LedgerMissing):
@@ -65,10 +67,8 @@ def test_another_file_is_another_ledger(tmp_path: Path) -> None:
     first, second = Ledger.create(tmp_path / "a.duckdb"), Ledger.create(tmp_path / "b.duckdb")
     assert first.id != second.id
     assert sorted(file.name for file in tmp_path.iterdir()) == [
-        "a.duckdb",
-        "a.duckdb.lock",
-        "b.duckdb",
-        "b.duckdb.lock",
+        *("a.duckdb", "a.duckdb.key", "a.duckdb.lock"),
+        *("b.duckdb", "b.duckdb.key", "b.duckdb.lock"),
     ]
 
 
@@ -129,13 +129,15 @@ def test_an_exception_leaves_nothing_behind(ledger: Ledger, path: Path, monkeypa
     with monkeypatch.context() as patch:
         patch.setattr(store.DuckDBStore, "_commit", fail)
         with pytest.raises(KeyboardInterrupt):
-            ledger.reserve("inbox", Gaussian(4.0), release="r", key="k", owner="o", plan_digest=PLAN)
+            ledger.reserve(
+                "inbox", Gaussian(4.0), source=FINGERPRINT, release="r", key="k", owner="o", plan_digest=PLAN
+            )
     assert ledger.entries() == before
     assert ledger.balance("inbox").epsilon_spent == 0.0
 
 
 def test_an_unknown_version_is_refused(ledger: Ledger, path: Path) -> None:
-    sql(path, "DROP TRIGGER ledger_keeps_its_identity ON ledger", "UPDATE ledger SET version = 2")
+    sql(path, "DROP TRIGGER ledger_keeps_its_identity ON ledger", "UPDATE ledger SET version = 1")
     with pytest.raises(LedgerBroken, match="schema version"):
         ledger.balance("inbox")
     assert "schema version" in ledger.verify()[0]
@@ -155,7 +157,8 @@ def test_a_file_that_is_no_ledger_is_refused(path: Path, contents: bytes) -> Non
     "damage",
     [
         "UPDATE entries SET body = replace(body, '\"charges\":1', '\"charges\":0') WHERE seq = 5",
-        "UPDATE entries SET hash = repeat('0', 64) WHERE seq = 4",
+        "UPDATE entries SET body = replace(body, 'activated', 'forfeited') WHERE seq = 6",
+        "UPDATE entries SET hash = repeat('0', 64) WHERE seq = 5",
         "DELETE FROM entries WHERE seq = 3",
         "DELETE FROM entries",
     ],
@@ -164,20 +167,20 @@ def test_a_broken_head_stops_admission(ledger: Ledger, path: Path, granted: Call
     granted(ledger)
     sql(path, *DROP_TRIGGERS, damage)
     with pytest.raises(LedgerBroken, match=r"[Nn]othing is admitted"):
-        ledger.reserve("inbox", Gaussian(50.0), release="r", key="k", owner="o", plan_digest=PLAN)
+        ledger.reserve("inbox", Gaussian(50.0), source=FINGERPRINT, release="r", key="k", owner="o", plan_digest=PLAN)
     assert ledger.verify() != []
 
 
 def test_the_entry_that_carries_the_sums_is_checked_even_behind_the_head(
-    ledger: Ledger, path: Path, scope: Scope
+    ledger: Ledger, path: Path, register: Callable[[Ledger, Scope], None]
 ) -> None:
     """Another population's entry is the head; lowering this one's sums is noticed all the same."""
-    ledger.reserve("inbox", Gaussian(4.0), release="r", key="k", owner="o", plan_digest=PLAN)
+    ledger.reserve("inbox", Gaussian(4.0), source=FINGERPRINT, release="r", key="k", owner="o", plan_digest=PLAN)
     for population in ("second", "third"):
-        ledger.register(Scope(population, "customer", "add_or_remove_one_unit", 1.0, 1e-6), actor="owner")
-    sql(path, *DROP_TRIGGERS, "UPDATE entries SET body = replace(body, '\"charges\":1', '\"charges\":0') WHERE seq = 4")
-    with pytest.raises(LedgerBroken, match="entry 4 was changed"):
-        ledger.reserve("inbox", Gaussian(4.0), release="r", key="k", owner="o", plan_digest=PLAN)
+        register(ledger, Scope(population, "customer", "add_or_remove_one_unit", 1.0, 1e-6))
+    sql(path, *DROP_TRIGGERS, "UPDATE entries SET body = replace(body, '\"charges\":1', '\"charges\":0') WHERE seq = 5")
+    with pytest.raises(LedgerBroken, match="entry 5 was changed"):
+        ledger.reserve("inbox", Gaussian(4.0), source=FINGERPRINT, release="r", key="k", owner="o", plan_digest=PLAN)
 
 
 def test_threads_of_one_process_share_the_budget(ledger: Ledger) -> None:
@@ -185,7 +188,9 @@ def test_threads_of_one_process_share_the_budget(ledger: Ledger) -> None:
 
     def run(number: int) -> None:
         try:
-            ledger.reserve("inbox", Gaussian(2.5), release="r", key=f"{number}", owner="o", plan_digest=PLAN)
+            ledger.reserve(
+                "inbox", Gaussian(2.5), source=FINGERPRINT, release="r", key=f"{number}", owner="o", plan_digest=PLAN
+            )
             outcomes.append("admitted")
         except LedgerError:
             outcomes.append("refused")
