@@ -18,7 +18,7 @@ from typing import Any
 import mpmath
 import pytest
 
-from ledger import replay
+from ledger import BudgetRefused, Gaussian, Grant, Ledger, PoissonSampledGaussian, Reservation, SetTerms, replay
 from ledger.accounting import renyi_vector
 from ledger.events import from_json
 from ledger.replay import Replay, cost, event_of
@@ -418,7 +418,7 @@ def mutants(value: Any) -> Any:
     yield from (None, [], {}, "x", True, -1, 1e308, 10**400, [[[]]], {"x": {}})
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4, 5, 12, 17, 24, 28, 29, 33, 35, 37, 39])
+@pytest.mark.parametrize("number", [2, 3, 5, 12, 17, 24, 28, 29, 35, 39])
 def test_whatever_stands_in_an_entry_the_replay_goes_on(number: int) -> None:
     lines = journals.seal(JOURNAL.entries)
     found = replayed(lines[: number - 1])
@@ -430,6 +430,40 @@ def test_whatever_stands_in_an_entry_the_replay_goes_on(number: int) -> None:
         assert json.dumps(trial.report())
 
 
+def test_a_journal_of_the_ledger_itself_passes(ledger: Ledger, granted: Callable[..., Grant]) -> None:
+    training = PoissonSampledGaussian(0.01, 2.0, 100)
+    ledger.commit(redeemed(ledger, granted(ledger)), artifact_digest="b" * 64, event=Gaussian(4.0))
+    ledger.void(reserved(ledger).id, reason="never started")
+    grant = granted(ledger, training, owner="run-2")
+    grant = ledger.resume(grant.reservation_id, owner="run-3", replayed=PoissonSampledGaussian(0.01, 2.0, 10))
+    grant = redeemed(ledger, ledger.resume(grant.reservation_id, owner="run-4", replayed=None))
+    ledger.commit(grant, artifact_digest="b" * 64, event=PoissonSampledGaussian(0.01, 2.0, 50))
+    ledger.external_charge("inbox", Gaussian(9.0), actor="owner@example.org", reason="a paper")
+    with pytest.raises(BudgetRefused):
+        granted(ledger, Gaussian(0.2))
+    grant = granted(ledger, owner="run-5")
+    ledger.lower_cap("inbox", 0.5, actor="owner@example.org", reason="frozen")
+    with pytest.raises(BudgetRefused):
+        ledger.resume(grant.reservation_id, owner="run-6", replayed=Gaussian(4.0))
+    asked = ledger.propose(SetTerms("adapter", {"max_records": 3}), actor="owner@example.org", reason="first")
+    ledger.approve(asked, actor="reviewer@example.org", reason="agreed")
+    found = replayed([line.encode() for line in ledger.export()])
+    assert found.problems == []
+    charged = found.report()["populations"]["inbox"]["blocks"]["inbox/everything"]["charged"]
+    assert charged == pytest.approx(ledger.balance("inbox", with_pld=False).epsilon_spent, rel=1e-9)
+
+
+def reserved(ledger: Ledger) -> Reservation:
+    return ledger.reserve(
+        "inbox", Gaussian(4.0), source=SOURCE, release="r", key="void", owner="run", plan_digest="a" * 64
+    )
+
+
+def redeemed(ledger: Ledger, grant: Grant) -> Grant:
+    ledger.redeem(grant, population="inbox", fingerprint=SOURCE)
+    return grant
+
+
 # Costs
 
 
@@ -438,8 +472,8 @@ def event(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def exact_mixture(rate: float, records: int, sigma: float, order: float) -> mpmath.mpf:
-    """Both directions by adaptive quadrature at 30 digits; the larger."""
-    with mpmath.workdps(30):
+    """Both directions by adaptive quadrature at 20 digits; the larger."""
+    with mpmath.workdps(20):
         q, s, a = mpmath.mpf(rate), mpmath.mpf(sigma), mpmath.mpf(order)
         shares = [mpmath.binomial(records, i) * q**i * (1 - q) ** (records - i) for i in range(records + 1)]
 
@@ -459,12 +493,23 @@ def exact_mixture(rate: float, records: int, sigma: float, order: float) -> mpma
     ("rate", "records", "sigma"),
     [(0.01, 1, 1.0), (0.2, 1, 2.0), (1e-4, 1, 0.7), (0.5, 1, 10.0), (1.0, 1, 3.0), (0.01, 4, 2.0), (0.3, 3, 1.5)],
 )
-def test_mixtures_are_those_of_quadrature_at_thirty_digits(
+def test_mixtures_are_those_of_quadrature_at_twenty_digits(
     rate: float, records: int, sigma: float, order: float
 ) -> None:
     ours = cost(("mixture_of_gaussians", rate, records, sigma, 1), order)
     exact = exact_mixture(rate, records, sigma, order)
     assert exact * (1 - 1e-9) - 1e-13 / (order - 1) <= ours <= exact * (1 + 1e-12)
+
+
+@pytest.mark.parametrize(("sigma", "records", "order"), [(0.05, 1, 8.0), (0.5, 8, 8.0), (0.1, 3, 5.6)])
+def test_where_there_is_hardly_any_noise_the_largest_term_is_nearly_all(
+    sigma: float, records: int, order: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    integrated = replay.mixture.__wrapped__(0.01, records, sigma, order)
+    monkeypatch.setattr(replay, "MOST_TERMS", 0)
+    bound = replay.mixture.__wrapped__(0.01, records, sigma, order)
+    assert bound != integrated
+    assert integrated * (1 - 1e-9) <= bound <= integrated * (1 + 1e-12)
 
 
 @pytest.mark.parametrize("order", [2, 3, 8, 64])
@@ -482,7 +527,7 @@ def test_sampled_gaussian_is_the_binomial_sum_at_whole_orders(rate: float, sigma
 
 
 @pytest.mark.parametrize("order", [1.5, 2.0, 5.6, 64.0])
-@pytest.mark.parametrize(("scale", "sensitivity"), [(1.0, 1), (2.5, 3), (40.0, 7), (0.2, 2), (200.0, 1)])
+@pytest.mark.parametrize(("scale", "sensitivity"), [(1.0, 1), (2.5, 3), (40.0, 7), (0.2, 2), (60.0, 1)])
 def test_laplace_and_discrete_laplace(scale: float, sensitivity: int, order: float) -> None:
     with mpmath.workdps(40):
         a, b = mpmath.mpf(order), mpmath.mpf(scale)
