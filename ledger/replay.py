@@ -277,7 +277,7 @@ def price(event: Event, orders: tuple[float, ...], stated: tuple[float, ...]) ->
     wrong = odd = ""
     for order, value in zip(orders, stated, strict=True):
         true = cost(event, order)
-        if value < true * (1 - 1e-9) - 1e-12:
+        if not value >= true * (1 - 1e-9) - 1e-12:  # so that what is no number fails
             wrong = wrong or f"it is charged {value:.9g} at order {order:g}, but its event costs {true:.9g}"
         elif value > highest(event, order):
             odd = odd or f"it is charged {value:.4g} at order {order:g}, where its event costs {true:.4g}"
@@ -409,7 +409,7 @@ class Replay:
             self.expect(here == change, "it is not what was proposed")
 
     def registered(self, entry: Any, said: Any) -> None:
-        name, orders = name_of(entry.population), [real(order, 1 + 1e-6) for order in listed(said["orders"])]
+        name, orders = name_of(entry.population), [real(order, 1 + 1e-6, 1e6) for order in listed(said["orders"])]
         demand(name not in self.populations, "its population was registered before: terms never change")
         self.approved(entry, "add_population", {**said, "population": name})
         weights = [real(weight, 1e-300) for weight in listed(said["weights"], len(orders))]
@@ -640,7 +640,11 @@ class Replay:
             spent = max(0.0, population.epsilon + over) if any(block.sums) else 0.0
             if population.rule == "closed_plan" and not block.outside:
                 spent = population.plan_epsilon if block.charges else 0.0
-            stands = {"charged": spent, "charges": block.charges, "states": dict(+block.states)}
+            stands = {
+                "charged": spent if spent < math.inf else "inf",
+                "charges": block.charges,
+                "states": dict(+block.states),
+            }
             populations[block.population]["blocks"][name] = stands
         facts = {"intact": not self.problems, "ledger": self.ledger, "seq": self.seq, "head": self.head}
         notes = [f"{label}: {sentence}" for sentence, label in self.notes.items()]
@@ -656,7 +660,7 @@ def show(report: dict[str, Any]) -> None:
         )
         for block, stands in said["blocks"].items():
             states = ", ".join(f"{number} {state}" for state, number in stands["states"].items())
-            print(f"  {block:40} {stands['charged']:8.4g} charged by {stands['charges']}: {states or 'nothing'}")
+            print(f"  {block:40} {float(stands['charged']):8.4g} charged by {stands['charges']}: {states or 'nothing'}")
     print(*(f"note, {note}" for note in report["notes"]), *report["problems"], sep="\n")
     intact = "INTACT, if a checkpoint kept elsewhere names this head"
     print(intact if report["intact"] else f"NOT INTACT: {len(report['problems'])} problems")
