@@ -156,7 +156,7 @@ def event_of(said: Any, level: int = 0) -> Event:
         if key == "events":
             return tuple(event_of(part, level + 1) for part in listed(value))
         if key == "records":
-            return whole(value, 1, 100)
+            return whole(value, 1, 64)
         if key in ("steps", "times") or (kind, key) == ("discrete_laplace", "sensitivity"):
             return whole(value)
         return real(value, *RANGES.get(key, (1e-3, 1e9)))
