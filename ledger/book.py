@@ -33,7 +33,7 @@ class Ledger(Charging, Governing):
 
     def __init__(self, path: Path | str, *, store: Store | None = None) -> None:
         self._store = store or DuckDBStore(path)
-        self._key = Path(f"{path}.key")
+        self._key = DuckDBStore(path).key_path  # one file, one key, whatever name it was reached by
         self._store.require()  # everything else is checked anew in every transaction
 
     @classmethod

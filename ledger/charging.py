@@ -138,7 +138,11 @@ class Charging:
                     f"the grant {grant.reservation_id} is for another data set than the one asked for: it was charged "
                     "to that one's blocks. Reserve for the data set that is to be read"
                 )
-            binding_of(book, population, fingerprint)
+            if not set(_touched(book, population, fingerprint)) <= set(history[0].blocks):
+                raise ProtocolError(
+                    f"since {grant.reservation_id} was reserved, its data set was found to hold records of further "
+                    "blocks, which were not charged: forfeit it, and reserve anew"
+                )
             append_step(book, history, "redeemed", {"source": fingerprint})
 
     def resume(self, reservation_id: str, *, owner: str, replayed: Event | None) -> Grant:

@@ -48,8 +48,11 @@ def binomial_mixture(rate: float, records: int, noise: float) -> Mapping[int, fl
     dominates a step of record-sampled DP-SGD [Choquette-Choo et al. 2023, arXiv 2310.15526], at whole orders 2 to 64.
 
     Adding a unit: E_Q[(P/Q)^a] is a polynomial in e^(x / noise^2) with positive coefficients, each term of which has
-    a closed form, so it is exact. Removing one: E_Q[(P/Q)^(1 - a)] has a decreasing integrand; the sum of its left
-    ends over cells of equal probability bounds it from above. The larger of the two is the cost.
+    a closed form, so it is exact. Removing one, E_Q[(P/Q)^(1 - a)] is bounded from above twice, and the smaller bound
+    taken: its integrand decreases, so its left ends over cells of equal probability add up to more; and with
+    r = P/Q - 1, of mean 0 and at least b - 1 where b = (1 - rate)^records, Taylor's theorem gives
+    (1 + r)^(1 - a) <= 1 - (a - 1) r + a (a - 1) / 2 b^-(a + 1) r^2, where E[r^2] is known from a = 2. The larger of
+    adding and removing is the cost.
     """
     import numpy as np
 
@@ -69,8 +72,12 @@ def binomial_mixture(rate: float, records: int, noise: float) -> Mapping[int, fl
         log_power = grown
         exponents = np.arange(len(log_power)) ** 2 / (2 * noise**2)
         adding = float(np.logaddexp.reduce(log_power + exponents)) / (order - 1)
-        removing = float(np.logaddexp.reduce((1 - order) * log_ratios) - math.log(CELLS)) / (order - 1)
-        costs[order] = max(adding, removing, 0.0)
+        if order == 2:
+            chi_square = math.expm1(min(adding, 700.0))
+        cells = float(np.logaddexp.reduce((1 - order) * log_ratios) - math.log(CELLS))
+        log_remainder = math.log(order * (order - 1) / 2) - (order + 1) * records * math.log1p(-rate)
+        taylor = math.log1p(chi_square * math.exp(log_remainder)) if log_remainder < 300 else math.inf
+        costs[order] = max(adding, min(cells, taylor) / (order - 1), 0.0)
     return costs
 
 

@@ -87,7 +87,7 @@ def statement_of(
         ledger_id=ledger_id,
         balance=balance,
         planned_order=budget.planned_order,
-        guarantee=_guarantee(balance),
+        guarantee=_guarantee(balance) + _overlaps(population, records),
         reservations=tuple(reservation_of(ledger_id, path) for path in paths),
         refusals=tuple(entry_of(ledger_id, r) for r in records if r.kind == "refused" and r.population == population),
         external=tuple(entry_of(ledger_id, r) for r in external),
@@ -131,6 +131,19 @@ def _guarantee(balance: Balance) -> str:
         f"contributed{divided}, {how}. Of ε = {balance.epsilon_cap:g}, {_up(balance.epsilon_spent)} is used by "
         f"{balance.charges} charge{'' if balance.charges == 1 else 's'}."
         + (" The cap was lowered below that: nothing further is admitted." if balance.frozen else "")
+    )
+
+
+def _overlaps(population: str, records: Iterable[Record]) -> str:
+    """Whoever is in two populations is protected by the cap of the one that was bound first: charges to the later
+    one's data are made to both, those to the earlier one's are not."""
+    bound = (r.payload["overlaps"] for r in records if r.kind == "bound" and r.population == population)
+    others = sorted({block for overlaps in bound for block in overlaps})
+    if not others:
+        return ""
+    return (
+        f" For those whose records are also held by {', '.join(others)}, what was released about both populations "
+        "together is bounded by the other one's cap, to which all of this one's charges are made as well."
     )
 
 

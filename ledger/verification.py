@@ -210,6 +210,8 @@ class _Replay:
         before = {block: self.standings[block] for block in held.first.blocks}
         if record.kind == "redeemed" and record.payload["source"] != held.first.payload["source"]:
             self._add(record, "rows of another data set were read than were charged")
+        if record.kind == "redeemed" and not {*self.sources[record.payload["source"]]} <= {*held.first.blocks}:
+            self._add(record, "rows of blocks were read that were not charged")
         if record.kind == "voided":
             self._compare(record, self._voided(held, before))
         elif record.kind == "resumed":

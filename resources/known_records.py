@@ -47,7 +47,7 @@ class KnownRecords:
         """One ingestion at a time: two at once could put a unit into two blocks."""
         import filelock
 
-        with filelock.FileLock(self._folder / ".lock"):
+        with filelock.FileLock(self._folder / ".lock", mode=0o600):
             yield
 
     def in_their_blocks(self, table: pa.Table, contract: Contract) -> pa.Table:

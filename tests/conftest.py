@@ -120,11 +120,51 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return made
 
 
+def agree(contract, book) -> None:
+    """Both signatures under what a contract needs."""
+    from dpsynth_assets.approval import sign
+
+    for actor in ("owner@example.org", "privacy@example.org"):
+        sign(contract, book, actor=actor, reason="for tests")
+
+
+@pytest.fixture(name="agree")
+def agree_fixture():
+    return agree
+
+
 @pytest.fixture
-def book(home):
+def book(home, contract):
+    """The home's ledger, in which the small contract is approved."""
     from ledger import Ledger
 
-    return Ledger(home.ledger_file)
+    made = Ledger(home.ledger_file)
+    agree(contract, made)
+    return made
+
+
+@pytest.fixture
+def snapshotted(book, contract, home):
+    """The ledger, with the contract's source in the store and bound, and nothing spent."""
+    from dpsynth_assets.assets.gate import bind
+    from resources.sensitive_store import SensitiveStore
+
+    bind(contract, SensitiveStore(home=str(home.root)).ingest(contract), book)
+    return book
+
+
+@pytest.fixture
+def reserve(snapshotted, contract, home):
+    """Reserve an event against the small contract's population and source."""
+    from resources.sensitive_store import SensitiveStore
+
+    def make(event, population="small-bank", release="small/adapter", key="key", owner="run"):
+        source = SensitiveStore(home=str(home.root)).latest(contract).fingerprint
+        return snapshotted.reserve(
+            population, event, source=source, release=release, key=key, owner=owner, plan_digest="d" * 64
+        )
+
+    return make
 
 
 @pytest.fixture
@@ -167,7 +207,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def definitions(contract, home):
+def definitions(contract, home, book):
     """The contract's assets with resources on the test's home."""
     import dagster as dg
 

@@ -164,9 +164,9 @@ def spec_key(context: dg.AssetExecutionContext, plan: Plan) -> str:
 def refused(key: dg.AssetKey, error: BudgetRefused) -> dg.Failure:
     """The ledger's no, for people: what was spent, asked and left, and what to do."""
     text = (
-        f"The privacy ledger refused {key.to_user_string()}: the budget of {error.block!r} is "
+        f"The privacy ledger refused {key.to_user_string()}, since {error.why}: the budget of {error.block!r} is "
         f"epsilon {error.cap:g} at delta {error.delta:g}; spent {error.spent:.3f}, "
-        f"asked {error.asked:.3f}, left {error.left:.3f}: {error.why}. No sensitive row was read. "
+        f"asked {error.asked:.3f}, left {error.left:.3f}. No sensitive row was read. "
         f"The standing release stays usable without limit (`dpsynth sql`); a further one needs a larger budget "
         f"in the contract, approved by its owners, or a cheaper release within what is left (`dpsynth plan`)."
     )

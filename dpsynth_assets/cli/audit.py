@@ -1,17 +1,18 @@
-"""`dpsynth audit`: what was spent, on what, what was refused; `dpsynth audit verify`: is the ledger intact."""
+"""`dpsynth audit`: what was spent, on what, what was refused; is the ledger intact; its journal, in and out."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpsynth_assets.cli.console import console, fail, say
+from dpsynth_assets.cli.console import BadInput, console, fail, say
 
 if TYPE_CHECKING:
-    from ledger import Statement
+    from ledger import Checkpoint, Entry, Statement
 
 app = typer.Typer(help="What was spent, on what, and is the ledger intact.", invoke_without_command=True)
 
@@ -40,19 +41,109 @@ def show(
 
 
 @app.command()
-def verify() -> None:
-    """Recompute the ledger's chain and every admission. Exit code 1 if anything does not hold."""
+def verify(
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="A file of checkpoints kept elsewhere, one JSON object a line.")
+    ] = None,
+) -> None:
+    """Recompute the ledger's chain and every admission, and compare it with the receipts of all artifacts. Exit code 1
+    if anything does not hold; the first bad entry comes first."""
+    from dpsynth_assets.cli.evidence import checkpoints, contradictions
     from ledger import Ledger
     from resources.home import Home
 
-    path = Home.at().ledger_file
-    book = Ledger(path)
-    problems = book.verify()
+    home = Home.at()
+    book = Ledger(home.ledger_file)
+    kept = checkpoints(home) + (_checkpoints_in(checkpoint) if checkpoint else [])
+    problems = book.verify(kept)
+    if not problems:
+        problems = list(contradictions(home, book.entries()))
     for problem in problems:
         fail(problem)
     if problems:
         raise typer.Exit(1)
-    say(f"[green]✓[/] The ledger at {path} is intact: {len(book.entries())} entries, every one recomputed.")
+    say(
+        f"[green]✓[/] The ledger at {home.ledger_file} is intact: {len(book.entries())} entries, every one recomputed, "
+        f"and {len(kept)} signed checkpoints agree with it."
+    )
+
+
+@app.command()
+def export() -> None:
+    """Print the journal: a line of JSON for each entry. docs/journal.md says what stands in it, and
+    `python ledger/replay.py FILE` checks it without any of the platform's code."""
+    from ledger import Ledger
+    from resources.home import Home
+
+    for line in Ledger(Home.at().ledger_file).export():
+        typer.echo(line)
+
+
+@app.command()
+def checkpoint() -> None:
+    """Print the ledger's head, signed. Keep it where whoever can write to the ledger cannot; `verify --checkpoint`
+    compares with it."""
+    from ledger import Ledger
+    from resources.home import Home
+
+    typer.echo(json.dumps(Ledger(Home.at().ledger_file).checkpoint().to_json()))
+
+
+@app.command()
+def restore(
+    journal: Annotated[Path, typer.Argument(help="What `dpsynth audit export` printed.")],
+    actor: Annotated[str, typer.Option("--as", help="Who restores.")],
+    reason: Annotated[str, typer.Option(help="What happened, in a line; it stands in the ledger for good.")],
+    missing: Annotated[int | None, typer.Option(help="How many later entries are known to be lost.")] = None,
+) -> None:
+    """Rebuild a lost ledger from its journal. It says so in an entry of its own, for every reviewer to see."""
+    from ledger import Ledger
+    from resources.home import Home
+
+    home = Home.at()
+    try:
+        lines = journal.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{journal} cannot be read ({type(error).__name__}): give an exported journal") from None
+    home.create()
+    book = Ledger.restore(home.ledger_file, lines, actor=actor, reason=reason, missing=missing)
+    say(f"Restored {len(lines)} entries to {home.ledger_file}. What was charged after them stays spent:")
+    say("write it down with [bold]dpsynth audit external[/]; [bold]dpsynth audit verify[/] compares with receipts.")
+    assert book.id
+
+
+@app.command()
+def external(
+    population: Annotated[str, typer.Argument(help="Whose budget it is charged to.")],
+    event: Annotated[str, typer.Argument(help="The mechanism as JSON, as docs/journal.md lists them.")],
+    actor: Annotated[str, typer.Option("--as", help="Who writes it down.")],
+    reason: Annotated[str, typer.Option(help="What was released where, in a line.")],
+    block: Annotated[list[str] | None, typer.Option(help="Only this block (repeat for more).")] = None,
+) -> None:
+    """Write down spending that was done elsewhere. It is never refused; beyond the cap nothing more is admitted."""
+    from ledger import Ledger
+    from ledger.events import from_json
+    from resources.home import Home
+
+    try:
+        decoded = from_json(json.loads(event))
+    except json.JSONDecodeError as error:
+        raise BadInput(f'the event is not JSON ({error.msg}): write {{"event": "gaussian", ...}}') from None
+    blocks = [f"{population}/{each}" for each in block] if block else None
+    book = Ledger(Home.at().ledger_file)
+    entry = book.external_charge(population, decoded, actor=actor, reason=reason, blocks=blocks)
+    left = book.balance(population, with_pld=False).epsilon_remaining
+    say(f"Written down as entry {entry.seq}: {decoded.describe()}. ε {left:.3f} is left.")
+
+
+def _checkpoints_in(path: Path) -> list[Checkpoint]:
+    from ledger import Checkpoint, LedgerError
+
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [Checkpoint.from_json(json.loads(line)) for line in lines if line.strip()]
+    except (OSError, ValueError, LedgerError) as error:
+        raise BadInput(f"{path} holds no checkpoints ({error}): keep what `dpsynth audit checkpoint` prints") from None
 
 
 def _as_json(statement: Statement) -> dict[str, Any]:
@@ -61,19 +152,27 @@ def _as_json(statement: Statement) -> dict[str, Any]:
         "balance": dataclasses.asdict(statement.balance),
         "guarantee": statement.guarantee,
         "charges": [
-            {**dataclasses.asdict(charge), "event": charge.event.to_json()} for charge in statement.reservations
-        ],
-        "refusals": [
             {
-                "seq": entry.seq,
-                "time": entry.time,
-                "release": entry.release,
-                "owner": entry.owner,
-                "event": entry.event.to_json() if entry.event else None,
+                **dataclasses.asdict(charge),
+                "event": charge.event.to_json(),
+                "replayed": [event.to_json() for event in charge.replayed],
             }
-            for entry in statement.refusals
+            for charge in statement.reservations
         ],
+        "external_charges": [_entry(entry) for entry in statement.external],
+        "refusals": [_entry(entry) for entry in statement.refusals],
         "head": {"seq": statement.head.seq, "hash": statement.head.hash},
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "seq": entry.seq,
+        "time": entry.time,
+        "release": entry.release,
+        "owner": entry.owner,
+        "event": entry.event.to_json() if entry.event else None,
+        "why": entry.payload.get("why") or entry.payload.get("reason"),
     }
 
 
@@ -90,6 +189,9 @@ def _show(statement: Statement) -> None:
     if balance.pld_epsilon is not None:
         reported += f", PLD ε {balance.pld_epsilon:.3f} (holds for a plan fixed in advance)"
     say(reported, style="dim")
+    if len(balance.blocks) > 1:
+        for each in balance.blocks:
+            say(f"  {each.block}: spent {each.epsilon_spent:.3f}, left {each.epsilon_remaining:.3f}")
     table = Table(title="charges", title_justify="left")
     for heading in ("release", "mechanism", "ε alone", "state", "run"):
         table.add_column(heading, justify="right" if heading == "ε alone" else "left")
@@ -101,12 +203,16 @@ def _show(statement: Statement) -> None:
     out.print(table)
     if statement.refusals:
         refused = Table(title="refused, nothing read", title_justify="left")
-        for heading in ("entry", "when", "release", "mechanism", "run"):
+        for heading in ("entry", "when", "release", "mechanism", "why", "run"):
             refused.add_column(heading)
         for entry in statement.refusals:
             mechanism = entry.event.describe() if entry.event else ""
-            refused.add_row(str(entry.seq), entry.time[:19], str(entry.release), mechanism, str(entry.owner or "")[:8])
+            why, run = str(entry.payload["why"]), str(entry.owner or "")[:8]
+            refused.add_row(str(entry.seq), entry.time[:19], str(entry.release), mechanism, why, run)
         out.print(refused)
+    for entry in statement.external:
+        assert entry.event is not None
+        say(f"Done elsewhere (entry {entry.seq}, {entry.owner}): {entry.event.describe()}; {entry.payload['reason']}")
 
 
 def _plain(value: object) -> str:

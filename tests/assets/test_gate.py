@@ -170,12 +170,12 @@ def test_what_can_fail_without_the_rows_fails_before_they_are_paid_for(run, room
     assert book.balance("small-bank", with_pld=False).epsilon_spent == 0
 
 
-def test_reservations_of_dead_runs_are_given_back_and_those_of_others_are_not(run, rooms, book, instance):
+def test_reservations_of_dead_runs_are_given_back_and_those_of_others_are_not(reserve, run, rooms, book, instance):
     assert run("source").success
     dead = run("source").run_id  # finished, and never activated what it is made to hold here
     event = PoissonSampledGaussian(0.2, 3.0, 3)
-    mine = book.reserve("small-bank", event, release="small/adapter", key="k", owner=dead, plan_digest="d" * 64)
-    foreign = book.reserve("small-bank", event, release="x/y", key="k", owner="not-a-run", plan_digest="d" * 64)
+    mine = reserve(event, owner=dead)
+    foreign = reserve(event, release="x/y", owner="not-a-run")
     run("adapter")
     by_id = {charge.id: charge.state for charge in book.reservations()}
     assert by_id[mine.id] == "voided"

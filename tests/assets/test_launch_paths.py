@@ -14,7 +14,6 @@ import pytest
 
 from dpsynth_assets.assets.adapter import adapter_asset
 from resources.platform import platform_resources
-from resources.sensitive_store import SensitiveStore
 
 ROOT = Path(__file__).parents[2]
 ONE_RUN = Path(__file__).with_name("one_run.py")
@@ -29,17 +28,11 @@ def refusals(book):
 
 
 @pytest.fixture
-def exhausted(book, contract, home):
+def exhausted(book, contract, reserve):
     """The source in the store and its budget spent, without a run."""
-    from dpsynth_assets.assets.gate import register
     from dpsynth_assets.privacy.plan import TrainingPlan
 
-    register(contract, book)
-    book.bind_source("small-bank", SensitiveStore(home=str(home.root)).ingest(contract).fingerprint)
-    event = TrainingPlan.from_contract(contract).event()
-    book.activate(
-        book.reserve("small-bank", event, release="before", key="before", owner="before", plan_digest="d" * 64)
-    )
+    book.activate(reserve(TrainingPlan.from_contract(contract).event(), release="before"))
     return book
 
 
@@ -161,16 +154,6 @@ def start(contract_path, home, mode):
         stderr=subprocess.DEVNULL,
         text=True,
     )
-
-
-@pytest.fixture
-def snapshotted(book, contract, home):
-    """The source in the store, and nothing spent."""
-    from dpsynth_assets.assets.gate import register
-
-    register(contract, book)
-    book.bind_source("small-bank", SensitiveStore(home=str(home.root)).ingest(contract).fingerprint)
-    return book
 
 
 @pytest.mark.slow

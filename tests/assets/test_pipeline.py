@@ -51,7 +51,7 @@ def test_metadata_of_the_sensitive_assets_says_nothing_of_the_rows(finished):
         event.asset_key.path[-1]: set(event.materialization.metadata)
         for event in finished.get_asset_materialization_events()
     }
-    assert shown["source"] == {"snapshot", "keyed_fingerprint", "dagster/uri", "size", "population"}
+    assert shown["source"] == {"snapshot", "keyed_fingerprint", "blocks", "dagster/uri", "size", "population"}
     assert "dagster/row_count" not in shown["adapter"] | shown["label_histogram"]
     assert {"dagster/row_count", "preview", "dagster/column_schema"} <= shown["synthetic"]
     assert {"epsilon_spent", "epsilon_remaining", "epsilon_reserved", "epsilon_cap"} <= shown["budget"]
@@ -112,13 +112,14 @@ def test_the_evaluation_compares_with_real_rows_only_where_the_source_is_public(
         public_rows(contract, snapshot)
 
 
-def test_a_public_source_is_compared_with(contract, home, rooms):
+def test_a_public_source_is_compared_with(contract, home, rooms, book, agree):
     from dataclasses import replace
 
     from dpsynth_assets.factory import build_contract_defs
     from resources.platform import platform_resources
 
     public = replace(contract, privacy=contract.privacy.model_copy(update={"source_is_public": True}))
+    agree(public, book)
     defs = dg.Definitions.merge(
         build_contract_defs(public), dg.Definitions(resources=platform_resources(str(home.root)))
     )

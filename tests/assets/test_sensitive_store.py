@@ -20,18 +20,6 @@ def store(home):
     return SensitiveStore(home=str(home.root))
 
 
-@pytest.fixture
-def reserve(book, contract, store):
-    """The small contract's source is in the store, its population in the ledger; gives reservations."""
-    from dpsynth_assets.assets.gate import register
-
-    register(contract, book)
-    book.bind_source("small-bank", store.ingest(contract).fingerprint)
-    return lambda population="small-bank": book.reserve(
-        population, EVENT, release="small/adapter", key="key", owner="run", plan_digest="d" * 64
-    )
-
-
 def grant_from(reservation, token="t" * 43) -> Grant:
     return Grant(
         reservation_id=reservation.id,
@@ -40,12 +28,13 @@ def grant_from(reservation, token="t" * 43) -> Grant:
         event=reservation.event,
         owner=reservation.owner,
         plan_digest=reservation.plan_digest,
+        source=reservation.source,
         token=token,
     )
 
 
 def test_an_activated_grant_opens_the_door_once(reserve, book, store, contract):
-    grant = book.activate(reserve())
+    grant = book.activate(reserve(EVENT))
     rows = store.read(grant, contract)
     assert list(rows.columns) == ["unit", "text", "topic"]
     assert len(rows) == 60
@@ -54,7 +43,7 @@ def test_an_activated_grant_opens_the_door_once(reserve, book, store, contract):
 
 
 def test_nothing_else_does(reserve, book, store, contract):
-    reserved = reserve()
+    reserved = reserve(EVENT)
     for forged in (None, object(), "a token", reserved):
         with pytest.raises(GrantRequiredError, match="activated grant"):
             store.read(forged, contract)
@@ -71,25 +60,30 @@ def test_nothing_else_does(reserve, book, store, contract):
 
 
 def test_a_grant_of_another_population_does_not(reserve, book, store, contract):
-    from ledger import Scope
+    from ledger import AddPopulation, Scope
 
-    book.register(Scope("others", "customer", "add_or_remove_one_unit", 8.0, 1e-5, (EVENT,)), actor="test")
-    grant = book.activate(reserve("others"))
+    scope = Scope("others", "customer", "add_or_remove_one_unit", 8.0, 1e-5, (EVENT,))
+    asked = book.propose(AddPopulation(scope), actor="one", reason="test")
+    book.approve(asked, actor="two", reason="test")
+    book.bind_source("others", "e" * 64)
+    theirs = book.reserve(
+        "others", EVENT, source="e" * 64, release="small/adapter", key="key", owner="run", plan_digest="d" * 64
+    )
     with pytest.raises(LedgerError, match="others"):
-        store.read(grant, contract)
+        store.read(book.activate(theirs), contract)
 
 
 def test_a_source_that_was_never_bound_is_not_read(book, store, contract, reserve, contract_path):
-    grant = book.activate(reserve())
+    grant = book.activate(reserve(EVENT))
     other = contract_path.parent / "elsewhere.jsonl"
     other.write_text(json.dumps({"customer": "c", "text": "else", "topic": "card"}), encoding="utf-8")
     store.ingest(contract, str(other))
-    with pytest.raises(LedgerError, match="not bound"):
+    with pytest.raises(LedgerError, match="for another data set"):
         store.read(grant, contract)
 
 
 def test_a_changed_contract_needs_a_new_snapshot(book, store, contract, reserve):
-    grant = book.activate(reserve())
+    grant = book.activate(reserve(EVENT))
     with pytest.raises(SourceError, match="materialize small/source again"):
         store.read(grant, replace(contract, digest="0" * 64))
 
@@ -161,7 +155,7 @@ def test_the_manifest_holds_no_figure_of_the_rows(store, contract, home):
     store.ingest(contract)
     [manifest] = (home.sensitive / "small").glob("*/manifest.json")
     assert set(json.loads(manifest.read_text(encoding="utf-8"))) == {
-        "contract", "id", "fingerprint", "source", "size", "contract_digest", "created",
+        "contract", "id", "fingerprint", "source", "size", "contract_digest", "created", "blocks", "overlaps",
     }  # fmt: skip
 
 

@@ -275,14 +275,14 @@ def test_what_people_wrote_is_escaped_everywhere(tmp_path: Path) -> None:
 def test_names_in_a_drawing_are_text_and_not_mathematics(tmp_path: Path) -> None:
     book = WrittenJournal()
     book.register("inbox", "customer", 3.0, 1e-6, blocks_by="rule")
-    names = ["$x_1^", "<b>&amp;"]
+    names = ["$x^2$", "<b>&amp;"]
     book.bind("inbox", "hmac-sha256:1", names)
     for name in names:
         book.run("inbox", "adapter", Gaussian(9.0), "run-1", blocks=[f"inbox/{name}"])
     shown = written(book.lines, tmp_path)
     assert "b" not in [tag for tag, _ in shown.elements]
     drawing = shown.source[shown.source.index("<svg") : shown.source.index("</svg>")]
-    assert "$x_1^</text>" in drawing
+    assert "$x^2$</text>" in drawing
     assert "&lt;b&gt;&amp;amp;</text>" in drawing
 
 

@@ -1,0 +1,52 @@
+"""What lies outside the ledger and speaks for or against it: receipts of artifacts and their signed checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ledger import Checkpoint, LedgerError
+from resources.artifact_store import RECEIPT, folder_digest
+
+if TYPE_CHECKING:
+    from ledger import Entry
+    from resources.home import Home
+
+
+def receipts(home: Home) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every artifact's folder and receipt."""
+    for file in sorted(home.artifacts.glob(f"*/*/*/{RECEIPT}")):
+        yield file.parent, json.loads(file.read_text(encoding="utf-8"))
+
+
+def checkpoints(home: Home) -> list[Checkpoint]:
+    """The signed checkpoints in all receipts; what is none is left for `contradictions` to say."""
+    found = []
+    for _, receipt in receipts(home):
+        for charge in receipt.get("charges", ()):
+            try:
+                found.append(Checkpoint.from_json(charge["checkpoint"]))
+            except (LedgerError, KeyError, TypeError):
+                continue
+    return found
+
+
+def contradictions(home: Home, entries: list[Entry]) -> Iterator[str]:
+    """Where an artifact and the ledger disagree: an entry that is missing, a charge without checkpoint, other files."""
+    committed = {entry.seq: entry for entry in entries if entry.kind == "committed"}
+    for folder, receipt in receipts(home):
+        where = f"artifact {folder.relative_to(home.artifacts)}"
+        if folder_digest(folder) != receipt.get("artifact_digest"):
+            yield f"{where}: its files are not those it was sealed with"
+        for charge in receipt.get("charges", ()):
+            entry = committed.get(charge.get("ledger_seq"))
+            if entry is None or entry.hash != charge.get("ledger_hash"):
+                yield f"{where}: the ledger has no entry {charge.get('ledger_seq')} with the hash in its receipt"
+            elif not charge.get("checkpoint"):
+                yield f"{where}: its receipt carries no signed checkpoint"
+            elif receipt.get("kind") == str(entry.release).split("/")[-1] and entry.payload[
+                "artifact_digest"
+            ] != receipt.get("artifact_digest"):
+                yield f"{where}: entry {entry.seq} was committed with other files"

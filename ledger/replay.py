@@ -1,0 +1,692 @@
+"""Replays an exported journal and recomputes everything it claims, sharing no code with the ledger that wrote it.
+
+    python ledger/replay.py journal.jsonl [--json]
+
+The standard library is all it needs; `docs/journal.md` is the format. It exits with 0 if the journal is intact, 1 with
+every problem as `entry N (kind): sentence`, 2 if the file cannot be read. It cannot know whether the whole journal was
+written anew (compare its head with a checkpoint kept elsewhere), nor whether data is what its fingerprint says, and it
+takes the `plan_epsilon` of a closed plan as stated.
+
+A stated cost may not lie below the true one by more than 1e-9 of it and 1e-12. It may be an upper bound: randomized
+response for discrete Laplace is up to 1.35 times as high, interpolation between whole orders at most as high as the
+cost at the next one. Above 1.5 times the cost at the next whole order there is a note: too high is safe.
+
+Nothing in the journal is trusted: what is missing, no number, too large or too deep is a problem, and the replay goes
+on. Memory holds blocks, sources, open charges, open proposals and the digest of every token.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+BODY = {"seq", "time", "previous", "kind", "population", "release", "owner", "reservation", "payload"}
+KINDS = {
+    "created": "ledger public_key schema",
+    "proposed": "change reason",
+    "registered": "proposal reason unit neighbouring_relation epsilon delta blocks_by rule planned planned_order "
+    "orders weights caps plan plan_epsilon standing",
+    "cap_changed": "proposal reason epsilon caps",
+    "terms_set": "proposal reason contract terms digest",
+    "bound": "blocks overlaps standing",
+    "reserved": "event plan_digest source epsilon_alone epsilon_spent epsilon_would_be cost standing",
+    "refused": "event plan_digest source epsilon_alone epsilon_spent epsilon_would_be block why",
+    "activated": "token_sha256",
+    "redeemed": "source",
+    "resumed": "event epsilon_alone token_sha256 cost standing",
+    "committed": "event artifact_digest epsilon_alone cost standing",
+    "forfeited": "reason",
+    "voided": "reason standing",
+    "external_charge": "event reason blocks epsilon_alone cost standing",
+    "restored": "reason head missing",
+}
+CHANGES = {
+    "add_population": "population unit neighbouring_relation epsilon delta blocks_by planned plan",
+    "raise_cap": "population epsilon",
+    "set_terms": "contract terms",
+}
+AFTER = {  # the states of a charge after which each of its entries may come
+    "activated": ("reserved",),
+    "voided": ("reserved",),
+    "redeemed": ("activated",),
+    "resumed": ("activated", "redeemed"),
+    "forfeited": ("activated", "redeemed"),
+    "committed": ("redeemed",),
+}
+LONGEST_LINE = 1 << 26
+MOST_TERMS = 1_000_000  # of one integral: a second or two
+
+
+class Bad(Exception):  # noqa: N818 - it speaks of the journal, not of this program
+    """What is wrong with an entry, as a sentence."""
+
+
+def demand(condition: object, sentence: str) -> None:
+    if not condition:
+        raise Bad(sentence)
+
+
+# Reading: numbers, names and events as the format has them, and nothing else.
+
+
+def short(value: Any) -> str:
+    """For messages: in ASCII, because a terminal must not obey a journal, and not long."""
+    shown = ascii(value)
+    return shown if len(shown) <= 80 else shown[:77] + "..."
+
+
+def decode(text: str) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        demand(len(found) == len(pairs), "a key stands twice in one object, so that readers would disagree")
+        return found
+
+    def refuse(constant: str) -> None:
+        raise Bad(f"{constant} is no number")
+
+    return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+
+
+def canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def real(value: Any, low: float = 0.0, high: float = sys.float_info.max) -> float:
+    """A number in [low, high], "inf" only where `high` is infinite. No booleans, no NaN, no other texts, no 1e999."""
+    number = float(value) if type(value) in (float, int) else math.inf if value == "inf" else math.nan
+    if not low <= number <= high or (number == math.inf and value != "inf"):
+        raise Bad(f"{short(value)} is no number in [{low:g}, {high:g}]")
+    return number
+
+
+def whole(value: Any, low: int = 1, high: int = 10**9) -> int:
+    demand(type(value) is int and low <= value <= high, f"{short(value)} is no whole number in [{low}, {high}]")
+    return int(value)
+
+
+def name_of(value: Any) -> str:
+    demand(type(value) is str and value and value.isprintable(), f"{short(value)} is no name")
+    return str(value)
+
+
+def listed(value: Any, length: int | None = None) -> list[Any]:
+    demand(type(value) is list and length in (None, len(value)), f"{short(value)} is no list, or not of {length}")
+    return list(value)
+
+
+def vector(values: Any, length: int) -> tuple[float, ...]:
+    """One cost or sum for each order."""
+    return tuple([real(value, 0.0, math.inf) for value in listed(values, length)])
+
+
+EVENTS = {
+    "gaussian": "noise_multiplier",
+    "laplace": "scale sensitivity",
+    "discrete_laplace": "scale sensitivity",
+    "poisson_sampled_gaussian": "sampling_rate noise_multiplier steps",
+    "mixture_of_gaussians": "sampling_rate records noise_multiplier steps",
+    "repeat_and_select": "trial mean shape",
+    "composed": "events",
+    "self_composed": "part times",
+}
+RANGES = {"sampling_rate": (1e-9, 1.0), "mean": (1.0, 1e9), "shape": (0.0, 1e3)}  # of noise and sensitivity: below
+
+
+Event = tuple[Any, ...]  # ("gaussian", sigma), ("composed", (event, ...)): the fields in the order of EVENTS
+NOTHING: Event = ("composed", ())
+
+
+def event_of(said: Any, level: int = 0) -> Event:
+    demand(type(said) is dict and level <= 8, "an event is no object, or is nested more than 8 deep")
+    kind, version = said.get("event"), said.get("version")
+    demand(kind in EVENTS and type(version) is int and version == 1, f"event {short(kind)} {short(version)} is unknown")
+    demand(said.keys() == {"event", "version", *EVENTS[kind].split()}, f"event {kind} has not exactly its fields")
+
+    def field(key: str, value: Any) -> Any:
+        if key in ("trial", "part"):
+            return event_of(value, level + 1)
+        if key == "events":
+            return tuple(event_of(part, level + 1) for part in listed(value))
+        if key == "records":
+            return whole(value, 1, 64)
+        if key in ("steps", "times") or (kind, key) == ("discrete_laplace", "sensitivity"):
+            return whole(value)
+        return real(value, *RANGES.get(key, (1e-3, 1e9)))
+
+    return (kind, *(field(key, said[key]) for key in EVENTS[kind].split()))
+
+
+def within(ran: Event, planned: Event) -> bool:
+    """Whether `ran` is `planned`, or the same mechanism stopped after fewer steps or times."""
+    if ran[0] == planned[0] == "composed":
+        return len(ran[1]) == len(planned[1]) and all(within(*pair) for pair in zip(ran[1], planned[1], strict=True))
+    if ran[0] in ("poisson_sampled_gaussian", "mixture_of_gaussians", "self_composed"):
+        return ran[:-1] == planned[:-1] and bool(ran[-1] <= planned[-1])
+    return ran == planned
+
+
+# Costs: the Renyi divergence of order a > 1, the larger of those from adding and from removing one unit.
+
+
+@lru_cache(maxsize=1 << 16)
+def cost(event: Event, a: float) -> float:
+    """Laplace: Mironov 2017 (arXiv 1702.07476), Prop. 6. Discrete Laplace, with r = e^(-1/scale) and x = r^(2a-1): the
+    sum over k of P(k)^a Q(k)^(1-a) is three geometric series, left of both centres, right of them and between:
+    e^((a-1) s/scale) (1 + x^s + (1 - r) x (1 - x^(s-1)) / (1 - x)) / (1 + r)."""
+    match event:
+        case ("gaussian", sigma):
+            return float(a / (2 * sigma**2))
+        case ("laplace", scale, sensitivity):
+            loss = sensitivity / scale
+            return float(loss + math.log1p((a - 1) / (2 * a - 1) * math.expm1((1 - 2 * a) * loss)) / (a - 1))
+        case ("discrete_laplace", scale, s):
+            r, log_x = math.exp(-1 / scale), (1 - 2 * a) / scale
+            between = -math.expm1(-1 / scale) * math.exp(log_x) * math.expm1((s - 1) * log_x) / math.expm1(log_x)
+            return float(s / scale + math.log((1 + math.exp(s * log_x) + between) / (1 + r)) / (a - 1))
+        case ("poisson_sampled_gaussian", q, sigma, steps):
+            return float(steps * mixture(q, 1, sigma, a))
+        case ("mixture_of_gaussians", q, records, sigma, steps):
+            return float(steps * mixture(q, records, sigma, a))
+        case ("repeat_and_select", trial, mean, shape):
+            hidden, best = repeated(trial, mean, shape)
+            a = max(a, best)  # a divergence grows with its order, and the bound falls up to the best one
+            return cost(trial, a) + math.log(mean) / (a - 1) + hidden
+        case ("composed", parts):
+            return math.fsum(cost(part, a) for part in parts)
+        case ("self_composed", part, times):
+            return float(times * cost(part, a))
+    raise Bad(f"event {event[0]} has no cost")
+
+
+@lru_cache(maxsize=1 << 16)
+def mixture(q: float, records: int, sigma: float, a: float) -> float:
+    """One step of P = sum of Binom(records, q)(i) N(i, sigma^2) against Q = N(0, sigma^2) and Q against P."""
+    chances = [(0.0, records / sigma)]  # (logarithm of the probability, shift in units of sigma)
+    if q < 1:
+        heads, tails = math.log(q), math.log1p(-q)
+        ways = [math.log(math.comb(records, i)) for i in range(records + 1)]
+        chances = [(way + i * heads + (records - i) * tails, i / sigma) for i, way in enumerate(ways)]
+    moment = max(log_moment(chances, 1 / sigma, power) for power in (a, 1 - a))
+    return max(0.0, moment - 1e-14) / (a - 1)  # less what rounding may have added, times a billion steps
+
+
+def log_moment(chances: list[tuple[float, float]], shift: float, power: float) -> float:
+    """log E[(P/Q)^power] under Q, by the trapezoid rule. The logarithm of the integrand has its critical points between
+    0 and power x the largest shift and falls like -y^2/2 outside; the zeros of P/Q lie pi / shift off the real line
+    (those of a real-rooted polynomial in e^(shift y)): the error falls exponentially in pi / (shift x step). Where that
+    takes too long, with hardly any noise, P's largest single term gives a lower bound, and nearly all there is."""
+    ends = sorted((0.0, power * chances[-1][1]))
+    step = 1 / max(4.0, 4 * shift, shift * math.sqrt(abs(power) * len(chances)))
+    first, last = math.floor((ends[0] - 12) / step), math.ceil((ends[1] + 12) / step)
+    if (last - first) * len(chances) > MOST_TERMS:
+        return max([0.0, *(power * (c + (power - 1) * s * s / 2) for c, s in chances if power > 1)])
+    density = math.log(step / math.sqrt(2 * math.pi))
+    points = (index * step for index in range(first, last + 1))
+    ratios = ((y, log_sum([chance + s * y - s * s / 2 for chance, s in chances])) for y in points)
+    return log_sum([density - y * y / 2 + power * ratio for y, ratio in ratios])
+
+
+def log_sum(exponents: list[float]) -> float:
+    top = max(exponents)
+    return top + math.log(math.fsum([math.exp(exponent - top) for exponent in exponents]))
+
+
+@lru_cache(maxsize=1024)
+def repeated(trial: Event, mean: float, shape: float) -> tuple[float, float]:
+    """What selecting among a hidden number of trials adds at every order, and the order that bounds lower ones best.
+
+    Papernot and Steinke 2022 (arXiv 2110.03620), Theorem 2: with K from the truncated negative binomial of shape n and
+    g = log(1/gamma), the best of K trials costs, for every order b >= 1, at most
+        cost(a) + log(E[K]) / (a - 1) + (1 + n) ((1 - 1/b) cost(b) + g / b),  E[K] = n (e^g - 1) / (1 - e^(-n g)).
+    The last term is convex in 1/b (log-convexity of norms), the rest quasi-convex in a."""
+    g, above = 0.0, 50.0
+    for _ in range(100):
+        middle = (g + above) / 2
+        expected = math.expm1(middle) * (shape / -math.expm1(-shape * middle) if shape else 1 / middle)
+        g, above = (middle, above) if expected < mean else (g, middle)
+    b = least(lambda b: (1 - 1 / b) * cost(trial, b) + g / b)
+    best = least(lambda a: cost(trial, a) + math.log(mean) / (a - 1))
+    return (1 + shape) * min(g, (1 - 1 / b) * cost(trial, b) + g / b), best
+
+
+def least(function: Callable[[float], float]) -> float:
+    """The order at which a quasi-convex function is least, by Fibonacci search over log(order - 1) in [-23, 23]."""
+
+    def order(place: int) -> float:
+        return 1 + math.exp(46 * place / 102334155 - 23)
+
+    start, near, far = 0, 39088169, 63245986  # neighbours in Fibonacci's sequence, whose next is 102334155
+    while near:
+        if function(order(start + near)) > function(order(start + far)):
+            start += near
+        near, far = far - near, near
+    return order(start)
+
+
+@lru_cache(maxsize=4096)
+def price(event: Event, orders: tuple[float, ...], stated: tuple[float, ...]) -> tuple[str, str]:
+    """What is wrong and what is odd about a stated cost, if anything."""
+    wrong = odd = ""
+    for order, value in zip(orders, stated, strict=True):
+        true = cost(event, order)
+        if not value >= true * (1 - 1e-9) - 1e-12:  # so that what is no number fails
+            wrong = wrong or f"it is charged {value:.9g} at order {order:g}, but its event costs {true:.9g}"
+        elif value > highest(event, order):
+            odd = odd or f"it is charged {value:.4g} at order {order:g}, where its event costs {true:.4g}"
+    return wrong, odd
+
+
+def highest(event: Event, order: float) -> float:
+    """What an honest ledger charges at most (see the top)."""
+    return 1.5 * cost(event, float(math.ceil(order))) + 1e-6
+
+
+# Sums: every float is a whole multiple of 2^-1074, so that whole numbers add up exactly. Infinity is one that no sum of
+# finite costs reaches, and that can be taken away again.
+
+UNIT = 1074
+INFINITE = 1 << 4096
+
+
+@lru_cache(maxsize=4096)
+def exact(values: tuple[float, ...]) -> tuple[int, ...]:
+    ratios = [value.as_integer_ratio() if value < math.inf else (INFINITE >> UNIT, 1) for value in values]
+    return tuple([above << (UNIT + 1 - below.bit_length()) for above, below in ratios])
+
+
+def rounded(total: int) -> float:
+    return total / (1 << UNIT) if total < 1 << UNIT + 1023 else math.inf
+
+
+class Replay:
+    """What stands after each entry, and what was wrong up to there. A method for each kind of entry."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.notes: dict[str, str] = {}  # sentence -> the first entry it is about
+        self.seq, self.head, self.label, self.ledger = 0, "0" * 64, "", ""
+        self.populations: dict[str, Any] = {}
+        self.blocks: dict[str, Any] = {}
+        self.sources: dict[str, tuple[str, list[str]]] = {}
+        self.proposals: dict[int, tuple[str, str]] = {}
+        self.charges: dict[int, Any] = {}  # open ones
+        self.tokens: set[str] = set()
+
+    def expect(self, condition: object, sentence: str) -> None:
+        """Like `demand`, for what does not keep the entry from being followed further."""
+        if not condition:
+            self.problems.append(f"{self.label}: {sentence}")
+
+    def read(self, line: bytes) -> None:
+        """One line. Whatever is wrong with it is a problem of this line, and the next is read all the same."""
+        self.seq += 1
+        self.label = f"entry {self.seq} (unreadable)"
+        try:
+            demand(len(line) <= LONGEST_LINE, "it is too long")
+            outer = decode(line.decode())
+            demand(type(outer) is dict and outer.keys() == {"body", "hash"}, "it is no object of body and hash")
+            previous, self.head = self.head, outer["hash"]
+            digest, said = hashlib.sha256(outer["body"].encode()).hexdigest(), decode(outer["body"])
+            demand(type(said) is dict and said.keys() == BODY, "its body has not exactly the fields of an entry")
+            entry = SimpleNamespace(**said)
+            expected, self.seq = self.seq, whole(entry.seq, 1, sys.maxsize)
+            demand(entry.kind in KINDS, f"its kind {short(entry.kind)} is unknown")
+            self.label = f"entry {self.seq} ({entry.kind})"
+            self.expect(digest == self.head, "its body is not the one that was hashed")
+            follows = (self.seq, entry.previous) == (expected, previous)
+            self.expect(follows, f"it does not follow on entry {expected - 1}: one is missing, moved or changed")
+            self.expect((expected == 1) == (entry.kind == "created"), "`created` is the first entry, and no other")
+            self.enter(entry, entry.payload)
+        except Bad as bad:
+            self.expect(False, str(bad))
+        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
+            self.expect(False, f"it is not as the format says ({type(error).__name__}: {short(str(error))})")
+
+    def enter(self, entry: Any, said: Any) -> None:
+        fields = KINDS[entry.kind].split()
+        whole_of = type(said) is dict and said.keys() - {"key"} == set(fields)  # `key`: what the ledger finds it by
+        demand(whole_of, f"its payload has not exactly {', '.join(fields)}, with or without a key")
+        for value in (entry.population, entry.release, entry.owner):
+            demand(value is None or name_of(value), "")
+        for key in ("epsilon_alone", "epsilon_spent", "epsilon_would_be"):
+            real(said.get(key, 0.0), 0.0, math.inf)
+        demand(type(entry.time) is type(said.get("reason", "")) is str, "its time or reason is no text")
+        if "token_sha256" in said:
+            token = name_of(said["token_sha256"])
+            demand(token not in self.tokens, "its token was handed out before: a grant is used once")
+            self.tokens.add(token)
+        if entry.kind in AFTER:
+            return self.step(entry, said)
+        own = {"reserved": entry.seq, "refused": entry.reservation}.get(entry.kind)
+        demand(entry.reservation == own, "its `reservation` is not what its kind demands")
+        getattr(self, entry.kind)(entry, said)
+
+    def step(self, entry: Any, said: Any) -> None:
+        charge = self.charges.get(entry.reservation)
+        demand(charge, f"reservation {short(entry.reservation)} is not open: it was never made, or has ended")
+        assert charge
+        demand(charge.state in AFTER[entry.kind], f"it cannot follow on a charge that is {charge.state}")
+        same = (entry.population, entry.release) == (charge.population, charge.release)
+        self.expect(same, "its population or release is not that of its reservation")
+        renewed = (entry.owner != charge.owner) == (entry.kind == "resumed")
+        self.expect(renewed, "its owner is not that of its reservation (or no other, where it resumes)")
+        if entry.kind not in ("activated", "forfeited"):
+            getattr(self, entry.kind)(entry, said, charge)
+        state = "activated" if entry.kind == "resumed" else entry.kind
+        for name in charge.blocks:
+            self.blocks[name].states[charge.state] -= 1
+            self.blocks[name].states[state] += 1
+        charge.state = state
+        if state not in ("activated", "redeemed"):
+            del self.charges[entry.reservation]
+
+    # What needs two people.
+
+    def created(self, entry: Any, said: Any) -> None:
+        self.ledger = name_of(said["ledger"])
+
+    def proposed(self, entry: Any, said: Any) -> None:
+        change = said["change"]
+        fields = {"kind", *CHANGES[change["kind"]].split()}
+        demand(change.keys() == fields, f"its change has not exactly {', '.join(sorted(fields))}")
+        self.proposals[self.seq] = (name_of(entry.owner), canonical(change))
+
+    def approved(self, entry: Any, kind: str, contents: Any) -> None:
+        proposer, change = self.proposals.pop(entry.payload["proposal"], ("", ""))
+        self.expect(proposer, "it names no open proposal: there was none, or it had its effect before")
+        if proposer:
+            other = proposer.strip().casefold() != name_of(entry.owner).strip().casefold()
+            self.expect(other, f"{entry.owner} approved an own proposal: a second person must")
+            here = canonical({"kind": kind, **{key: contents[key] for key in CHANGES[kind].split()}})
+            self.expect(here == change, "it is not what was proposed")
+
+    def registered(self, entry: Any, said: Any) -> None:
+        name, orders = name_of(entry.population), [real(order, 1 + 1e-6, 1e6) for order in listed(said["orders"])]
+        demand(name not in self.populations, "its population was registered before: terms never change")
+        self.approved(entry, "add_population", {**said, "population": name})
+        weights = [real(weight, 1e-300) for weight in listed(said["weights"], len(orders))]
+        demand(orders and orders == sorted(set(orders)), "its orders are not ascending")
+        self.expect(sum(map(Fraction, weights)) <= 1, "its weights sum to more than 1")
+        self.expect(said["planned_order"] in (None, *orders), "its planned order is none of its orders")
+        relation = said["neighbouring_relation"] == "add_or_remove_one_unit"
+        self.expect(relation, "its neighbouring relation is not add_or_remove_one_unit, of which all costs speak")
+        unit, parted = name_of(said["unit"]), said["blocks_by"] is not None and name_of(said["blocks_by"])
+        for event in listed(said["planned"]):
+            event_of(event)
+        closed, given = said["rule"] == "closed_plan", {said["plan"] is not None, said["plan_epsilon"] is not None}
+        demand(said["rule"] in ("closed_plan", "renyi_filter") and given == {closed}, "its rule and plan do not agree")
+        plan = [(name_of(release), event_of(event)) for release, event in listed(said["plan"])] if closed else []
+        plan_epsilon = real(said["plan_epsilon"]) if closed else None
+        population = SimpleNamespace(
+            rule=said["rule"], unit=unit, delta=real(said["delta"], 1e-300, 1.0), parted=parted
+        )
+        population.__dict__.update(orders=tuple(orders), weights=weights, plan=plan, plan_epsilon=plan_epsilon)
+        self.cap(population, said)
+        self.expect((plan_epsilon or 0.0) <= population.epsilon, "its plan costs more than its epsilon")
+        self.populations[name] = population
+        self.begin(name, said["standing"])
+
+    def cap_changed(self, entry: Any, said: Any) -> None:
+        population = self.populations[entry.population]
+        if said["proposal"] is not None:
+            self.approved(entry, "raise_cap", {**said, "population": entry.population})
+        else:
+            self.expect(real(said["epsilon"]) < population.epsilon, "only a lower epsilon needs no proposal")
+        self.cap(population, said)
+
+    def cap(self, population: Any, said: Any) -> None:
+        """B(a) = epsilon - log(1 - 1/a) + log(w_a delta a) / (a - 1), by Canonne, Kamath and Steinke 2020 (arXiv
+        2004.00010), Prop. 12: the Renyi cost from which (epsilon, w_a delta)-DP follows."""
+        caps = [real(cap, -sys.float_info.max) for cap in listed(said["caps"], len(population.orders))]
+        population.epsilon, population.caps = real(said["epsilon"]), exact(tuple(caps))
+        for a, weight, stated in zip(population.orders, population.weights, caps, strict=True):
+            logarithms = math.log(weight) + math.log(population.delta) + math.log(a)
+            terms = (population.epsilon, -math.log1p(-1 / a), logarithms / (a - 1))
+            highest = sum(terms) + 1e-12 * sum(map(abs, terms))
+            self.expect(stated <= highest, f"its cap at order {a:g} is {stated:.9g}, it may be {sum(terms):.9g}")
+
+    def terms_set(self, entry: Any, said: Any) -> None:
+        self.approved(entry, "set_terms", said)
+        digest = hashlib.sha256(canonical(said["terms"]).encode()).hexdigest()
+        self.expect(digest == said["digest"], "its digest is not that of its terms")
+
+    def restored(self, entry: Any, said: Any) -> None:
+        ended = said["head"] == {"seq": self.seq - 1, "hash": entry.previous}
+        self.expect(ended, "the journal that it was rebuilt from did not end at the entry before it")
+        self.notes[f"rebuilt from a journal; later entries known to be lost: {short(said['missing'])}"] = self.label
+
+    # Whose records, and what is charged to them.
+
+    def begin(self, population: str, standing: Any) -> None:
+        """New blocks, at zero."""
+        zeros, parted = (0,) * len(self.populations[population].orders), self.populations[population].parted
+        for name in standing:
+            own = name_of(name).startswith(f"{population}/") and name not in self.blocks
+            demand(own, f"{name} is no new block of {population}")
+            self.expect(parted or name == f"{population}/everything", f"{population} is not parted into blocks")
+            self.blocks[name] = SimpleNamespace(population=population, sums=zeros, stated=zeros, peak=zeros)
+            self.blocks[name].__dict__.update(charges=0, used=set(), outside=False, states=Counter())
+        self.settle(standing, standing, {population: zeros}, 0)
+
+    def bound(self, entry: Any, said: Any) -> None:
+        blocks, overlaps = listed(said["blocks"]), listed(said["overlaps"])
+        demand(said["standing"].keys() <= set(blocks), "it begins a block that is not its own")
+        self.begin(entry.population, said["standing"])
+        own, others = ({self.blocks[name].population for name in part} for part in (blocks, overlaps))
+        demand(own == {entry.population} and entry.population not in others, "its blocks or overlaps are of others")
+        demand(len({*blocks, *overlaps}) == len(blocks + overlaps), "it names a block twice")
+        population, before = self.sources.get(name_of(said["key"]), (entry.population, []))
+        demand(population == entry.population, f"this data set is bound to {population}")
+        demand({*before} <= {*blocks, *overlaps}, "this data set was bound to more blocks, and loses none")
+        self.sources[said["key"]] = (entry.population, blocks + overlaps)
+
+    def touched(self, entry: Any, source: Any) -> list[str]:
+        population, blocks = self.sources.get(source, (None, []))
+        demand(blocks and population == entry.population, "its source is not bound to its population")
+        return blocks
+
+    def reserved(self, entry: Any, said: Any) -> None:
+        event, blocks, places = event_of(said["event"]), self.touched(entry, said["source"]), {}
+        costs = self.costs(event, said["cost"], blocks)
+        for name in blocks:
+            if self.rule(name) == "closed_plan":
+                taken = self.places(name, entry.release, event).intersection(said["standing"][name]["used"])
+                self.expect(len(taken) == 1, f"it takes no free place of its own in the plan of {name}")
+                self.blocks[name].used |= taken
+                places[name] = taken
+            self.blocks[name].states["reserved"] += 1
+        name_of(said["key"])
+        charge = SimpleNamespace(
+            population=entry.population, release=name_of(entry.release), owner=name_of(entry.owner)
+        )
+        charge.__dict__.update(source=said["source"], event=event, blocks=blocks, costs=costs, places=places)
+        charge.state, self.charges[self.seq] = "reserved", charge
+        self.settle(said["standing"], blocks, costs, 1)
+        self.admitted(blocks)
+
+    def refused(self, entry: Any, said: Any) -> None:
+        """One that names a block says that it had no room; there is nothing to recompute in one for another reason."""
+        event, name = event_of(said["event"]), said["block"]
+        demand(entry.reservation is None or entry.reservation in self.charges, "the charge to resume is not open")
+        touched = name is None or name in self.touched(entry, said["source"])
+        demand(touched and name_of(said["why"]), "it names a block that it does not touch")
+        if name is not None and self.rule(name) == "closed_plan":
+            free = entry.reservation is None and self.places(name, entry.release, event)
+            self.expect(not free, f"it was refused, but has a place in the plan of {name}")
+        elif name is not None:
+            orders = self.populations[self.blocks[name].population].orders
+            fitted = self.fits(name, exact(tuple(highest(event, order) for order in orders)))
+            self.expect(not fitted, f"it was refused, but {name} had room for it")
+            if not fitted and self.fits(name, exact(tuple(cost(event, order) for order in orders))):
+                self.notes.setdefault(f"refused, although {name} had room for its exact cost", self.label)
+
+    def redeemed(self, entry: Any, said: Any, charge: Any) -> None:
+        self.expect(said["source"] == charge.source, "it was redeemed for another data set than was reserved")
+        bound = {*self.sources[charge.source][1]} <= {*charge.blocks}
+        self.expect(bound, "its data set was bound to more blocks since it was charged")
+
+    def resumed(self, entry: Any, said: Any, charge: Any) -> None:
+        event = NOTHING if said["event"] is None else event_of(said["event"])
+        part = event == NOTHING or within(event, charge.event)
+        self.expect(part, "what it repeats is none of what was reserved")
+        nothing = {name: [0] * len(values) for name, values in charge.costs.items()}
+        demand(event != NOTHING or said["cost"] == {}, "it repeats nothing, and that costs something")
+        costs = nothing if event == NOTHING else self.costs(event, said["cost"], charge.blocks)
+        self.settle(said["standing"], charge.blocks, costs, 0)
+        charge.owner = name_of(entry.owner)
+        if event != NOTHING:
+            self.expect(not charge.places, "what it repeats is in no closed plan")
+            self.admitted(charge.blocks)
+
+    def committed(self, entry: Any, said: Any, charge: Any) -> None:
+        event = event_of(said["event"])
+        self.expect(within(event, charge.event), "what ran is neither what was reserved, nor the same with fewer steps")
+        costs = self.costs(event, said["cost"], charge.blocks)
+        changes = {name: [a - b for a, b in zip(costs[name], charge.costs[name], strict=True)] for name in costs}
+        self.expect(max(map(max, changes.values())) <= 0, "it is charged more than was reserved")
+        self.settle(said["standing"], charge.blocks, changes, 0)
+
+    def voided(self, entry: Any, said: Any, charge: Any) -> None:
+        for name, taken in charge.places.items():
+            self.blocks[name].used -= taken
+        changes = {name: [-value for value in values] for name, values in charge.costs.items()}
+        self.settle(said["standing"], charge.blocks, changes, -1)
+
+    def external_charge(self, entry: Any, said: Any) -> None:
+        event, blocks = event_of(said["event"]), listed(said["blocks"])
+        demand(name_of(entry.owner) and blocks and len(set(blocks)) == len(blocks), "it names no block, or one twice")
+        for name in blocks:
+            self.blocks[name].outside = True
+        self.settle(said["standing"], blocks, self.costs(event, said["cost"], blocks), 1)
+
+    def costs(self, event: Event, said: Any, blocks: list[str]) -> dict[str, tuple[int, ...]]:
+        """The stated cost to each population, compared with the true one."""
+        found, owners = {}, {self.blocks[name].population for name in blocks}
+        demand(type(said) is dict and said.keys() == owners, "its cost is not one for each population it touches")
+        for name, values in said.items():
+            stated = vector(values, len(self.populations[name].orders))
+            wrong, odd = price(event, self.populations[name].orders, stated)
+            self.expect(not wrong, wrong)
+            if odd:
+                self.notes.setdefault(odd, self.label)
+            found[name] = exact(stated)
+        return found
+
+    def settle(self, said: Any, blocks: Iterable[str], changes: dict[str, Any], charges: int) -> None:
+        """Adds to the blocks and compares with what is stated: never below the exact sum, above it by rounding only.
+        Rounding is measured by the largest sum there ever was: what is taken away leaves its rounding behind, and an
+        infinite cost may leave infinity."""
+        demand(
+            type(said) is dict and said.keys() == set(blocks), "its standing is not of exactly the blocks it touches"
+        )
+        for name in blocks:
+            block, standing = self.blocks[name], said[name]
+            closed = self.rule(name) == "closed_plan"
+            fields = {"sums", "charges", *(("used", "closed") if closed else ())}
+            demand(standing.keys() == fields, f"its standing has not exactly {', '.join(sorted(fields))}")
+            block.charges += charges
+            block.sums = [a + b for a, b in zip(block.sums, changes[block.population], strict=True)]
+            block.peak = list(map(max, block.peak, block.sums))
+            block.stated = exact(vector(standing["sums"], len(block.sums)))
+            for due, peak, stated in zip(block.sums, block.peak, block.stated, strict=True):
+                if not min(due, INFINITE) <= stated <= due + (peak >> 30 if peak < INFINITE else peak):
+                    self.expect(False, f"a sum of {name} is {rounded(stated)!r}, that of its charges {rounded(due)!r}")
+                    break
+            right = whole(standing["charges"], 0) == block.charges
+            self.expect(right, f"{block.charges} charges to {name} stand, it says {standing['charges']}")
+            if closed:
+                used = sorted(whole(place, 0) for place in listed(standing["used"])) == sorted(block.used)
+                right = used and standing["closed"] is not block.outside
+                self.expect(right, f"its used places in the plan of {name}, or that it is closed, is not so")
+
+    def rule(self, name: str) -> Any:
+        return self.populations[self.blocks[name].population].rule
+
+    def fits(self, name: str, more: Iterable[int]) -> bool:
+        """`renyi_filter`: whether some order is within its cap, by the larger of exact and stated sums."""
+        block = self.blocks[name]
+        levels = map(max, block.sums, block.stated)
+        caps = self.populations[block.population].caps
+        return any(level + cost <= cap for level, cost, cap in zip(levels, more, caps, strict=True))
+
+    def places(self, name: str, release: Any, event: Event) -> set[int]:
+        """`closed_plan`: the places that a charge may take."""
+        block, population = self.blocks[name], self.populations[self.blocks[name].population]
+        if block.outside or population.plan_epsilon > population.epsilon:
+            return set()
+        return {i for i, item in enumerate(population.plan) if item == (release, event) and i not in block.used}
+
+    def admitted(self, blocks: list[str]) -> None:
+        for name in blocks:
+            room = self.rule(name) == "closed_plan" or self.fits(name, [0] * len(self.blocks[name].sums))
+            self.expect(room, f"it was admitted, but no order of {name} is within its cap")
+
+    def report(self) -> dict[str, Any]:
+        populations: dict[str, Any] = {}
+        for name, population in self.populations.items():
+            shown = {key: getattr(population, key) for key in ("unit", "epsilon", "delta", "rule", "plan_epsilon")}
+            populations[name] = {**shown, "blocks": {}}
+        for name, block in self.blocks.items():
+            population = self.populations[block.population]
+            over = min(rounded(level) - rounded(cap) for level, cap in zip(block.sums, population.caps, strict=True))
+            spent = max(0.0, population.epsilon + over) if any(block.sums) else 0.0
+            if population.rule == "closed_plan" and not block.outside:
+                spent = population.plan_epsilon if block.charges else 0.0
+            stands = {
+                "charged": spent if spent < math.inf else "inf",
+                "charges": block.charges,
+                "states": dict(+block.states),
+            }
+            populations[block.population]["blocks"][name] = stands
+        facts = {"intact": not self.problems, "ledger": self.ledger, "seq": self.seq, "head": self.head}
+        notes = [f"{label}: {sentence}" for sentence, label in self.notes.items()]
+        return {**facts, "populations": populations, "problems": self.problems, "notes": notes}
+
+
+def show(report: dict[str, Any]) -> None:
+    print(f"ledger {report['ledger']}, head {report['seq']} {short(report['head'])}")
+    for name, said in report["populations"].items():
+        plan = "" if said["plan_epsilon"] is None else f", the plan {said['plan_epsilon']:.4g} as stated"
+        print(
+            f"\n{name}: epsilon {said['epsilon']:g} at delta {said['delta']:g} a {said['unit']}, {said['rule']}{plan}"
+        )
+        for block, stands in said["blocks"].items():
+            states = ", ".join(f"{number} {state}" for state, number in stands["states"].items())
+            print(f"  {block:40} {float(stands['charged']):8.4g} charged by {stands['charges']}: {states or 'nothing'}")
+    print(*(f"note, {note}" for note in report["notes"]), *report["problems"], sep="\n")
+    intact = "INTACT, if a checkpoint kept elsewhere names this head"
+    print(intact if report["intact"] else f"NOT INTACT: {len(report['problems'])} problems")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("journal", type=Path)
+    parser.add_argument("--json", action="store_true", help="for programs")
+    arguments, replay = parser.parse_args(), Replay()
+    try:
+        with arguments.journal.open("rb") as file:
+            while line := file.readline(LONGEST_LINE + 1):
+                replay.read(line)
+        if not replay.seq:
+            raise OSError("it is empty")
+    except OSError as error:
+        print(f"{arguments.journal} cannot be read: {error}", file=sys.stderr)
+        return 2
+    report = replay.report()
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        show(report)
+    return 0 if report["intact"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
