@@ -6,17 +6,35 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ledger import AddPopulation, Event, Gaussian, Grant, Ledger, Scope, chain
+from ledger import (
+    AddPopulation,
+    BudgetRefused,
+    Event,
+    Gaussian,
+    Grant,
+    Ledger,
+    PoissonSampledGaussian,
+    RaiseCap,
+    Scope,
+    SetTerms,
+    chain,
+    store,
+)
 from ledger.chain import Draft, Record
 
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 PLAN = "a" * 64
 ARTIFACT = "b" * 64
+ARCHIVE = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9:archive"
+TRAINING = PoissonSampledGaussian(0.01, 1.0, 200)
+COUNT = Gaussian(20.0)
+ALICE, BOB = "alice@example.org", "bob@example.org"
 
 
 class MemoryStore:
@@ -41,7 +59,7 @@ class MemoryStore:
 
     def append(self, draft: Draft) -> Record:
         previous = self.records[-1].hash if self.records else chain.GENESIS
-        record = chain.seal(draft, seq=len(self.records) + 1, time="-", previous=previous)
+        record = chain.seal(draft, seq=len(self.records) + 1, time=store.now(), previous=previous)
         self.records.append(record)
         return record
 
@@ -82,10 +100,15 @@ def new_ledger(scope: Scope) -> Callable[[], Ledger]:
     return make
 
 
+@pytest.fixture(scope="session")
+def blank_ledger() -> Callable[[], Ledger]:
+    """Ledgers in memory in which nothing is registered."""
+    return lambda: Ledger("memory", store=MemoryStore())
+
+
 @pytest.fixture
-def blank() -> Ledger:
-    """A ledger in memory in which nothing is registered."""
-    return Ledger("memory", store=MemoryStore())
+def blank(blank_ledger: Callable[[], Ledger]) -> Ledger:
+    return blank_ledger()
 
 
 @pytest.fixture
@@ -136,11 +159,11 @@ def _prepared(ledger: Ledger, scope: Scope) -> Ledger:
 
 def register(ledger: Ledger, scope: Scope) -> None:
     """Both signatures under a population."""
-    asked = ledger.propose(AddPopulation(scope), actor="owner@example.org", reason="for tests")
-    ledger.approve(asked, actor="reviewer@example.org", reason="agreed")
+    asked = ledger.propose(AddPopulation(scope), actor=ALICE, reason="for tests")
+    ledger.approve(asked, actor=BOB, reason="agreed")
 
 
-@pytest.fixture(name="register")
+@pytest.fixture(name="register", scope="session")
 def register_fixture() -> Callable[[Ledger, Scope], None]:
     return register
 
@@ -175,3 +198,71 @@ def resealed_fixture() -> Callable[..., Record]:
 @pytest.fixture(name="rechained")
 def rechained_fixture() -> Callable[[list[Record]], list[Record]]:
     return rechained
+
+
+def used(ledger: Ledger, scope: Scope) -> Ledger:
+    """Every kind of entry, by number: 2 to 4 register and bind, 5 to 8 a release with fewer steps, 9 and 10 voided,
+    11 to 13 forfeited, 14 refused, 15 to 18 a release that was resumed, 19 a cap lowered, 20 a resumption refused,
+    21 and 22 a cap raised, 23 and 24 terms, 25 spending elsewhere, 26 to 28 a closed plan over two blocks that shares
+    its records, 29 and 30 two places of it, 31 a restoration."""
+
+    def reserve(event: Any, key: str, population: str = "inbox", release: str = "adapter") -> Any:
+        source = FINGERPRINT if population == "inbox" else ARCHIVE
+        return ledger.reserve(
+            population, event, source=source, release=release, key=key, owner="run-1", plan_digest=PLAN
+        )
+
+    register(ledger, scope)
+    ledger.bind_source("inbox", FINGERPRINT)
+    grant = ledger.activate(reserve(TRAINING, "first"))
+    ledger.redeem(grant, population="inbox", fingerprint=FINGERPRINT)
+    ledger.commit(grant, artifact_digest=ARTIFACT, event=replace(TRAINING, steps=150))
+    ledger.void(reserve(Gaussian(4.0), "second").id, reason="its run died")
+    ledger.activate(third := reserve(Gaussian(4.0), "third"))
+    ledger.forfeit(third.id, reason="cancelled")
+    with pytest.raises(BudgetRefused):
+        reserve(Gaussian(0.5), "fourth")
+
+    fifth = reserve(TRAINING, "fifth")
+    ledger.redeem(ledger.activate(fifth), population="inbox", fingerprint=FINGERPRINT)
+    ledger.resume(fifth.id, owner="run-2", replayed=replace(TRAINING, steps=20))
+    ledger.lower_cap("inbox", 1.0, actor=ALICE, reason="too much")
+    with pytest.raises(BudgetRefused):
+        ledger.resume(fifth.id, owner="run-3", replayed=replace(TRAINING, steps=20))
+    ledger.approve(ledger.propose(RaiseCap("inbox", 4.0), actor=ALICE, reason="more"), actor=BOB, reason="agreed")
+    terms = SetTerms("letters", {"release": {"rows": 100}})
+    ledger.approve(ledger.propose(terms, actor=ALICE, reason="new"), actor=BOB, reason="agreed")
+    ledger.external_charge("inbox", Gaussian(30.0), actor=ALICE, reason="a figure given by telephone")
+
+    plan = (("count", COUNT), ("count", COUNT), ("adapter", TRAINING))
+    register(ledger, replace(scope, population="archive", closed_plan=plan, blocks_by="month of joining"))
+    ledger.bind_source("archive", ARCHIVE, blocks=("january", "february"), overlaps=("inbox/everything",))
+    reserve(COUNT, "sixth", "archive", "count")
+    reserve(COUNT, "seventh", "archive", "count")
+    with ledger._store.transaction() as book:
+        head = {"seq": book.head.seq, "hash": book.head.hash}
+        book.append(Draft("restored", owner=ALICE, payload={"reason": "the disk", "head": head, "missing": None}))
+    return ledger
+
+
+@pytest.fixture(scope="session")
+def used_file(tmp_path_factory: pytest.TempPathFactory, scope: Scope) -> Path:
+    path = tmp_path_factory.mktemp("used") / "ledger.duckdb"
+    used(Ledger.create(path), scope)
+    return path
+
+
+@pytest.fixture(scope="session")
+def history(used_file: Path) -> tuple[str, list[Record]]:
+    ledger_id, records, _ = Ledger(used_file)._store.everything()
+    return ledger_id, records
+
+
+@pytest.fixture
+def ledger_id(history: tuple[str, list[Record]]) -> str:
+    return history[0]
+
+
+@pytest.fixture
+def records(history: tuple[str, list[Record]]) -> list[Record]:
+    return list(history[1])

@@ -6,7 +6,6 @@ files of their own, one line a write, so that a line is there exactly if the led
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
@@ -16,16 +15,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ledger import BudgetRefused, Gaussian, Ledger, store
+from ledger import BudgetRefused, Gaussian, Ledger, SetTerms, store
 from ledger.accounting import epsilon, renyi_vector
 
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 PLAN, ARTIFACT = "a" * 64, "b" * 64
-EVENT, SMALL = Gaussian(4.0), Gaussian(40.0)
+EVENT, SMALL = Gaussian(4.0), Gaussian(200.0)
 
 
-def steps(ledger: Ledger, event: Gaussian, key: str, say: Callable[[str, str], None]) -> None:
-    """One release from beginning to end, saying each step after it returned."""
+def steps(ledger: Ledger, event: Gaussian, key: str, say: Callable[[str, object], None]) -> None:
+    """One release from beginning to end, resumed on its way and with two people's leave before, saying each step after
+    it returned."""
+    asked = ledger.propose(SetTerms("letters", {"for": key}), actor="alice", reason="new")
+    say("proposed", asked)
+    say("terms_set", ledger.approve(asked, actor="bob", reason="agreed").seq)
     reservation = ledger.reserve(
         "inbox", event, source=FINGERPRINT, release="r", key=key, owner=f"pid-{key}", plan_digest=PLAN
     )
@@ -34,8 +37,13 @@ def steps(ledger: Ledger, event: Gaussian, key: str, say: Callable[[str, str], N
     say("activated", reservation.id)
     ledger.redeem(grant, population="inbox", fingerprint=FINGERPRINT)
     say("redeemed", reservation.id)
+    grant = ledger.resume(reservation.id, owner=f"again-{key}", replayed=event)
+    say("resumed", reservation.id)
+    ledger.redeem(grant, population="inbox", fingerprint=FINGERPRINT)
+    say("redeemed", reservation.id)
     ledger.commit(grant, artifact_digest=ARTIFACT, event=event)
     say("committed", reservation.id)
+    say("external_charge", ledger.external_charge("inbox", event, actor="alice", reason="elsewhere").seq)
 
 
 def child(work: Callable[[], None]) -> int:
@@ -63,7 +71,7 @@ def die_at(path: Path, transaction: int, when: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     store.DuckDBStore._commit = dying  # type: ignore[method-assign]
-    steps(Ledger(path), EVENT, "doomed", lambda what, identifier: None)
+    steps(Ledger(path), EVENT, "doomed", lambda what, which: None)
 
 
 def race(path: Path, processes: int, requests: int) -> None:
@@ -96,35 +104,35 @@ def race(path: Path, processes: int, requests: int) -> None:
         os.waitpid(pid, 0)
 
 
-def storm(path: Path, seconds: float, processes: int) -> None:
+def storm(path: Path, kills: int, processes: int) -> None:
     """Processes that make releases as fast as they can, killed at random moments and replaced."""
-    started = 0
 
     def work() -> None:
         ledger = Ledger(path)
         with Path(f"{path}.{os.getpid()}.said").open("ab", buffering=0) as said:
-            for number in range(1000):
-                steps(ledger, SMALL, f"{os.getpid()}-{number}", lambda w, i: said.write(f"{w} {i}\n".encode()) and None)
 
-    living = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+            def say(what: str, which: object) -> None:
+                said.write(f"{what} {which}\n".encode())
+
+            for number in range(1000):
+                steps(ledger, SMALL, f"{os.getpid()}-{number}", say)
+
+    living: list[int] = []
+    for _ in range(kills):
         while len(living) < processes:
             living.append(child(work))
-            started += 1
-        time.sleep(random.uniform(0.02, 0.3))
+        time.sleep(random.uniform(0.02, 0.4))
         victim = living.pop(random.randrange(len(living)))
         os.kill(victim, signal.SIGKILL)
         os.waitpid(victim, 0)
     for pid in living:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    print(json.dumps({"started": started}))
 
 
 def main() -> None:
     mode, path, *rest = sys.argv[1:]
-    orders = Ledger(path).entries()[1].payload["orders"]
+    orders = Ledger(path).entries()[2].payload["orders"]
     for event in (EVENT, SMALL):
         renyi_vector(event, orders), epsilon(event, 1e-6)
     if mode == "die":
@@ -135,7 +143,7 @@ def main() -> None:
     elif mode == "race":
         race(Path(path), int(rest[0]), int(rest[1]))
     else:
-        storm(Path(path), float(rest[0]), int(rest[1]))
+        storm(Path(path), int(rest[0]), int(rest[1]))
 
 
 if __name__ == "__main__":

@@ -47,7 +47,17 @@ def exact_mixture(rate: float, records: int, sigma: float, order: float) -> tupl
 
 @pytest.mark.parametrize(
     ("rate", "records", "sigma"),
-    [(0.01, 1, 1.0), (0.01, 2, 1.0), (0.01, 8, 1.0), (0.05, 4, 3.0), (0.3, 3, 2.0), (0.9, 2, 1.5), (1e-4, 5, 0.6)],
+    [
+        (0.01, 1, 1.0),
+        (0.01, 2, 1.0),
+        (0.01, 8, 1.0),
+        (0.05, 4, 3.0),
+        (0.3, 3, 2.0),
+        (0.9, 2, 1.5),
+        (1e-4, 5, 0.6),
+        (0.99, 3, 3.0),
+        (0.5, 1, 10.0),
+    ],
 )
 @pytest.mark.parametrize("order", [2, 6, 16])
 def test_mixtures_are_bounded_in_both_directions(rate: float, records: int, sigma: float, order: int) -> None:
@@ -69,17 +79,6 @@ def test_mixtures_between_whole_orders_are_bounds_too(rate: float, records: int,
     assert max(exact_mixture(rate, records, sigma, order)) < ours
     at_next = renyi_vector(MixtureOfGaussians(rate, records, sigma, 1), (float(math.ceil(order)),))[0]
     assert ours <= at_next * (1 + 1e-9)
-
-
-def test_removing_a_unit_can_cost_more_than_adding_one() -> None:
-    """If only one direction were computed, this would be charged too little."""
-    cases = [(0.9, 2, 1.5, 2), (0.95, 4, 2.0, 3), (0.99, 3, 3.0, 2), (0.5, 1, 10.0, 2)]
-    dearer = [removing > adding for adding, removing in (exact_mixture(*case) for case in cases)]
-    for case in cases:
-        *event, order = case
-        ours = renyi_vector(MixtureOfGaussians(*event, 1), (float(order),))[0]  # type: ignore[arg-type]
-        assert ours > max(exact_mixture(*case))
-    assert len(dearer) == len(cases)
 
 
 @pytest.mark.parametrize(("rate", "sigma"), [(0.01, 1.0), (0.2, 2.0), (1e-4, 0.7), (0.5, 10.0)])
