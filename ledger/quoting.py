@@ -40,6 +40,7 @@ def budget_of(scope: Scope, registered: int = 0) -> Budget:
         plan=None if plan is None else ClosedPlan.of(plan, scope.epsilon, scope.delta),
         planned_order=order,
         registered=registered,
+        highest_cap=scope.epsilon,
     )
 
 

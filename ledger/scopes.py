@@ -62,6 +62,7 @@ class Budget:
     plan: ClosedPlan | None
     planned_order: float | None
     registered: int
+    highest_cap: float  # there ever was: what holds where a cap was lowered, since lowering may follow on releases
 
     @classmethod
     def from_records(cls, records: Sequence[Record]) -> Budget:
@@ -90,6 +91,7 @@ class Budget:
             plan=ClosedPlan.from_json(terms["plan"], chain.real(terms["plan_epsilon"])) if closed else None,
             planned_order=terms["planned_order"],
             registered=registration.seq,
+            highest_cap=max(record.payload["epsilon"] for record in records),
         )
 
     def empty(self) -> Standing:

@@ -87,7 +87,7 @@ def statement_of(
         ledger_id=ledger_id,
         balance=balance,
         planned_order=budget.planned_order,
-        guarantee=_guarantee(balance) + _overlaps(population, records),
+        guarantee=_guarantee(balance, budget.highest_cap) + _overlaps(population, records),
         reservations=tuple(reservation_of(ledger_id, path) for path in paths),
         refusals=tuple(entry_of(ledger_id, r) for r in records if r.kind == "refused" and r.population == population),
         external=tuple(entry_of(ledger_id, r) for r in external),
@@ -109,16 +109,16 @@ def _alone(path: Sequence[Record]) -> float:
     return chain.real(final.payload["epsilon_alone"])
 
 
-def _guarantee(balance: Balance) -> str:
-    """The formal statement is about the cap: it alone holds whatever is released next. What is spent says how much of
-    it is used, by the same rule."""
+def _guarantee(balance: Balance, highest_cap: float) -> str:
+    """The formal statement is about the highest cap there was: it alone holds whatever is released next, and however a
+    cap was lowered after releases were seen. What is spent says how much of the present cap is used, by the same rule.
+    """
     if not math.isfinite(balance.epsilon_spent):
         return (
             f"Population {balance.population!r} had a closed plan, and something from outside it was charged: what all "
             f"releases are together is the sum of both, at most ε = {balance.basic_sum_epsilon:g} at "
             f"δ = {balance.basic_sum_delta:g}. Nothing further is admitted."
         )
-    epsilon = max(balance.epsilon_cap, balance.epsilon_spent)
     how = (
         "all releases and their parameters having been fixed before the first one (privacy loss distributions)"
         if balance.rule == "closed_plan"
@@ -126,7 +126,7 @@ def _guarantee(balance: Balance) -> str:
     )
     divided = f", in whichever of the {len(balance.blocks)} blocks it lies" if len(balance.blocks) > 1 else ""
     return (
-        f"Everything ever released about population {balance.population!r} is together ({_up(epsilon)}, "
+        f"Everything ever released about population {balance.population!r} is together ({_up(highest_cap)}, "
         f"{balance.delta:g})-differentially private for adding or removing everything that one {balance.unit} "
         f"contributed{divided}, {how}. Of ε = {balance.epsilon_cap:g}, {_up(balance.epsilon_spent)} is used by "
         f"{balance.charges} charge{'' if balance.charges == 1 else 's'}."

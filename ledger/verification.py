@@ -143,7 +143,8 @@ class _Replay:
         rule = replace(budget.rule, epsilon=payload["epsilon"], caps=chain.vector(payload["caps"]))
         if (rule.epsilon < budget.rule.epsilon) != lowered:
             self._add(record, "a cap is raised with approval and lowered without; this is neither")
-        self.budgets[budget.population] = replace(budget, rule=rule)
+        highest = max(budget.highest_cap, rule.epsilon)
+        self.budgets[budget.population] = replace(budget, rule=rule, highest_cap=highest)
 
     def _bound(self, record: Record) -> None:
         payload, source = record.payload, str(record.key)

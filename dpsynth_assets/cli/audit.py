@@ -57,7 +57,7 @@ def verify(
     kept = checkpoints(home) + (_checkpoints_in(checkpoint) if checkpoint else [])
     problems = book.verify(kept)
     if not problems:
-        problems = list(contradictions(home, book.entries()))
+        problems = contradictions(home, book.entries())
     for problem in problems:
         fail(problem)
     if problems:
@@ -134,6 +134,37 @@ def external(
     entry = book.external_charge(population, decoded, actor=actor, reason=reason, blocks=blocks)
     left = book.balance(population, with_pld=False).epsilon_remaining
     say(f"Written down as entry {entry.seq}: {decoded.describe()}. ε {left:.3f} is left.")
+
+
+@app.command()
+def report(
+    out: Annotated[Path | None, typer.Option(help="Where the page goes; the views go beside it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the registry entry only.")] = False,
+) -> None:
+    """Write one page for reviewers, and a DuckDB file of views beside it: promise, budget, charges, refusals, who
+    approved what, and whether the ledger is intact. Needs no network and no script to read."""
+    from dpsynth_assets.cli.evidence import artifacts, checkpoints, contradictions
+    from ledger import Ledger
+    from ledger.report import registry_entry, write_report
+    from ledger.snapshot import lines_of, write_snapshot
+    from resources.home import Home
+
+    home = Home.at()
+    book = Ledger(home.ledger_file)
+    problems = book.verify(checkpoints(home))
+    problems += [] if problems else contradictions(home, book.entries())
+    signed = book.checkpoint().to_json()
+    out = out or home.root / "audit" / "report.html"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    snapshot = write_snapshot(lines_of(book.export()), out.with_name("audit.duckdb"), artifacts=artifacts(home))
+    if as_json:
+        typer.echo(json.dumps(registry_entry(snapshot, problems=problems, checkpoint=signed), indent=2))
+        return
+    page = write_report(snapshot, out, problems=problems, checkpoint=signed)
+    say(f"Wrote [bold]{page}[/] for people and [bold]{snapshot}[/] for SQL (docs/reviewers.md has queries).")
+    if problems:
+        fail(f"the ledger is not intact: {problems[0]}")
+        raise typer.Exit(1)
 
 
 def _checkpoints_in(path: Path) -> list[Checkpoint]:

@@ -12,6 +12,7 @@ from resources.artifact_store import RECEIPT, folder_digest
 
 if TYPE_CHECKING:
     from ledger import Entry
+    from ledger.snapshot import Artifact
     from resources.home import Home
 
 
@@ -33,20 +34,35 @@ def checkpoints(home: Home) -> list[Checkpoint]:
     return found
 
 
-def contradictions(home: Home, entries: list[Entry]) -> Iterator[str]:
+def artifacts(home: Home) -> Iterator[Artifact]:
+    """Every charge in every receipt, for the reviewers' views; its own digest only where the artifact is a release."""
+    from ledger.snapshot import Artifact
+
+    for folder, receipt in receipts(home):
+        name = str(folder.relative_to(home.artifacts))
+        for charge in receipt.get("charges") or [{}]:
+            own = str(charge.get("release", "")).split("/")[-1] == receipt.get("kind")
+            digest = str(receipt.get("artifact_digest")) if own else None
+            ledger = (charge.get("checkpoint") or {}).get("ledger")
+            yield Artifact(name, digest, ledger, charge.get("ledger_seq"), charge.get("ledger_hash"))
+
+
+def contradictions(home: Home, entries: list[Entry]) -> list[str]:
     """Where an artifact and the ledger disagree: an entry that is missing, a charge without checkpoint, other files."""
+    found = []
     committed = {entry.seq: entry for entry in entries if entry.kind == "committed"}
     for folder, receipt in receipts(home):
         where = f"artifact {folder.relative_to(home.artifacts)}"
         if folder_digest(folder) != receipt.get("artifact_digest"):
-            yield f"{where}: its files are not those it was sealed with"
+            found.append(f"{where}: its files are not those it was sealed with")
         for charge in receipt.get("charges", ()):
             entry = committed.get(charge.get("ledger_seq"))
             if entry is None or entry.hash != charge.get("ledger_hash"):
-                yield f"{where}: the ledger has no entry {charge.get('ledger_seq')} with the hash in its receipt"
+                found.append(f"{where}: entry {charge.get('ledger_seq')} of the ledger is not the one in its receipt")
             elif not charge.get("checkpoint"):
-                yield f"{where}: its receipt carries no signed checkpoint"
+                found.append(f"{where}: its receipt carries no signed checkpoint")
             elif receipt.get("kind") == str(entry.release).split("/")[-1] and entry.payload[
                 "artifact_digest"
             ] != receipt.get("artifact_digest"):
-                yield f"{where}: entry {entry.seq} was committed with other files"
+                found.append(f"{where}: entry {entry.seq} was committed with other files")
+    return found

@@ -136,7 +136,8 @@ def _show_next(contract: Contract, home: Home) -> None:
     out = console()
     table = plain(contract.id, contract.table)
     say("\n[bold]Next[/]")
-    out.print(f'  dpsynth sql "select * from {table} limit 10"    query the synthetic table, free of budget')
+    if _store(home).find(contract.id, "synthetic") is not None:
+        out.print(f'  dpsynth sql "select * from {table} limit 10"    query the synthetic table, free of budget')
     say("  dpsynth audit                                 what was spent, on what, what was refused")
     say("  make ui                                       the Dagster UI: assets, plots of the budget, checks")
     if (card := _store(home).find(contract.id, "card")) is not None:
