@@ -1,0 +1,155 @@
+"""What reviewers do at a terminal: sign, compare, verify, export, restore, write down, report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from ledger import Ledger
+
+ROOT = Path(__file__).parents[2]
+OWNER, REVIEWER = "owner@example.org", "privacy@example.org"
+GAUSSIAN = '{"event": "gaussian", "version": 1, "noise_multiplier": 30.0}'
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+@pytest.fixture
+def unsigned(home):
+    return Ledger(home.ledger_file)
+
+
+@pytest.fixture
+def released(dpsynth, contract_path, rooms, book):
+    """A whole run: receipts with checkpoints lie in the artifact store."""
+    code, out, err = dpsynth("run", contract_path, "--quiet")
+    assert code == 0, out + err
+    return book
+
+
+def test_two_people_sign_for_a_contract(dpsynth, contract_path, rooms, unsigned):
+    code, out, _ = dpsynth("run", contract_path)
+    assert code == 1
+    assert "needs approval" in words(out)
+    code, out, _ = dpsynth("approve", contract_path)
+    assert code == 1
+    assert "a budget of ε 8" in out
+    code, out, _ = dpsynth("approve", contract_path, "--as", OWNER, "--reason", "please")
+    assert code == 0
+    assert out.count("asked for") == 2
+    code, _, err = dpsynth("approve", contract_path, "--as", "stranger@example.org", "--reason", "me too")
+    assert code == 2
+    assert "neither an owner" in err
+    code, out, _ = dpsynth("approve", contract_path, "--as", REVIEWER, "--reason", "agreed")
+    assert code == 0
+    assert "is approved" in words(out)
+    code, out, _ = dpsynth("approve", "--list")
+    assert out.count("entry") >= 2
+    assert dpsynth("run", contract_path, "--quiet")[0] == 0
+
+
+def test_the_diff_shows_what_needs_signing(dpsynth, contract_path, book):
+    assert dpsynth("diff", contract_path)[0] == 0
+    earlier = contract_path.with_name("earlier.odcs.yaml")
+    shutil.copy(contract_path, earlier)
+    text = contract_path.read_text(encoding="utf-8")
+    contract_path.write_text(text.replace("epsilon: 8.0", "epsilon: 9.0").replace("steps: 3", "steps: 2"), "utf-8")
+    for against in ((), (earlier,)):
+        code, out, _ = dpsynth("diff", contract_path, *against)
+        assert code == 1
+        assert "budget.epsilon" in out
+        assert "more may be learned" in words(out)
+        assert "releases.adapter.steps" in out
+
+
+def test_the_journal_replays_without_the_platform(dpsynth, released, tmp_path):
+    code, out, _ = dpsynth("audit", "export")
+    assert code == 0
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text(out, encoding="utf-8")
+    replay = [sys.executable, "-I", str(ROOT / "ledger" / "replay.py"), str(journal), "--json"]
+    done = subprocess.run(replay, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert done.returncode == 0, report["problems"]
+    [block] = report["populations"]["small-bank"]["blocks"].values()
+    assert block["charged"] == pytest.approx(released.balance("small-bank", with_pld=False).epsilon_spent, rel=1e-6)
+
+
+def test_a_rollback_shows_by_the_receipts(dpsynth, released, home, tmp_path):
+    code, out, _ = dpsynth("audit", "verify")
+    assert code == 0
+    assert "signed checkpoints agree" in words(out)
+    early = [json.loads(line) for line in released.export()][:-3]
+    home.ledger_file.unlink()
+    journal = tmp_path / "early.jsonl"
+    journal.write_text("\n".join(map(json.dumps, early)), encoding="utf-8")
+    code, out, err = dpsynth("audit", "restore", journal, "--as", OWNER, "--reason", "disk failed")
+    assert code == 0, err
+    code, _, err = dpsynth("audit", "verify")
+    assert code == 1
+    assert "computed anew" in err or "rolled back" in err
+
+
+def test_changed_files_show(dpsynth, released, home):
+    [adapter] = (home.artifacts / "small" / "adapter").glob("*/adapter.txt")
+    adapter.write_text("another adapter", encoding="utf-8")
+    code, _, err = dpsynth("audit", "verify")
+    assert code == 1
+    assert "its files are not those it was sealed with" in err
+
+
+def test_a_checkpoint_kept_elsewhere_is_compared_with(dpsynth, released, tmp_path):
+    code, out, _ = dpsynth("audit", "checkpoint")
+    kept = tmp_path / "kept.jsonl"
+    kept.write_text(out, encoding="utf-8")
+    assert dpsynth("audit", "verify", "--checkpoint", kept)[0] == 0
+    kept.write_text(out.replace('"seq": ', '"seq": 1'), encoding="utf-8")
+    code, _, err = dpsynth("audit", "verify", "--checkpoint", kept)
+    assert code == 1
+    assert "signature" in err
+    kept.write_text("{}", encoding="utf-8")
+    assert dpsynth("audit", "verify", "--checkpoint", kept)[0] == 2
+
+
+def test_spending_elsewhere_is_written_down(dpsynth, released):
+    before = released.balance("small-bank", with_pld=False).epsilon_spent
+    code, out, err = dpsynth("audit", "external", "small-bank", GAUSSIAN, "--as", OWNER, "--reason", "a mean, in May")
+    assert code == 0, err
+    assert released.balance("small-bank", with_pld=False).epsilon_spent > before
+    code, out, _ = dpsynth("audit")
+    assert "a mean, in May" in words(out)
+    for event, says in (("{", "not JSON"), ('{"event": "magic", "version": 1}', "magic")):
+        code, _, err = dpsynth("audit", "external", "small-bank", event, "--as", OWNER, "--reason", "x")
+        assert code == 2
+        assert says in err
+
+
+def test_the_report_and_its_views(dpsynth, released, home):
+    code, out, err = dpsynth("audit", "report")
+    assert code == 0, err
+    page = (home.root / "audit" / "report.html").read_text(encoding="utf-8")
+    assert "small-bank" in page
+    with duckdb.connect(str(home.root / "audit" / "audit.duckdb"), read_only=True) as connection:
+        assert connection.execute("select count(*) from charges where state = 'committed'").fetchall() == [(2,)]
+        assert connection.execute("select sum(found) from health").fetchall() == [(0,)]
+    code, out, _ = dpsynth("audit", "report", "--json")
+    assert code == 0
+    assert json.loads(out)
+
+
+def test_a_plan_of_releases_that_no_contract_names(dpsynth, home):
+    code, out, _ = dpsynth("plan", "--events", ROOT / "benchmarks" / "five_releases.json")
+    assert code == 0
+    assert "ε 5.36 if each may be chosen after seeing" in words(out)
+    assert "ε 4.95 if all are fixed now" in words(out)
+    code, _, err = dpsynth("plan")
+    assert code == 2
+    assert "--events" in err
