@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+class ObjectiveError(RuntimeError):
+    """The base model's loss is not the one that would be trained."""
+
+
 @dataclass(frozen=True)
 class Encoded:
     """One record as token ids, of which the first `prefix` carry no loss."""
@@ -94,6 +98,24 @@ def losses(model: nn.Module, records: Sequence[Encoded], pad_token_id: int) -> T
         per_token = token_losses(head, hidden[rows, positions], targets, counts)
     sums = per_token.new_zeros(len(records)).index_add(0, owner, per_token)
     return sums / torch.tensor(counts, device=device).clamp(min=1)
+
+
+def verify_objective(model: nn.Module, made_up: Encoded, pad_token_id: int) -> None:
+    """Compares the loss of one made-up record with that of the model's own logits.
+
+    Raises:
+        ObjectiveError: they differ. The model does something to its logits that `plain_output_layer` does not know.
+    """
+    import torch
+    import torch.nn.functional as F  # noqa: N812 - its usual name
+
+    with torch.no_grad():
+        ids = torch.tensor([made_up.ids], device=next(model.parameters()).device)
+        logits = model(input_ids=ids, use_cache=False).logits[0, -len(made_up.ids) :].float()
+        own = F.cross_entropy(logits[made_up.prefix - 1 : -1], ids[0, made_up.prefix :])
+        ours = losses(model, [made_up], pad_token_id)[0]
+    if not torch.isclose(own, ours.to(own.dtype), rtol=1e-3, atol=1e-4):
+        raise ObjectiveError("the base model computes its logits in a way that training does not know: choose another")
 
 
 def plain_output_layer(model: nn.Module) -> nn.Linear | None:
