@@ -7,6 +7,7 @@ from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.contract.terms import AdapterRelease
 from resources.artifact_store import ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
@@ -21,8 +22,8 @@ def adapter_asset(contract: Contract) -> dg.AssetsDefinition:
         contract,
         "adapter",
         description=(
-            f"A {release.method} adapter (rank {release.rank}) of base model `{contract.privacy.base_model.name}`, "
-            f"trained with DP-SGD: Poisson-sampled batches of {release.expected_batch_size} "
+            f"{_what_is_trained(release)} of base model `{contract.privacy.base_model.name}`, trained "
+            f"with DP-SGD: Poisson-sampled batches of {release.expected_batch_size} "
             f"{contract.privacy.unit.name}s expected, {release.steps} steps, each unit's gradient clipped to "
             f"{release.clipping_norm:g}."
         ),
@@ -72,6 +73,12 @@ def adapter_asset(contract: Contract) -> dg.AssetsDefinition:
         )
 
     return adapter
+
+
+def _what_is_trained(release: AdapterRelease) -> str:
+    if release.method == "lora":
+        return f"A low-rank adapter (rank {release.rank})"
+    return f"A prompt of {release.prompt_tokens} virtual tokens" if release.method == "prompt" else "All weights"
 
 
 def _check_what_follows(contract: Contract) -> None:

@@ -209,19 +209,44 @@ class HistogramRelease(Release):
 
 
 class AdapterRelease(Release):
-    """An adapter of the base model trained with DP-SGD. All numbers are public and fixed before training."""
+    """What is trained of the base model with DP-SGD. All numbers are public and fixed before training."""
 
     mechanism: Annotated[Literal["dp_sgd"], Field(description="how the adapter is trained")]
-    method: Annotated[Literal["lora"], Field(description="what is trained of the base model")]
+    method: Annotated[Literal["lora", "prompt", "full"], Field(description="what is trained of the base model")]
     rank: Annotated[int, Field(ge=1, le=512, description="the rank of the adapter's matrices")] = 8
     alpha: Annotated[Positive, Field(description="the adapter's scale; LoRA multiplies by alpha / rank")] = 16.0
+    prompt_tokens: Annotated[int, Field(ge=1, le=512, description="how many virtual tokens stand before a text")] = 20
     expected_batch_size: Annotated[int, Field(ge=1, description="how many units a step samples on average")]
     steps: Annotated[int, Field(ge=1, le=1_000_000, description="how many noisy steps are taken")]
+    clipping: Annotated[
+        Literal["flat", "per_layer", "automatic"], Field(description="how a unit's gradient is bounded")
+    ] = "flat"
     clipping_norm: Annotated[Positive, Field(description="no unit's gradient may be longer than this")] = 1.0
     learning_rate: Annotated[Positive, Field(description="the optimiser's step size")]
+    schedule: Annotated[
+        Literal["linear", "cosine", "constant"], Field(description="how the step size falls after the warm-up")
+    ] = "linear"
+    optimiser: Annotated[
+        Literal["adam", "adam_noise_corrected", "sgd"], Field(description="how noisy gradients become steps")
+    ] = "adam"
+    averaging: Annotated[
+        float | None,
+        Field(gt=0, lt=1, allow_inf_nan=False, description="the decay of the average of the models along the way"),
+    ] = None
     micro_batch_tokens: Annotated[
         int, Field(ge=64, description="how many tokens are computed at once: memory only")
     ] = 2048
+
+    @model_validator(mode="after")
+    def _only_the_method_s_own_terms(self) -> AdapterRelease:
+        for name, method in (("rank", "lora"), ("alpha", "lora"), ("prompt_tokens", "prompt")):
+            if name in self.model_fields_set and self.method != method:
+                raise TermsError(
+                    f"`{name}` says nothing to the method `{self.method}`",
+                    f"Remove it, or write `method: {method}`",
+                    name,
+                )
+        return self
 
 
 class Releases(Terms):

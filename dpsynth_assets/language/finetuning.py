@@ -1,6 +1,6 @@
-"""Fine-tunes an adapter of a base model on sensitive records with the plan's DP-SGD mechanism.
+"""Fine-tunes a base model, or an adapter of it, on sensitive records with the plan's DP-SGD mechanism.
 
-What comes out, the adapter folder, has the guarantee of the plan's event. Nothing else comes out: no loss, no count.
+What comes out, the folder with the adapter or the model, has the guarantee of the plan's event. Nothing else comes out: no loss, no count.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpsynth_assets.language.base_model import load_base_model
-from dpsynth_assets.language.objective import Encoded, encode, encode_prefix, losses
+from dpsynth_assets.language.objective import Encoded, encode, encode_prefix, losses, verify_objective
+from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+from dpsynth_assets.privacy.clipping.verification import verify_exactness
 from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.privacy.training import Progress, train
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from peft import PeftModel
     from torch import Tensor, nn
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from dpsynth_assets.contract import Contract
     from ledger import PoissonSampledGaussian
@@ -27,21 +29,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FineTuned:
-    """What a training run leaves: where the adapter is, and the event that really ran."""
+    """What a training run leaves.
+
+    Attributes:
+        folder: the adapter in peft's format, or for method `full` the model.
+        event: the mechanism that ran, as planned.
+        replay: what has to be charged on top, where the run was killed and some of its steps ran twice; else None.
+        steps_run_in_all: steps that ever began.
+    """
 
     folder: Path
     event: PoissonSampledGaussian
+    replay: PoissonSampledGaussian | None
+    steps_run_in_all: int
 
 
 class TextUnits:
-    """Encoded records grouped by privacy unit (`dpsynth_assets.privacy.training.UnitData`). Sensitive throughout."""
+    """Encoded records grouped by privacy unit (`dpsynth_assets.privacy.training.UnitData`). Sensitive throughout.
 
-    def __init__(self, records: Sequence[Encoded], units: Sequence[object], pad_token_id: int) -> None:
+    Args:
+        virtual_tokens: what the model puts before each text; counts towards the lengths, hence towards memory.
+    """
+
+    def __init__(
+        self, records: Sequence[Encoded], units: Sequence[object], pad_token_id: int, virtual_tokens: int = 0
+    ) -> None:
         groups: dict[object, list[int]] = {}
         for record, unit in enumerate(units):
             groups.setdefault(unit, []).append(record)
         self.records_of = list(groups.values())
-        self.lengths = [len(record.ids) for record in records]
+        self.lengths = [len(record.ids) + virtual_tokens for record in records]
         self._records = records
         self._pad_token_id = pad_token_id
 
@@ -56,8 +73,9 @@ def fine_tune(
     frame: pd.DataFrame,
     folder: Path,
     progress: Progress | None = None,
+    checkpoints: CheckpointFolder | None = None,
 ) -> FineTuned:
-    """Trains the contract's adapter and writes it to `folder` (peft's format, safetensors).
+    """Trains what the plan's method trains and writes it to `folder` (safetensors).
 
     Args:
         plan: must be the one whose event was granted.
@@ -65,44 +83,106 @@ def fine_tune(
             rows per unit, as the sensitive store hands them out.
         folder: created; must not hold another adapter.
         progress: told (steps done, steps in all).
+        checkpoints: in the sensitive zone; a run that was killed there is continued.
 
     Raises:
         ValueError: a unit has more records than the plan bounds, which would break the declared sensitivity.
+        UnclippedGradientError, ObjectiveError: the model cannot be trained exactly; found on made-up records.
     """
     if not frame.empty and int(frame.groupby("unit", sort=False).size().max()) > plan.max_records:
         raise ValueError(f"a unit has more than max_records ({plan.max_records}) records: bound them on reading")
-    model, tokenizer = load_base_model(plan.base_model)
-    adapted = attach_adapter(model, plan)
+    base, tokenizer = load_base_model(plan.base_model)
+    model = attach_adapter(base, plan)
+    pad = tokenizer.pad_token_id
+    _verify(model, pad, len(tokenizer))
     prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
     columns = [label.column for label in contract.privacy.labels]
     cells = list(frame[columns].itertuples(index=False, name=None))
     records = encode(tokenizer, [prefixes[cell] for cell in cells], frame["text"].tolist(), plan.max_tokens)
-    data = TextUnits(records, frame["unit"].tolist(), tokenizer.pad_token_id)
-    steps = train(
-        adapted,
-        data,
+    run = train(
+        model,
+        TextUnits(records, frame["unit"].tolist(), pad, plan.prompt_tokens or 0),
         plan.mechanism,
-        learning_rate=plan.learning_rate,
+        plan.learning,
         micro_batch_tokens=plan.micro_batch_tokens,
         progress=progress,
+        checkpoints=checkpoints,
     )
-    adapted.save_pretrained(folder, safe_serialization=True)
-    return FineTuned(folder, plan.mechanism.event(steps))
+    model.save_pretrained(folder, safe_serialization=True)
+    mechanism = plan.mechanism
+    replay = mechanism.event_of_replay(run.steps_run_in_all)
+    return FineTuned(folder, mechanism.event(run.steps), replay, run.steps_run_in_all)
 
 
-def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PeftModel:
-    """A peft model around `model` with the plan's LoRA on every linear layer but the head; nothing else is trainable.
+def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedModel | PeftModel:
+    """The model with what the plan's method trains, and only that, trainable. In training mode only once it is trained.
+
+    `lora`: low-rank matrices on every linear layer but the head. `prompt`: virtual tokens, which start as tokens of the
+    vocabulary. `full`: every parameter.
 
     Without dropout: its masks would be one more source of variance, and clipping already bounds what one unit can do.
     """
-    from peft import LoraConfig, TaskType, get_peft_model
+    from peft import LoraConfig, PromptTuningConfig, PromptTuningInit, TaskType, get_peft_model
 
-    config = LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
-        r=plan.rank,
-        lora_alpha=plan.alpha,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        bias="none",
+    _without_dropout(model)
+    if plan.method == "full":
+        return model.requires_grad_(True)
+    if plan.method == "prompt":
+        assert plan.prompt_tokens is not None
+        return get_peft_model(
+            model,
+            PromptTuningConfig(
+                task_type=TaskType.CAUSAL_LM,
+                num_virtual_tokens=plan.prompt_tokens,
+                prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB,
+            ),
+        )
+    return get_peft_model(
+        model,
+        LoraConfig(
+            task_type=TaskType.CAUSAL_LM,
+            r=plan.rank,
+            lora_alpha=plan.alpha,
+            lora_dropout=0.0,
+            target_modules="all-linear",
+            bias="none",
+        ),
     )
-    return get_peft_model(model, config)
+
+
+def load_tuned(base_model: str, method: str, folder: Path) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+    """What `fine_tune` wrote to `folder`, ready to generate from, and its tokenizer."""
+    from peft import PeftModel
+
+    if method == "full":
+        from transformers import AutoModelForCausalLM
+
+        _, tokenizer = load_base_model(base_model)
+        return AutoModelForCausalLM.from_pretrained(str(folder), dtype="float32").eval(), tokenizer
+    base, tokenizer = load_base_model(base_model)
+    tuned = PeftModel.from_pretrained(base, str(folder))
+    # Merging a low-rank adapter into the weights gives the same function with fewer products per token.
+    return (tuned.merge_and_unload() if method == "lora" else tuned).eval(), tokenizer
+
+
+def _without_dropout(model: nn.Module) -> None:
+    """Base models that come with dropout (GPT-2) are trained without it, for the same reason as the adapters."""
+    from torch import nn
+
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attn_dropout", "attention_dropout", "resid_dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+
+
+def _verify(model: nn.Module, pad_token_id: int, vocabulary: int) -> None:
+    """Exactness and objective on made-up records, before a sensitive one is touched."""
+    made_up = [
+        Encoded(tuple((7 * place + 3 * record) % vocabulary for place in range(6 + 3 * record)), prefix=2 + record % 2)
+        for record in range(4)
+    ]
+    verify_objective(model, made_up[0], pad_token_id)
+    data = TextUnits(made_up, [0, 1, 1, 2], pad_token_id)
+    verify_exactness(model, lambda records: data.losses(model, records), [1, 2, 1])

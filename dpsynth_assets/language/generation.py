@@ -6,11 +6,12 @@ for a given seed, adapter and machine.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpsynth_assets.language.base_model import load_base_model
+from dpsynth_assets.language.finetuning import load_tuned
 from dpsynth_assets.language.objective import encode_prefix
 
 if TYPE_CHECKING:
@@ -62,13 +63,10 @@ def generate_corpus(
     """
     import pandas as pd
     import torch
-    from peft import PeftModel
 
     terms = contract.privacy
     rows = terms.generation.rows if rows is None else rows
-    base, tokenizer = load_base_model(terms.base_model.name)
-    # Merging the adapter into the base weights gives the same function with fewer products per token.
-    model = PeftModel.from_pretrained(base, str(adapter_folder)).merge_and_unload().eval()
+    model, tokenizer = load_tuned(terms.base_model.name, terms.releases.adapter.method, adapter_folder)
     torch.manual_seed(terms.generation.seed)
     seen: set[str] = set()
     drawn: list[tuple[str, ...]] = []
@@ -109,7 +107,9 @@ def _batch(model: Any, tokenizer: Any, contract: Contract, label: str, missing: 
     generation = contract.privacy.generation
     prefix = torch.tensor([encode_prefix(tokenizer, label)])
     size = min(generation.batch_size, max(missing, 16))
-    with torch.inference_mode():
+    with torch.inference_mode(), warnings.catch_warnings():
+        # peft counts a prompt model's positions itself, and remarks at every token that it was told some.
+        warnings.filterwarnings("ignore", message="Position ids are not supported")
         output = model.generate(
             input_ids=prefix.expand(size, -1),
             attention_mask=torch.ones(size, prefix.shape[1], dtype=torch.long),

@@ -9,15 +9,18 @@ use the same prefix-LM form). Padding is on the right: with causal attention no 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
 
-IGNORED = -100
+
+class ObjectiveError(RuntimeError):
+    """The base model's loss is not the one that would be trained."""
 
 
 @dataclass(frozen=True)
@@ -56,22 +59,107 @@ def encode(
 
 
 def losses(model: nn.Module, records: Sequence[Encoded], pad_token_id: int) -> Tensor:
-    """Mean token loss of each record, shape (len(records),)."""
+    """Mean token loss of each record, shape (len(records),), each a function of its own record only.
+
+    The output layer is left out of the forward pass where it is a plain one, and its loss computed in chunks from the
+    supervised positions alone: neither the vocabulary nor prefixes and padding set the memory.
+    """
     import torch
     import torch.nn.functional as F  # noqa: N812 - its usual name
+
+    from dpsynth_assets.privacy.clipping.cross_entropy import token_losses
 
     width = max(len(record.ids) for record in records)
     device = next(model.parameters()).device
     ids = torch.full((len(records), width), pad_token_id, dtype=torch.long)
-    targets = torch.full((len(records), width), IGNORED, dtype=torch.long)
+    supervised = torch.zeros((len(records), width), dtype=torch.bool)
     for row, record in enumerate(records):
         ids[row, : len(record.ids)] = torch.tensor(record.ids)
-        targets[row, record.prefix : len(record.ids)] = ids[row, record.prefix : len(record.ids)]
-    # The token at position t predicts t + 1; what all records have as prefix never reaches the vocabulary product.
-    first = min(record.prefix for record in records)
-    targets = targets[:, first:].to(device)
-    predicting = torch.arange(first - 1, width - 1, device=device)
-    logits = model(input_ids=ids.to(device), use_cache=False, logits_to_keep=predicting).logits
-    per_token = F.cross_entropy(logits.transpose(1, 2).float(), targets, ignore_index=IGNORED, reduction="none")
-    supervised = (targets != IGNORED).sum(1)
-    return per_token.sum(1) / supervised.clamp(min=1)
+        supervised[row, record.prefix : len(record.ids)] = True
+    counts = [len(record.ids) - record.prefix for record in records]
+    owner = torch.repeat_interleave(torch.arange(len(records)), torch.tensor(counts)).to(device)
+    targets = ids[supervised].to(device)
+    # The token at position t predicts t + 1. Counted from the end, since virtual tokens may stand in front.
+    rows, positions = supervised.nonzero(as_tuple=True)
+    rows, positions = rows.to(device), (positions - 1 - width).to(device)
+
+    ids = ids.to(device)
+    inputs: dict[str, Any] = {"input_ids": ids, "use_cache": False}
+    if _trains_positions(model):
+        # One row of positions for all records would fold their gradients: give each record its own.
+        inputs["position_ids"] = torch.arange(width, device=device).expand_as(ids)
+    head = plain_output_layer(model)
+    if head is None:
+        logits = model(**inputs).logits[rows, positions]
+        per_token = F.cross_entropy(logits.float(), targets, reduction="none")
+    else:
+        with _bypassed(head):
+            hidden = model(**inputs).logits
+        per_token = token_losses(head, hidden[rows, positions], targets, counts)
+    sums = per_token.new_zeros(len(records)).index_add(0, owner, per_token)
+    return sums / torch.tensor(counts, device=device).clamp(min=1)
+
+
+def verify_objective(model: nn.Module, made_up: Encoded, pad_token_id: int) -> None:
+    """Compares the loss of one made-up record with that of the model's own logits.
+
+    Raises:
+        ObjectiveError: they differ. The model does something to its logits that `plain_output_layer` does not know.
+    """
+    import torch
+    import torch.nn.functional as F  # noqa: N812 - its usual name
+
+    with torch.no_grad():
+        ids = torch.tensor([made_up.ids], device=next(model.parameters()).device)
+        logits = model(input_ids=ids, use_cache=False).logits[0, -len(made_up.ids) :].float()
+        own = F.cross_entropy(logits[made_up.prefix - 1 : -1], ids[0, made_up.prefix :])
+        ours = losses(model, [made_up], pad_token_id)[0]
+    if not torch.isclose(own, ours.to(own.dtype), rtol=1e-3, atol=1e-4):
+        raise ObjectiveError("the base model computes its logits in a way that training does not know: choose another")
+
+
+def plain_output_layer(model: nn.Module) -> nn.Linear | None:
+    """The output layer if logits are its product with the last hidden state and nothing else; None where they are not.
+
+    Some families scale or cap their logits (Gemma 2, Granite, Cohere), and an adapter may wrap the layer.
+    """
+    from torch import nn
+
+    base: Any = _base_of(model)
+    head = base.get_output_embeddings()
+    reworked = ("final_logit_softcapping", "logits_scaling", "logit_scale", "output_multiplier_scale", "lm_head_multiplier")
+    if type(head) is not nn.Linear or any(getattr(base.config, name, None) for name in reworked):
+        return None
+    return head
+
+
+def _base_of(model: nn.Module) -> nn.Module:
+    from peft import PeftModel
+
+    base: nn.Module = model.get_base_model() if isinstance(model, PeftModel) else model
+    return base
+
+
+def _trains_positions(model: nn.Module) -> bool:
+    from torch import nn
+
+    base: Any = _base_of(model)
+    tokens = base.get_input_embeddings()
+    return any(
+        isinstance(module, nn.Embedding) and module is not tokens and module.weight.requires_grad
+        for module in base.modules()
+    )
+
+
+@contextmanager
+def _bypassed(head: nn.Module) -> Iterator[None]:
+    """In here the output layer hands on what it is given, so that the model returns its last hidden state."""
+    before = head.__dict__.get("forward")
+    head.__dict__["forward"] = lambda hidden: hidden
+    try:
+        yield
+    finally:
+        if before is None:
+            del head.__dict__["forward"]
+        else:
+            head.__dict__["forward"] = before

@@ -6,8 +6,9 @@ A plan holds public constants only, all of them from the contract. It never sees
 contributed, at most `max_records` records):
 
     Each of `steps` steps includes every unit independently with probability `sampling_rate`, sums the included units'
-    gradients after scaling each unit's whole contribution to an l2 norm of at most `clipping_norm`, and adds Gaussian
-    noise of standard deviation `noise_multiplier * clipping_norm` to that sum, once. The output of all steps is as
+    gradients after scaling each unit's whole contribution to an l2 norm of at most the clipping strategy's
+    `sensitivity`, and adds Gaussian noise of standard deviation `noise_multiplier * sensitivity` to that sum, once. The
+    output of all steps is as
     private as `steps` compositions of the Poisson-subsampled Gaussian mechanism (Abadi et al. 2016, Algorithm 1;
     Mironov, Talwar and Zhang 2019, section 3), which is the event that is charged.
 
@@ -22,8 +23,9 @@ import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from dpsynth_assets.privacy.strategies import STRATEGIES, Clipping
 from ledger import PoissonSampledGaussian
 
 if TYPE_CHECKING:
@@ -36,10 +38,11 @@ class DpSgd:
 
     Attributes:
         sampling_rate: probability with which each unit enters a step's logical batch, in (0, 1].
-        noise_multiplier: standard deviation of the noise over `clipping_norm`.
+        noise_multiplier: standard deviation of the noise over the strategy's sensitivity.
         clipping_norm: bound on the l2 norm of one unit's gradient.
         expected_batch_size: public divisor of the noisy sum, in units.
         steps: how many steps run; never fewer by early stopping, never more.
+        strategy: how a unit's gradient is bounded, a key of `dpsynth_assets.privacy.strategies.STRATEGIES`.
     """
 
     sampling_rate: float
@@ -47,6 +50,7 @@ class DpSgd:
     clipping_norm: float
     expected_batch_size: int
     steps: int
+    strategy: str = "flat"
 
     def __post_init__(self) -> None:
         if not 0 < self.sampling_rate <= 1:
@@ -59,6 +63,8 @@ class DpSgd:
             raise ValueError("an infinite clipping_norm has no noise to match it")
         if self.expected_batch_size < 1 or self.steps < 1:
             raise ValueError("expected_batch_size and steps must be at least 1")
+        if self.strategy not in STRATEGIES:
+            raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {self.strategy!r}")
 
     @property
     def is_private(self) -> bool:
@@ -67,7 +73,12 @@ class DpSgd:
     @property
     def noise_standard_deviation(self) -> float:
         """Of the noise added to the clipped sum, before the division by `expected_batch_size`."""
-        return self.noise_multiplier * self.clipping_norm if self.is_private else 0.0
+        return self.noise_multiplier * self.clipping.sensitivity if self.is_private else 0.0
+
+    @property
+    def clipping(self) -> Clipping:
+        """The strategy, with its sensitivity."""
+        return STRATEGIES[self.strategy](self.clipping_norm)
 
     def event(self, steps: int | None = None) -> PoissonSampledGaussian:
         """What is charged, for `steps` steps (all of them unless said).
@@ -81,15 +92,52 @@ class DpSgd:
             raise ValueError(f"{steps} steps were run where {self.steps} were planned")
         return PoissonSampledGaussian(self.sampling_rate, self.noise_multiplier, steps or self.steps)
 
+    def event_of_replay(self, steps_run_in_all: int) -> PoissonSampledGaussian | None:
+        """What is charged on top of `event()` if kills made the run take more steps than planned; None if it did not.
+
+        Both together are the composition of all steps that ever began, each with its own batch and noise.
+        """
+        if not self.is_private:
+            raise ValueError("training without noise has no privacy guarantee and cannot be charged")
+        if steps_run_in_all < self.steps:
+            raise ValueError(f"{steps_run_in_all} steps cannot have completed a run of {self.steps}")
+        replayed = steps_run_in_all - self.steps
+        return PoissonSampledGaussian(self.sampling_rate, self.noise_multiplier, replayed) if replayed else None
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What is done with the noisy sums: post-processing with public constants.
+
+    Attributes:
+        learning_rate: peak of the schedule.
+        schedule: after a linear warm-up over a twentieth of the steps.
+        optimiser: Adam (without weight decay), Adam with its second moment corrected for the noise, or plain SGD.
+        averaging: decay of the exponential average of the iterates that is released in place of the last; None: none.
+    """
+
+    learning_rate: float
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    optimiser: Literal["adam", "adam_noise_corrected", "sgd"] = "adam"
+    averaging: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
+            raise ValueError(f"learning_rate must be positive, not {self.learning_rate!r}")
+        if self.averaging is not None and not 0 < self.averaging < 1:
+            raise ValueError(f"averaging must lie in (0, 1), not {self.averaging!r}")
+
 
 @dataclass(frozen=True)
 class TrainingPlan:
     """Everything that decides what an adapter release computes: the mechanism, and the learning set-up around it.
 
     `epsilon` at `delta` is the guarantee of this release alone, in the currency that the ledger enforces (Renyi DP).
+    `rank` and `alpha` belong to method `lora`, `prompt_tokens` to method `prompt`; None elsewhere.
     """
 
     mechanism: DpSgd
+    learning: Learning
     epsilon: float
     delta: float
     unit: str
@@ -97,9 +145,9 @@ class TrainingPlan:
     max_records: int
     base_model: str
     method: str
-    rank: int
-    alpha: float
-    learning_rate: float
+    rank: int | None
+    alpha: float | None
+    prompt_tokens: int | None
     max_tokens: int
     micro_batch_tokens: int
 
@@ -122,10 +170,18 @@ class TrainingPlan:
             clipping_norm=adapter.clipping_norm,
             expected_batch_size=batch,
             steps=max(1, round(adapter.steps * size)),
+            strategy=adapter.clipping,
         )
         epsilon = adapter.epsilon_of(terms.budget)
+        is_lora = adapter.method == "lora"
         return cls(
             mechanism=calibrated(shape, epsilon, terms.budget.delta),
+            learning=Learning(
+                learning_rate=adapter.learning_rate,
+                schedule=adapter.schedule,
+                optimiser=adapter.optimiser,
+                averaging=adapter.averaging,
+            ),
             epsilon=epsilon,
             delta=terms.budget.delta,
             unit=terms.unit.name,
@@ -133,9 +189,9 @@ class TrainingPlan:
             max_records=terms.unit.max_records,
             base_model=terms.base_model.name,
             method=adapter.method,
-            rank=adapter.rank,
-            alpha=adapter.alpha,
-            learning_rate=adapter.learning_rate,
+            rank=adapter.rank if is_lora else None,
+            alpha=adapter.alpha if is_lora else None,
+            prompt_tokens=adapter.prompt_tokens if adapter.method == "prompt" else None,
             max_tokens=terms.text.max_tokens,
             micro_batch_tokens=adapter.micro_batch_tokens,
         )

@@ -5,15 +5,16 @@ The declared sampler: at each step every unit enters the logical batch independe
 cannot matter to privacy, since each unit is clipped on its own and the clipped sum does not depend on the order.
 
 The draw must stay secret: amplification by sampling holds against somebody who does not know who was included. Hence
-the generator is seeded from the operating system and its seed, its state and the realised batch sizes are never
+it comes from a key stream that cannot be foretold, and neither the stream's state nor the realised batch sizes are ever
 stored.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from dpsynth_assets.privacy.randomness import SecretStream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,17 +30,15 @@ class PoissonSampler:
     """
 
     def __init__(self, unit_count: int, sampling_rate: float) -> None:
-        import numpy as np
-
         self._unit_count = unit_count
         self._sampling_rate = sampling_rate
-        self._generator = np.random.Generator(np.random.PCG64(secrets.randbits(256)))
+        self._stream = SecretStream()
 
     def draw(self) -> NDArray[np.intp]:
         """The indices of one step's logical batch, ascending, shape (b,) with b ~ Binomial(unit_count, rate)."""
         import numpy as np
 
-        return np.flatnonzero(self._generator.random(self._unit_count) < self._sampling_rate)
+        return np.flatnonzero(self._stream.uniform(self._unit_count) < self._sampling_rate)
 
 
 def micro_batches(

@@ -6,17 +6,22 @@ sensitive data that nobody accounted for, so none is kept, returned or shown.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
-from dpsynth_assets.privacy.clipping import ClippedSum
+from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.noise import GaussianNoise
 from dpsynth_assets.privacy.sampling import PoissonSampler, micro_batches
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
-    from dpsynth_assets.privacy.plan import DpSgd
+    from dpsynth_assets.privacy.plan import DpSgd, Learning
 
 Progress = Callable[[int, int], None]  # (steps done, steps in all)
 
@@ -40,75 +45,156 @@ class AdapterUnmovedError(RuntimeError):
     """Training ended with parameters where they began: budget was spent and nothing was learned."""
 
 
+@dataclass(frozen=True)
+class TrainingRun:
+    """What a run says of itself: public numbers only.
+
+    Attributes:
+        steps: steps in the trained parameters: always all that were planned.
+        steps_run_in_all: steps that ever began, those included that a kill lost and a later life ran again. All of them
+            read the data, so all of them must be charged.
+    """
+
+    steps: int
+    steps_run_in_all: int
+
+    @property
+    def steps_replayed(self) -> int:
+        return self.steps_run_in_all - self.steps
+
+
 def train(
     model: nn.Module,
     data: UnitData,
     mechanism: DpSgd,
+    learning: Learning,
     *,
-    learning_rate: float,
     micro_batch_tokens: int,
     progress: Progress | None = None,
-    optimizer: Callable[[Sequence[nn.Parameter], float], object] | None = None,
-) -> int:
+    checkpoints: CheckpointFolder | None = None,
+) -> TrainingRun:
     """Trains the model's trainable parameters in place with the given mechanism.
 
-    Formal guarantee: that of `mechanism.event()` (see `dpsynth_assets.privacy.plan`) for the final parameters and every
-    intermediate one, under add/remove of one unit, if `data.losses` couples no two records.
+    Formal guarantee: that of the event of `steps_run_in_all` steps (see `dpsynth_assets.privacy.plan`) for the final
+    parameters and every intermediate one, under add/remove of one unit, if `data.losses` couples no two records.
 
     Args:
         model: put into training mode; dropout must be off or per record.
-        learning_rate: peak of the schedule: linear warm-up over a twentieth of the steps, then linear decay to zero.
-            Fixed in advance, so that nothing about the schedule depends on the data.
         micro_batch_tokens: padded tokens per forward pass; bounds memory, no effect on the result.
         progress: told (steps done, steps in all) after every step.
-        optimizer: from (parameters, learning rate); AdamW without weight decay unless given.
-
-    Returns:
-        The number of steps run: always all of them.
+        checkpoints: where the run is kept, and continued from if it was killed there.
 
     Raises:
         UnclippedGradientError: some trainable parameter has no exact per-record gradient.
         AdapterUnmovedError: no trainable parameter has moved.
+        CheckpointError: the checkpoints belong to another plan or process, or cannot be read.
     """
+    with (
+        ClippedSum(model, mechanism.clipping) as clipped,
+        nullcontext() if checkpoints is None else checkpoints.open() as folder,
+    ):
+        was_training = model.training
+        model.train()
+        try:
+            run = _Run(clipped.parameters, mechanism, learning)
+            if folder is not None and (state := folder.load()) is not None:
+                run.load(state)
+            sampler = PoissonSampler(len(data.records_of), mechanism.sampling_rate)
+            noise = GaussianNoise(mechanism.noise_standard_deviation)
+            while run.step < mechanism.steps:
+                if folder is not None:
+                    folder.begin_step()
+                for units in micro_batches(sampler.draw().tolist(), data.records_of, data.lengths, micro_batch_tokens):
+                    records = [record for unit in units for record in data.records_of[unit]]
+                    clipped.add(data.losses(model, records), [len(data.records_of[unit]) for unit in units])
+                sums = clipped.take()
+                noise.add_(sums)
+                run.update(sums)
+                if folder is not None and (run.step % checkpoints.every == 0 or run.step == mechanism.steps):
+                    folder.save(run.state())
+                if progress is not None:
+                    progress(run.step, mechanism.steps)
+            run.finish()
+            return TrainingRun(run.step, run.step if folder is None else folder.steps_begun())
+        finally:
+            model.train(was_training)
+
+
+class _Run:
+    """The state that steps change: parameters, optimiser, average."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter], mechanism: DpSgd, learning: Learning) -> None:
+        from dpsynth_assets.privacy.optimisers import IterateAverage
+
+        self.step = 0
+        self._parameters = parameters
+        self._mechanism = mechanism
+        self._learning = learning
+        self._initial = _fingerprint(parameters)
+        self._optimiser = _optimiser(parameters, mechanism, learning)
+        self._average = None if learning.averaging is None else IterateAverage(parameters, learning.averaging)
+
+    def update(self, sums: Sequence[Tensor]) -> None:
+        """One optimiser step on the noisy sums, which are used up."""
+        from dpsynth_assets.privacy.optimisers import schedule
+
+        factor = schedule(self._learning.schedule, self.step, self._mechanism.steps)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._learning.learning_rate * factor
+        for parameter, total in zip(self._parameters, sums, strict=True):
+            parameter.grad = total.div_(self._mechanism.expected_batch_size).to(parameter.dtype)
+        self._optimiser.step()
+        self._optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        if self._average is not None:
+            self._average.update()
+
+    def finish(self) -> None:
+        """The average in place of the last iterate, if there is one; and the guard."""
+        if self._average is not None:
+            self._average.apply()
+        if _fingerprint(self._parameters) == self._initial:
+            raise AdapterUnmovedError(
+                "no trainable parameter moved: was the adapter attached to the model that was trained?"
+            )
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "initial": self._initial,
+            "parameters": [p.detach() for p in self._parameters],
+            "optimiser": self._optimiser.state_dict(),
+            "average": None if self._average is None else self._average.state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.step = int(state["step"])
+        self._initial = state["initial"]
+        for parameter, stored in zip(self._parameters, state["parameters"], strict=True):
+            parameter.detach().copy_(stored)
+        self._optimiser.load_state_dict(state["optimiser"])
+        if self._average is not None:
+            self._average.load(state["average"])
+
+
+def _optimiser(parameters: Sequence[nn.Parameter], mechanism: DpSgd, learning: Learning) -> torch.optim.Optimizer:
     import torch
 
-    clipped = ClippedSum(model, mechanism.clipping_norm)
-    sampler = PoissonSampler(len(data.records_of), mechanism.sampling_rate)
-    noise = GaussianNoise(mechanism.noise_standard_deviation)
-    initial = [p.detach().clone() for p in clipped.parameters]
-    make = optimizer or (lambda parameters, rate: torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0))
-    optimiser = make(clipped.parameters, learning_rate)
-    assert isinstance(optimiser, torch.optim.Optimizer)
-    model.train()
-    try:
-        for step in range(mechanism.steps):
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate * schedule(step, mechanism.steps)
-            for units in micro_batches(sampler.draw().tolist(), data.records_of, data.lengths, micro_batch_tokens):
-                records = [record for unit in units for record in data.records_of[unit]]
-                unit_of = [position for position, unit in enumerate(units) for _ in data.records_of[unit]]
-                clipped.add(data.losses(model, records), torch.tensor(unit_of), len(units))
-            sums = clipped.take()
-            noise.add_(sums)
-            for parameter, total in zip(clipped.parameters, sums, strict=True):
-                parameter.grad = (total / mechanism.expected_batch_size).to(parameter.dtype)
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            if progress is not None:
-                progress(step + 1, mechanism.steps)
-    finally:
-        clipped.close()
-        model.eval()
-    if all(torch.equal(p.detach(), before) for p, before in zip(clipped.parameters, initial, strict=True)):
-        raise AdapterUnmovedError(
-            "no trainable parameter moved: was the adapter attached to the model that was trained?"
-        )
-    return mechanism.steps
+    from dpsynth_assets.privacy.optimisers import NoiseCorrectedAdam
+
+    if learning.optimiser == "sgd":
+        return torch.optim.SGD(parameters, lr=learning.learning_rate)
+    if learning.optimiser == "adam_noise_corrected":
+        noise = mechanism.noise_standard_deviation / mechanism.expected_batch_size
+        return NoiseCorrectedAdam(parameters, learning.learning_rate, noise)
+    return torch.optim.AdamW(parameters, lr=learning.learning_rate, weight_decay=0.0)
 
 
-def schedule(step: int, steps: int) -> float:
-    """Factor on the learning rate at `step` of `steps`: linear warm-up over a twentieth, then linear to zero."""
-    warm_up = max(1, steps // 20)
-    if step < warm_up:
-        return (step + 1) / warm_up
-    return (steps - step) / max(1, steps - warm_up)
+def _fingerprint(parameters: Sequence[nn.Parameter]) -> str:
+    """SHA-256 over the parameters' bytes: whether they moved is told without keeping a copy of them."""
+    import torch
+
+    digest = hashlib.sha256()
+    for parameter in parameters:
+        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()

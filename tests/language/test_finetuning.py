@@ -7,11 +7,15 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 
+from dpsynth_assets.language import finetuning
 from dpsynth_assets.language.base_model import BaseModelError, load_base_model
-from dpsynth_assets.language.finetuning import attach_adapter, fine_tune
+from dpsynth_assets.language.finetuning import attach_adapter, fine_tune, load_tuned
 from dpsynth_assets.language.generation import GenerationError, apportion, generate_corpus
-from dpsynth_assets.privacy.plan import DpSgd, TrainingPlan
+from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
+from dpsynth_assets.privacy.plan import DpSgd, Learning, TrainingPlan
 
 
 @pytest.fixture
@@ -36,7 +40,8 @@ def plan(contract):
         method="lora",
         rank=2,
         alpha=4.0,
-        learning_rate=0.01,
+        prompt_tokens=None,
+        learning=Learning(0.01),
         max_tokens=12,
         micro_batch_tokens=128,
     )
@@ -88,6 +93,64 @@ def test_an_adapter_is_trained_and_a_corpus_drawn_from_it(contract, plan, tmp_pa
     assert corpus[contract.privacy.text.column].is_unique
     again = generate_corpus(contract, tmp_path / "adapter", counts, rows=40)
     pd.testing.assert_frame_equal(corpus, again)
+
+
+@pytest.mark.parametrize("method", ["prompt", "full"])
+def test_every_method_trains_and_writes(contract, plan, tmp_path, method):
+    plan = replace(plan, method=method, rank=None, alpha=None, prompt_tokens=3 if method == "prompt" else None)
+    fine_tune(contract, plan, frame_of(contract, per_unit=2), tmp_path / "out")
+    adapter = contract.privacy.releases.adapter.model_copy(update={"method": method})
+    releases = contract.privacy.releases.model_copy(update={"adapter": adapter})
+    contract = replace(contract, privacy=contract.privacy.model_copy(update={"releases": releases}))
+    corpus = generate_corpus(contract, tmp_path / "out", dict.fromkeys(contract.cells, 1), rows=12)
+    assert len(corpus) == 12
+    tuned, _ = load_tuned(plan.base_model, method, tmp_path / "out")
+    base = load_base_model(plan.base_model)[0].state_dict()
+    moved = [name for name, value in tuned.state_dict().items() if name in base and not value.equal(base[name])]
+    assert bool(moved) == (method == "full")
+
+
+@pytest.mark.filterwarnings("ignore:Position ids are not supported")
+def test_a_prompt_model_generates_what_its_own_forward_pass_says(tiny_model, plan):
+    plan = replace(plan, method="prompt", rank=None, alpha=None, prompt_tokens=3)
+    base, tokenizer = load_base_model(str(tiny_model))
+    model = attach_adapter(base, plan).eval()
+    ids = torch.tensor([[0, 5, 9, 4]])
+    drawn = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=5,
+                           pad_token_id=tokenizer.pad_token_id, eos_token_id=None)
+    for _ in range(5):
+        ids = torch.cat([ids, model(input_ids=ids, use_cache=False).logits[:, -1:].argmax(-1)], dim=1)
+    assert drawn.tolist() == ids.tolist()
+
+
+def test_a_killed_run_is_continued_and_its_replayed_steps_are_told(contract, plan, tmp_path):
+    folder = CheckpointFolder(tmp_path / "run", plan.digest(), every=2)
+    frame = frame_of(contract, per_unit=1)
+
+    def kill(done, total):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(contract, plan, frame, tmp_path / "adapter", kill, folder)
+    assert not (tmp_path / "adapter").exists()
+    result = fine_tune(contract, plan, frame, tmp_path / "adapter", checkpoints=folder)
+    assert result.steps_run_in_all == 4
+    assert result.event == plan.event()
+    assert result.replay == replace(plan.event(), steps=1)
+
+
+def test_a_model_whose_records_touch_one_another_is_refused_before_a_row_is_seen(contract, plan, tmp_path, monkeypatch):
+    honest = finetuning.losses
+
+    def over_the_batch_s_tokens(model, records, pad):
+        tokens = [len(record.ids) - record.prefix for record in records]
+        return honest(model, records, pad) * torch.tensor(tokens) / sum(tokens)
+
+    monkeypatch.setattr(finetuning, "losses", over_the_batch_s_tokens)
+    monkeypatch.setattr(finetuning, "train", lambda *args, **kwargs: pytest.fail("training began"))
+    with pytest.raises(UnclippedGradientError, match="depend on the others"):
+        fine_tune(contract, plan, frame_of(contract, per_unit=1), tmp_path / "adapter")
 
 
 def test_a_unit_over_the_plan_s_bound_is_refused_before_anything_is_computed(contract, plan, tmp_path):

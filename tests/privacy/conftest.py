@@ -1,19 +1,11 @@
-"""A tiny random Llama with LoRA adapters, and synthetic units: small enough to compare with one-by-one passes."""
+"""Tiny random models with adapters, and synthetic units: small enough to compare with one-by-one passes."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
-
-
-@dataclass(frozen=True)
-class TinyPlan:
-    """What `attach_adapter` reads of a plan."""
-
-    rank: int = 4
-    alpha: float = 8.0
 
 
 @pytest.fixture
@@ -34,7 +26,7 @@ def adapted():
         max_position_embeddings=64,
         tie_word_embeddings=True,
     )
-    model = attach_adapter(LlamaForCausalLM(config), TinyPlan())
+    model = attach_adapter(LlamaForCausalLM(config), SimpleNamespace(method="lora", rank=4, alpha=8.0))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:

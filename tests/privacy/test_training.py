@@ -6,16 +6,18 @@ import copy
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
 from dpsynth_assets.privacy import training
-from dpsynth_assets.privacy.plan import DpSgd
+from dpsynth_assets.privacy.optimisers import schedule
+from dpsynth_assets.privacy.plan import DpSgd, Learning
 
 
-def sgd(parameters, rate):
-    return torch.optim.SGD(parameters, lr=rate)
+def sgd(rate):
+    return Learning(rate, optimiser="sgd")
 
 
 def trainable(model):
@@ -26,12 +28,12 @@ def test_without_noise_and_clip_training_equals_plain_training(adapted, units):
     count = len(units.records_of)
     plain = copy.deepcopy(adapted)
     mechanism = DpSgd(1.0, 0.0, math.inf, expected_batch_size=count, steps=8)
-    training.train(adapted, units, mechanism, learning_rate=0.1, micro_batch_tokens=60, optimizer=sgd)
+    training.train(adapted, units, mechanism, sgd(0.1), micro_batch_tokens=60)
 
     parameters = [p for p in plain.parameters() if p.requires_grad]
-    optimiser = sgd(parameters, 0.1)
+    optimiser = torch.optim.SGD(parameters, 0.1)
     for step in range(8):
-        optimiser.param_groups[0]["lr"] = 0.1 * training.schedule(step, 8)
+        optimiser.param_groups[0]["lr"] = 0.1 * schedule("linear", step, 8)
         loss = units.losses(plain, range(len(units.lengths))).sum() / count
         optimiser.zero_grad()
         loss.backward()
@@ -46,7 +48,7 @@ def test_noise_enters_once_per_step_whatever_the_micro_batches(adapted, units):
     for tokens in (1, 10_000):  # a micro-batch for every unit, and one for all
         model = copy.deepcopy(adapted)
         before = trainable(model)
-        training.train(model, units, mechanism, learning_rate=1e6, micro_batch_tokens=tokens, optimizer=sgd)
+        training.train(model, units, mechanism, sgd(1e6), micro_batch_tokens=tokens)
         moves.append((trainable(model) - before) / (1e6 * 4.0 * 1e-6 / 2))
     for move in moves:
         # The data moves the whole vector by at most 12 C in norm, against noise of 4 C in every coordinate.
@@ -63,16 +65,15 @@ def test_an_empty_logical_batch_is_a_noise_only_step(adapted, units, monkeypatch
     before = trainable(adapted)
     done = []
     mechanism = DpSgd(0.01, 1.0, 1.0, expected_batch_size=4, steps=3)
-    steps = training.train(
+    run = training.train(
         adapted,
         units,
         mechanism,
-        learning_rate=0.1,
+        sgd(0.1),
         micro_batch_tokens=60,
-        optimizer=sgd,
         progress=lambda step, total: done.append((step, total)),
     )
-    assert steps == 3
+    assert (run.steps, run.steps_run_in_all) == (3, 3)
     assert done == [(1, 3), (2, 3), (3, 3)]
     assert not torch.equal(trainable(adapted), before)
 
@@ -84,7 +85,7 @@ def test_the_sum_is_divided_by_the_public_batch_size_not_by_the_realised_one(ada
         model = copy.deepcopy(adapted)
         before = trainable(model)
         mechanism = DpSgd(1.0, 0.0, 1.0, expected_batch_size=batch, steps=1)
-        training.train(model, units, mechanism, learning_rate=1.0, micro_batch_tokens=60, optimizer=sgd)
+        training.train(model, units, mechanism, sgd(1.0), micro_batch_tokens=60)
         moves.append(trainable(model) - before)
     torch.testing.assert_close(moves[0], 2 * moves[1], rtol=1e-4, atol=1e-6)
 
@@ -92,18 +93,80 @@ def test_the_sum_is_divided_by_the_public_batch_size_not_by_the_realised_one(ada
 def test_an_adapter_that_never_moves_is_an_error(adapted, units):
     mechanism = DpSgd(1.0, 1.0, 1.0, expected_batch_size=4, steps=1)
     with pytest.raises(training.AdapterUnmovedError, match="attached to the model"):
-        training.train(adapted, units, mechanism, learning_rate=0.0, micro_batch_tokens=60)
+        training.train(adapted, units, mechanism, Learning(1e-30), micro_batch_tokens=60)
 
 
 def test_the_model_is_an_ordinary_one_again_afterwards(adapted, units):
     mechanism = DpSgd(1.0, 1.0, 1.0, expected_batch_size=4, steps=1)
-    training.train(adapted, units, mechanism, learning_rate=0.1, micro_batch_tokens=60)
-    assert not any(hasattr(p, "grad_sample") for p in adapted.parameters())
-    assert not adapted.training
+    training.train(adapted, units, mechanism, Learning(0.1), micro_batch_tokens=60)
+    assert adapted.training  # as it came
+    assert not any("forward" in module.__dict__ for module in adapted.modules())
+    loss = units.losses(adapted, [0]).sum()
+    loss.backward()
+    assert all(p.grad is not None for p in adapted.parameters() if p.requires_grad)
 
 
 def test_the_schedule_is_fixed_in_advance_and_ends_at_zero():
-    rates = [training.schedule(step, 100) for step in range(100)]
+    rates = [schedule("linear", step, 100) for step in range(100)]
     assert rates[0] < rates[4] == 1.0
     assert all(a > b for a, b in itertools.pairwise(rates[5:]))
     assert 0 < rates[-1] < 0.02
+
+
+def test_a_step_s_memory_is_bounded_when_the_draw_is_ten_times_its_mean(adapted, units, monkeypatch):
+    """The rate says one unit in ten; the draw is everybody. No forward pass holds more than was allowed."""
+
+    class Everybody(training.PoissonSampler):
+        def draw(self):
+            return np.arange(len(units.records_of))
+
+    held = []
+
+    class Watched:
+        records_of, lengths = units.records_of, units.lengths
+
+        def losses(self, model, records):
+            held.append(len(records) * max(self.lengths[record] for record in records))
+            return units.losses(model, records)
+
+    monkeypatch.setattr(training, "PoissonSampler", Everybody)
+    largest_unit = max(len(r) * max(units.lengths[i] for i in r) for r in units.records_of)
+    mechanism = DpSgd(0.1, 1.0, 1.0, expected_batch_size=2, steps=2)
+    training.train(adapted, Watched(), mechanism, Learning(0.1), micro_batch_tokens=90)
+    assert max(held) <= max(90, largest_unit)
+    assert len(held) >= 8
+
+
+@pytest.mark.parametrize("strategy", ["flat", "per_layer", "automatic"])
+def test_the_noise_is_scaled_to_the_strategy_s_sensitivity(adapted, strategy):
+    """Nobody is drawn, so one SGD step shows the noise alone."""
+
+    class Nobody:
+        records_of: tuple = ()
+        lengths: tuple = ()
+
+    mechanism = DpSgd(0.5, 2.0, 0.25, expected_batch_size=4, steps=1, strategy=strategy)
+    before = trainable(adapted)
+    training.train(adapted, Nobody(), mechanism, sgd(1.0), micro_batch_tokens=60)
+    move = (trainable(adapted) - before) / (2.0 * mechanism.clipping.sensitivity / 4)
+    assert mechanism.clipping.sensitivity == 0.25
+    assert stats.kstest(move.numpy(), "norm").pvalue > 1e-6
+
+
+def test_the_released_parameters_are_the_average_of_the_iterates(adapted, units):
+    iterates = []
+    mechanism = DpSgd(1.0, 1.0, 1.0, expected_batch_size=4, steps=4)
+    learning = Learning(0.1, optimiser="sgd", averaging=0.7)
+    training.train(
+        adapted,
+        units,
+        mechanism,
+        learning,
+        micro_batch_tokens=100,
+        progress=lambda step, total: iterates.append(trainable(adapted).double()),
+    )
+    total, weight = 0.0, 0.0
+    for step, iterate in enumerate(iterates):
+        share = 0.3 * 0.7 ** (len(iterates) - 1 - step)
+        total, weight = total + share * iterate, weight + share
+    torch.testing.assert_close(trainable(adapted).double(), total / weight, rtol=1e-5, atol=1e-7)

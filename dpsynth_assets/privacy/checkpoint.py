@@ -1,0 +1,139 @@
+"""Checkpoints of a training run: it may be killed at any time, and every step that ever began is known afterwards.
+
+A folder holds two files. `steps-begun` has one byte for each step that began, in this life of the run or an earlier
+one, each made durable *before* its step reads a row: its size is what has to be charged, whatever was lost. The state
+of the last finished interval is `state.pt`, replaced atomically.
+
+A checkpoint is an output of the mechanism, as private as the steps in it, but it is not the release: it stays where the
+sensitive rows are, until the run is committed. What is *not* in it: the sampler's and the noise's generators. Replayed
+steps draw fresh batches and fresh noise, which is what makes them new steps of the mechanism; the same noise over other
+rows would give the rows away. So the steps between the last checkpoint and the kill are run, and must be charged, a
+second time: at most `every` of them per kill.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+STATE, BEGUN = "state.pt", "steps-begun"
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint folder that cannot be used for this run; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class CheckpointFolder:
+    """Where a run keeps its checkpoints.
+
+    Attributes:
+        path: a folder in the sensitive zone, of this run alone; made if need be.
+        plan_digest: of the plan that is trained; a folder of another plan is refused.
+        every: steps from one checkpoint to the next; the most that a kill can cause to be run again.
+    """
+
+    path: Path
+    plan_digest: str
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise ValueError(f"a checkpoint every {self.every} steps is none")
+
+    def steps_begun(self) -> int:
+        """How many steps have ever begun in this folder. Needs neither the lock nor a state that can be read."""
+        file = self.path / BEGUN
+        return file.stat().st_size if file.exists() else 0
+
+    def discard(self) -> None:
+        """Forgets the run, its count too. Call when the steps are charged and the release is committed."""
+        for name in (STATE, BEGUN):
+            (self.path / name).unlink(missing_ok=True)
+
+    def open(self) -> OpenFolder:
+        """Locks the folder for this process.
+
+        Raises:
+            CheckpointError: another process trains in it.
+        """
+        return OpenFolder(self)
+
+
+class OpenFolder:
+    """A checkpoint folder while its run trains; the kernel releases the lock when the process dies."""
+
+    def __init__(self, folder: CheckpointFolder) -> None:
+        self._folder = folder
+        folder.path.mkdir(parents=True, exist_ok=True)
+        self._begun = os.open(folder.path / BEGUN, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._begun, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._begun)
+            raise CheckpointError(f"another process trains in {folder.path}: wait for it or stop it") from None
+        _sync_folder(folder.path)
+
+    def __enter__(self) -> OpenFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._begun)
+
+    def begin_step(self) -> None:
+        """Makes durable that one more step begins. Returns before anything is read for it."""
+        os.write(self._begun, b".")
+        os.fsync(self._begun)
+
+    def steps_begun(self) -> int:
+        return os.fstat(self._begun).st_size
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state saved, or None.
+
+        Raises:
+            CheckpointError: it belongs to another plan, cannot be read, or has more steps than ever began.
+        """
+        import torch
+
+        file = self._folder.path / STATE
+        if not file.exists():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(file, weights_only=True)
+            step, digest = int(state["step"]), state["plan_digest"]
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError) as error:
+            raise CheckpointError(f"{file} cannot be read: charge the steps begun, and train anew elsewhere") from error
+        if digest != self._folder.plan_digest:
+            raise CheckpointError(f"{file} belongs to another plan: train in a folder of its own")
+        if step > self.steps_begun():
+            raise CheckpointError(f"{file} has {step} steps where {self.steps_begun()} began: its count was tampered with")
+        return state
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replaces the state in one piece: a kill leaves the old one or the new one."""
+        import torch
+
+        file = self._folder.path / STATE
+        partial = file.with_suffix(".partial")
+        with partial.open("wb") as stream:
+            torch.save({**state, "plan_digest": self._folder.plan_digest}, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.chmod(0o600)
+        partial.replace(file)
+        _sync_folder(file.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
