@@ -12,7 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledger import Composed, DiscreteLaplace, Event, Gaussian, InvalidEvent, Laplace, PoissonSampledGaussian
+from ledger import (
+    Composed,
+    DiscreteLaplace,
+    Event,
+    Gaussian,
+    InvalidEvent,
+    Laplace,
+    MixtureOfGaussians,
+    PoissonSampledGaussian,
+    RepeatAndSelect,
+    SelfComposed,
+)
 from ledger.events import from_json, within
 
 noise = st.floats(1e-3, 1e9)
@@ -21,9 +32,16 @@ simple = st.one_of(
     st.floats(1.0, 1e6).map(lambda scale: Laplace(scale, 2.0)),
     st.floats(1.0, 1e6).map(lambda scale: DiscreteLaplace(scale, 3)),
     st.builds(PoissonSampledGaussian, st.floats(1e-9, 1.0), noise, st.integers(1, 10**9)),
+    st.builds(MixtureOfGaussians, st.floats(1e-9, 1.0), st.integers(1, 64), noise, st.integers(1, 10**9)),
 )
 any_event = st.recursive(
-    simple, lambda inner: st.lists(inner, min_size=1, max_size=3).map(tuple).map(Composed), max_leaves=8
+    simple,
+    lambda inner: st.one_of(
+        st.lists(inner, min_size=1, max_size=3).map(tuple).map(Composed),
+        st.builds(SelfComposed, inner, st.integers(1, 10**9)),
+        st.builds(RepeatAndSelect, inner, st.floats(1.1, 1e9), st.floats(0.0, 1e3)),
+    ),
+    max_leaves=6,
 )
 
 
@@ -51,6 +69,7 @@ def test_every_parameter_is_checked(bad: Any) -> None:
         lambda: Laplace(1.0, bad),
         lambda: DiscreteLaplace(bad, 1),
         lambda: PoissonSampledGaussian(0.01, bad, 10),
+        lambda: MixtureOfGaussians(0.01, 2, bad, 10),
     ):
         with pytest.raises(InvalidEvent):
             make()
@@ -60,6 +79,8 @@ def test_every_parameter_is_checked(bad: Any) -> None:
 def test_sampling_rates_are_probabilities(bad: Any) -> None:
     with pytest.raises(InvalidEvent, match="sampling_rate"):
         PoissonSampledGaussian(bad, 1.0, 10)
+    with pytest.raises(InvalidEvent, match="sampling_rate"):
+        MixtureOfGaussians(bad, 2, 1.0, 10)
 
 
 @pytest.mark.parametrize("bad", [0, -1, 1.0, 10**9 + 1, True, "3", None, math.nan])
@@ -68,6 +89,10 @@ def test_counts_are_whole_numbers(bad: Any) -> None:
         PoissonSampledGaussian(0.01, 1.0, bad)
     with pytest.raises(InvalidEvent, match="sensitivity"):
         DiscreteLaplace(1.0, bad)
+    with pytest.raises(InvalidEvent, match="steps"):
+        MixtureOfGaussians(0.01, 2, 1.0, bad)
+    with pytest.raises(InvalidEvent, match="times"):
+        SelfComposed(Gaussian(1.0), bad)
 
 
 def test_noise_far_below_the_sensitivity_is_refused() -> None:
@@ -102,6 +127,12 @@ def test_nesting_has_an_end() -> None:
         document = {"event": "composed", "version": 1, "events": [document]}
     with pytest.raises(InvalidEvent, match="nested at most 8"):
         from_json(document)
+    for wrap in (lambda event: SelfComposed(event, 2), lambda event: RepeatAndSelect(event, 2.0, 1.0)):
+        event: Event = Gaussian(1.0)
+        for _ in range(8):
+            event = wrap(event)
+        with pytest.raises(InvalidEvent, match="nested at most 8"):
+            wrap(event)
 
 
 def test_look_alikes_are_refused() -> None:
@@ -112,6 +143,10 @@ def test_look_alikes_are_refused() -> None:
         Composed((Free(),))
     with pytest.raises(InvalidEvent, match="str is not an event"):
         Composed(("gaussian",))  # type: ignore[arg-type]
+    with pytest.raises(InvalidEvent, match="Free is not an event"):
+        SelfComposed(Free(), 2)
+    with pytest.raises(InvalidEvent, match="Free is not an event"):
+        RepeatAndSelect(Free(), 2.0, 1.0)
 
 
 def test_only_fewer_steps_lie_within_a_plan() -> None:
@@ -128,6 +163,16 @@ def test_only_fewer_steps_lie_within_a_plan() -> None:
     ):
         assert not within(other, plan)
     assert not within(Composed((plan,)), Composed((plan, plan)))
+    assert within(SelfComposed(plan, 2), SelfComposed(plan, 3))
+    assert not within(SelfComposed(plan, 4), SelfComposed(plan, 3))
+    records = MixtureOfGaussians(0.01, 4, 1.0, 100)
+    assert within(MixtureOfGaussians(0.01, 4, 1.0, 50), records)
+    assert not within(MixtureOfGaussians(0.01, 3, 1.0, 50), records)  # fewer records is another mechanism
+    sweep = RepeatAndSelect(plan, 10.0, 1.0)
+    assert within(sweep, sweep)
+    assert not within(RepeatAndSelect(plan, 9.0, 1.0), sweep)
+    assert not within(RepeatAndSelect(PoissonSampledGaussian(0.01, 1.0, 99), 10.0, 1.0), sweep)
+    assert not within(plan, sweep)  # one run of a sweep is no smaller sweep
 
 
 def test_importing_the_ledger_is_light() -> None:

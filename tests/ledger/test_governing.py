@@ -156,6 +156,16 @@ def test_a_cap_below_what_is_spent_freezes_until_it_is_raised_again(book: Ledger
     assert book.verify() == []
 
 
+def test_what_is_promised_is_the_highest_cap_there_was(book: Ledger) -> None:
+    """Lowering may follow on what was released, so it promises nobody less than what might have been released."""
+    reserve(book, Gaussian(20.0))
+    book.lower_cap("inbox", 1.0, actor=ALICE, reason="enough")
+    assert "is together (3, 1e-06)-differentially private" in book.statement("inbox").guarantee
+    raise_cap(book, 5.0)
+    book.lower_cap("inbox", 1.0, actor=ALICE, reason="enough")
+    assert "is together (5, 1e-06)-differentially private" in book.statement("inbox").guarantee
+
+
 def test_voiding_below_a_lowered_cap_unfreezes(book: Ledger) -> None:
     held = reserve(book, Gaussian(2.5))
     book.lower_cap("inbox", 1.0, actor=ALICE, reason="a complaint")

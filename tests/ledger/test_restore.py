@@ -232,6 +232,8 @@ def test_spending_elsewhere_is_never_refused_and_closes_what_it_overdraws(book: 
     assert (balance.frozen, balance.epsilon_remaining) == (True, 0.0)
     with pytest.raises(BudgetRefused):
         reserve(book, Gaussian(1e9))
+    guarantee = book.statement("inbox").guarantee
+    assert "is together (3, 1e-06)" not in guarantee  # nobody may be promised less than what was spent
     book.external_charge("inbox", Gaussian(0.5), actor=ALICE, reason="and once more")
     assert book.balance("inbox").charges == 2
     assert book.verify() == []
