@@ -130,9 +130,8 @@ def appends_an_entry_that_forgives(files: Files, chance: random.Random, older: P
     """Nothing that stands is touched, no trigger is in the way, every hash is right."""
     head = files.records()[-1]
     nothing = {"inbox/everything": {"sums": [0.0] * 14, "charges": 0}}
-    kind = chance.choice(["proposed", "terms_set", "restored", "refused", "cap_changed"])
     payload = {"reason": "x", "missing": None, "head": {"seq": head.seq, "hash": head.hash}, "standing": nothing}
-    forged = chain.seal(Draft(kind, payload=payload), seq=head.seq + 1, time="-", previous=head.hash)
+    forged = chain.seal(Draft("restored", owner="eve", payload=payload), seq=head.seq + 1, time="-", previous=head.hash)
     connection = duckdb.connect(str(files.path))
     connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", cells(forged))
     connection.close()
