@@ -120,11 +120,15 @@ class Ledger(Charging, Governing):
         with self._store.transaction() as book:
             return [entry_of(book.ledger_id, record) for record in book.find(population=population)]
 
-    def reservations(self, state: State | None = None) -> list[Reservation]:
-        """All reservations, or those in one state: the reserved ones of runs that died may be voided."""
+    def reservations(self, state: State | None = None, *, key: str | None = None) -> list[Reservation]:
+        """All reservations, or those in one state or by one key: the reserved ones of runs that died may be voided."""
         with self._store.transaction() as book:
-            records, ledger_id = book.find(), book.ledger_id
-        found = [reservation_of(ledger_id, history) for history in histories(records).values()]
+            ledger_id = book.ledger_id
+            if key is None:
+                paths = list(histories(book.find()).values())
+            else:
+                paths = [book.find(reservation=record.seq) for record in book.find(kinds=("reserved",), key=key)]
+        found = [reservation_of(ledger_id, path) for path in paths]
         return [reservation for reservation in found if state is None or reservation.state == state]
 
     # Integrity ------------------------------------------------------------------------------------------------------

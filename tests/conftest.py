@@ -179,13 +179,13 @@ def rooms(monkeypatch: pytest.MonkeyPatch):
 
     state = SimpleNamespace(read=0, train=lambda frame: None)
 
-    def fine_tune(contract, plan, frame, folder, progress=None):
+    def fine_tune(contract, plan, frame, folder, progress=None, checkpoints=None):
         state.read += 1
         state.train(frame)
         (folder / "adapter.txt").write_text("an adapter", encoding="utf-8")
         if progress:
             progress(plan.mechanism.steps, plan.mechanism.steps)
-        return finetuning.FineTuned(folder, plan.event())
+        return finetuning.FineTuned(folder, plan.event(), None, plan.mechanism.steps)
 
     def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None):
         cells = [contract.cells[row % 2][0] for row in range(rows)]

@@ -38,6 +38,7 @@ def adapter_asset(contract: Contract) -> dg.AssetsDefinition:
         artifact_store: ArtifactStore,
     ) -> dg.MaterializeResult[None]:
         from dpsynth_assets.language.finetuning import fine_tune
+        from dpsynth_assets.privacy.checkpoint import CheckpointFolder
         from dpsynth_assets.privacy.plan import TrainingPlan
 
         with plain_failures(SourceError):
@@ -55,10 +56,12 @@ def adapter_asset(contract: Contract) -> dg.AssetsDefinition:
                 store=sensitive_store,
                 artifacts=artifact_store,
                 ready=lambda: _check_what_follows(contract),
+                replay=lambda folder, charged: plan.steps_again(CheckpointFolder(folder, plan.digest()), charged),
             ) as gate,
         ):
-            result = fine_tune(contract, plan, gate.read(), draft.folder, progress=progress)
-            gate.finish(result.event)
+            checkpoints = CheckpointFolder(gate.checkpoints, plan.digest())
+            result = fine_tune(contract, plan, gate.read(), draft.folder, progress=progress, checkpoints=checkpoints)
+            gate.finish(result.event, result.replay)
         return dg.MaterializeResult(
             metadata={
                 "epsilon": plan.epsilon,

@@ -1,6 +1,7 @@
 """The gate: every asset that reads sensitive rows does so inside it, whichever way its run was launched.
 
     reserve  the ledger says yes or no before a row is read; a no is an entry of the ledger, and a failure without retry
+             (or, where a killed run left checkpoints of this very release, it is taken over: `resumption`)
     activate from here the charge is permanent, whatever happens to this process
     read     the sensitive store redeems the grant, once
     commit   the artifact's digest and the event that really ran; or forfeit, in full, on any exception
@@ -17,6 +18,7 @@ import hashlib
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,7 +27,8 @@ import dagster as dg
 from dpsynth_assets.approval import require_approved
 from dpsynth_assets.assets.confinement import confined_output
 from dpsynth_assets.assets.figures import balance_figures, charge_figures
-from ledger import BudgetRefused, Checkpoint, Entry, Event, Grant, Ledger, LedgerError, Reservation
+from dpsynth_assets.assets.resumption import Checkpoints, Replay, unfinished
+from ledger import BudgetRefused, Checkpoint, Composed, Entry, Event, Grant, Ledger, LedgerError, Reservation
 from resources.artifact_store import Artifact, ArtifactStore, Draft
 from resources.home import Home, private_folder
 from resources.ledger import LedgerResource
@@ -56,17 +59,19 @@ class Passage:
 
     artifact: Artifact
 
-    def __init__(self, contract: Contract, grant: Grant, store: SensitiveStore) -> None:
+    def __init__(self, contract: Contract, grant: Grant, store: SensitiveStore, checkpoints: Path) -> None:
         self._contract, self._grant, self._store = contract, grant, store
         self.event: Event | None = None
+        self.replayed: Event | None = None
+        self.checkpoints = checkpoints  # a folder in the sensitive zone, for a release that can be taken over
 
     def read(self) -> pd.DataFrame:
         """The sensitive rows. Works once."""
         return self._store.read(self._grant, self._contract)
 
-    def finish(self, event: Event) -> None:
-        """State what really ran. Without this the release is forfeited."""
-        self.event = event
+    def finish(self, event: Event, replayed: Event | None = None) -> None:
+        """State what really ran, and what of it ran more than once. Without this the release is forfeited."""
+        self.event, self.replayed = event, replayed
 
 
 def bind(contract: Contract, snapshot: Snapshot, book: Ledger) -> None:
@@ -87,35 +92,53 @@ def release_gate(
     store: SensitiveStore,
     artifacts: ArtifactStore,
     ready: Callable[[], None] = lambda: None,
+    replay: Replay | None = None,
 ) -> Iterator[Passage]:
     """Open the gate for one release, or raise `dg.Failure`.
 
     `ready` is called when the ledger has said yes and nothing is spent yet: what can fail without the rows (a model
     that cannot be loaded, a rule that cannot be run) should fail there, and gives the reservation back.
 
+    `replay` makes a release one that can be taken over after a kill: it says what runs again from a checkpoint folder.
+
     The block gets an object to `read` the rows from and to `finish` with the event that ran. After the block its
-    `artifact` is the sealed draft. Whatever is raised in the block forfeits the charge.
+    `artifact` is the sealed draft. Whatever is raised in the block forfeits the charge, except that an interrupt leaves
+    a release with checkpoints to be taken over.
     """
-    book, reservation, about = _reserve(context, contract, plan, ledger, store)
-    grant = _activate(book, reservation, ready)
-    passage = Passage(contract, grant, store)
+    book, reservation, checkpoints, about = _reserve(context, contract, plan, ledger, store, replay)
+    try:
+        if reservation.state == "reserved":
+            grant = _activate(book, reservation, ready)
+        else:
+            grant, reservation = _take_over(context, contract, book, reservation, checkpoints, ready, replay)
+    except BaseException:
+        checkpoints.release(discard=False)
+        raise
+    passage = Passage(contract, grant, store, checkpoints.folder)
     problem: BaseException | None = None
     try:
         with confined_output(_output_file(store, reservation)):
             yield passage
     except BaseException as error:  # forfeits come before everything else, even on an interrupt
         problem = error
-    if problem is None and passage.event is None:
-        problem = RuntimeError("the release ended without stating what ran")
+    if problem is None:
+        problem = _misstated(passage, reservation)
     if problem is not None:
-        _forfeit(book, reservation, f"failed: {type(problem).__name__}")
+        kept = not isinstance(problem, Exception) and checkpoints.exist()
+        if not kept:
+            _forfeit(book, reservation, f"failed: {type(problem).__name__}")
+        checkpoints.release(discard=not kept)
         _observe(context, contract, book)
         substitute = _without_content(problem, reservation, store, contract)
         problem = None
         raise substitute from None
     assert passage.event is not None
-    entry = _commit(book, grant, reservation, draft, passage.event)
-    charge = charge_figures(contract, plan.digest(), entry, passage.event, _checkpoint(book))
+    try:
+        entry = _commit(book, grant, reservation, draft, passage.event)
+    finally:
+        checkpoints.release(discard=True)
+    ran = Composed((passage.event, *reservation.replayed)) if reservation.replayed else passage.event
+    charge = charge_figures(contract, plan.digest(), entry, ran, _checkpoint(book))
     passage.artifact = artifacts.seal(draft, charges=[charge], about=about)
     _observe(context, contract, book)
 
@@ -126,8 +149,10 @@ def _reserve(
     plan: Plan,
     ledger: LedgerResource,
     store: SensitiveStore,
-) -> tuple[Ledger, Reservation, dict[str, Any]]:
-    """A reservation of this run's, after those of dead runs were voided; or a failure that says why not."""
+    replay: Replay | None,
+) -> tuple[Ledger, Reservation, Checkpoints, dict[str, Any]]:
+    """A reservation of this run's, after those of dead runs were voided, or one of a dead run to be taken over; or a
+    failure that says why not."""
     population = contract.privacy.population
     refusal: dg.Failure
     try:
@@ -136,22 +161,72 @@ def _reserve(
         snapshot = store.latest(contract)
         bind(contract, snapshot, book)
         _void_dead(context.instance, book, population)
+        about = {"snapshot": snapshot.id, "size": snapshot.size}
+        key = spec_key(context, plan)
+        if replay is not None and (left := unfinished(book, store, key, snapshot.fingerprint)) is not None:
+            return book, *left, about
         reservation = book.reserve(
             population,
             plan.event(),
             source=snapshot.fingerprint,
             release=context.asset_key.to_user_string(),
-            key=spec_key(context, plan),
+            key=key,
             owner=context.run.run_id,
             plan_digest=plan.digest(),
         )
-        return book, reservation, {"snapshot": snapshot.id, "size": snapshot.size}
+        checkpoints = Checkpoints.of(store, reservation)
+        assert checkpoints is not None, "a new reservation's folder is nobody else's"
+        return book, reservation, checkpoints, about
     except BudgetRefused as error:
         _observe(context, contract, book)
         refusal = refused(context.asset_key, error)
     except (LedgerError, SourceError) as error:
         refusal = dg.Failure(str(error), allow_retries=False)
     raise refusal
+
+
+def _take_over(
+    context: dg.AssetExecutionContext,
+    contract: Contract,
+    book: Ledger,
+    reservation: Reservation,
+    checkpoints: Checkpoints,
+    ready: Callable[[], None],
+    replay: Replay | None,
+) -> tuple[Grant, Reservation]:
+    """A dead run's release under this run's name, the steps that run again charged on top."""
+    from dpsynth_assets.privacy.checkpoint import CheckpointError
+
+    assert replay is not None
+    ready()
+    refusal: dg.Failure
+    try:
+        again = replay(checkpoints.folder, reservation.replayed)
+        grant = book.resume(reservation.id, owner=context.run.run_id, replayed=again)
+        context.log.info(
+            f"Takes over {reservation.id} from its last checkpoint; charged on top: "
+            f"{again.describe() if again else 'nothing'}"
+        )
+        return grant, replace(reservation, replayed=reservation.replayed + ((again,) if again else ()))
+    except BudgetRefused as error:
+        _observe(context, contract, book)
+        refusal = refused(context.asset_key, error)
+    except LedgerError as error:
+        refusal = dg.Failure(str(error), allow_retries=False)
+    except CheckpointError as error:  # it would stand in the way of every later run
+        _forfeit(book, reservation, "its checkpoints cannot be read")
+        refusal = dg.Failure(f"{error}. The release was forfeited; running it again is a new charge.")
+    raise refusal
+
+
+def _misstated(passage: Passage, reservation: Reservation) -> Exception | None:
+    """What is wrong with what a finished release says it ran."""
+    if passage.event is None:
+        return RuntimeError("the release ended without stating what ran")
+    charged = sum(getattr(event, "steps", 0) for event in reservation.replayed)
+    if getattr(passage.replayed, "steps", 0) > charged:
+        return RuntimeError("more steps ran a second time than were charged")
+    return None
 
 
 def spec_key(context: dg.AssetExecutionContext, plan: Plan) -> str:

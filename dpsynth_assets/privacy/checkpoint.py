@@ -17,6 +17,7 @@ import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from types import TracebackType
 from typing import Any
 
@@ -49,6 +50,12 @@ class CheckpointFolder:
         """How many steps have ever begun in this folder. Needs neither the lock nor a state that can be read."""
         file = self.path / BEGUN
         return file.stat().st_size if file.exists() else 0
+
+    def steps_saved(self) -> int:
+        """How many steps are in the last state saved; 0 where there is none. Raises as `OpenFolder.load` does."""
+        with self.open() as folder:
+            state = folder.load()
+        return int(state["step"]) if state else 0
 
     def discard(self) -> None:
         """Forgets the run, its count too. Call when the steps are charged and the release is committed."""
@@ -108,12 +115,14 @@ class OpenFolder:
         try:
             state: dict[str, Any] = torch.load(file, weights_only=True)
             step, digest = int(state["step"]), state["plan_digest"]
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, UnpicklingError) as error:
             raise CheckpointError(f"{file} cannot be read: charge the steps begun, and train anew elsewhere") from error
         if digest != self._folder.plan_digest:
             raise CheckpointError(f"{file} belongs to another plan: train in a folder of its own")
         if step > self.steps_begun():
-            raise CheckpointError(f"{file} has {step} steps where {self.steps_begun()} began: its count was tampered with")
+            raise CheckpointError(
+                f"{file} has {step} steps where {self.steps_begun()} began: its count was tampered with"
+            )
         return state
 
     def save(self, state: dict[str, Any]) -> None:

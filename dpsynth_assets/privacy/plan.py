@@ -29,7 +29,11 @@ from dpsynth_assets.privacy.strategies import STRATEGIES, Clipping
 from ledger import PoissonSampledGaussian
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+    from ledger import Event
 
 
 @dataclass(frozen=True)
@@ -199,6 +203,13 @@ class TrainingPlan:
     def event(self) -> PoissonSampledGaussian:
         """The event that is reserved in the ledger before training may read a row."""
         return self.mechanism.event()
+
+    def steps_again(self, checkpoints: CheckpointFolder, charged: Sequence[Event]) -> PoissonSampledGaussian | None:
+        """What has to be charged before a killed run goes on from its checkpoints: the steps that began and are not in
+        the last one, less those `charged` on earlier occasions; None if there are none."""
+        lost = checkpoints.steps_begun() - checkpoints.steps_saved()
+        owed = lost - sum(event.steps for event in charged if isinstance(event, PoissonSampledGaussian))
+        return replace(self.event(), steps=owed) if owed > 0 else None
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain values, all public."""

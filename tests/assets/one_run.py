@@ -1,7 +1,8 @@
 """Runs the small contract's source and adapter in a process of its own: `one_run.py CONTRACT MODE`.
 
-MODE is `train` (a training stand-in that takes a moment) or `hang` (one that says it has begun and never ends). Prints
-`True` or `False` for success. The tests start it, sometimes twice at once, and sometimes kill it.
+MODE is `train` (a training stand-in that takes a moment), `hang` (one that says it has begun and never ends), `real`
+(the real one) or `slow` (the real one, which says that it is in its third step and then takes very long). Prints `True`
+or `False` for success. The tests start it, sometimes twice at once, and sometimes kill it.
 """
 
 from __future__ import annotations
@@ -18,20 +19,34 @@ from dpsynth_assets.language import base_model, finetuning
 from dpsynth_assets.quality import rules
 from resources.platform import platform_resources
 
+REAL = finetuning.fine_tune
+
 
 def main(path: str, mode: str) -> None:
     contract = load_contract(path)
+    begun = Path(path).with_name("training")
 
-    def fine_tune(contract, plan, frame, folder, progress=None):
+    def stand_in(contract, plan, frame, folder, progress=None, checkpoints=None):
         if mode == "hang":
-            Path(path).with_name("training").touch()
+            begun.touch()
             time.sleep(600)
         time.sleep(1)
         (folder / "adapter.txt").write_text("an adapter", encoding="utf-8")
-        return finetuning.FineTuned(folder, plan.event())
+        return finetuning.FineTuned(folder, plan.event(), None, plan.mechanism.steps)
 
-    finetuning.fine_tune = fine_tune
-    base_model.load_base_model = lambda name: None
+    def slow(contract, plan, frame, folder, progress=None, checkpoints=None):
+        def tell(step, steps):
+            if step == 2:
+                begun.touch()
+                time.sleep(600)
+
+        return REAL(contract, plan, frame, folder, progress=tell, checkpoints=checkpoints)
+
+    if mode in ("train", "hang"):
+        finetuning.fine_tune = stand_in
+        base_model.load_base_model = lambda name: None
+    elif mode == "slow":
+        finetuning.fine_tune = slow
     rules.check_rules = lambda contract: ()
     with dg.DagsterInstance.get() as instance:
         result = dg.materialize(

@@ -1,0 +1,65 @@
+"""Taking over a release whose run was killed: under the same reservation, with the steps that run again charged on top.
+
+A release that keeps checkpoints holds a lock on their folder for as long as its process lives; the kernel frees it when
+the process dies. So whoever gets the lock of an unfinished release may take it over, and nobody can take over one that
+still runs. What it takes: the same asset, partition and plan (the reservation's key), and the same data set.
+
+Checkpoints lie in the sensitive zone until the release is committed. Knows the ledger and the store; what a checkpoint
+holds is the release's business, which says what would run again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from ledger import Event, Ledger, Reservation
+from resources.home import Home, private_folder
+from resources.sensitive_store import SensitiveStore
+
+# From a checkpoint folder and the steps that were charged as run again before: what runs again now, or None.
+Replay = Callable[[Path, tuple[Event, ...]], Event | None]
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The folder of one release's checkpoints, locked by this process."""
+
+    folder: Path
+    lock: FileLock
+
+    @classmethod
+    def of(cls, store: SensitiveStore, reservation: Reservation) -> Checkpoints | None:
+        """Locks the reservation's folder; None where another process holds it."""
+        folders = private_folder(private_folder(Home.at(store.home).sensitive) / "checkpoints")
+        lock = FileLock(folders / f"{reservation.id}.lock", mode=0o600)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return None
+        return cls(folders / reservation.id, lock)
+
+    def exist(self) -> bool:
+        return self.folder.is_dir() and any(self.folder.iterdir())
+
+    def release(self, *, discard: bool) -> None:
+        """Lets the lock go; with `discard` the checkpoints too."""
+        if discard:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.lock.release()
+
+
+def unfinished(book: Ledger, store: SensitiveStore, key: str, source: str) -> tuple[Reservation, Checkpoints] | None:
+    """The release by this key on this data set that was begun and left with checkpoints, if its process is dead."""
+    for reservation in book.reservations(key=key):
+        if reservation.state in ("activated", "redeemed") and reservation.source == source:
+            checkpoints = Checkpoints.of(store, reservation)
+            if checkpoints is not None and checkpoints.exist():
+                return reservation, checkpoints
+            if checkpoints is not None:
+                checkpoints.release(discard=False)
+    return None
