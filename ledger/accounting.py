@@ -59,6 +59,8 @@ CANDIDATE_ORDERS: Vector = (
 # 1e-12 of a log-moment), well below anything that matters (1e-5 in epsilon for a million steps).
 STEP_MARGIN = 1e-11
 RELATIVE_MARGIN = 1e-9
+# A distribution has a point for each interval of its loss: above this it would take more memory than there is.
+MAX_PLD_EPSILON = 200.0
 
 
 def renyi_vector(event: Event, orders: Sequence[float]) -> Vector:
@@ -146,12 +148,16 @@ def pld_epsilon(events: Iterable[Event], delta: float, *, interval: float = 1e-3
 
     It holds for a plan fixed in advance. As a limit on adaptively chosen releases it is unsound (arXiv 2602.06756): a
     scope with a closed plan is admitted by it, everywhere else it is only reported. None where some event has no
-    privacy loss distribution here (tuning by repeat-and-select).
+    privacy loss distribution here: tuning by repeat-and-select, and next to no noise.
     """
     counted = Counter(events)
     if not all(map(has_pld, counted)):
         return None
-    return _pld_epsilon(tuple(sorted(counted.items(), key=repr)), delta, interval) if counted else 0.0
+    if not counted:
+        return 0.0
+    if not _best(tuple(counted.elements()), delta)[0] <= MAX_PLD_EPSILON:
+        return None
+    return _pld_epsilon(tuple(sorted(counted.items(), key=repr)), delta, interval)
 
 
 def has_pld(event: Event) -> bool:

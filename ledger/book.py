@@ -15,7 +15,7 @@ from typing import Any
 from ledger import chain
 from ledger.chain import Draft, Record
 from ledger.charging import Charging, blocks_of
-from ledger.checkpoints import Checkpoint, new_key, problems_with, sign
+from ledger.checkpoints import Checkpoint, new_key, problems_with, public_key, sign
 from ledger.errors import LedgerBroken, LedgerError
 from ledger.governing import Governing
 from ledger.journal import entry_of, histories, reservation_of
@@ -50,25 +50,31 @@ class Ledger(Charging, Governing):
         """A ledger from its journal, with an entry that says that, by whom and why it was restored.
 
         `missing` is how many later entries are known to be lost (by checkpoints elsewhere), None if nobody knows. What
-        they charged stays spent: write it down with `external_charge`. A new signing key would be another ledger's, so
-        the key must have survived beside `path`.
+        they charged stays spent: write it down with `external_charge`.
 
         Raises:
             LedgerBroken: the journal itself does not hold; nothing was written.
+            LedgerError: the ledger's signing key does not lie beside `path`; a new one would be another ledger's.
         """
         words("actor", actor)
         words("reason", reason)
+        if missing is not None and (type(missing) is not int or missing < 0):
+            raise LedgerError(f"the number of missing entries is {missing!r}: give a whole number, or none")
         records = [record_from(line, number) for number, line in enumerate(lines, 1)]
         ledger_id = str(records[0].payload.get("ledger")) if records else ""
         if problems := problems_of(ledger_id, records, []):
             raise LedgerBroken(f"this journal cannot be restored: {problems[0]}")
         store = DuckDBStore(path)
         store.require_absent()
-        store.create(ledger_id, records)
+        if public_key(store.key_path) != _public_key(records):
+            raise LedgerError(
+                f"{store.key_path} is not the key that signed this ledger's checkpoints: put it back from a backup, or "
+                "every artifact's checkpoint would seem forged"
+            )
         head = records[-1]
         facts = {"reason": reason, "head": {"seq": head.seq, "hash": head.hash}, "missing": missing}
-        with store.transaction() as book:
-            book.append(Draft(kind="restored", owner=actor, payload=facts))
+        draft = Draft(kind="restored", owner=actor, payload=facts)
+        store.create(ledger_id, [*records, chain.seal(draft, seq=head.seq + 1, time=now(), previous=head.hash)])
         return cls(path)
 
     @property

@@ -38,6 +38,8 @@ KINDS = (
     "external_charge",
     "restored",
 )
+# The kinds that say what stands charged. Any other one must not: `newest` would believe it.
+CHARGING = frozenset({"registered", "bound", "reserved", "resumed", "committed", "voided", "external_charge"})
 _BODY_KEYS = frozenset({"seq", "time", "kind", "previous", "population", "release", "owner", "reservation", "payload"})
 
 
@@ -111,7 +113,7 @@ def check(record: Record) -> str | None:
         return "its body does not match its hash"
     try:
         said = json.loads(record.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "its body is not JSON"
     if not isinstance(said, dict) or set(said) != _BODY_KEYS or not isinstance(said["payload"], dict):
         return "its body does not have the fields of an entry"
@@ -120,6 +122,10 @@ def check(record: Record) -> str | None:
     payload = said["payload"]
     if not isinstance(payload.get("standing", {}), dict):
         return "its standing is not an object"
+    if "standing" in payload and said["kind"] not in CHARGING:
+        return f"an entry of kind {said['kind']!r} says nothing of what stands charged, this one does"
+    if type(said["seq"]) is not int:
+        return "its number is not a whole number"
     columns = (record.seq, record.kind, record.population, record.reservation, record.key, record.blocks)
     stated = (said["seq"], said["kind"], said["population"], said["reservation"], payload.get("key"), _blocks(payload))
     if columns != stated:

@@ -57,7 +57,7 @@ class Charging:
         reservation (a retry after a lost answer); anything else is a new charge, because a second release is a second
         release.
         """
-        events.check_known(event)
+        event = events.intact(event)
         for what, value in (("release", release), ("key", key), ("owner", owner)):
             words(what, value)
         opaque("plan_digest", plan_digest)
@@ -160,6 +160,7 @@ class Charging:
             budgets = _budgets(book, stored.population, stored.blocks)
         costs, alone = {}, 0.0
         if replayed is not None:
+            replayed = events.intact(replayed)
             if not events.within(replayed, stored.event):
                 raise ProtocolError(
                     f"{replayed.describe()} is not a part of what was reserved ({stored.event.describe()}): only its "
@@ -214,7 +215,7 @@ class Charging:
         from the rows. What was replayed after a resumption stays charged on top. A grant that was never redeemed
         cannot be committed: its artifact came from rows that did not pass the gate.
         """
-        events.check_known(event)
+        event = events.intact(event)
         opaque("artifact_digest", artifact_digest)
         demand_grant(grant)
         planned = grant.event  # that the grant is what was reserved is checked below
@@ -279,7 +280,7 @@ class Charging:
         It happened, so it is never refused; where it goes beyond the cap, nothing further is admitted. A closed plan
         no longer holds after it.
         """
-        events.check_known(event)
+        event = events.intact(event)
         words("actor", actor)
         words("reason", reason)
         with self._store.transaction() as book:

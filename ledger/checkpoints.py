@@ -59,12 +59,22 @@ def new_key(path: Path) -> str:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         raise LedgerError(
-            f"{path} is the signing key of a ledger that was here and is gone. Restore that ledger: what it charged "
-            "stays spent. A new one would have every budget anew"
+            f"{path} is the signing key of a ledger that was here and is gone (or whose creation was cut off). Restore "
+            "that ledger: what it charged stays spent. A new one would have every budget anew"
         ) from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(key.private_bytes_raw())
     return key.public_key().public_bytes_raw().hex()
+
+
+def public_key(path: Path) -> str | None:
+    """The public key, in hex, of the signing key at `path`; None where there is none that can be read."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    try:
+        return Ed25519PrivateKey.from_private_bytes(path.read_bytes()).public_key().public_bytes_raw().hex()
+    except (OSError, ValueError):
+        return None
 
 
 def sign(path: Path, ledger_id: str, head: Record, time: str) -> Checkpoint:

@@ -45,8 +45,8 @@ class ClosedPlan:
         cost = accounting.pld_epsilon((event for _, event in listed), delta, interval=INTERVAL)
         if cost is None:
             raise LedgerError(
-                "a closed plan is held to its privacy loss distributions, which tuning by repeat-and-select has none "
-                "of here; leave it out, or let the scope be held by the filter"
+                "a closed plan is held to its privacy loss distributions, which there are none of here for tuning by "
+                "repeat-and-select and for mechanisms with next to no noise: leave them out, or use the filter"
             )
         if not cost <= epsilon:  # also refuses NaN
             raise LedgerError(

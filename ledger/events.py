@@ -306,6 +306,12 @@ def check_known(event: object) -> Event:
     return event
 
 
+def intact(event: object) -> Event:
+    """The event made anew from what would be stored: one that was tampered with after it was made is refused before it
+    is written, since no later reader could decode it."""
+    return from_json(check_known(event).to_json())
+
+
 def from_json(document: object, _level: int = 0) -> Event:
     """The event that `to_json` described. Unknown names, versions and keys are refused by name."""
     if not isinstance(document, Mapping):

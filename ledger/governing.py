@@ -22,7 +22,20 @@ from ledger.events import from_json
 from ledger.journal import EFFECTS, entry_of, proposals_of
 from ledger.protocol import budget_of, require_budget, require_same_terms, stated
 from ledger.quoting import budget_of as planned_budget
-from ledger.records import AddPopulation, Change, Entry, Proposal, RaiseCap, Scope, SetTerms, block, name, opaque, words
+from ledger.records import (
+    AddPopulation,
+    Change,
+    Entry,
+    Proposal,
+    RaiseCap,
+    Scope,
+    SetTerms,
+    block,
+    name,
+    opaque,
+    person,
+    words,
+)
 from ledger.renyi_filter import RenyiFilter, caps_of, checked_budget
 from ledger.scopes import EVERYTHING, block_name, population_of
 from ledger.store import Store, Transaction
@@ -238,7 +251,7 @@ def _open_proposal(book: Transaction, proposal: int, actor: str) -> Proposal:
         raise ProtocolError(f"entry {proposal} is not a proposal; `dpsynth approve --list` shows those that wait")
     if asked.effect is not None:
         raise ProtocolError(f"proposal {proposal} took effect by entry {asked.effect}")
-    if asked.actor.strip().casefold() == actor.strip().casefold():
+    if person(asked.actor) == person(actor):
         raise ProtocolError(f"proposal {proposal} is by {asked.actor!r}: a second, different person must approve it")
     return asked
 

@@ -7,6 +7,7 @@ the ledger never sees), so that the ledger cannot be used to test whether some d
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -96,6 +97,9 @@ class RaiseCap:
 
     population: str
     epsilon: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "epsilon", checked_budget(self.epsilon, 0.5)[0])
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": "raise_cap", "population": self.population, "epsilon": float(self.epsilon)}
@@ -257,6 +261,11 @@ def block(value: object) -> str:
     if not isinstance(value, str) or not _BLOCK.fullmatch(value):
         raise LedgerError(f"a block is {value!r}: it must be 1 to 63 letters, digits, dots, dashes and underscores")
     return value
+
+
+def person(name: str) -> str:
+    """A person's name as it is compared: spellings that look alike are one person."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def opaque(what: str, value: object) -> str:

@@ -42,7 +42,7 @@ Vector = tuple[float, ...]
 def checked_budget(epsilon: object, delta: object) -> tuple[float, float]:
     """Epsilon and delta as floats, or a refusal: NaN or a delta of 1 would admit anything."""
     for name, value in (("epsilon", epsilon), ("delta", delta)):
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < math.inf:
             raise LedgerError(f"{name} is {value!r}: it must be a finite number")
     assert isinstance(epsilon, int | float)
     assert isinstance(delta, int | float)

@@ -18,8 +18,8 @@ from ledger.scopes import Budget, Standing, population_of
 class Statement:
     """Everything a reader asks about one population.
 
-    `reservations` and `refusals` are those that touch its blocks, other populations' among them; `external` are the
-    charges for spending done elsewhere.
+    `reservations` are those that touch its blocks, other populations' among them; `refusals` those that were asked of
+    itself; `external` are the charges for spending done elsewhere.
     """
 
     ledger_id: str
@@ -119,6 +119,7 @@ def _guarantee(balance: Balance, highest_cap: float) -> str:
             f"releases are together is the sum of both, at most ε = {balance.basic_sum_epsilon:g} at "
             f"δ = {balance.basic_sum_delta:g}. Nothing further is admitted."
         )
+    epsilon = max(highest_cap, balance.epsilon_spent)  # spending elsewhere may have gone beyond every cap
     how = (
         "all releases and their parameters having been fixed before the first one (privacy loss distributions)"
         if balance.rule == "closed_plan"
@@ -126,7 +127,7 @@ def _guarantee(balance: Balance, highest_cap: float) -> str:
     )
     divided = f", in whichever of the {len(balance.blocks)} blocks it lies" if len(balance.blocks) > 1 else ""
     return (
-        f"Everything ever released about population {balance.population!r} is together ({_up(highest_cap)}, "
+        f"Everything ever released about population {balance.population!r} is together ({_up(epsilon)}, "
         f"{balance.delta:g})-differentially private for adding or removing everything that one {balance.unit} "
         f"contributed{divided}, {how}. Of ε = {balance.epsilon_cap:g}, {_up(balance.epsilon_spent)} is used by "
         f"{balance.charges} charge{'' if balance.charges == 1 else 's'}."

@@ -231,9 +231,20 @@ class DuckDBTransaction:
         return record
 
     def newest(self, block: str) -> Record | None:
+        """Also checked against the entry after it, which names its hash: what decides was not rewritten by itself."""
         newest = "SELECT max(seq) FROM entries WHERE list_contains(blocks, ?)"
-        found = self._checked(f"SELECT {_COLUMNS} FROM entries WHERE seq = ({newest})", [block])
-        return found[0] if found else None
+        ((seq,),) = self._connection.execute(newest, [block]).fetchall()
+        if seq is None:
+            return None
+        record, *after = self._checked(
+            f"SELECT {_COLUMNS} FROM entries WHERE seq IN (?, ?) ORDER BY seq", [seq, seq + 1]
+        )
+        if after and after[0].said["previous"] != record.hash:
+            raise LedgerBroken(
+                f"entry {seq + 1} does not follow from entry {seq}: one of the two was rewritten. Nothing is admitted; "
+                "run `dpsynth audit verify`"
+            )
+        return record
 
     def find(
         self,

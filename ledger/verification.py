@@ -18,7 +18,7 @@ from ledger.closed_plan import ClosedPlan
 from ledger.errors import LedgerError
 from ledger.governing import change_from
 from ledger.journal import EFFECTS, STEPS, Costs, costs_of, event_of, standing_of
-from ledger.records import NEIGHBOURING_RELATION
+from ledger.records import NEIGHBOURING_RELATION, person
 from ledger.scopes import EVERYTHING, Budget, Standings, block_name, population_of, spent
 
 # Two machines' logarithms may differ in the last digits; a charge that was tampered with differs by more.
@@ -63,6 +63,8 @@ class _Replay:
 
     def read(self, record: Record) -> None:
         wrong = chain.check(record)
+        if type(record.seq) is not int:  # of a journal; a database has only whole numbers
+            record = replace(record, seq=self.seq + 1)
         if record.seq != self.seq + 1:
             self._add(record, f"it should be number {self.seq + 1}: entries are missing")
         self.seq = record.seq
@@ -75,7 +77,7 @@ class _Replay:
         self.previous = record.hash
         try:
             self._content(record)
-        except (LedgerError, KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        except (LedgerError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError) as error:
             self._add(record, f"its contents cannot be right ({type(error).__name__}: {error})")
         self._keep_what_is_claimed(record)
 
@@ -93,9 +95,14 @@ class _Replay:
             "reserved": self._asked,
             "refused": self._asked,
             "external_charge": self._external,
-            "restored": lambda _: None,
+            "restored": self._restored,
         }.get(record.kind, self._stepped)
         handle(record)
+
+    def _restored(self, record: Record) -> None:
+        head = {"seq": record.seq - 1, "hash": record.said["previous"]}
+        if record.payload["head"] != head:
+            self._add(record, "the journal it names did not end where this one does")
 
     # Budgets --------------------------------------------------------------------------------------------------------
 
@@ -107,7 +114,7 @@ class _Replay:
         payload = record.payload
         asked = self.proposals.pop(payload["proposal"], None) if payload["proposal"] is not None else None
         if asked is not None:
-            people = {str(each.said["owner"]).strip().casefold() for each in (asked, record)}
+            people = {person(str(each.said["owner"])) for each in (asked, record)}
             if len(people) < 2:
                 self._add(record, "it was approved by whoever asked for it")
             if EFFECTS[asked.payload["change"]["kind"]] != record.kind or not _as_asked(asked, record):
@@ -129,6 +136,8 @@ class _Replay:
         budget = Budget.from_records([record])
         if budget.neighbouring_relation != NEIGHBOURING_RELATION:
             self._add(record, f"its neighbouring relation is {budget.neighbouring_relation!r}")
+        if (budget.plan is None) != (record.payload["plan"] is None):
+            self._add(record, "its rule is not that of its plan")
         if budget.plan is not None:
             again = ClosedPlan.of(budget.plan.items, budget.rule.epsilon, budget.rule.delta)
             if not math.isclose(again.epsilon, budget.plan.epsilon, rel_tol=TOLERANCE):
@@ -194,8 +203,15 @@ class _Replay:
         self._compare(record, after)
 
     def _refused_resumption(self, record: Record) -> None:
-        if self._reservation_of(record).state not in ("activated", "redeemed"):
+        held = self._reservation_of(record)
+        if held.state not in ("activated", "redeemed"):
             self._add(record, "its reservation could not have been resumed")
+            return
+        before = {block: self.standings[block] for block in held.first.blocks}
+        after, admitted = self._replayed(before, self._costs(record, tuple(before)))
+        self._compare_figures(record, before, after)
+        if admitted:
+            self._add(record, "it was refused although the budget allowed it")
 
     def _stepped(self, record: Record) -> None:
         held = self._reservation_of(record)
@@ -209,10 +225,11 @@ class _Replay:
             self._add(record, "its release or owner is not that of its reservation")
         held.state = "activated" if record.kind == "resumed" else record.kind
         before = {block: self.standings[block] for block in held.first.blocks}
-        if record.kind == "redeemed" and record.payload["source"] != held.first.payload["source"]:
-            self._add(record, "rows of another data set were read than were charged")
-        if record.kind == "redeemed" and not {*self.sources[record.payload["source"]]} <= {*held.first.blocks}:
-            self._add(record, "rows of blocks were read that were not charged")
+        if record.kind == "redeemed":
+            if record.payload["source"] != held.first.payload["source"]:
+                self._add(record, "rows of another data set were read than were charged")
+            if not set(self.sources[record.payload["source"]]) <= set(held.first.blocks):
+                self._add(record, "rows of blocks were read to which nothing was charged")
         if record.kind == "voided":
             self._compare(record, self._voided(held, before))
         elif record.kind == "resumed":
@@ -233,13 +250,19 @@ class _Replay:
         if record.payload["event"] is None:
             self._compare(record, before)
             return
-        costs, after = self._costs(record, tuple(before)), {}
+        self._compare_alone(record)
+        after, admitted = self._replayed(before, self._costs(record, tuple(before)))
+        if not admitted:
+            self._add(record, "steps were run again although the budget did not allow it")
+        self._compare(record, after)
+
+    def _replayed(self, before: Standings, costs: Costs) -> tuple[Standings, bool]:
+        after, admitted = {}, True
         for block, standing in before.items():
             budget = self.budgets[population_of(block)]
             after[block] = budget.charge_outside(standing, costs[budget.population], charges=0)
-            if budget.plan is not None or not budget.rule.admits(after[block].sums):
-                self._add(record, "steps were run again although the budget did not allow it")
-        self._compare(record, after)
+            admitted = admitted and budget.plan is None and budget.rule.admits(after[block].sums)
+        return after, admitted
 
     def _committed(self, record: Record, held: _Open, before: Standings) -> None:
         from ledger.events import within
@@ -247,6 +270,7 @@ class _Replay:
         event, planned = event_of(record), event_of(held.first)
         if not within(event, planned):
             self._add(record, "what ran is not what was reserved, nor fewer steps of it")
+        self._compare_alone(record)
         actual = costs_of(record) if event != planned else held.costs
         if event != planned:
             self._compare_costs(record, actual, floor_only=True)
@@ -264,6 +288,7 @@ class _Replay:
         self._compare(record, after)
 
     def _external(self, record: Record) -> None:
+        self._compare_alone(record)
         costs = self._costs(record, tuple(record.payload["blocks"]))
         after = {
             block: self.budgets[population_of(block)].charge_outside(self.standings[block], costs[population_of(block)])
@@ -298,15 +323,22 @@ class _Replay:
 
     def _compare_figures(self, record: Record, before: Standings, after: Standings) -> None:
         """The epsilons that people were told: of the request alone, before it and after it."""
-        stated = record.payload
+        self._compare_alone(record)
         due = {
-            "epsilon_alone": accounting.epsilon(event_of(record), self.budgets[str(record.population)].rule.delta),
             "epsilon_spent": spent(self.budgets, before),
             "epsilon_would_be": spent(self.budgets, after),
         }
         for name, value in due.items():
-            if not math.isclose(chain.real(stated[name]), value, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
-                self._add(record, f"its {name} is {stated[name]!r}, by its event and the charges before it {value!r}")
+            self._compare_figure(record, name, value)
+
+    def _compare_alone(self, record: Record) -> None:
+        delta = self.budgets[str(record.population)].rule.delta
+        self._compare_figure(record, "epsilon_alone", accounting.epsilon(event_of(record), delta))
+
+    def _compare_figure(self, record: Record, name: str, value: float) -> None:
+        stated = record.payload[name]
+        if not math.isclose(chain.real(stated), value, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+            self._add(record, f"its {name} is {stated!r}, by its event and the charges before it {value!r}")
 
     def _compare(self, record: Record, due: Standings) -> None:
         stated = {block: standing_of(record, block) for block in record.blocks}

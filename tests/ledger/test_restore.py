@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -96,6 +97,7 @@ def test_a_restored_ledger_goes_on_and_can_be_restored_again(
     restored.redeem(grant, population="inbox", fingerprint=FINGERPRINT)  # a run that outlived the disk
     restored.commit(grant, artifact_digest=ARTIFACT, event=grant.event)
     reserve(restored, Gaussian(9.0))
+    shutil.copy(f"{elsewhere}.key", tmp_path / "third.duckdb.key")
     third = Ledger.restore(tmp_path / "third.duckdb", restored.export(), actor=ALICE, reason=WHY, missing=0)
     assert [entry.kind for entry in third.entries()].count("restored") == 2
     assert third.balance("inbox") == restored.balance("inbox")
@@ -104,6 +106,7 @@ def test_a_restored_ledger_goes_on_and_can_be_restored_again(
 
 def test_the_journal_of_an_untouched_ledger_restores(tmp_path: Path) -> None:
     ledger = Ledger.create(tmp_path / "fresh.duckdb")
+    shutil.copy(tmp_path / "fresh.duckdb.key", tmp_path / "again.duckdb.key")
     again = Ledger.restore(tmp_path / "again.duckdb", ledger.export(), actor=ALICE, reason=WHY, missing=None)
     assert [entry.kind for entry in again.entries()] == ["created", "restored"]
 
@@ -186,12 +189,14 @@ def test_a_restored_ledger_keeps_its_signing_key(journal: list[str], elsewhere: 
     """Without the key, or beside another ledger's, its artifacts would carry checkpoints that nobody can check."""
     key = Path(f"{elsewhere}.key")
     key.unlink()
-    with pytest.raises(LedgerError):
-        Ledger.restore(elsewhere, journal, actor=ALICE, reason=WHY, missing=None).checkpoint()
+    with pytest.raises(LedgerError, match="put it back"):
+        Ledger.restore(elsewhere, journal, actor=ALICE, reason=WHY, missing=None)
     other = elsewhere.with_name("other.duckdb")
     Ledger.create(other)
-    with pytest.raises(LedgerError):
-        Ledger.restore(other.with_name("other2.duckdb"), journal, actor=ALICE, reason=WHY, missing=None).checkpoint()
+    shutil.copy(f"{other}.key", key)
+    with pytest.raises(LedgerError, match="put it back"):
+        Ledger.restore(elsewhere, journal, actor=ALICE, reason=WHY, missing=None)
+    assert not elsewhere.exists(), "nothing was written"
 
 
 # Spending elsewhere ---------------------------------------------------------------------------------------------------

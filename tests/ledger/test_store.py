@@ -183,6 +183,18 @@ def test_the_entry_that_carries_the_sums_is_checked_even_behind_the_head(
         ledger.reserve("inbox", Gaussian(4.0), source=FINGERPRINT, release="r", key="k", owner="o", plan_digest=PLAN)
 
 
+def test_a_rewritten_entry_with_a_valid_hash_is_noticed_where_it_decides(ledger: Ledger, path: Path) -> None:
+    """Its hash fits its body, but the entry after it names another one."""
+    first = ledger.reserve(
+        "inbox", Gaussian(4.0), source=FINGERPRINT, release="r", key="k", owner="o", plan_digest=PLAN
+    )
+    ledger.activate(first)
+    cheaper = "replace(body, '\"charges\":1', '\"charges\":0')"
+    sql(path, *DROP_TRIGGERS, f"UPDATE entries SET body = {cheaper}, hash = sha256({cheaper}) WHERE seq = 5")
+    with pytest.raises(LedgerBroken, match="entry 6 does not follow from entry 5"):
+        ledger.reserve("inbox", Gaussian(4.0), source=FINGERPRINT, release="r", key="l", owner="o", plan_digest=PLAN)
+
+
 def test_threads_of_one_process_share_the_budget(ledger: Ledger) -> None:
     outcomes: list[str] = []
 
