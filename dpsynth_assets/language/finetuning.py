@@ -123,6 +123,7 @@ def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedMode
     Without dropout: its masks would be one more source of variance, and clipping already bounds what one unit can do.
     """
     from peft import LoraConfig, PromptTuningConfig, PromptTuningInit, TaskType, get_peft_model
+    from transformers.pytorch_utils import Conv1D
 
     _without_dropout(model)
     if plan.method == "full":
@@ -146,11 +147,14 @@ def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedMode
             lora_dropout=0.0,
             target_modules="all-linear",
             bias="none",
+            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2's way of storing
         ),
     )
 
 
-def load_tuned(base_model: str, method: str, folder: Path) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+def load_tuned(
+    base_model: str, method: str, folder: Path
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
     """What `fine_tune` wrote to `folder`, ready to generate from, and its tokenizer."""
     from peft import PeftModel
 

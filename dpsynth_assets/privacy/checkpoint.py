@@ -17,6 +17,7 @@ import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from types import TracebackType
 from typing import Any
 
@@ -94,6 +95,10 @@ class OpenFolder:
     def steps_begun(self) -> int:
         return os.fstat(self._begun).st_size
 
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether a state is to be saved after `step` of `steps` steps."""
+        return step % self._folder.every == 0 or step == steps
+
     def load(self) -> dict[str, Any] | None:
         """The last state saved, or None.
 
@@ -108,12 +113,14 @@ class OpenFolder:
         try:
             state: dict[str, Any] = torch.load(file, weights_only=True)
             step, digest = int(state["step"]), state["plan_digest"]
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError) as error:
+        except (OSError, RuntimeError, LookupError, ValueError, TypeError, EOFError, UnpicklingError) as error:
             raise CheckpointError(f"{file} cannot be read: charge the steps begun, and train anew elsewhere") from error
         if digest != self._folder.plan_digest:
             raise CheckpointError(f"{file} belongs to another plan: train in a folder of its own")
         if step > self.steps_begun():
-            raise CheckpointError(f"{file} has {step} steps where {self.steps_begun()} began: its count was tampered with")
+            raise CheckpointError(
+                f"{file} has {step} steps where {self.steps_begun()} began: its count was tampered with"
+            )
         return state
 
     def save(self, state: dict[str, Any]) -> None:

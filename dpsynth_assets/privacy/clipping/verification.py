@@ -79,7 +79,7 @@ def _moved(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     try:
         with torch.no_grad():
             for parameter in parameters:
-                parameter += 0.02 * torch.randn(parameter.shape, generator=generator).to(parameter)
+                parameter.add_(torch.randn(parameter.shape, generator=generator).to(parameter), alpha=0.02)
         yield
     finally:
         with torch.no_grad():
