@@ -1,4 +1,4 @@
-"""The models that training is measured on, each with its tuning methods: random weights, since only shapes matter here."""
+"""The models that training is measured on, with each tuning method. Random weights: only shapes matter here."""
 
 from __future__ import annotations
 

@@ -3,10 +3,10 @@
     python -m benchmarks training_step                                    # the embedded model's shape
     python -m benchmarks.training_step gpt2 --methods lora,full --lengths 128,512
 
-The step without privacy is an ordinary one: the stock forward pass of transformers and peft, its logits, cross-entropy,
-AdamW. The private one is the product's: loss in chunks, clipped sum, noise, AdamW. Records fill their length, so that no
-side gains by padding. Peak memory is that of a fresh process that runs two steps, over what it had before the model was
-built, each side in its own process, and includes weights and optimiser.
+The step without privacy is an ordinary one: the stock forward pass of transformers and peft, its logits,
+cross-entropy, AdamW. The private one is the product's: loss in chunks, clipped sum, noise, AdamW. Records fill their
+length, so that no side gains by padding. Peak memory is that of a fresh process that runs two steps, over what it had
+before the model was built, each side in its own process, and includes weights and optimiser.
 """
 
 from __future__ import annotations

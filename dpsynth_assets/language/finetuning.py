@@ -1,6 +1,7 @@
 """Fine-tunes a base model, or an adapter of it, on sensitive records with the plan's DP-SGD mechanism.
 
-What comes out, the folder with the adapter or the model, has the guarantee of the plan's event. Nothing else comes out: no loss, no count.
+What comes out, the folder with the adapter or the model, has the guarantee of the plan's event. Nothing else comes
+out: no loss, no count.
 """
 
 from __future__ import annotations

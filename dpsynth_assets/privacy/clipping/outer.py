@@ -172,7 +172,7 @@ class Products:
 
     def _gram(self, a: Tensor, b: Tensor, one: Outer, other: Outer) -> list[Tensor]:
         """Inner products of a's rows with b's, unit by unit: one batched tensor where both are regular."""
-        key = tuple((t.data_ptr(), t.shape, t.stride(), t.dtype) for t in (a, b)) + (one.rows, other.rows)
+        key = (*((t.data_ptr(), t.shape, t.stride(), t.dtype) for t in (a, b)), one.rows, other.rows)
         if key != self._key:
             self._key, self._kept = key, _grams(a, one, b, other)
         return self._kept

@@ -116,8 +116,8 @@ def _refuse_coupling(model: nn.Module) -> None:
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             raise UnclippedGradientError(
-                f"{name} is batch normalisation, which makes one record's loss depend on the others: use layer or group "
-                "normalisation"
+                f"{name} is batch normalisation, which makes one record's loss depend on the others: use layer or "
+                "group normalisation"
             )
 
 

@@ -185,9 +185,9 @@ def test_a_closed_sum_leaves_an_ordinary_model_also_after_an_error(case):
     model, losses = made(case)
     instances = [dict(module.__dict__) for module in model.modules()]
     expected = contributions(model, losses, (1,))[0]
-    with pytest.raises(ZeroDivisionError), ClippedSum(model, FlatClipping(1.0)) as clipped:
-        clipped.add(losses([0]), [1])
-        raise ZeroDivisionError
+    clipped = ClippedSum(model, FlatClipping(1.0))
+    with pytest.raises(UnclippedGradientError), clipped:
+        clipped.add(losses([0]), [2])
     clipped.close()  # a second time
     assert [m.__dict__.keys() for m in model.modules()] == [i.keys() for i in instances]
     assert all(m.__dict__.get("forward") is i.get("forward") for m, i in zip(model.modules(), instances, strict=True))
