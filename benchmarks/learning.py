@@ -3,8 +3,8 @@
     python -m benchmarks.learning --source ../shared/data/ag_news.parquet --table docs/training-ablation.md
 
 The rows to train on and the public rows to judge by are both cut from the train split; the test split is never read.
-Every line of the table has its own mechanism, calibrated to the same epsilon and delta, and several runs, since noise and
-batches are fresh in each and cannot be fixed. The loss is the mean token loss, in nats, of the public rows' texts.
+Every line of the table has its own mechanism, calibrated to the same epsilon and delta, and several runs, since noise
+and batches are fresh in each and cannot be fixed. The loss is the mean token loss, in nats, of the public rows' texts.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def one_run(train_rows: Any, public_rows: Any, mechanism: DpSgd, learning: Learn
 
     base, tokenizer = load_base_model("embedded")
     plan: Any = SimpleNamespace(method="lora", rank=4, alpha=16.0)
-    model = attach_adapter(base, plan).to(device)
+    model: Any = attach_adapter(base, plan)
+    model.to(device)
 
     def encoded(rows: Any) -> Any:
         prefixes = [encode_prefix(tokenizer, f"label: {label}") for label in rows["label"]]

@@ -155,7 +155,7 @@ class Products:
 
     def _square(self, entry: Outer) -> tuple[Tensor, Tensor]:
         """<G, G>, and the norm that G would have if no two rows cancelled; both (units,), float64."""
-        grams = zip(self._gram(entry.first, entry.first, entry, entry), _grams(entry.second, entry), strict=True)
+        grams = zip(_grams(entry.first, entry), self._gram(entry.second, entry.second, entry, entry), strict=True)
         squares, bounds = [], []
         for first, second in grams:
             squares.append((first * second).sum(-1).double().sum(-1))

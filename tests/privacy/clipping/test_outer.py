@@ -31,11 +31,9 @@ def test_dense_norm_and_scaled_sum_agree(rows, one_hot):
     torch.testing.assert_close(total.double(), torch.tensordot(factors.double(), exact, 1), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("rows", ROWS, ids=str)
-@pytest.mark.parametrize("other_rows", [(3, 3, 3), (2, 1, 4), (4,)], ids=str)
+@pytest.mark.parametrize("rows", ROWS[:3], ids=str)
+@pytest.mark.parametrize("other_rows", [(3, 3, 3), (2, 1, 4)], ids=str)
 def test_a_weight_used_twice_has_cross_terms(rows, other_rows):
-    if len(rows) != len(other_rows):
-        pytest.skip("other units")
     uses = [entries(rows, one_hot=True), entries(other_rows), entries(other_rows, one_hot=True)]
     exact = torch.stack([sum(use.dense_of(unit) for use in uses) for unit in range(len(rows))])
     torch.testing.assert_close(Products().squared_norm(uses), exact.square().sum((1, 2)), rtol=1e-5, atol=1e-6)
