@@ -1,6 +1,7 @@
 """Fine-tunes a base model, or an adapter of it, on sensitive records with the plan's DP-SGD mechanism.
 
-What comes out, the folder with the adapter or the model, has the guarantee of the plan's event. Nothing else comes out: no loss, no count.
+What comes out, the folder with the adapter or the model, has the guarantee of the plan's event. Nothing else comes
+out: no loss, no count.
 """
 
 from __future__ import annotations
@@ -123,6 +124,7 @@ def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedMode
     Without dropout: its masks would be one more source of variance, and clipping already bounds what one unit can do.
     """
     from peft import LoraConfig, PromptTuningConfig, PromptTuningInit, TaskType, get_peft_model
+    from transformers.pytorch_utils import Conv1D
 
     _without_dropout(model)
     if plan.method == "full":
@@ -146,11 +148,14 @@ def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedMode
             lora_dropout=0.0,
             target_modules="all-linear",
             bias="none",
+            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2's way of storing
         ),
     )
 
 
-def load_tuned(base_model: str, method: str, folder: Path) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+def load_tuned(
+    base_model: str, method: str, folder: Path
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
     """What `fine_tune` wrote to `folder`, ready to generate from, and its tokenizer."""
     from peft import PeftModel
 

@@ -127,7 +127,13 @@ def plain_output_layer(model: nn.Module) -> nn.Linear | None:
 
     base: Any = _base_of(model)
     head = base.get_output_embeddings()
-    reworked = ("final_logit_softcapping", "logits_scaling", "logit_scale", "output_multiplier_scale", "lm_head_multiplier")
+    reworked = (
+        "final_logit_softcapping",
+        "logits_scaling",
+        "logit_scale",
+        "output_multiplier_scale",
+        "lm_head_multiplier",
+    )
     if type(head) is not nn.Linear or any(getattr(base.config, name, None) for name in reworked):
         return None
     return head

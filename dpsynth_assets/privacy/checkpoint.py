@@ -100,6 +100,10 @@ class OpenFolder:
     def steps_begun(self) -> int:
         return os.fstat(self._begun).st_size
 
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether a state is to be saved after `step` of `steps` steps."""
+        return step % self._folder.every == 0 or step == steps
+
     def load(self) -> dict[str, Any] | None:
         """The last state saved, or None.
 

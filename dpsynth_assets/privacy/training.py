@@ -110,7 +110,7 @@ def train(
                 sums = clipped.take()
                 noise.add_(sums)
                 run.update(sums)
-                if folder is not None and (run.step % checkpoints.every == 0 or run.step == mechanism.steps):
+                if folder is not None and folder.is_due(run.step, mechanism.steps):
                     folder.save(run.state())
                 if progress is not None:
                     progress(run.step, mechanism.steps)
@@ -196,5 +196,5 @@ def _fingerprint(parameters: Sequence[nn.Parameter]) -> str:
 
     digest = hashlib.sha256()
     for parameter in parameters:
-        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
+        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -116,8 +116,14 @@ def test_a_prompt_model_generates_what_its_own_forward_pass_says(tiny_model, pla
     base, tokenizer = load_base_model(str(tiny_model))
     model = attach_adapter(base, plan).eval()
     ids = torch.tensor([[0, 5, 9, 4]])
-    drawn = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=5,
-                           pad_token_id=tokenizer.pad_token_id, eos_token_id=None)
+    drawn = model.generate(
+        input_ids=ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=5,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=None,
+    )
     for _ in range(5):
         ids = torch.cat([ids, model(input_ids=ids, use_cache=False).logits[:, -1:].argmax(-1)], dim=1)
     assert drawn.tolist() == ids.tolist()

@@ -41,6 +41,40 @@ def test_parity_with_opacus_accountant(path):
     assert epsilon <= ours < epsilon * 1.05
 
 
+@pytest.mark.parametrize("path", CONTRACTS, ids=lambda path: path.stem)
+def test_parity_with_dp_accounting_s_tighter_accountant(path):
+    """Privacy loss distributions are tighter than Renyi DP: at most ours, and not far below."""
+    import dp_accounting
+    from dp_accounting.pld import PLDAccountant
+
+    plan = TrainingPlan.from_contract(load_contract(path))
+    mechanism = plan.mechanism
+    step = dp_accounting.GaussianDpEvent(mechanism.noise_multiplier)
+    event = dp_accounting.SelfComposedDpEvent(
+        dp_accounting.PoissonSampledDpEvent(mechanism.sampling_rate, step), mechanism.steps
+    )
+    tight = PLDAccountant().compose(event).get_epsilon(plan.delta)
+    ours = accounting.epsilon(plan.event(), plan.delta)
+    assert 0.5 * ours < tight <= ours
+
+
+def test_replayed_steps_are_charged_beside_the_plan_s():
+    mechanism = DpSgd(0.1, 1.0, 1.0, expected_batch_size=10, steps=5)
+    assert mechanism.event_of_replay(5) is None
+    replay = mechanism.event_of_replay(8)
+    assert replay is not None
+    assert replay.steps == 3
+    with pytest.raises(ValueError, match="cannot have completed"):
+        mechanism.event_of_replay(4)
+
+
+def test_the_event_does_not_depend_on_the_clipping_strategy_but_the_plan_s_digest_does():
+    flat, layered = (DpSgd(0.1, 1.0, 2.0, 10, 5, strategy) for strategy in ("flat", "per_layer"))
+    assert flat.event() == layered.event()
+    assert flat.noise_standard_deviation == layered.noise_standard_deviation == 2.0
+    assert flat != layered
+
+
 def test_a_quick_pass_samples_the_smaller_population_at_a_higher_rate():
     contract = load_contract(CONTRACTS[0])
     whole, quick = TrainingPlan.from_contract(contract), TrainingPlan.from_contract(contract, 0.25)
@@ -84,6 +118,7 @@ def test_an_event_never_claims_more_steps_than_were_planned():
         {"clipping_norm": math.inf},
         {"steps": 0},
         {"expected_batch_size": 0},
+        {"strategy": "none"},
     ],
 )
 def test_constants_that_make_no_mechanism_are_refused(wrong):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 
 import numpy as np
@@ -104,13 +103,6 @@ def test_the_model_is_an_ordinary_one_again_afterwards(adapted, units):
     loss = units.losses(adapted, [0]).sum()
     loss.backward()
     assert all(p.grad is not None for p in adapted.parameters() if p.requires_grad)
-
-
-def test_the_schedule_is_fixed_in_advance_and_ends_at_zero():
-    rates = [schedule("linear", step, 100) for step in range(100)]
-    assert rates[0] < rates[4] == 1.0
-    assert all(a > b for a, b in itertools.pairwise(rates[5:]))
-    assert 0 < rates[-1] < 0.02
 
 
 def test_a_step_s_memory_is_bounded_when_the_draw_is_ten_times_its_mean(adapted, units, monkeypatch):

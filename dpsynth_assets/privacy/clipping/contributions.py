@@ -15,8 +15,6 @@ from dpsynth_assets.privacy.clipping.cost import keep_dense
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.outer import Outer, Products, full_precision
 
-__all__ = ["Collector", "MicroBatch"]
-
 
 class MicroBatch:
     """The contributions of one micro-batch.

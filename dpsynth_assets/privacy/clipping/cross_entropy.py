@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from dpsynth_assets.privacy.clipping.contributions import Collector
-from dpsynth_assets.privacy.clipping.functions import autocast_type
+from dpsynth_assets.privacy.clipping.functions import applied, autocast_type
 from dpsynth_assets.privacy.clipping.rules import collector_of
 
 _CHUNK = 256  # tokens whose logits are held at once
@@ -36,8 +36,7 @@ def token_losses(head: nn.Linear, hidden: Tensor, targets: Tensor, rows: Sequenc
     trains = any(p.requires_grad for p in head.parameters())
     collector = collector_of(head)
     if not torch.is_grad_enabled() or not trains or collector is not None:
-        losses: Tensor = _TokenLosses.apply(collector if trains else None, hidden, head.weight, head.bias, targets, rows)
-        return losses
+        return applied(_TokenLosses, collector if trains else None, hidden, head.weight, head.bias, targets, rows)
     return F.cross_entropy(head(hidden).float(), targets, reduction="none")
 
 

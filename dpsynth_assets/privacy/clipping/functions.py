@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from dpsynth_assets.privacy.clipping.contributions import Collector
 
 
+def applied(function: Any, *arguments: Any) -> Tensor:
+    """The function's output, recorded for the backward pass."""
+    output: Tensor = function.apply(*arguments)
+    return output
+
+
 def autocast_type(x: Tensor) -> torch.dtype:
     """The type of a product's operands: autocast's if it is on, else that of the layer's input."""
     device = x.device.type
@@ -35,7 +41,13 @@ class LinearFunction(Function):
         ctx: Any, collector: Collector, x: Tensor, weight: nn.Parameter, bias: nn.Parameter | None, transposed: bool
     ) -> Tensor:
         dtype = autocast_type(x)
-        ctx.collector, ctx.weight, ctx.bias, ctx.transposed, ctx.input_type = collector, weight, bias, transposed, x.dtype
+        ctx.collector, ctx.weight, ctx.bias, ctx.transposed, ctx.input_type = (
+            collector,
+            weight,
+            bias,
+            transposed,
+            x.dtype,
+        )
         ctx.trains = weight.requires_grad, bias is not None and bias.requires_grad
         x, w = x.to(dtype), weight.to(dtype)
         ctx.save_for_backward(x, w)

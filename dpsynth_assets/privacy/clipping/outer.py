@@ -155,7 +155,7 @@ class Products:
 
     def _square(self, entry: Outer) -> tuple[Tensor, Tensor]:
         """<G, G>, and the norm that G would have if no two rows cancelled; both (units,), float64."""
-        grams = zip(self._gram(entry.first, entry.first, entry, entry), _grams(entry.second, entry), strict=True)
+        grams = zip(_grams(entry.first, entry), self._gram(entry.second, entry.second, entry, entry), strict=True)
         squares, bounds = [], []
         for first, second in grams:
             squares.append((first * second).sum(-1).double().sum(-1))
@@ -172,7 +172,7 @@ class Products:
 
     def _gram(self, a: Tensor, b: Tensor, one: Outer, other: Outer) -> list[Tensor]:
         """Inner products of a's rows with b's, unit by unit: one batched tensor where both are regular."""
-        key = tuple((t.data_ptr(), t.shape, t.stride(), t.dtype) for t in (a, b)) + (one.rows, other.rows)
+        key = (*((t.data_ptr(), t.shape, t.stride(), t.dtype) for t in (a, b)), one.rows, other.rows)
         if key != self._key:
             self._key, self._kept = key, _grams(a, one, b, other)
         return self._kept

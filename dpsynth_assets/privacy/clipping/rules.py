@@ -27,6 +27,7 @@ from dpsynth_assets.privacy.clipping.functions import (
     LayerNormFunction,
     LinearFunction,
     LowRankFunction,
+    applied,
 )
 
 Forward = Callable[..., Any]
@@ -115,8 +116,8 @@ def _refuse_coupling(model: nn.Module) -> None:
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             raise UnclippedGradientError(
-                f"{name} is batch normalisation, which makes one record's loss depend on the others: use layer or group "
-                "normalisation"
+                f"{name} is batch normalisation, which makes one record's loss depend on the others: use layer or "
+                "group normalisation"
             )
 
 
@@ -153,8 +154,7 @@ def _low_rank_rule(module: nn.Module, collector: Collector) -> tuple[Forward, li
 
     def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         weight = base.weight.mT if transposed else base.weight
-        y: Tensor = LowRankFunction.apply(collector, x, weight, base.bias, down.weight, up.weight, scale)
-        return y
+        return applied(LowRankFunction, collector, x, weight, base.bias, down.weight, up.weight, scale)
 
     return forward, [down.weight, up.weight]
 
@@ -172,29 +172,29 @@ def _rule(module: nn.Module, collector: Collector) -> tuple[Forward, list[nn.Par
     if kind in (nn.Linear, Conv1D):
 
         def forward(x: Tensor) -> Any:
-            return LinearFunction.apply(collector, x, layer.weight, layer.bias, kind is Conv1D)
+            return applied(LinearFunction, collector, x, layer.weight, layer.bias, kind is Conv1D)
 
     elif kind is nn.Embedding and layer.max_norm is None and not layer.scale_grad_by_freq and not layer.sparse:
 
         def forward(ids: Tensor) -> Any:
-            return EmbeddingFunction.apply(collector, ids, layer.weight, layer.padding_idx)
+            return applied(EmbeddingFunction, collector, ids, layer.weight, layer.padding_idx)
 
     elif kind is nn.LayerNorm and len(layer.normalized_shape) == 1:
 
         def forward(x: Tensor) -> Any:
-            return LayerNormFunction.apply(collector, x, layer.weight, layer.bias, layer.eps)
+            return applied(LayerNormFunction, collector, x, layer.weight, layer.bias, layer.eps)
 
     elif kind is nn.RMSNorm and len(layer.normalized_shape) == 1:
 
         def forward(x: Tensor) -> Any:
-            scale = CopyPerRecord.apply(collector, layer.weight, len(x), x.dim())
+            scale = applied(CopyPerRecord, collector, layer.weight, len(x), x.dim())
             return F.rms_norm(x, layer.normalized_shape, None, layer.eps) * scale
 
     elif kind.__name__.endswith("RMSNorm") and set(module._parameters) == {"weight"} and layer.weight.dim() == 1:
         own = module.forward
 
         def forward(x: Tensor) -> Any:
-            with _weight_as(layer, CopyPerRecord.apply(collector, layer.weight, len(x), x.dim())):
+            with _weight_as(layer, applied(CopyPerRecord, collector, layer.weight, len(x), x.dim())):
                 return own(x)
 
     else:

@@ -1,7 +1,7 @@
 """Batched against one by one, before a sensitive record is read: a model whose records touch one another is refused.
 
-A loss that divides by the batch's tokens, attention that folds the batch into its heads, a layer whose rule does not fit
-what the layer computes: none of these can be seen in shapes, and each would break the sensitivity silently. So the
+A loss that divides by the batch's tokens, attention that folds the batch into its heads, a layer whose rule does not
+fit what the layer computes: none of these can be seen in shapes, and each would break the sensitivity silently. So the
 clipped sum of a few *made-up* records, computed as in training, is compared with the definition: the gradient of each
 record's loss on its own, by autograd alone, summed by unit, scaled, added up.
 
@@ -56,8 +56,8 @@ def verify_exactness(model: nn.Module, losses: Callable[[Sequence[int]], Tensor]
     for (name, _), a, e in zip(named, actual, expected, strict=True):
         if not float((a - e).norm()) <= _TOLERANCE * max(float(e.norm()), _TOLERANCE * clipping_norm):
             raise UnclippedGradientError(
-                f"the clipped sum of made-up records is not that of the records one by one ({name} differs): the loss or "
-                "a layer makes one record depend on the others, and no privacy guarantee would hold"
+                f"the clipped sum of made-up records is not that of the records one by one ({name} differs): the loss "
+                "or a layer makes one record depend on the others, and no privacy guarantee would hold"
             )
 
 
@@ -79,7 +79,7 @@ def _moved(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     try:
         with torch.no_grad():
             for parameter in parameters:
-                parameter += 0.02 * torch.randn(parameter.shape, generator=generator).to(parameter)
+                parameter.add_(torch.randn(parameter.shape, generator=generator).to(parameter), alpha=0.02)
         yield
     finally:
         with torch.no_grad():
