@@ -139,7 +139,7 @@ def test_more_than_was_reserved_cannot_be_committed(run, rooms, book, monkeypatc
     from dpsynth_assets.assets.gate import Passage
 
     honest = Passage.finish
-    monkeypatch.setattr(Passage, "finish", lambda self, _: honest(self, PoissonSampledGaussian(0.2, 0.1, 999)))
+    monkeypatch.setattr(Passage, "finish", lambda self, *_: honest(self, PoissonSampledGaussian(0.2, 0.1, 999)))
     result = run("source", "adapter")
     text = failure_of(result, "adapter").step_failure_data.user_failure_data.description
     assert "did not accept the finished release" in text

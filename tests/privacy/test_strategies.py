@@ -34,7 +34,7 @@ def test_a_norm_that_is_no_number_silences_its_unit_only(name, wrong):
 
 
 def test_a_short_gradient_is_kept_as_it_is():
-    assert float(FlatClipping(1.0).factors(torch.tensor([[0.5]], dtype=torch.float64))) == pytest.approx(1, rel=1e-5)
+    assert float(FlatClipping(1.0).factors(torch.tensor([[0.5]], dtype=torch.float64))) == 1
     assert float(FlatClipping(math.inf).factors(torch.tensor([[1e9]], dtype=torch.float64))) == 1
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
-from dpsynth_assets.privacy.strategies import FlatClipping
+from dpsynth_assets.privacy.strategies import ROUNDING_MARGIN, FlatClipping
 
 _TOLERANCE = 1e-3  # in norm, relative: float32 through some dozen layers errs by less, a wrong rule by far more
 
@@ -50,7 +50,7 @@ def verify_exactness(model: nn.Module, losses: Callable[[Sequence[int]], Tensor]
             torch.stack([g * scale for g, scale in zip(same, scales, strict=True)]).sum(0)
             for same in zip(*units, strict=True)
         ]
-        with ClippedSum(model, FlatClipping(clipping_norm)) as clipped:
+        with ClippedSum(model, FlatClipping(clipping_norm / ROUNDING_MARGIN)) as clipped:
             clipped.add(losses(range(sum(records_of))), records_of)
             actual = clipped.take()
     for (name, _), a, e in zip(named, actual, expected, strict=True):
