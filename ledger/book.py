@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Ledger(Charging, Governing):
 
     def quote(self, scope: Scope, items: Iterable[Item], *, source: str | None = None) -> Quote:
         """What releases, made in this order, would cost the scope as it stands: its most charged block, or that of
-        the data set with this fingerprint. Writes nothing."""
+        the data set with this fingerprint. Under the scope's epsilon, approved or not. Writes nothing."""
         with self._store.transaction() as book:
             budget = budget_of(book, scope.population)
             if budget is not None:
@@ -98,6 +99,7 @@ class Ledger(Charging, Governing):
         if budget is None:
             return quote_unregistered(scope, items)
         require_same_terms(scope, budget)
+        budget = replace(budget, rule=budget.rule.with_cap(scope.epsilon))
         tightest = min(standings, key=budget.remaining, default=budget.empty())
         return quote(budget, tightest, items, registered=True)
 

@@ -12,7 +12,6 @@ are what people say they are: the ledger records who signed, and cannot know who
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 from ledger import chain
@@ -20,7 +19,7 @@ from ledger.chain import Draft
 from ledger.errors import ProtocolError, TermsConflict
 from ledger.events import from_json
 from ledger.journal import EFFECTS, entry_of, proposals_of
-from ledger.protocol import budget_of, require_budget, require_same_terms, stated
+from ledger.protocol import budget_of, require_budget, require_same_cap, require_same_terms, stated
 from ledger.quoting import budget_of as planned_budget
 from ledger.records import (
     AddPopulation,
@@ -36,7 +35,7 @@ from ledger.records import (
     person,
     words,
 )
-from ledger.renyi_filter import RenyiFilter, caps_of, checked_budget
+from ledger.renyi_filter import checked_budget
 from ledger.scopes import EVERYTHING, block_name, population_of
 from ledger.store import Store, Transaction
 
@@ -78,7 +77,7 @@ class Governing:
             asked = _open_proposal(book, proposal, actor)
             _require_possible(book, change)
             if isinstance(change, RaiseCap):  # caps follow from weights that stand in the ledger
-                rule = _with_cap(require_budget(book, change.population).rule, change.epsilon)
+                rule = require_budget(book, change.population).rule.with_cap(change.epsilon)
                 facts = {"epsilon": rule.epsilon, "caps": list(rule.caps)}
             draft = Draft(
                 kind=kind,
@@ -95,7 +94,7 @@ class Governing:
         words("reason", reason)
         with self._store.transaction() as book:
             budget = require_budget(book, population)
-            rule = _with_cap(budget.rule, epsilon)
+            rule = budget.rule.with_cap(epsilon)
             if not rule.epsilon < budget.rule.epsilon:
                 raise ProtocolError(
                     f"the cap of population {population!r} is ε = {budget.rule.epsilon:g}; {epsilon:g} would raise it, "
@@ -113,7 +112,9 @@ class Governing:
     def require(self, scope: Scope) -> None:
         """LedgerError unless the population stands registered with these very terms, cap included."""
         with self._store.transaction() as book:
-            require_same_terms(scope, require_budget(book, scope.population))
+            budget = require_budget(book, scope.population)
+        require_same_terms(scope, budget)
+        require_same_cap(scope, budget)
 
     def terms(self, contract: str) -> dict[str, Any] | None:
         """What was approved about a contract last; None if nothing ever was."""
@@ -221,12 +222,6 @@ def _effect_of(change: Change) -> tuple[str, dict[str, Any]]:
         "plan_epsilon": budget.plan.epsilon if budget.plan else None,
         "standing": stated(whole),
     }
-
-
-def _with_cap(rule: RenyiFilter, epsilon: float) -> RenyiFilter:
-    """The same orders and weights under another epsilon."""
-    epsilon, _ = checked_budget(epsilon, rule.delta)
-    return replace(rule, epsilon=epsilon, caps=caps_of(epsilon, rule.delta, rule.orders, rule.weights))
 
 
 def _require_possible(book: Transaction, change: Change) -> None:

@@ -38,6 +38,7 @@ def require_budget(book: Transaction, population: str) -> Budget:
 
 
 def require_same_terms(scope: Scope, budget: Budget) -> None:
+    """TermsConflict unless a scope has the terms that a population was registered with; the cap is not among them."""
     stands = {
         "unit": budget.unit,
         "neighbouring_relation": budget.neighbouring_relation,
@@ -52,6 +53,9 @@ def require_same_terms(scope: Scope, budget: Budget) -> None:
                 + ("" if field == "closed_plan" else f" ({value!r}, now {getattr(scope, field)!r} is asked for)")
                 + ". It never changes; set the contract back to the registered terms"
             )
+
+
+def require_same_cap(scope: Scope, budget: Budget) -> None:
     if scope.epsilon != budget.rule.epsilon:
         raise TermsConflict(
             f"the cap of population {scope.population!r} is ε = {budget.rule.epsilon:g}, now {scope.epsilon:g} is "

@@ -25,6 +25,7 @@ releases, and never move. This module knows numbers only: no mechanisms, no stor
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,6 +102,11 @@ class RenyiFilter:
         # Another machine's logarithm may differ in the last digits; what is stored may not be more than that.
         if any(cap > limit + 1e-9 for cap, limit in zip(self.caps, limits, strict=True)):
             raise LedgerBroken("a scope's caps are higher than its epsilon, delta and weights allow")
+
+    def with_cap(self, epsilon: object) -> RenyiFilter:
+        """The same orders, weights and delta under another epsilon."""
+        checked, _ = checked_budget(epsilon, self.delta)
+        return dataclasses.replace(self, epsilon=checked, caps=caps_of(checked, self.delta, self.orders, self.weights))
 
     def admits(self, sums: Sequence[float]) -> bool:
         """Whether some order is within its cap. The one question that decides."""

@@ -52,8 +52,7 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
     else:
         book = Ledger(ledger_file)
         lacking = [need.what for need in needs(contract, book)]
-        changed = any(need.cap is not None or "raised" in need.what for need in needs(contract, book))
-        quote = quote_unregistered(scope, items) if changed else book.quote(scope, items)
+        quote = book.quote(scope, items)
     if as_json:
         typer.echo(json.dumps(_as_json(quote, items, plans) | {"needs_approval": lacking}, indent=2))
         return
