@@ -36,13 +36,16 @@ class FineTuned:
         folder: the adapter in peft's format, or for method `full` the model.
         event: the mechanism that ran, as planned.
         replay: what has to be charged on top, where the run was killed and some of its steps ran twice; else None.
-        steps_run_in_all: steps that ever began.
     """
 
     folder: Path
     event: PoissonSampledGaussian
-    replay: PoissonSampledGaussian | None
-    steps_run_in_all: int
+    replay: PoissonSampledGaussian | None = None
+
+    @property
+    def steps_run_in_all(self) -> int:
+        """Steps that ever began, lost ones included."""
+        return self.event.steps + (0 if self.replay is None else self.replay.steps)
 
 
 class TextUnits:
@@ -111,8 +114,7 @@ def fine_tune(
     )
     model.save_pretrained(folder, safe_serialization=True)
     mechanism = plan.mechanism
-    replay = mechanism.event_of_replay(run.steps_run_in_all)
-    return FineTuned(folder, mechanism.event(run.steps), replay, run.steps_run_in_all)
+    return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.steps_run_in_all))
 
 
 def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedModel | PeftModel:

@@ -18,7 +18,8 @@ import torch
 if TYPE_CHECKING:
     from dpsynth_assets.privacy.clipping.outer import Outer
 
-# Kept gradients may take this many times the memory of the factors; at twice, full fine-tuning took a quarter more.
+# Kept gradients may take this many times the memory of the factors. At 2 they were kept for so many layers that full
+# fine-tuning of the embedded model took 1.27 times the memory of training without privacy; at 1 it takes 0.82.
 _MEMORY = 1.0
 # Up to so many numbers a unit, keeping the gradient has always been faster: low-rank matrices, prompts.
 _SMALL = 1 << 15
