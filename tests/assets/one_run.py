@@ -32,7 +32,7 @@ def main(path: str, mode: str) -> None:
             time.sleep(600)
         time.sleep(1)
         (folder / "adapter.txt").write_text("an adapter", encoding="utf-8")
-        return finetuning.FineTuned(folder, plan.event(), None, plan.mechanism.steps)
+        return finetuning.FineTuned(folder, plan.event())
 
     def slow(contract, plan, frame, folder, progress=None, checkpoints=None):
         def tell(step, steps):

@@ -52,7 +52,7 @@ def training(monkeypatch, rooms):
                 begun = opened.steps_begun()
             (folder / "adapter.txt").write_text("an adapter", encoding="utf-8")
             mechanism = plan.mechanism
-            return finetuning.FineTuned(folder, mechanism.event(), mechanism.event_of_replay(begun), begun)
+            return finetuning.FineTuned(folder, mechanism.event(), mechanism.event_of_replay(begun))
 
     made = Training()
     monkeypatch.setattr(finetuning, "fine_tune", made)

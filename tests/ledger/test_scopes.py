@@ -61,9 +61,20 @@ def test_terms_are_fixed_at_registration(book: Ledger, scope: Scope) -> None:
             book.require(replace(scope, **change))
         with pytest.raises(TermsConflict, match="registered by entry 3 already"):
             book.propose(AddPopulation(replace(scope, **change)), actor="owner@example.org", reason="anew")
-        with pytest.raises(TermsConflict):
-            book.quote(replace(scope, **change), [("adapter", EVENT)])
+    for name, value in changes.items():
+        with pytest.raises(TermsConflict, match=name):
+            book.quote(replace(scope, **{name: value}), [("adapter", EVENT)])
     assert len(book.entries()) == count
+
+
+def test_a_cap_that_nobody_approved_yet_is_quoted_on_what_stands_charged(book: Ledger, scope: Scope) -> None:
+    reserve(book)
+    spent = book.balance("inbox", with_pld=False).epsilon_spent
+    higher = book.quote(replace(scope, epsilon=5.0), [("adapter", EVENT)])
+    assert (higher.epsilon_cap, higher.epsilon_spent) == (5.0, pytest.approx(spent))
+    assert higher.lines[0].epsilon_remaining == pytest.approx(5.0 - higher.lines[0].epsilon_spent)
+    lower = book.quote(replace(scope, epsilon=spent / 2), [("adapter", EVENT)])
+    assert not lower.admitted
 
 
 @pytest.mark.parametrize(
