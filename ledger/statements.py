@@ -39,7 +39,7 @@ def statement_of(
     budget = Budget.from_records(
         [r for r in records if r.population == population and r.kind in ("registered", "cap_changed")]
     )
-    paths = [path for path in histories(records).values() if any(map(_is_of(population), path[0].blocks))]
+    paths = [path for path in histories(records).values() if population in map(population_of, path[0].blocks)]
     external = [r for r in records if r.kind == "external_charge" and r.population == population]
     standings = _standings(population, records)
     balances = tuple(
@@ -93,10 +93,6 @@ def statement_of(
         external=tuple(entry_of(ledger_id, r) for r in external),
         head=entry_of(ledger_id, head),
     )
-
-
-def _is_of(population: str):  # type: ignore[no-untyped-def]
-    return lambda block: population_of(block) == population
 
 
 def _standings(population: str, records: Iterable[Record]) -> dict[str, Standing]:
