@@ -29,6 +29,7 @@ from ledger.errors import (
     LedgerError,
     LedgerMissing,
     ProtocolError,
+    SourceTaken,
     TermsConflict,
 )
 from ledger.events import (
@@ -96,6 +97,7 @@ __all__ = [
     "Scope",
     "SelfComposed",
     "SetTerms",
+    "SourceTaken",
     "Statement",
     "TermsConflict",
     "quote_unregistered",

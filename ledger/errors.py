@@ -42,6 +42,10 @@ class TermsConflict(LedgerError):  # noqa: N818
     """Terms that stand in the ledger (unit, relation, cap, delta, a source's population) are not those asked for."""
 
 
+class SourceTaken(TermsConflict):
+    """The data set was bound to another population before."""
+
+
 class ProtocolError(LedgerError):
     """A step of reserve, activate, redeem, resume, commit, forfeit, void, or of propose and approve, out of order."""
 

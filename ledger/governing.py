@@ -16,7 +16,7 @@ from typing import Any
 
 from ledger import chain
 from ledger.chain import Draft
-from ledger.errors import ProtocolError, TermsConflict
+from ledger.errors import ProtocolError, SourceTaken, TermsConflict
 from ledger.events import from_json
 from ledger.journal import EFFECTS, entry_of, proposals_of
 from ledger.protocol import budget_of, require_budget, require_same_cap, require_same_terms, stated
@@ -135,6 +135,10 @@ class Governing:
 
         `overlaps` are blocks of other populations (as `population/block`) that hold the same records under another
         name: they are charged too, so that a new name is no new budget. They must protect the same unit.
+
+        Raises:
+            SourceTaken: the data set was bound to another population before.
+            TermsConflict: the blocks are not the population's, or an overlap protects another unit.
         """
         opaque("fingerprint", fingerprint)
         own = tuple(sorted(block_name(population, block(each)) for each in set(blocks)))
@@ -150,7 +154,7 @@ class Governing:
                 _require_shareable(book, budget.unit, population, other)
             bound = book.find(kinds=("bound",), key=fingerprint)
             if bound and bound[0].population != population:
-                raise TermsConflict(
+                raise SourceTaken(
                     f"this data set was bound to population {bound[0].population!r} by entry {bound[0].seq}, so it "
                     f"cannot be read as {population!r}: its charges would start anew. Use the contract of "
                     f"{bound[0].population!r}, or set this contract's population to it"

@@ -2,6 +2,7 @@
 
     sensitive/known/<population>/units.parquet         in a divided population, the block that each unit is in
     sensitive/known/<population>/records-<source>.npy  keyed identities of a source's texts, and beside it its blocks
+    sensitive/known/<population>/refused-<source>.npy  the same, where the ledger did not take the source in
 
 Two things depend on it. In a population that is *divided* into blocks, each unit stays for good in the block that it
 first appears in, and its records that say another are left out: so adding or removing a unit changes one block. And a
@@ -103,6 +104,17 @@ class KnownRecords:
         buffer = io.BytesIO()
         np.save(buffer, texts)
         replace_atomically(file, buffer.getvalue(), mode=0o600)
+
+    def settle(self, contract: Contract, fingerprint: str, *, bound: bool) -> None:
+        """Whether the ledger took the source in: what it refused belongs to nobody's population and shares no charge.
+
+        Until it is settled a source counts, so that no later one can slip past it.
+        """
+        folder = self._folder / contract.privacy.population
+        names = (f"refused-{fingerprint[:32]}.npy", f"records-{fingerprint[:32]}.npy")
+        before, after = names if bound else reversed(names)
+        if (folder / before).exists():
+            (folder / before).replace(folder / after)
 
     def _identity(self, *parts: str) -> int:
         return int.from_bytes(keyed(self._key, *parts)[:8], "big")

@@ -99,6 +99,12 @@ class SensitiveStore(dg.ConfigurableResource[None]):
             known.remember(texts, contract, fingerprint)
         return snapshot
 
+    def settle(self, contract: Contract, snapshot: Snapshot, *, bound: bool) -> None:
+        """Told whether the ledger has bound the snapshot to its population; a refused one is compared with no more."""
+        known = KnownRecords(private_folder(Home.at(self.home).sensitive), self._key())
+        with known.locked():
+            known.settle(contract, snapshot.fingerprint, bound=bound)
+
     def latest(self, contract: Contract) -> Snapshot:
         """The standing snapshot of a contract; free, since it says nothing about the rows.
 

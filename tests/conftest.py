@@ -149,7 +149,8 @@ def snapshotted(book, contract, home):
     from dpsynth_assets.assets.gate import bind
     from resources.sensitive_store import SensitiveStore
 
-    bind(contract, SensitiveStore(home=str(home.root)).ingest(contract), book)
+    store = SensitiveStore(home=str(home.root))
+    bind(contract, store.ingest(contract), book, store)
     return book
 
 

@@ -28,7 +28,18 @@ from dpsynth_assets.approval import require_approved
 from dpsynth_assets.assets.confinement import confined_output
 from dpsynth_assets.assets.figures import balance_figures, charge_figures
 from dpsynth_assets.assets.resumption import Checkpoints, Replay, unfinished
-from ledger import BudgetRefused, Checkpoint, Composed, Entry, Event, Grant, Ledger, LedgerError, Reservation
+from ledger import (
+    BudgetRefused,
+    Checkpoint,
+    Composed,
+    Entry,
+    Event,
+    Grant,
+    Ledger,
+    LedgerError,
+    Reservation,
+    SourceTaken,
+)
 from resources.artifact_store import Artifact, ArtifactStore, Draft
 from resources.home import Home, private_folder
 from resources.ledger import LedgerResource
@@ -74,11 +85,20 @@ class Passage:
         self.event, self.replayed = event, replayed
 
 
-def bind(contract: Contract, snapshot: Snapshot, book: Ledger) -> None:
-    """Say in the ledger of which blocks a snapshot is made."""
-    book.bind_source(
-        contract.privacy.population, snapshot.fingerprint, blocks=snapshot.blocks, overlaps=snapshot.overlaps
-    )
+def bind(contract: Contract, snapshot: Snapshot, book: Ledger, store: SensitiveStore) -> None:
+    """Say in the ledger of which blocks a snapshot is made, and in the store whether the ledger took it.
+
+    Raises:
+        SourceTaken: the source is bound to another population.
+    """
+    try:
+        book.bind_source(
+            contract.privacy.population, snapshot.fingerprint, blocks=snapshot.blocks, overlaps=snapshot.overlaps
+        )
+    except SourceTaken:
+        store.settle(contract, snapshot, bound=False)
+        raise
+    store.settle(contract, snapshot, bound=True)
 
 
 @contextmanager
@@ -159,7 +179,7 @@ def _reserve(
         book = ledger.open()
         require_approved(contract, book)
         snapshot = store.latest(contract)
-        bind(contract, snapshot, book)
+        bind(contract, snapshot, book, store)
         _void_dead(context.instance, book, population)
         about = {"snapshot": snapshot.id, "size": snapshot.size}
         key = spec_key(context, plan)

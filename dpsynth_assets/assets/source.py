@@ -45,7 +45,7 @@ def source_asset(contract: Contract) -> dg.AssetsDefinition:
             book = ledger.open()
             require_approved(contract, book)
             snapshot = sensitive_store.ingest(contract, config.source, config.size)
-            bind(contract, snapshot, book)
+            bind(contract, snapshot, book, sensitive_store)
         return dg.MaterializeResult(
             metadata={
                 "snapshot": snapshot.id,

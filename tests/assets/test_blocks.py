@@ -64,16 +64,16 @@ def test_new_people_bring_new_budget_and_old_ones_keep_their_charges(contract, b
     agree(october, book)
     old = records(("a", "one", "2026-10"), ("b", "two", "2026-10"))
     first = ingest(store, october, old)
-    bind(october, first, book)
+    bind(october, first, book, store)
     exhaust(book, october, first)
     november = divided(contract, "2026-11")
     new = [*old, *records(("c", "three", "2026-11"))]
     second = ingest(store, november, new)
-    bind(november, second, book)
+    bind(november, second, book, store)
     reserve(book, november, second)
     both = divided(contract, "2026-10", "2026-11")
     third = ingest(store, both, new)
-    bind(both, third, book)
+    bind(both, third, book, store)
     with pytest.raises(BudgetRefused) as refused:
         reserve(book, both, third, key="both")
     assert refused.value.block == "divided/2026-10"
@@ -112,7 +112,7 @@ def test_the_same_records_under_another_population_share_its_charges(contract, s
     copy.write_text("\n".join(source[3:]), encoding="utf-8")  # a few records less: another fingerprint
     snapshot = store.ingest(renamed, str(copy))
     assert snapshot.overlaps == ("small-bank/everything",)
-    bind(renamed, snapshot, snapshotted)
+    bind(renamed, snapshot, snapshotted, store)
     reserve(snapshotted, renamed, snapshot)
     spent = {name: snapshotted.balance(name, with_pld=False).epsilon_spent for name in ("renamed", "small-bank")}
     assert spent["small-bank"] > 0
@@ -123,7 +123,17 @@ def test_the_very_same_source_cannot_be_bound_twice(contract, snapshotted, store
     renamed = replace(contract, privacy=contract.privacy.model_copy(update={"population": "renamed"}))
     agree(renamed, snapshotted)
     with pytest.raises(TermsConflict, match="bound to population 'small-bank'"):
-        bind(renamed, store.ingest(renamed), snapshotted)
+        bind(renamed, store.ingest(renamed), snapshotted, store)
+
+
+def test_a_source_that_the_ledger_refused_shares_no_charge(contract, snapshotted, store, agree):
+    renamed = replace(contract, privacy=contract.privacy.model_copy(update={"population": "renamed"}))
+    agree(renamed, snapshotted)
+    refused = store.ingest(renamed)
+    assert store.ingest(contract).overlaps == ("renamed/everything",)  # until the ledger has spoken, it counts
+    with pytest.raises(TermsConflict):
+        bind(renamed, refused, snapshotted, store)
+    assert store.ingest(contract).overlaps == ()
 
 
 def test_a_few_records_in_common_are_coincidence(contract, snapshotted, store):

@@ -11,6 +11,7 @@ other once a step and not at every operation): `torchrun --nproc-per-node 2 -m d
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 from pathlib import Path
 
@@ -28,18 +29,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", required=True, help="glob of JSON Lines files with `source` and `text`")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run; resumed if it has begun")
     parser.add_argument("--tokens", required=True, type=int, help="tokens to train on")
-    parser.add_argument("--minutes", type=float, help="end the schedule by then, if the tokens take longer")
+    parser.add_argument("--pool-tokens", type=int, help="draw rows for more tokens than are trained on")
     parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--peak-lr", type=float, default=Recipe.peak_lr)
-    parser.add_argument("--continue-from", help="model folder to continue from instead of training from nothing")
+    parser.add_argument("--width", type=int, default=Recipe.hidden_size, help="of the model, in multiples of 64")
+    parser.add_argument("--layers", type=int, default=Recipe.layers)
+    parser.add_argument("--bfloat16", action="store_true", help="on a GPU, or a CPU with AVX512-BF16 or AMX: faster")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--no-compile", action="store_true", help="where there is no C++ compiler; slower")
     given = parser.parse_args(argv)
     torch.set_num_threads(given.threads)
     torch.set_flush_denormal(True)  # vanishing Adam moments would otherwise slow the CPU down
-    recipe = Recipe(
-        tokens=given.tokens, seed=given.seed, minutes=given.minutes, peak_lr=given.peak_lr, start=given.continue_from
-    )
+    chosen = Recipe(given.tokens, given.seed, layers=given.layers, pool_tokens=given.pool_tokens)
+    recipe = dataclasses.replace(chosen, bfloat16=given.bfloat16).of(given.width)
     run(given.data, given.out, recipe, compiled=not given.no_compile)
 
 

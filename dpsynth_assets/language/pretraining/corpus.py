@@ -165,7 +165,9 @@ def mixture(texts: dict[str, list[str]], tokenizer: PreTrainedTokenizerFast, rec
 
     documents: list[Tokens] = []
     for source, share in shares.items():
-        wanted = 1.3 * recipe.tokens * share / sum(shares.values())  # 1.3: for what packing drops
+        wanted = (
+            1.3 * (recipe.pool_tokens or recipe.tokens) * share / sum(shares.values())
+        )  # 1.3: for what packing drops
         for _ in range(recipe.max_repeats):
             order = rng.permutation(len(texts[source]))
             for start in range(0, len(order), 500):
@@ -185,10 +187,7 @@ def prepare(data: str, out: Path, recipe: Recipe) -> PreTrainedTokenizerFast:
         found: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(out / "tokenizer")
         return found
     trained, held_out = gather(read_documents(data), recipe.piece_chars)
-    if recipe.start is not None:
-        tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(recipe.start)
-    else:
-        tokenizer = train_tokenizer(tokenizer_sample(trained, recipe), recipe.vocab_size)
+    tokenizer = train_tokenizer(tokenizer_sample(trained, recipe), recipe.vocab_size)
     tokenizer.save_pretrained(out / "tokenizer")
     rows = mixture(trained, tokenizer, recipe)
     if not len(rows):

@@ -44,14 +44,15 @@ class Recipe:
 
     tokens: int
     seed: int = 17
-    vocab_size: int = 4096
+    vocab_size: int = 8192
     hidden_size: int = 256
     layers: int = 4
     heads: int = 4
     mlp_size: int = 688
     length: int = 256
-    batch: int = 8  # 2,048 tokens a step: with so few tokens to see, more and smaller steps learn more
-    peak_lr: float = 2.5e-3
+    batch: int = 16  # 4,096 tokens a step: with so few tokens to see, more and smaller steps learn more
+    peak_lr: float = 5e-3  # of Muon, for the layers' matrices
+    peak_lr_rest: float = 2.5e-3  # of AdamW, for embeddings and norms
     warmup_steps: int = 150
     decay_share: float = 0.4  # warmup, stable, then linearly to zero over this share of the run
     weight_decay: float = 0.1
@@ -59,9 +60,19 @@ class Recipe:
     piece_chars: int = 700  # longer documents are cut at sentence ends: the model is for short texts
     max_repeats: int = 3  # a small source is not shown more often than this, whatever its share
     header_share: float = 0.6  # of the documents begin with a header of attributes, as fine-tuning's records do
-    start: str | None = None  # a model folder to continue from, tokenizer and all; from nothing without one
-    minutes: float | None = None
+    pool_tokens: int | None = None  # rows are drawn from the mix for so many tokens; None: for `tokens`
+    bfloat16: bool = False  # products under autocast: where the processor has them natively, twice as fast
 
     @property
     def steps(self) -> int:
         return max(1, self.tokens // (self.batch * self.length))
+
+    def of(self, width: int) -> Recipe:
+        """This recipe for a model of another width: heads of 64, and a SwiGLU of eight thirds of the width.
+
+        Raises:
+            ValueError: the width is not a multiple of 64.
+        """
+        if width < 64 or width % 64:
+            raise ValueError(f"a width is a multiple of 64, not {width}")
+        return dataclasses.replace(self, hidden_size=width, heads=width // 64, mlp_size=-(-width // 3) * 8 // 16 * 16)

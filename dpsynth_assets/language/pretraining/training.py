@@ -13,6 +13,7 @@ import numpy as np
 from dpsynth_assets.language.pretraining.recipe import Recipe
 
 if TYPE_CHECKING:
+    import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 
@@ -20,9 +21,6 @@ def new_model(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> LlamaForCau
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    if recipe.start is not None:
-        continued: LlamaForCausalLM = LlamaForCausalLM.from_pretrained(recipe.start, dtype="float32")
-        return continued
     torch.manual_seed(recipe.seed)
     return LlamaForCausalLM(
         LlamaConfig(
@@ -40,10 +38,24 @@ def new_model(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> LlamaForCau
     )
 
 
-def learning_rate(step: int, progress: float, recipe: Recipe) -> float:
-    """Warmup, stable, linear decay to zero. `progress` is the share of the run that is done."""
-    warmup = (step + 1) / recipe.warmup_steps
-    return recipe.peak_lr * min(1.0, warmup, max(0.0, 1 - progress) / recipe.decay_share)
+def schedule(step: int, recipe: Recipe) -> float:
+    """The share of the peak learning rates at a step: warmup, stable, linear decay to zero."""
+    return min(1.0, (step + 1) / recipe.warmup_steps, (1 - step / recipe.steps) / recipe.decay_share)
+
+
+def optimisers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the layers' matrices, AdamW for the embeddings and norms.
+
+    Muon's steps are as long as AdamW's (Liu et al. 2025, section 2.2), so one weight decay serves both.
+    """
+    import torch
+
+    within = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    rest = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    return [
+        torch.optim.Muon(within, lr=recipe.peak_lr, weight_decay=recipe.weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=recipe.peak_lr_rest, betas=(0.9, 0.95), weight_decay=0.0, fused=True),
+    ]
 
 
 def batch_rows(step: int, total: int, recipe: Recipe) -> list[int]:
@@ -69,17 +81,17 @@ def export(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: 
     (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner's eyes only
 
 
-def average(model: LlamaForCausalLM, loss: Any, passed: float, world: int) -> tuple[Any, float]:
-    """Gradients, loss and clock averaged over the processes, in one reduction: they stay in agreement."""
+def average(model: LlamaForCausalLM, loss: Any, world: int) -> Any:
+    """Gradients and loss averaged over the processes, in one reduction: they stay in agreement. Returns the loss."""
     import torch
     from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    flat = torch.cat([parameters_to_vector(gradients), loss.view(1), torch.tensor([passed])])
+    flat = torch.cat([parameters_to_vector(gradients), loss.view(1)])
     torch.distributed.all_reduce(flat)
     flat /= world
-    vector_to_parameters(flat[:-2], gradients)
-    return flat[-2], flat[-1].item()
+    vector_to_parameters(flat[:-1], gradients)
+    return flat[-1]
 
 
 def train(
@@ -98,26 +110,22 @@ def train(
 
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     rows = np.load(out / "rows.npy", mmap_mode="r")
-    model = new_model(tokenizer, recipe)
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": recipe.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=recipe.peak_lr, betas=(0.9, 0.95), fused=True)
-    state: dict[str, Any] = {"step": 0, "seconds": 0.0, "cpu_seconds": 0.0, "losses": [], "log": []}
-    state["done"] = False
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model: Any = new_model(tokenizer, recipe)
+    model.to(device)
+    steppers = optimisers(model, recipe)
+    peaks = [recipe.peak_lr, recipe.peak_lr_rest]
+    state: dict[str, Any] = {"step": 0, "cpu_seconds": 0.0, "losses": [], "log": []}
     if (out / "checkpoint.pt").exists():
-        state = torch.load(out / "checkpoint.pt", weights_only=True)
+        state = torch.load(out / "checkpoint.pt", weights_only=True, map_location=device)
         model.load_state_dict(state.pop("model"))
-        optimizer.load_state_dict(state.pop("optimizer"))
-    began = time.monotonic() - state["seconds"]
+        for stepper, stored in zip(steppers, state.pop("optimisers"), strict=True):
+            stepper.load_state_dict(stored)
     cpu_began = time.process_time() - state["cpu_seconds"]
 
     def save() -> None:
         state["cpu_seconds"] = time.process_time() - cpu_began
-        parts = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), **state}
+        parts = {"model": model.state_dict(), "optimisers": [s.state_dict() for s in steppers], **state}
         torch.save(parts, out / "partial.pt")
         (out / "partial.pt").replace(out / "checkpoint.pt")
         export(model, tokenizer, out / "model")
@@ -127,36 +135,31 @@ def train(
     columns = (*Progress.get_default_columns(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"))
     with Progress(*columns, disable=rank > 0) as progress:
         bar = progress.add_task("steps", total=recipe.steps, completed=state["step"], loss="")
-        while not state["done"] and state["step"] != stop_after:
+        while state["step"] < (recipe.steps if stop_after is None else stop_after):
             step = state["step"]
-            passed = step / recipe.steps
-            if recipe.minutes is not None:
-                passed = max(passed, (time.monotonic() - began) / (60 * recipe.minutes))
             own = batch_rows(step, len(rows), recipe)[rank::world]
-            batch = torch.from_numpy(rows[own].astype(np.int64))
-            loss = forward(input_ids=batch, labels=batch, use_cache=False).loss
+            batch = torch.from_numpy(rows[own].astype(np.int64)).to(device)
+            with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
+                loss = forward(input_ids=batch, labels=batch, use_cache=False).loss
             loss.backward()
-            loss = loss.detach()
-            if world > 1:
-                loss, passed = average(model, loss, passed, world)
-            rate = learning_rate(step, passed, recipe)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            loss = loss.detach() if world == 1 else average(model, loss.detach(), world)
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-            optimizer.step()
-            optimizer.zero_grad()
+            for stepper, peak in zip(steppers, peaks, strict=True):
+                for group in stepper.param_groups:
+                    group["lr"] = peak * schedule(step, recipe)
+                stepper.step()
+                stepper.zero_grad()
             state["losses"].append(loss.item())
             state["step"] = step = step + 1
-            state["seconds"] = time.monotonic() - began
-            state["done"] = step >= recipe.steps or passed >= 1
-            if step % log_every == 0 or state["done"]:
+            done = step == recipe.steps
+            if step % log_every == 0 or done:
                 mean = sum(state["losses"]) / len(state["losses"])
                 state["losses"] = []
                 entry = {"step": step, "tokens": step * recipe.batch * recipe.length, "loss": round(mean, 4)}
-                state["log"].append({**entry, "lr": rate, "seconds": round(state["seconds"])})
+                state["log"].append({**entry, "cpu_seconds": round(time.process_time() - cpu_began)})
                 if rank == 0:
                     (out / "loss.jsonl").write_text("".join(json.dumps(line) + "\n" for line in state["log"]))
                 progress.update(bar, completed=step, loss=f"loss {mean:.3f}")
-            if rank == 0 and (state["done"] or time.monotonic() - last_save > save_seconds):
+            if rank == 0 and (done or time.monotonic() - last_save > save_seconds):
                 save()
                 last_save = time.monotonic()
