@@ -3,6 +3,7 @@
     artifacts/<contract>/<kind>/<id>/...          the files
     artifacts/<contract>/<kind>/<id>/receipt.json written last: an artifact without one does not exist
     artifacts/<contract>/<kind>/latest            the id of the standing one
+    artifacts/<contract>/<kind>/.unfinished/<...> what a long piece of work has done so far
 
 Everything here has left the sensitive zone: an adapter, noisy counts, synthetic rows, figures on public data.
 """
@@ -83,6 +84,15 @@ class ArtifactStore(dg.ConfigurableResource[None]):
         finally:
             if not (folder / RECEIPT).exists():
                 shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def unfinished(self, contract: str, kind: str, *made_of: str) -> Iterator[Path]:
+        """A folder that outlives a killed process, the same for the same `made_of`; removed when the block succeeds."""
+        name = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:32]
+        folder = self._kind(contract, kind) / ".unfinished" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
 
     def seal(self, draft: Draft, *, charges: list[dict[str, Any]], about: dict[str, Any] | None = None) -> Artifact:
         """Finish a draft: write its receipt, then make it the standing artifact of its kind."""

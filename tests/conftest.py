@@ -188,7 +188,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch):
             progress(plan.mechanism.steps, plan.mechanism.steps)
         return finetuning.FineTuned(folder, plan.event())
 
-    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None):
+    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None):
         cells = [contract.cells[row % 2][0] for row in range(rows)]
         texts = [f"please help me with the {cell} of mine, case {row}" for row, cell in enumerate(cells)]
         return pd.DataFrame({"text": texts, "topic": cells})

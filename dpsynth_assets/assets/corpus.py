@@ -36,8 +36,13 @@ def corpus_asset(contract: Contract) -> dg.AssetsDefinition:
             histogram = artifact_store.latest(contract.id, "label_histogram")
         rows = max(1, round(contract.privacy.generation.rows * float(adapter.receipt["about"].get("size", 1.0))))
         progress = reporter(context, "Generating synthetic records")
-        frame = generate_corpus(contract, adapter.folder, released_counts(histogram), rows=rows, progress=progress)
-        with artifact_store.draft(contract.id, "corpus") as draft:
+        made_of = (adapter.id, histogram.id, contract.digest, str(rows))
+        with (
+            artifact_store.unfinished(contract.id, "corpus", *made_of) as shards,
+            artifact_store.draft(contract.id, "corpus") as draft,
+        ):
+            counts = released_counts(histogram)
+            frame = generate_corpus(contract, adapter.folder, counts, rows=rows, progress=progress, shards=shards)
             frame.to_parquet(draft.folder / ROWS, index=False)
             artifact = artifact_store.seal(
                 draft,

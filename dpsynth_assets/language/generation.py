@@ -1,15 +1,16 @@
 """Draws a synthetic corpus from a trained adapter, label by label. Post-processing of releases: it costs no budget.
 
 Reads the adapter and the noisy label histogram, both released, and public constants of the contract. Deterministic
-for a given seed, adapter and machine.
+for a given seed, adapter and machine, also when it was killed and begun again: the draws are numbered and cut into
+shards, each shard has its own seed and is kept as soon as it is drawn, and a repeated call goes on after the last.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dpsynth_assets.language.finetuning import load_tuned
 from dpsynth_assets.language.objective import encode_prefix
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
 
 Cell = tuple[str, ...]
 Progress = Callable[[int, int], None]  # (rows done, rows in all)
+Draw = Callable[[Sequence[Cell], int, Callable[[int], None]], list[str]]  # (cells, seed, told how many ended)
 
 # A model that keeps writing empty or repeated texts must end in an error, not in an endless loop.
-_MAX_DRAWS_PER_ROW = 8
+_MAX_ROUNDS = 8
+_SHARD = 2048  # texts; what a kill can lose
 
 
 class GenerationError(RuntimeError):
@@ -47,79 +50,86 @@ def generate_corpus(
     counts: Mapping[Cell, int],
     rows: int | None = None,
     progress: Progress | None = None,
+    shards: Path | None = None,
 ) -> pd.DataFrame:
     """A frame with the text column and one column per label, shuffled, exactly `rows` rows.
 
-    Texts that are empty or stand in the corpus already are drawn again.
+    Texts that are empty or stand in the corpus already are drawn again, in further rounds.
 
     Args:
         adapter_folder: what `dpsynth_assets.language.finetuning.fine_tune` wrote.
         counts: the released histogram.
         rows: the contract's number unless given.
         progress: told (rows done, rows in all).
+        shards: a folder that keeps what is drawn, for this adapter, these counts and this contract only; a call that
+            finds shards there goes on after them. The caller removes it.
 
     Raises:
-        GenerationError: after eight draws for every row asked, some are still missing.
+        GenerationError: after eight rounds some texts are still missing.
     """
     import pandas as pd
-    import torch
 
     terms = contract.privacy
     rows = terms.generation.rows if rows is None else rows
-    model, tokenizer = load_tuned(terms.base_model.name, terms.releases.adapter.method, adapter_folder)
-    torch.manual_seed(terms.generation.seed)
+    targets = apportion(counts, rows)
+    draw = _drawing(contract, adapter_folder)
+    kept: dict[Cell, list[str]] = {cell: [] for cell in targets}
     seen: set[str] = set()
-    drawn: list[tuple[str, ...]] = []
-    for cell, target in apportion(counts, rows).items():
-        for text in _distinct_texts(model, tokenizer, contract, cell, target, seen):
-            drawn.append((text, *cell))
-            if progress is not None and (len(drawn) % 16 == 0 or len(drawn) == rows):
-                progress(len(drawn), rows)
+
+    def told(fresh: int) -> None:
+        if progress is not None:
+            progress(min(rows, sum(map(len, kept.values())) + fresh), rows)
+
+    for turn in range(_MAX_ROUNDS):
+        missing = [cell for cell, target in targets.items() for _ in range(target - len(kept[cell]))]
+        for start in range(0, len(missing), _SHARD):
+            cells = missing[start : start + _SHARD]
+            texts = _shard(draw, cells, f"{terms.generation.seed} {turn} {start}", shards, told)
+            for cell, text in zip(cells, texts, strict=True):
+                if text and text not in seen:
+                    seen.add(text)
+                    kept[cell].append(text)
+            told(0)
+    for cell, target in targets.items():
+        if len(kept[cell]) < target:
+            raise GenerationError(
+                f"label {contract.plain_label(cell)!r} gave {len(kept[cell])} distinct texts of {target} asked: train "
+                "longer, raise the temperature, or ask for fewer rows"
+            )
     columns = [terms.text.column, *(label.column for label in terms.labels)]
-    frame = pd.DataFrame(drawn, columns=columns)
+    frame = pd.DataFrame([(text, *cell) for cell, texts in kept.items() for text in texts], columns=columns)
     return frame.sample(frac=1.0, random_state=terms.generation.seed).reset_index(drop=True)
 
 
-def _distinct_texts(
-    model: Any, tokenizer: Any, contract: Contract, cell: Cell, target: int, seen: set[str]
-) -> Iterator[str]:
-    """`target` texts for one label that are neither empty nor in `seen`, which they join."""
-    label = contract.plain_label(cell)
-    kept, draws = 0, 0
-    while kept < target:
-        if draws > _MAX_DRAWS_PER_ROW * max(target, contract.privacy.generation.batch_size):
-            raise GenerationError(
-                f"label {label!r} gave {kept} distinct texts of {target} asked: train longer, raise the temperature, "
-                "or ask for fewer rows"
-            )
-        for text in _batch(model, tokenizer, contract, label, target - kept):
-            draws += 1
-            if text and text not in seen and kept < target:
-                seen.add(text)
-                kept += 1
-                yield text
+def _shard(draw: Draw, cells: Sequence[Cell], name: str, folder: Path | None, told: Callable[[int], None]) -> list[str]:
+    """The texts of one shard: kept ones if it was drawn before, else fresh ones, which are kept."""
+    import pandas as pd
+
+    path = None if folder is None else folder / f"{name.replace(' ', '-')}.parquet"
+    if path is not None and path.exists():
+        return [str(text) for text in pd.read_parquet(path)["text"]]
+    texts = draw(cells, int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"), told)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        pd.DataFrame({"text": texts}).to_parquet(partial, index=False)
+        partial.replace(path)
+    return texts
 
 
-def _batch(model: Any, tokenizer: Any, contract: Contract, label: str, missing: int) -> list[str]:
-    """One batch of texts for a label; at least a few, since some will have to be drawn again."""
-    import torch
+def _drawing(contract: Contract, adapter_folder: Path) -> Draw:
+    """What draws one text for each of some cells."""
+    from dpsynth_assets.language.sampling import Decoding, sampler_for
 
-    generation = contract.privacy.generation
-    prefix = torch.tensor([encode_prefix(tokenizer, label)])
-    size = min(generation.batch_size, max(missing, 16))
-    with torch.inference_mode(), warnings.catch_warnings():
-        # peft counts a prompt model's positions itself, and remarks at every token that it was told some.
-        warnings.filterwarnings("ignore", message="Position ids are not supported")
-        output = model.generate(
-            input_ids=prefix.expand(size, -1),
-            attention_mask=torch.ones(size, prefix.shape[1], dtype=torch.long),
-            do_sample=True,
-            temperature=generation.temperature,
-            top_p=generation.top_p,
-            top_k=0,
-            max_new_tokens=generation.max_new_tokens,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-        )
-    texts = tokenizer.batch_decode(output[:, prefix.shape[1] :], skip_special_tokens=True)
-    return [" ".join(text.split()) for text in texts]
+    terms = contract.privacy
+    generation = terms.generation
+    decoding = Decoding(generation.max_new_tokens, generation.temperature, generation.top_p)
+    model, tokenizer = load_tuned(terms.base_model.name, terms.releases.adapter.method, adapter_folder)
+    sampler = sampler_for(model, tokenizer.eos_token_id, decoding, generation.batch_size)
+    prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
+
+    def draw(cells: Sequence[Cell], seed: int, told: Callable[[int], None]) -> list[str]:
+        drawn = sampler.sample([prefixes[cell] for cell in cells], seed, told)
+        return [" ".join(text.split()) for text in tokenizer.batch_decode(drawn, skip_special_tokens=True)]
+
+    return draw

@@ -8,6 +8,7 @@ prefer short texts.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Ids = Sequence[int]
-
-_LIKELIEST = 1024  # of so many tokens the nucleus is sought first; a full sort of a large vocabulary is slow
 
 
 class UnsteppableModelError(RuntimeError):
@@ -72,7 +71,9 @@ class Sampler:
         self._compare()
 
     @torch.inference_mode()
-    def sample(self, prefixes: Sequence[Ids], seed: int, progress: Callable[[int], None] | None = None) -> list[Ids]:
+    def sample(
+        self, prefixes: Sequence[Ids], seed: int, progress: Callable[[int], None] | None = None
+    ) -> list[list[int]]:
         """One continuation for each prefix, in their order, without the end token. The same seed gives the same.
 
         Args:
@@ -163,8 +164,73 @@ class Sampler:
             raise UnsteppableModelError(f"{name} ignores the positions or the mask that it is given")
 
 
+class BatchSampler:
+    """The same, by the model's own `generate`, batch after batch: slower, for models that `Sampler` refuses.
+
+    Temperature, top-k and nucleus mean the same there.
+    """
+
+    def __init__(self, model: PreTrainedModel | PeftModel, end: int, decoding: Decoding, slots: int) -> None:
+        self._model: Any = model
+        self._end = end
+        self._decoding = decoding
+        self._slots = slots
+
+    @torch.inference_mode()
+    def sample(
+        self, prefixes: Sequence[Ids], seed: int, progress: Callable[[int], None] | None = None
+    ) -> list[list[int]]:
+        """One continuation for each prefix, in their order, without the end token."""
+        torch.manual_seed(seed)
+        wanted: dict[tuple[int, ...], list[int]] = {}
+        for place, prefix in enumerate(prefixes):
+            wanted.setdefault(tuple(prefix), []).append(place)
+        texts: list[list[int]] = [[] for _ in prefixes]
+        ended = 0
+        for prefix, places in wanted.items():
+            for start in range(0, len(places), self._slots):
+                batch = places[start : start + self._slots]
+                for place, ids in zip(batch, self._generate(prefix, len(batch)), strict=True):
+                    texts[place] = ids[: ids.index(self._end)] if self._end in ids else ids
+                ended += len(batch)
+                if progress is not None:
+                    progress(ended)
+        return texts
+
+    def _generate(self, prefix: Ids, count: int) -> list[list[int]]:
+        ids = torch.tensor([prefix], device=next(self._model.parameters()).device).expand(count, -1)
+        with warnings.catch_warnings():
+            # peft counts a prompt model's positions itself, and remarks at every token that it was told some.
+            warnings.filterwarnings("ignore", message="Position ids are not supported")
+            output = self._model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=True,
+                temperature=self._decoding.temperature,
+                top_p=self._decoding.top_p,
+                top_k=self._decoding.top_k or 0,
+                max_new_tokens=self._decoding.max_new_tokens,
+                pad_token_id=self._end,
+                eos_token_id=self._end,
+            )
+        texts: list[list[int]] = output[:, len(prefix) :].tolist()
+        return texts
+
+
+def sampler_for(model: PreTrainedModel | PeftModel, end: int, decoding: Decoding, slots: int) -> Sampler | BatchSampler:
+    """The fast sampler where the model allows it, else the other."""
+    try:
+        return Sampler(model, end, decoding, slots)
+    except UnsteppableModelError:
+        return BatchSampler(model, end, decoding, slots)
+
+
 def choose(logits: Tensor, decoding: Decoding, generator: torch.Generator) -> Tensor:
-    """One token a row: temperature, then at most `top_k` tokens, then the nucleus of `top_p`.
+    """One token a row: temperature, then the likeliest `top_k`, then the nucleus of `top_p` of those.
+
+    The nucleus is never sorted out: a token is drawn from all, and again if the likelier ones make up `top_p` without
+    it. That is the same law (rejection), and a vocabulary is summed much faster than it is sorted. Of tokens with the
+    very same probability, all belong to the nucleus or none.
 
     Args:
         logits: float32, shape (rows, vocabulary).
@@ -172,25 +238,24 @@ def choose(logits: Tensor, decoding: Decoding, generator: torch.Generator) -> Te
     Returns:
         Token ids, shape (rows,).
     """
-    probabilities = torch.softmax(logits / decoding.temperature, dim=-1)
-    vocabulary = logits.shape[-1]
-    width = min(vocabulary, _LIKELIEST if decoding.top_k is None else decoding.top_k)
-    likeliest, tokens = probabilities.topk(width, dim=-1)
-    mass = likeliest.cumsum(-1)
-    if decoding.top_k is not None:
-        mass = mass / mass[:, -1:]
-        likeliest = likeliest / likeliest.sum(-1, keepdim=True)
-    elif width < vocabulary and bool((mass[:, -1] < decoding.top_p).any()):
-        likeliest, tokens = probabilities.sort(dim=-1, descending=True)
-        mass = likeliest.cumsum(-1)
-    # A token belongs to the nucleus if the likelier ones do not reach top_p without it. The likeliest always does.
-    within = likeliest * (mass - likeliest < decoding.top_p)
-    steps = within.cumsum(-1)
-    drawn = torch.rand(len(logits), 1, generator=generator, device=logits.device) * steps[:, -1:]
-    place = torch.searchsorted(steps, drawn, right=True).clamp_(max=within.shape[-1] - 1)
-    # Rounding can put the draw at the very end, past the last token that has any mass.
-    last = (within > 0).sum(-1, keepdim=True) - 1
-    return tokens.gather(-1, torch.minimum(place, last)).squeeze(-1)
+    logits = logits / decoding.temperature
+    if decoding.top_k is not None and decoding.top_k < logits.shape[-1]:
+        least = logits.topk(decoding.top_k, dim=-1).values[:, -1:]
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    probabilities = torch.softmax(logits, dim=-1)
+    chosen = torch.empty(len(logits), dtype=torch.long, device=logits.device)
+    rows = torch.arange(len(logits), device=logits.device)
+    while len(rows):
+        mass = probabilities.cumsum(-1)
+        drawn = torch.rand(len(rows), 1, generator=generator, device=logits.device) * mass[:, -1:]
+        tokens = torch.searchsorted(mass, drawn, right=True).clamp_(max=mass.shape[-1] - 1)
+        own = probabilities.gather(-1, tokens)
+        likelier = torch.where(probabilities > own, probabilities, 0).sum(-1)
+        # A token without mass can only come of rounding at the very end of the sum.
+        taken = (likelier < decoding.top_p) & (own[:, 0] > 0)
+        chosen[rows[taken]] = tokens[taken, 0]
+        rows, probabilities = rows[~taken], probabilities[~taken]
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -213,14 +278,14 @@ class _SlotCache(Cache):
         self.positions = self._lengths
         self.longest = 0
         self._places = torch.arange(capacity, device=device)
-        super().__init__(layers=[_SlotLayer(self, slots, capacity, *pair) for pair in like.layers])
+        self._slot_layers = [_SlotLayer(self, slots, capacity, *pair) for pair in like.layers]
+        super().__init__(layers=list(self._slot_layers))
 
     def start(self, slot: int, start: _Start) -> None:
         """The slot forgets its text and has read the prefix."""
         self._lengths[slot] = start.length
-        for layer, (keys, values) in zip(self.layers, start.layers, strict=True):
-            layer.keys[slot, :, : start.length] = keys
-            layer.values[slot, :, : start.length] = values
+        for layer, (keys, values) in zip(self._slot_layers, start.layers, strict=True):
+            layer.put(slot, keys, values)
 
     def advance(self) -> None:
         """The next token of every slot goes after its last; a slot with nothing to do writes over its last place."""
@@ -241,21 +306,26 @@ class _SlotLayer(CacheLayerMixin):
     """One layer's part: writes a token's keys and values at each slot's own position."""
 
     def __init__(self, cache: _SlotCache, slots: int, capacity: int, keys: Tensor, values: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._cache = cache
         self._rows = torch.arange(slots, device=keys.device)
-        self.keys = keys.new_zeros(slots, keys.shape[0], capacity, keys.shape[2])
-        self.values = values.new_zeros(slots, values.shape[0], capacity, values.shape[2])
+        self._keys = keys.new_zeros(slots, keys.shape[0], capacity, keys.shape[2])
+        self._values = values.new_zeros(slots, values.shape[0], capacity, values.shape[2])
         self.is_initialized = True
+
+    def put(self, slot: int, keys: Tensor, values: Tensor) -> None:
+        """A prefix's keys and values, shape (heads, length, dim)."""
+        self._keys[slot, :, : keys.shape[1]] = keys
+        self._values[slot, :, : values.shape[1]] = values
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Nothing: the shapes are known from a prefix."""
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         del args, kwargs
-        self.keys[self._rows, :, self._cache.positions] = key_states[:, :, 0]
-        self.values[self._rows, :, self._cache.positions] = value_states[:, :, 0]
-        return self.keys[:, :, : self._cache.longest], self.values[:, :, : self._cache.longest]
+        self._keys[self._rows, :, self._cache.positions] = key_states[:, :, 0]
+        self._values[self._rows, :, self._cache.positions] = value_states[:, :, 0]
+        return self._keys[:, :, : self._cache.longest], self._values[:, :, : self._cache.longest]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         del query_length
@@ -265,4 +335,4 @@ class _SlotLayer(CacheLayerMixin):
         return self._cache.longest
 
     def get_max_length(self) -> int:
-        return int(self.keys.shape[2])
+        return int(self._keys.shape[2])

@@ -1,0 +1,153 @@
+"""Sampling in slots: the law of a token, and that a slot computes what the model would alone."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import scipy.stats
+import torch
+
+from dpsynth_assets.language.finetuning import attach_adapter
+from dpsynth_assets.language.sampling import (
+    BatchSampler,
+    Decoding,
+    Sampler,
+    UnsteppableModelError,
+    choose,
+    sampler_for,
+)
+
+VOCABULARY = 60
+END = 1
+PREFIXES = [[0, 5, 9, 4], [0, 7], [0, 5, 9, 4], [0, 33, 2], [0, 7], [0, 41, 8, 8, 8, 8], [0, 7]]
+
+
+def llama() -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    return LlamaForCausalLM(LlamaConfig(**sizes(), num_key_value_heads=1))
+
+
+def gpt2() -> Any:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return GPT2LMHeadModel(GPT2Config(vocab_size=VOCABULARY, n_embd=16, n_layer=2, n_head=2, n_positions=64))
+
+
+def prompted() -> Any:
+    plan: Any = SimpleNamespace(method="prompt", prompt_tokens=3)
+    return attach_adapter(llama(), plan)
+
+
+def windowed() -> Any:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    return MistralForCausalLM(MistralConfig(**sizes(), num_key_value_heads=2, sliding_window=3))
+
+
+def sizes() -> dict[str, int]:
+    return {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+
+
+def made(kind: Any) -> Any:
+    torch.manual_seed(1)
+    model = kind().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4.0)  # far from uniform, so that a wrong position or mask changes the likeliest token
+    return model
+
+
+def greedy(model: Any, prefix: list[int], count: int) -> list[int]:
+    """Token by token, each by a forward pass over everything so far."""
+    ids = torch.tensor([prefix])
+    while ids.shape[1] < len(prefix) + count:
+        with torch.no_grad():
+            token = model(input_ids=ids, use_cache=False).logits[0, -1].argmax()
+        if token == END:
+            break
+        ids = torch.cat([ids, token.view(1, 1)], dim=1)
+    return ids[0, len(prefix) :].tolist()
+
+
+@pytest.mark.parametrize("kind", [llama, gpt2, prompted])
+@pytest.mark.parametrize("slots", [1, 3, 50])
+def test_every_slot_writes_what_the_model_would_write_alone(kind: Any, slots: int) -> None:
+    model = made(kind)
+    written = Sampler(model, END, Decoding(max_new_tokens=9, top_k=1), slots).sample(PREFIXES, seed=0)
+    assert written == [greedy(model, prefix, 9) for prefix in PREFIXES]
+    assert len({tuple(text) for text in written}) > 1
+
+
+def test_a_text_ends_with_its_end_token_and_its_slot_is_taken_over() -> None:
+    model = made(llama)
+    alone = [greedy(model, prefix, 9) for prefix in PREFIXES]
+
+    def ended(end: int) -> list[list[int]]:
+        return [text[: text.index(end)] if end in text else text for text in alone]
+
+    end = max(range(VOCABULARY), key=lambda token: len({len(text) for text in ended(token)}))
+    assert len({len(text) for text in ended(end)}) > 1
+    written = Sampler(model, end, Decoding(max_new_tokens=9, top_k=1), 2).sample(PREFIXES, seed=0)
+    assert written == ended(end)
+
+
+def test_the_same_seed_writes_the_same_and_another_does_not() -> None:
+    sampler = Sampler(made(llama), END, Decoding(max_new_tokens=9, temperature=3.0), 3)
+    assert sampler.sample(PREFIXES, seed=5) == sampler.sample(PREFIXES, seed=5) != sampler.sample(PREFIXES, seed=6)
+
+
+def test_progress_counts_every_text_and_nothing_is_drawn_for_no_prefix() -> None:
+    told: list[int] = []
+    sampler = Sampler(made(llama), END, Decoding(max_new_tokens=4), 2)
+    sampler.sample(PREFIXES, 0, told.append)
+    assert told == sorted(told)
+    assert told[-1] == len(PREFIXES)
+    assert sampler.sample([], 0) == []
+
+
+def test_a_model_that_cannot_be_stepped_is_found_out_and_sampled_in_batches() -> None:
+    model = made(windowed)
+    with pytest.raises(UnsteppableModelError):
+        Sampler(model, END, Decoding(max_new_tokens=9), 2)
+    sampler = sampler_for(model, END, Decoding(max_new_tokens=9, top_k=1), 2)
+    assert isinstance(sampler, BatchSampler)
+    assert sampler.sample(PREFIXES, 0) == [greedy(model, prefix, 9) for prefix in PREFIXES]
+
+
+@pytest.mark.parametrize(
+    "decoding",
+    [
+        Decoding(1),
+        Decoding(1, temperature=0.7, top_p=0.8),
+        Decoding(1, top_p=0.3),
+        Decoding(1, top_k=5),
+        Decoding(1, temperature=1.5, top_p=0.6, top_k=8),
+    ],
+)
+def test_tokens_follow_the_law_of_the_nucleus(decoding: Decoding) -> None:
+    logits = 2 * torch.randn(VOCABULARY, generator=torch.Generator().manual_seed(3))
+    law = torch.softmax(logits / decoding.temperature, dim=0)
+    order = law.argsort(descending=True)
+    kept = law[order][: decoding.top_k]
+    kept = kept / kept.sum()
+    kept = kept[(kept.cumsum(0) - kept) < decoding.top_p]
+    kept = kept / kept.sum()
+
+    draws = 40_000
+    drawn = choose(logits.expand(draws, -1), decoding, torch.Generator().manual_seed(4))
+    counts = torch.bincount(drawn, minlength=VOCABULARY)[order]
+    assert counts[len(kept) :].sum() == 0
+    likely = kept * draws >= 5
+    if int(likely.sum()) > 1:
+        observed, expected = counts[: len(kept)][likely].double(), kept[likely].double() * draws
+        expected *= observed.sum() / expected.sum()
+        assert scipy.stats.chisquare(observed.numpy(), expected.numpy()).pvalue > 1e-6
