@@ -1,6 +1,6 @@
 """`make bench`: every figure of README and docs, as a ratio against a named reference measured in the same run.
 
-    python -m benchmarks [training_step] [code_location] [ledger]
+    python -m benchmarks [training_step] [generation] [code_location] [ledger]
 
 Times on one machine say little elsewhere, and two times taken minutes apart say little anywhere. So each benchmark
 interleaves what is measured with its reference, and prints the median of the paired ratios with their range.
@@ -13,9 +13,14 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import code_location, ledger, training_step
+from benchmarks import code_location, generation, ledger, training_step
 
-BENCHMARKS = {"training_step": training_step.rows, "code_location": code_location.rows, "ledger": ledger.rows}
+BENCHMARKS = {
+    "training_step": training_step.rows,
+    "generation": generation.rows,
+    "code_location": code_location.rows,
+    "ledger": ledger.rows,
+}
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def train(out: Path, data: str, **options: Any) -> None:
 
 def log_of(out: Path) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in (out / "loss.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+    return [{key: value for key, value in line.items() if key != "cpu_seconds"} for line in lines]
 
 
 def test_a_killed_run_ends_as_an_uninterrupted_one(data: str, tmp_path: Path) -> None:
@@ -102,13 +103,18 @@ def test_the_run_learns_and_is_judged_as_exported(data: str, tmp_path: Path) -> 
     assert summary["held_out"]
     assert all(0 < loss["nats_per_token"] < math.log(TOY.vocab_size) for loss in summary["held_out"].values())
     assert (tmp_path / "samples.txt").read_text().strip()
+    assert (tmp_path / "loss.png").stat().st_size > 1000
     with pytest.raises(SystemExit, match="another recipe"):
         run(data, tmp_path, Recipe(tokens=1), compiled=False)
 
 
 @pytest.mark.slow
 def test_two_processes_train_one_model(data: str, tmp_path: Path) -> None:
-    """The shares of a batch are averaged to what one process would have computed, up to rounding."""
+    """The shares of a batch are averaged to what one process would have computed, up to rounding.
+
+    Muon orthogonalises in bfloat16, which makes rounding visible: 5e-4 was seen, and a single step moves a weight by
+    some 1e-3.
+    """
     import torch
 
     train(tmp_path / "one", data)
@@ -133,7 +139,7 @@ torch.distributed.destroy_process_group()
 
     ends = [torch.load(tmp_path / n / "checkpoint.pt", weights_only=True)["model"] for n in ("one", "two")]
     for name in ends[0]:
-        torch.testing.assert_close(ends[0][name], ends[1][name], atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(ends[0][name], ends[1][name], atol=2e-3, rtol=1e-3)
 
 
 def test_held_out_documents_are_not_trained_on() -> None:
@@ -156,6 +162,14 @@ def test_pieces_lose_nothing_but_space(text: str) -> None:
     assert all(0 < len(part) <= 100 for part in parts)
 
 
+def test_a_recipe_of_another_width_keeps_its_proportions() -> None:
+    wide = TOY.of(320)
+    assert (wide.hidden_size, wide.heads, wide.mlp_size) == (320, 5, 848)
+    assert TOY.of(256).mlp_size == Recipe.mlp_size
+    with pytest.raises(ValueError, match="multiple of 64"):
+        TOY.of(100)
+
+
 def test_user_turns() -> None:
     dialogue = "User: I need a flight. Assistant: Where to? User: To Rome, please."
     assert corpus.user_turns(dialogue) == ["I need a flight.", "To Rome, please."]
@@ -176,10 +190,11 @@ def test_each_pass_sees_each_row_once() -> None:
 
 
 def test_learning_rate_warms_up_holds_and_ends_at_zero() -> None:
-    rates = [training.learning_rate(step, step / 100, TOY) for step in range(101)]
-    assert rates[0] == pytest.approx(TOY.peak_lr / TOY.warmup_steps)
-    assert rates[10] == rates[59] == TOY.peak_lr
-    assert rates[80] == pytest.approx(TOY.peak_lr / 2)
+    long = replace(TOY, tokens=100 * TOY.batch * TOY.length)
+    rates = [training.schedule(step, long) for step in range(101)]
+    assert rates[0] == pytest.approx(1 / TOY.warmup_steps)
+    assert rates[10] == rates[59] == 1
+    assert rates[80] == pytest.approx(1 / 2)
     assert rates[100] == 0
 
 
@@ -203,10 +218,10 @@ def test_embedded_model_is_small_and_single_precision(embedded: tuple[Any, Any])
     import torch
 
     model, tokenizer = embedded
-    assert 3e6 <= model.num_parameters() <= 5e6
+    assert 3e6 <= model.num_parameters() <= 6e6
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
-    assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) < 12e6
+    assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) < 30e6
     names = ("bos_token_id", "eos_token_id", "pad_token_id")
     for holder in (model.config, model.generation_config):
         assert [getattr(holder, name) for name in names] == [getattr(tokenizer, name) for name in names]
@@ -226,12 +241,12 @@ def test_embedded_tokenizer_returns_the_text(embedded: tuple[Any, Any], text: st
     _, tokenizer = embedded
     ids = tokenizer(text)["input_ids"]
     assert ids[0] == tokenizer.bos_token_id
-    assert max(ids) < len(tokenizer) == 4096
+    assert max(ids) < len(tokenizer) == 8192
     assert tokenizer.decode(ids, skip_special_tokens=True) == text
 
 
 def test_embedded_model_knows_plain_english(embedded: tuple[Any, Any]) -> None:
-    """Uniform guessing is a perplexity of 4,096. Scrambled words must be worse: it is more than letter counts."""
+    """Uniform guessing is a perplexity of 8,192. Scrambled words must be worse: it is more than letter counts."""
     import torch
 
     model, tokenizer = embedded

@@ -1,4 +1,4 @@
-"""What came of a run: the loss on held-out documents, and texts that the model writes by itself.
+"""What came of a run: the loss on held-out documents and in training, and texts that the model writes by itself.
 
 What is judged is the exported model, read back from its folder.
 """
@@ -35,7 +35,13 @@ def held_out_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, r
         nats += losses[scored].sum().item()
         count += int(scored.sum())
         size += int(widths[targets].sum())
-    return {"nats_per_token": nats / count, "bits_per_byte": nats / math.log(2) / size, "tokens": count}
+    loss = nats / count
+    return {
+        "nats_per_token": loss,
+        "perplexity": math.exp(loss),
+        "bits_per_byte": nats / math.log(2) / size,
+        "tokens": count,
+    }
 
 
 def samples(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, count: int, seed: int) -> list[str]:
@@ -51,8 +57,24 @@ def samples(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, count: 
     return texts
 
 
+def plot_losses(out: Path) -> None:
+    """`loss.png`: the training loss against tokens, each logged interval and their running median."""
+    import matplotlib.pyplot as plt
+    import pandas as pd
+
+    log = pd.read_json(out / "loss.jsonl", lines=True)
+    figure, axes = plt.subplots(figsize=(7, 4), dpi=120, layout="constrained")
+    axes.plot(log["tokens"] / 1e6, log["loss"], color="0.75", linewidth=0.8)
+    axes.plot(log["tokens"] / 1e6, log["loss"].rolling(9, center=True, min_periods=1).median(), linewidth=1.6)
+    axes.set(xlabel="tokens trained on, millions", ylabel="training loss, nats per token")
+    axes.set_ylim(top=min(7.0, float(log["loss"].max())))
+    axes.grid(alpha=0.3)
+    figure.savefig(out / "loss.png")
+    plt.close(figure)
+
+
 def write_report(out: Path, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
-    """`summary.json` and `samples.txt` in the run's folder."""
+    """`summary.json`, `loss.png` and `samples.txt` (twenty, unselected) in the run's folder."""
     from transformers import LlamaForCausalLM
 
     model = LlamaForCausalLM.from_pretrained(out / "model")
@@ -60,4 +82,5 @@ def write_report(out: Path, tokenizer: PreTrainedTokenizerFast, seed: int) -> No
         losses = {source: held_out_loss(model, tokenizer, rows) for source, rows in held_out.items() if len(rows)}
     summary = {"parameters": model.num_parameters(), "held_out": losses}
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    (out / "samples.txt").write_text("\n\n".join(samples(model, tokenizer, 8, seed)) + "\n")
+    plot_losses(out)
+    (out / "samples.txt").write_text("\n\n".join(samples(model, tokenizer, 20, seed)) + "\n")
