@@ -48,9 +48,10 @@ def test_steps_lost_to_a_kill_are_run_again_and_counted(adapted, units, tmp_path
     result, done = run(adapted, units, folder)
     assert done == [5, 6, 7]
     assert result.steps == 7
-    assert result.steps_run_in_all == 3 + 3 + 3
+    assert result.lives == folder.steps_of_lives() == (3, 3, 3)
+    assert result.steps_run_in_all == folder.steps_begun() == 3 + 3 + 3
     assert result.steps_replayed == 2
-    assert MECHANISM.event_of_replay(result.steps_run_in_all) == MECHANISM.event(2)
+    assert MECHANISM.event_of_replay(result.lives) == MECHANISM.event(2)
 
 
 def test_a_finished_run_is_not_run_again(adapted, units, tmp_path):

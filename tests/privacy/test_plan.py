@@ -60,12 +60,13 @@ def test_parity_with_dp_accounting_s_tighter_accountant(path):
 
 def test_replayed_steps_are_charged_beside_the_plan_s():
     mechanism = DpSgd(0.1, 1.0, 1.0, expected_batch_size=10, steps=5)
-    assert mechanism.event_of_replay(5) is None
-    replay = mechanism.event_of_replay(8)
+    assert mechanism.event_of_replay([5]) is None
+    assert mechanism.event_of_replay([2, 0, 3]) is None
+    replay = mechanism.event_of_replay([4, 4])
     assert replay is not None
     assert replay.steps == 3
     with pytest.raises(ValueError, match="cannot have completed"):
-        mechanism.event_of_replay(4)
+        mechanism.event_of_replay([3, 1])
 
 
 def test_the_event_does_not_depend_on_the_clipping_strategy_but_the_plan_s_digest_does():
