@@ -166,7 +166,8 @@ class Experiment:
         from dpsynth_assets.language.finetuning import attach_adapter
 
         plan: Any = SimpleNamespace(method="lora", rank=4, alpha=16.0)
-        model: Any = attach_adapter(load_base_model("embedded")[0], plan).to(self._device)
+        model: Any = attach_adapter(load_base_model("embedded")[0], plan)
+        model.to(self._device)
         if upper_layers is not None:
             lower = model.config.num_hidden_layers - upper_layers
             for name, parameter in model.named_parameters():
