@@ -25,7 +25,7 @@ def adapter_asset(contract: Contract) -> dg.AssetsDefinition:
             f"{_what_is_trained(release)} of base model `{contract.privacy.base_model.name}`, trained "
             f"with DP-SGD: Poisson-sampled batches of {release.expected_batch_size} "
             f"{contract.privacy.unit.name}s expected, {release.steps} steps, each unit's gradient clipped to "
-            f"{release.clipping_norm:g}."
+            f"{release.clipping_norm:g}{_noise(release)}."
         ),
         kinds={"pytorch", "huggingface"},
         spends=True,
@@ -67,7 +67,7 @@ def adapter_asset(contract: Contract) -> dg.AssetsDefinition:
                 "epsilon": plan.epsilon,
                 "delta": plan.delta,
                 "noise_multiplier": plan.mechanism.noise_multiplier,
-                "sampling_rate": plan.mechanism.sampling_rate,
+                "sampling_rate": plan.mechanism.group_sampling_rate,
                 "steps": plan.mechanism.steps,
                 "plan": dg.MetadataValue.json(plan.describe()),
                 "dagster/uri": str(gate.artifact.folder),
@@ -82,6 +82,10 @@ def _what_is_trained(release: AdapterRelease) -> str:
     if release.method == "lora":
         return f"A low-rank adapter (rank {release.rank})"
     return f"A prompt of {release.prompt_tokens} virtual tokens" if release.method == "prompt" else "All weights"
+
+
+def _noise(release: AdapterRelease) -> str:
+    return f", noise correlated over {release.noise_bands} steps" if release.noise_bands > 1 else ""
 
 
 def _check_what_follows(contract: Contract) -> None:

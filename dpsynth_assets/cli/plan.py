@@ -64,10 +64,12 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
     )
     _show_lines(quote, items)
     mechanism = training.mechanism
+    group = f" of one group in {mechanism.noise_bands}" if mechanism.noise_bands > 1 else ""
+    correlated = f", correlated over {mechanism.noise_bands} steps" if mechanism.noise_bands > 1 else ""
     say(
-        f"The adapter trains {mechanism.steps} steps; each samples every {terms.unit.name} with probability "
-        f"{mechanism.sampling_rate:.4g}, clips to {mechanism.clipping_norm:g}, and adds noise of "
-        f"{mechanism.noise_multiplier:.3f} times the clip.",
+        f"The adapter trains {mechanism.steps} steps; each samples every {terms.unit.name}{group} with probability "
+        f"{mechanism.group_sampling_rate:.4g}, clips to {mechanism.clipping_norm:g}, and adds noise of "
+        f"{mechanism.noise_multiplier:.3f} times the clip{correlated}.",
         style="dim",
     )
     if lacking:

@@ -230,6 +230,15 @@ def training(draft: Draft) -> Iterator[Problem]:
             f"a batch of {adapter.expected_batch_size} units out of {unit.public_count}",
             f"Write {unit.public_count // 10 or 1}, a tenth of unit.public_count, or at most all of it",
         )
+    elif unit is not None and adapter is not None:
+        batch, bands = adapter.expected_batch_size, adapter.noise_bands
+        if batch * bands > unit.public_count:
+            yield draft.problem(
+                draft.term("releases", "adapter", "noise_bands"),
+                f"a step samples one of {bands} groups of units, some {unit.public_count // bands} of "
+                f"{unit.public_count}: too few for a batch of {batch}",
+                f"Write at most {unit.public_count // batch}, or lower expected_batch_size",
+            )
     if text is not None and adapter is not None and adapter.micro_batch_tokens < text.max_tokens:
         yield draft.problem(
             draft.term("releases", "adapter", "micro_batch_tokens"),

@@ -233,6 +233,9 @@ class AdapterRelease(Release):
         float | None,
         Field(gt=0, lt=1, allow_inf_nan=False, description="the decay of the average of the models along the way"),
     ] = None
+    noise_bands: Annotated[
+        int, Field(ge=1, le=64, description="over how many steps the noise is correlated; 1: not at all")
+    ] = 1
     micro_batch_tokens: Annotated[
         int, Field(ge=64, description="how many tokens are computed at once: memory only")
     ] = 2048
@@ -246,6 +249,12 @@ class AdapterRelease(Release):
                     f"Remove it, or write `method: {method}`",
                     name,
                 )
+        if self.noise_bands > self.steps:
+            raise TermsError(
+                f"noise cannot be correlated over {self.noise_bands} steps where there are {self.steps}",
+                f"Write {self.steps} or less",
+                "noise_bands",
+            )
         return self
 
 
@@ -341,6 +350,12 @@ class PrivacyTerms(Terms):
             raise TermsError(
                 "expected_batch_size exceeds unit.public_count: a batch cannot exceed the population",
                 "Lower expected_batch_size",
+                "releases",
+            )
+        if self.releases.adapter.expected_batch_size * self.releases.adapter.noise_bands > self.unit.public_count:
+            raise TermsError(
+                "expected_batch_size x noise_bands exceeds unit.public_count: a step samples one group of noise_bands",
+                "Lower one of them",
                 "releases",
             )
         if math.prod(len(label.values) for label in self.labels) > 100_000:

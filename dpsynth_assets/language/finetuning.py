@@ -42,11 +42,6 @@ class FineTuned:
     event: PoissonSampledGaussian
     replay: PoissonSampledGaussian | None = None
 
-    @property
-    def steps_run_in_all(self) -> int:
-        """Steps that ever began, lost ones included."""
-        return self.event.steps + (0 if self.replay is None else self.replay.steps)
-
 
 class TextUnits:
     """Encoded records grouped by privacy unit (`dpsynth_assets.privacy.training.UnitData`). Sensitive throughout.
@@ -114,7 +109,7 @@ def fine_tune(
     )
     model.save_pretrained(folder, safe_serialization=True)
     mechanism = plan.mechanism
-    return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.steps_run_in_all))
+    return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.lives))
 
 
 def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedModel | PeftModel:

@@ -1,13 +1,15 @@
 """Checkpoints of a training run: it may be killed at any time, and every step that ever began is known afterwards.
 
 A folder holds two files. `steps-begun` has one byte for each step that began, in this life of the run or an earlier
-one, each made durable *before* its step reads a row: its size is what has to be charged, whatever was lost. The state
-of the last finished interval is `state.pt`, replaced atomically.
+one, each made durable *before* its step reads a row: its size is the number of steps that has to be charged, whatever
+was lost. The first byte of each life is another one. The state of the last finished interval is `state.pt`, replaced
+atomically.
 
 A checkpoint is an output of the mechanism, as private as the steps in it, but it is not the release: it stays where the
-sensitive rows are, until the run is committed. What is *not* in it: the sampler's and the noise's generators. Replayed
-steps draw fresh batches and fresh noise, which is what makes them new steps of the mechanism; the same noise over other
-rows would give the rows away. So the steps between the last checkpoint and the kill are run, and must be charged, a
+sensitive rows are, until the run is committed. What is *not* in it: the sampler's and the noise's generators,
+nor the clipped sums that correlated noise remembers: those are sensitive, a checkpoint is not. Replayed steps draw
+fresh batches and fresh noise, which is what makes them new steps of the mechanism; the same noise over other rows would
+give the rows away. So the steps between the last checkpoint and the kill are run, and must be charged, a
 second time: at most `every` of them per kill.
 """
 
@@ -21,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 STATE, BEGUN = "state.pt", "steps-begun"
+FIRST, LATER = b"|", b"."  # a byte of `steps-begun`: the first step of a life, and any other
 
 
 class CheckpointError(RuntimeError):
@@ -50,6 +53,12 @@ class CheckpointFolder:
         file = self.path / BEGUN
         return file.stat().st_size if file.exists() else 0
 
+    def steps_of_lives(self) -> tuple[int, ...]:
+        """How many steps began in each life of the run, in order. As `steps_begun`."""
+        file = self.path / BEGUN
+        before, *lives = file.read_bytes().split(FIRST) if file.exists() else (b"",)
+        return ((len(before),) if before else ()) + tuple(1 + len(later) for later in lives)
+
     def steps_saved(self) -> int:
         """How many steps are in the last state saved; 0 where there is none. Raises as `OpenFolder.load` does."""
         with self.open() as folder:
@@ -75,6 +84,7 @@ class OpenFolder:
 
     def __init__(self, folder: CheckpointFolder) -> None:
         self._folder = folder
+        self._next = FIRST
         folder.path.mkdir(parents=True, exist_ok=True)
         self._begun = os.open(folder.path / BEGUN, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
@@ -94,11 +104,9 @@ class OpenFolder:
 
     def begin_step(self) -> None:
         """Makes durable that one more step begins. Returns before anything is read for it."""
-        os.write(self._begun, b".")
+        os.write(self._begun, self._next)
         os.fsync(self._begun)
-
-    def steps_begun(self) -> int:
-        return os.fstat(self._begun).st_size
+        self._next = LATER
 
     def is_due(self, step: int, steps: int) -> bool:
         """Whether a state is to be saved after `step` of `steps` steps."""
@@ -122,10 +130,9 @@ class OpenFolder:
             raise CheckpointError(f"{file} cannot be read: charge the steps begun, and train anew elsewhere") from error
         if digest != self._folder.plan_digest:
             raise CheckpointError(f"{file} belongs to another plan: train in a folder of its own")
-        if step > self.steps_begun():
-            raise CheckpointError(
-                f"{file} has {step} steps where {self.steps_begun()} began: its count was tampered with"
-            )
+        begun = self._folder.steps_begun()
+        if step > begun:
+            raise CheckpointError(f"{file} has {step} steps where {begun} began: its count was tampered with")
         return state
 
     def save(self, state: dict[str, Any]) -> None:

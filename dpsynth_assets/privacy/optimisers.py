@@ -42,8 +42,8 @@ class NoiseCorrectedAdam(torch.optim.Optimizer):
         p = p - lr m' / sqrt(max(v' - s^2, floor))
 
     Args:
-        noise: s, the standard deviation of the noise in the gradients that `step` is given: noise_multiplier x
-            sensitivity / expected batch size. Public.
+        noise: s, the standard deviation of the noise in the gradients that `step` is given (`DpSgd.noise_in_mean`).
+            Public.
         floor: least value of the corrected second moment; the paper's gamma', which bounds the step size.
     """
 

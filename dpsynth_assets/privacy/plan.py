@@ -8,9 +8,12 @@ contributed, at most `max_records` records):
     Each of `steps` steps includes every unit independently with probability `sampling_rate`, sums the included units'
     gradients after scaling each unit's whole contribution to an l2 norm of at most the clipping strategy's
     `sensitivity`, and adds Gaussian noise of standard deviation `noise_multiplier * sensitivity` to that sum, once. The
-    output of all steps is as
-    private as `steps` compositions of the Poisson-subsampled Gaussian mechanism (Abadi et al. 2016, Algorithm 1;
-    Mironov, Talwar and Zhang 2019, section 3), which is the event that is charged.
+    output of all steps is as private as `steps` compositions of the Poisson-subsampled Gaussian mechanism (Abadi et al.
+    2016, Algorithm 1; Mironov, Talwar and Zhang 2019, section 3), which is the event that is charged.
+
+    With `noise_bands` b > 1 the noise of a step is correlated with that of the b - 1 before. A unit can then enter one
+    step in b only, with b times the probability, and the event is that of ceil(steps / b) such steps. The mechanism and
+    the proof are in `dpsynth_assets.privacy.correlation`.
 
 Misuse that breaks it: sampling batches by shuffling; sampling micro-batches one by one; averaging over the realised
 batch size; a loss that couples examples; noise added per micro-batch or from a known seed; choosing any constant by
@@ -25,6 +28,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from dpsynth_assets.privacy.correlation import noise_growth
 from dpsynth_assets.privacy.strategies import STRATEGIES, Clipping
 from ledger import PoissonSampledGaussian
 
@@ -47,6 +51,8 @@ class DpSgd:
         expected_batch_size: public divisor of the noisy sum, in units.
         steps: how many steps run; never fewer by early stopping, never more.
         strategy: how a unit's gradient is bounded, a key of `dpsynth_assets.privacy.strategies.STRATEGIES`.
+        noise_bands: over how many steps the noise is correlated; 1 is independent noise. At most `steps`, and at most
+            1 / `sampling_rate`.
     """
 
     sampling_rate: float
@@ -55,6 +61,7 @@ class DpSgd:
     expected_batch_size: int
     steps: int
     strategy: str = "flat"
+    noise_bands: int = 1
 
     def __post_init__(self) -> None:
         if not 0 < self.sampling_rate <= 1:
@@ -69,6 +76,13 @@ class DpSgd:
             raise ValueError("expected_batch_size and steps must be at least 1")
         if self.strategy not in STRATEGIES:
             raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {self.strategy!r}")
+        if not 1 <= self.noise_bands <= self.steps:
+            raise ValueError(f"noise_bands must lie between 1 and the {self.steps} steps, not {self.noise_bands!r}")
+        if self.noise_bands * self.sampling_rate > 1 + 1e-9:
+            raise ValueError(
+                f"with {self.noise_bands} noise_bands the sampling_rate can be at most 1 / {self.noise_bands}, "
+                f"not {self.sampling_rate!r}: a step samples one group of units in {self.noise_bands}"
+            )
 
     @property
     def is_private(self) -> bool:
@@ -76,8 +90,22 @@ class DpSgd:
 
     @property
     def noise_standard_deviation(self) -> float:
-        """Of the noise added to the clipped sum, before the division by `expected_batch_size`."""
+        """Of the noise that is released with the clipped sum, before the division by `expected_batch_size`."""
         return self.noise_multiplier * self.clipping.sensitivity if self.is_private else 0.0
+
+    @property
+    def noise_in_mean(self) -> float:
+        """Standard deviation of the noise in a step's mean gradient, as the optimiser gets it, once bands are full."""
+        return self.noise_standard_deviation * noise_growth(self.noise_bands) / self.expected_batch_size
+
+    @property
+    def group_sampling_rate(self) -> float:
+        """Probability with which a unit enters a step that samples its group, one step in `noise_bands`."""
+        return min(1.0, self.noise_bands * self.sampling_rate)
+
+    def sampled_steps(self, steps: int) -> int:
+        """Of so many consecutive steps, the most that sample a group; what one unit's loss is composed of."""
+        return -(-steps // self.noise_bands)
 
     @property
     def clipping(self) -> Clipping:
@@ -94,19 +122,24 @@ class DpSgd:
             raise ValueError("training without noise has no privacy guarantee and cannot be charged")
         if steps is not None and not 1 <= steps <= self.steps:
             raise ValueError(f"{steps} steps were run where {self.steps} were planned")
-        return PoissonSampledGaussian(self.sampling_rate, self.noise_multiplier, steps or self.steps)
+        return PoissonSampledGaussian(
+            self.group_sampling_rate, self.noise_multiplier, self.sampled_steps(steps or self.steps)
+        )
 
-    def event_of_replay(self, steps_run_in_all: int) -> PoissonSampledGaussian | None:
-        """What is charged on top of `event()` if kills made the run take more steps than planned; None if it did not.
+    def event_of_replay(self, lives: Sequence[int]) -> PoissonSampledGaussian | None:
+        """What is charged on top of `event()` where kills gave the run several lives; None where nothing is.
 
-        Both together are the composition of all steps that ever began, each with its own batch and noise.
+        Args:
+            lives: how many steps began in each life, those included that a kill lost.
+
+        Both together are the composition of all steps that ever began. Each life draws groups, batches and noise of its
+        own, so each counts by itself: with several bands, two lives can cost more than one that has as many steps.
         """
-        if not self.is_private:
-            raise ValueError("training without noise has no privacy guarantee and cannot be charged")
-        if steps_run_in_all < self.steps:
-            raise ValueError(f"{steps_run_in_all} steps cannot have completed a run of {self.steps}")
-        replayed = steps_run_in_all - self.steps
-        return PoissonSampledGaussian(self.sampling_rate, self.noise_multiplier, replayed) if replayed else None
+        event = self.event()
+        if sum(lives) < self.steps:
+            raise ValueError(f"{sum(lives)} steps cannot have completed a run of {self.steps}")
+        again = sum(map(self.sampled_steps, lives)) - event.steps
+        return replace(event, steps=again) if again > 0 else None
 
 
 @dataclass(frozen=True)
@@ -167,14 +200,17 @@ class TrainingPlan:
         terms = contract.privacy
         adapter = terms.releases.adapter
         units = max(2, round(terms.unit.public_count * size))
-        batch = min(adapter.expected_batch_size, units)
+        steps = max(1, round(adapter.steps * size))
+        bands = min(adapter.noise_bands, steps, units)
+        batch = min(adapter.expected_batch_size, units // bands)
         shape = DpSgd(
             sampling_rate=batch / units,
             noise_multiplier=0.0,
             clipping_norm=adapter.clipping_norm,
             expected_batch_size=batch,
-            steps=max(1, round(adapter.steps * size)),
+            steps=steps,
             strategy=adapter.clipping,
+            noise_bands=bands,
         )
         epsilon = adapter.epsilon_of(terms.budget)
         is_lora = adapter.method == "lora"
@@ -205,10 +241,12 @@ class TrainingPlan:
         return self.mechanism.event()
 
     def steps_again(self, checkpoints: CheckpointFolder, charged: Sequence[Event]) -> PoissonSampledGaussian | None:
-        """What has to be charged before a killed run goes on from its checkpoints: the steps that began and are not in
-        the last one, less those `charged` on earlier occasions; None if there are none."""
-        lost = checkpoints.steps_begun() - checkpoints.steps_saved()
-        owed = lost - sum(event.steps for event in charged if isinstance(event, PoissonSampledGaussian))
+        """What has to be charged before a killed run goes on from its checkpoints, if it then runs to its end: that of
+        all its lives, less the plan's event and what was `charged` on earlier occasions; None if that is nothing."""
+        still = self.mechanism.steps - checkpoints.steps_saved()
+        again = self.mechanism.event_of_replay([*checkpoints.steps_of_lives(), still])
+        owed = again.steps if again is not None else 0
+        owed -= sum(event.steps for event in charged if isinstance(event, PoissonSampledGaussian))
         return replace(self.event(), steps=owed) if owed > 0 else None
 
     def describe(self) -> dict[str, Any]:
@@ -224,7 +262,5 @@ def calibrated(shape: DpSgd, epsilon: float, delta: float) -> DpSgd:
     """`shape` with the smallest noise multiplier that keeps its event within (epsilon, delta)."""
     from ledger.accounting import calibrate
 
-    noise_multiplier = calibrate(
-        lambda sigma: PoissonSampledGaussian(shape.sampling_rate, sigma, shape.steps), epsilon, delta
-    )
+    noise_multiplier = calibrate(lambda sigma: replace(shape, noise_multiplier=sigma).event(), epsilon, delta)
     return replace(shape, noise_multiplier=noise_multiplier)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
-from dpsynth_assets.privacy.noise import GaussianNoise
+from dpsynth_assets.privacy.correlation import strategy_coefficients
+from dpsynth_assets.privacy.noise import BandedNoise, GaussianNoise
 from dpsynth_assets.privacy.sampling import PoissonSampler, micro_batches
 
 if TYPE_CHECKING:
@@ -51,12 +52,16 @@ class TrainingRun:
 
     Attributes:
         steps: steps in the trained parameters: always all that were planned.
-        steps_run_in_all: steps that ever began, those included that a kill lost and a later life ran again. All of them
-            read the data, so all of them must be charged.
+        lives: how many steps began in each life of the run, in order, those included that a kill lost and a later life
+            ran again. All of them read the data, so all of them must be charged.
     """
 
     steps: int
-    steps_run_in_all: int
+    lives: tuple[int, ...]
+
+    @property
+    def steps_run_in_all(self) -> int:
+        return sum(self.lives)
 
     @property
     def steps_replayed(self) -> int:
@@ -75,8 +80,9 @@ def train(
 ) -> TrainingRun:
     """Trains the model's trainable parameters in place with the given mechanism.
 
-    Formal guarantee: that of the event of `steps_run_in_all` steps (see `dpsynth_assets.privacy.plan`) for the final
-    parameters and every intermediate one, under add/remove of one unit, if `data.losses` couples no two records.
+    Formal guarantee: that of the mechanism's `event()` and `event_of_replay(lives)` together (see
+    `dpsynth_assets.privacy.plan`) for the final parameters and every intermediate one, under add/remove of one unit, if
+    `data.losses` couples no two records.
 
     Args:
         model: put into training mode; dropout must be off or per record.
@@ -99,8 +105,9 @@ def train(
             run = _Run(clipped.parameters, mechanism, learning)
             if folder is not None and (state := folder.load()) is not None:
                 run.load(state)
-            sampler = PoissonSampler(len(data.records_of), mechanism.sampling_rate)
-            noise = GaussianNoise(mechanism.noise_standard_deviation)
+            # Made anew in each life: a killed run's groups, sums and noise are gone, and must be.
+            sampler = PoissonSampler(len(data.records_of), mechanism.group_sampling_rate, mechanism.noise_bands)
+            noise = _noise(mechanism)
             while run.step < mechanism.steps:
                 if folder is not None:
                     folder.begin_step()
@@ -115,7 +122,7 @@ def train(
                 if progress is not None:
                     progress(run.step, mechanism.steps)
             run.finish()
-            return TrainingRun(run.step, run.step if folder is None else folder.steps_begun())
+            return TrainingRun(run.step, (run.step,) if checkpoints is None else checkpoints.steps_of_lives())
         finally:
             model.train(was_training)
 
@@ -177,6 +184,12 @@ class _Run:
             self._average.load(state["average"])
 
 
+def _noise(mechanism: DpSgd) -> GaussianNoise | BandedNoise:
+    if mechanism.noise_bands == 1:
+        return GaussianNoise(mechanism.noise_standard_deviation)
+    return BandedNoise(mechanism.noise_standard_deviation, strategy_coefficients(mechanism.noise_bands))
+
+
 def _optimiser(parameters: Sequence[nn.Parameter], mechanism: DpSgd, learning: Learning) -> torch.optim.Optimizer:
     import torch
 
@@ -185,8 +198,7 @@ def _optimiser(parameters: Sequence[nn.Parameter], mechanism: DpSgd, learning: L
     if learning.optimiser == "sgd":
         return torch.optim.SGD(parameters, lr=learning.learning_rate)
     if learning.optimiser == "adam_noise_corrected":
-        noise = mechanism.noise_standard_deviation / mechanism.expected_batch_size
-        return NoiseCorrectedAdam(parameters, learning.learning_rate, noise)
+        return NoiseCorrectedAdam(parameters, learning.learning_rate, mechanism.noise_in_mean)
     return torch.optim.AdamW(parameters, lr=learning.learning_rate, weight_decay=0.0)
 
 

@@ -44,15 +44,16 @@ def training(monkeypatch, rooms):
                 step = self.started_from = state["step"]
                 while step < plan.mechanism.steps:
                     opened.begin_step()
-                    if opened.steps_begun() == self.stop_at:
+                    if checkpoints.steps_begun() == self.stop_at:
                         raise KeyboardInterrupt
                     step += 1
                     if step % 3 == 0:
                         opened.save({"step": step})
-                begun = opened.steps_begun()
             (folder / "adapter.txt").write_text("an adapter", encoding="utf-8")
             mechanism = plan.mechanism
-            return finetuning.FineTuned(folder, mechanism.event(), mechanism.event_of_replay(begun))
+            return finetuning.FineTuned(
+                folder, mechanism.event(), mechanism.event_of_replay(checkpoints.steps_of_lives())
+            )
 
     made = Training()
     monkeypatch.setattr(finetuning, "fine_tune", made)

@@ -48,9 +48,10 @@ def test_steps_lost_to_a_kill_are_run_again_and_counted(adapted, units, tmp_path
     result, done = run(adapted, units, folder)
     assert done == [5, 6, 7]
     assert result.steps == 7
-    assert result.steps_run_in_all == 3 + 3 + 3
+    assert result.lives == folder.steps_of_lives() == (3, 3, 3)
+    assert result.steps_run_in_all == folder.steps_begun() == 3 + 3 + 3
     assert result.steps_replayed == 2
-    assert MECHANISM.event_of_replay(result.steps_run_in_all) == MECHANISM.event(2)
+    assert MECHANISM.event_of_replay(result.lives) == MECHANISM.event(2)
 
 
 def test_a_finished_run_is_not_run_again(adapted, units, tmp_path):
@@ -99,6 +100,35 @@ def test_no_generator_s_state_is_kept(adapted, units, tmp_path):
     run(adapted, units, folder)
     state = torch.load(tmp_path / STATE, weights_only=True)
     assert set(state) == {"step", "initial", "parameters", "optimiser", "average", "plan_digest"}
+
+
+def test_a_life_with_bands_has_groups_noise_and_charge_of_its_own(adapted, units, tmp_path, monkeypatch):
+    banded = replace(MECHANISM, sampling_rate=0.25, noise_bands=3)
+    made = []
+
+    class Watched(training.BandedNoise):
+        def __init__(self, *constants):
+            super().__init__(*constants)
+            self.steps = 0
+            made.append(self)
+
+        def add_(self, sums):
+            super().add_(sums)
+            self.steps += 1
+
+    monkeypatch.setattr(training, "BandedNoise", Watched)
+    folder = CheckpointFolder(tmp_path, "digest", every=2)
+    with pytest.raises(Killed):
+        run(copy.deepcopy(adapted), units, folder, kill_after=3, mechanism=banded)
+    result, done = run(adapted, units, folder, mechanism=banded)
+    assert done == [3, 4, 5, 6, 7]
+    assert [noise.steps for noise in made] == [3, 5]
+    assert result.lives == (3, 5)
+    assert banded.event().steps == 3  # of 7 steps
+    assert banded.event_of_replay(result.lives) is None  # 1 and 2
+    assert banded.event_of_replay((4, 4)).steps == 1  # 2 and 2
+    state = torch.load(tmp_path / STATE, weights_only=True)
+    assert set(state) == {"step", "initial", "parameters", "optimiser", "average", "plan_digest"}  # no sums
 
 
 def test_folders_that_cannot_be_this_run_s_are_refused(adapted, units, tmp_path):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dpsynth_assets.contract import load_contract
+from dpsynth_assets.privacy.correlation import noise_growth
 from dpsynth_assets.privacy.plan import DpSgd, TrainingPlan
-from ledger import accounting
+from ledger import PoissonSampledGaussian, accounting
 
 CONTRACTS = sorted((Path(__file__).parents[2] / "contracts").glob("*.odcs.yaml"))
 
@@ -60,12 +64,13 @@ def test_parity_with_dp_accounting_s_tighter_accountant(path):
 
 def test_replayed_steps_are_charged_beside_the_plan_s():
     mechanism = DpSgd(0.1, 1.0, 1.0, expected_batch_size=10, steps=5)
-    assert mechanism.event_of_replay(5) is None
-    replay = mechanism.event_of_replay(8)
+    assert mechanism.event_of_replay([5]) is None
+    assert mechanism.event_of_replay([2, 0, 3]) is None
+    replay = mechanism.event_of_replay([4, 4])
     assert replay is not None
     assert replay.steps == 3
     with pytest.raises(ValueError, match="cannot have completed"):
-        mechanism.event_of_replay(4)
+        mechanism.event_of_replay([3, 1])
 
 
 def test_the_event_does_not_depend_on_the_clipping_strategy_but_the_plan_s_digest_does():
@@ -73,6 +78,83 @@ def test_the_event_does_not_depend_on_the_clipping_strategy_but_the_plan_s_diges
     assert flat.event() == layered.event()
     assert flat.noise_standard_deviation == layered.noise_standard_deviation == 2.0
     assert flat != layered
+
+
+def test_bands_charge_fewer_steps_at_a_higher_rate():
+    mechanism = DpSgd(0.05, 1.3, 2.0, 10, 21, noise_bands=4)
+    assert mechanism.event() == PoissonSampledGaussian(0.2, 1.3, 6)
+    assert mechanism.event(8) == PoissonSampledGaussian(0.2, 1.3, 2)
+    assert mechanism.noise_standard_deviation == 2.6
+    assert mechanism.noise_in_mean == pytest.approx(0.26 * noise_growth(4))
+
+
+def test_one_band_is_ordinary_dp_sgd():
+    mechanism = DpSgd(0.05, 1.3, 2.0, 10, 21, noise_bands=1)
+    assert mechanism == DpSgd(0.05, 1.3, 2.0, 10, 21)
+    assert mechanism.event() == PoissonSampledGaussian(0.05, 1.3, 21)
+    assert mechanism.noise_in_mean == pytest.approx(0.26)
+
+
+@given(st.integers(1, 6), st.lists(st.integers(0, 12), min_size=1, max_size=5))
+def test_lives_are_charged_what_the_unluckiest_unit_takes_part_in(bands, lives):
+    """Each life draws its groups anew: count, for the worst groups, the steps that sample them."""
+    steps = max(bands, sum(lives) - 3)
+    mechanism = DpSgd(0.1, 1.0, 1.0, 10, steps, noise_bands=bands)
+    if sum(lives) < steps:
+        return
+    worst = sum(max(len(range(group, life, bands)) for group in range(bands)) for life in lives)
+    again = mechanism.event_of_replay(lives)
+    assert mechanism.event().steps + (again.steps if again else 0) == max(worst, mechanism.event().steps)
+
+
+@given(st.integers(1, 5), st.integers(1, 4), st.lists(st.integers(0, 9), max_size=6))
+def test_a_killed_run_never_owes_more_than_was_charged_before_it_went_on(bands, every, kills):
+    """Any history of kills: at every resumption what is charged covers all lives if this one runs to the end."""
+    steps = 11
+    mechanism = DpSgd(0.1, 1.0, 1.0, 10, steps, noise_bands=bands)
+    plan = replace(TrainingPlan.from_contract(load_contract(CONTRACTS[0])), mechanism=mechanism)
+
+    class Folder:
+        lives: tuple[int, ...] = ()
+        saved = 0
+
+        def steps_of_lives(self):
+            return self.lives
+
+        def steps_saved(self):
+            return self.saved
+
+    folder, charged = Folder(), []
+    for killed_after in [*kills, steps]:
+        if (again := plan.steps_again(folder, charged)) is not None:
+            charged.append(again)
+        assert plan.steps_again(folder, charged) is None
+        ran = min(killed_after, steps - folder.saved)
+        if ran:
+            folder.lives += (ran,)
+        reached = folder.saved + ran
+        folder.saved = steps if reached == steps else reached // every * every if reached // every else folder.saved
+        owed = mechanism.event_of_replay([*folder.lives, steps - folder.saved])
+        if folder.saved == steps:
+            assert (owed.steps if owed else 0) == sum(event.steps for event in charged)
+            break
+
+
+def test_a_contract_s_bands_reach_mechanism_event_and_digest():
+    contract = load_contract(CONTRACTS[0])
+    terms = contract.privacy
+    adapter = terms.releases.adapter.model_copy(update={"noise_bands": 3})
+    releases = terms.releases.model_copy(update={"adapter": adapter})
+    banded = replace(contract, privacy=terms.model_copy(update={"releases": releases}))
+    plain, plan = TrainingPlan.from_contract(contract), TrainingPlan.from_contract(banded)
+    assert plan.mechanism.noise_bands == plan.describe()["mechanism"]["noise_bands"] == 3
+    assert plan.digest() != plain.digest()
+    assert plan.event().sampling_rate == pytest.approx(3 * plain.event().sampling_rate)
+    assert plan.event().steps == math.ceil(plain.event().steps / 3)
+    assert 0.999 * plan.epsilon < accounting.epsilon(plan.event(), plan.delta) <= plan.epsilon
+    quick = TrainingPlan.from_contract(banded, 0.01)  # too few units and steps for the whole batch and all bands
+    assert quick.mechanism.group_sampling_rate <= 1
+    assert quick.mechanism.noise_bands <= quick.mechanism.steps
 
 
 def test_a_quick_pass_samples_the_smaller_population_at_a_higher_rate():
@@ -119,6 +201,9 @@ def test_an_event_never_claims_more_steps_than_were_planned():
         {"steps": 0},
         {"expected_batch_size": 0},
         {"strategy": "none"},
+        {"noise_bands": 0},
+        {"noise_bands": 6},
+        {"noise_bands": 4, "sampling_rate": 0.3},
     ],
 )
 def test_constants_that_make_no_mechanism_are_refused(wrong):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from dpsynth_assets.privacy.randomness import SecretStream
 from dpsynth_assets.privacy.sampling import PoissonSampler, micro_batches
 
 # How often a test on random draws fails by chance.
@@ -49,6 +50,51 @@ def test_each_unit_is_included_at_the_declared_rate_and_independently_of_the_oth
 def test_two_samplers_never_share_their_draws():
     first, second = PoissonSampler(1000, 0.5), PoissonSampler(1000, 0.5)
     assert first.draw().tolist() != second.draw().tolist()
+
+
+# --- cyclic: one group of units a step
+
+
+@pytest.mark.parametrize(("groups", "rate"), [(2, 0.3), (3, 1.0), (4, 0.1)])
+def test_a_unit_is_drawn_in_its_group_s_steps_only_and_there_at_the_declared_rate(groups, rate):
+    units, rounds = 60, 1500
+    sampler = PoissonSampler(units, rate, groups)
+    included = np.zeros((rounds, groups, units))
+    for cycle in included:
+        for row in cycle:
+            row[sampler.draw()] = 1
+    per_unit = included.sum(0)  # (groups, units)
+    assert ((per_unit > 0).sum(0) == 1).all()
+    counts = per_unit.sum(0)
+    assert stats.binomtest(int(counts.max()), rounds, rate).pvalue > CHANCE
+    assert stats.binomtest(int(counts.min()), rounds, rate).pvalue > CHANCE
+    if rate < 1:
+        together = np.corrcoef(included.sum(1).T)[np.triu_indices(units, 1)]
+        assert stats.kstest(together * np.sqrt(rounds), "norm").pvalue > CHANCE
+
+
+def test_groups_are_uniform_and_independent():
+    groups, units = 4, 100_000
+    sampler = PoissonSampler(units, 1.0, groups)
+    group_of = np.zeros(units, dtype=int)
+    for group in range(groups):
+        group_of[sampler.draw()] = group
+    assert stats.chisquare(np.bincount(group_of, minlength=groups)).pvalue > CHANCE
+    pairs = np.bincount(group_of[:-1:2] * groups + group_of[1::2], minlength=groups**2)
+    assert stats.chisquare(pairs).pvalue > CHANCE
+
+
+def test_who_joins_moves_nobody_to_another_group(monkeypatch):
+    """The same secret words for both: all units but the new one are in the same groups."""
+    words = SecretStream().words(50)
+    monkeypatch.setattr(SecretStream, "words", lambda self, count: words[:count].copy())
+    without, with_ = PoissonSampler(49, 1.0, 5), PoissonSampler(50, 1.0, 5)
+    for _ in range(5):
+        assert set(with_.draw()) - set(without.draw()) <= {49}
+
+
+def test_a_run_s_groups_are_its_own():
+    assert PoissonSampler(100, 1.0, 2).draw().tolist() != PoissonSampler(100, 1.0, 2).draw().tolist()
 
 
 @given(st.data())

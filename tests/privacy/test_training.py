@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from scipy import stats
 
 from dpsynth_assets.privacy import training
+from dpsynth_assets.privacy.correlation import inverse_coefficients, strategy_coefficients
 from dpsynth_assets.privacy.optimisers import schedule
 from dpsynth_assets.privacy.plan import DpSgd, Learning
 
@@ -143,6 +145,59 @@ def test_the_noise_is_scaled_to_the_strategy_s_sensitivity(adapted, strategy):
     move = (trainable(adapted) - before) / (2.0 * mechanism.clipping.sensitivity / 4)
     assert mechanism.clipping.sensitivity == 0.25
     assert stats.kstest(move.numpy(), "norm").pvalue > 1e-6
+
+
+def test_a_step_with_bands_samples_one_group_and_gives_its_noise_to_the_next(adapted):
+    """Nobody is there, so SGD steps show the noise alone: its covariance over steps is the strategy's."""
+
+    class Nobody:
+        records_of: tuple = ()
+        lengths: tuple = ()
+
+    mechanism = DpSgd(0.25, 2.0, 0.5, expected_batch_size=4, steps=4, noise_bands=3)
+    places = [trainable(adapted)]
+    learning = Learning(1.0, schedule="constant", optimiser="sgd")
+    training.train(
+        adapted,
+        Nobody(),
+        mechanism,
+        learning,
+        micro_batch_tokens=60,
+        progress=lambda step, total: places.append(trainable(adapted)),
+    )
+    moves = -torch.stack(places).diff(dim=0).double()[1:] * 4  # after the warm-up of one step
+    column = inverse_coefficients(strategy_coefficients(3), 4)
+    inverse = sum(a * np.eye(4, k=-lag) for lag, a in enumerate(column))
+    wanted = (inverse @ inverse.T)[1:, 1:]
+    found = (moves @ moves.T / moves.shape[1]).numpy()
+    error = np.sqrt((np.outer(np.diag(wanted), np.diag(wanted)) + wanted**2) / moves.shape[1])
+    assert np.abs((found - wanted) / error).max() < 6
+
+
+def test_units_of_one_group_meet_and_those_of_others_do_not(adapted, units):
+    """At the highest rate every unit is in exactly one of any three consecutive steps."""
+    steps = []
+
+    class Watched:
+        records_of, lengths = units.records_of, units.lengths
+
+        def losses(self, model, records):
+            steps[-1].extend(records)
+            return units.losses(model, records)
+
+    mechanism = DpSgd(1 / 3, 1.0, 1.0, expected_batch_size=4, steps=6, noise_bands=3)
+    steps.append([])
+    training.train(
+        adapted,
+        Watched(),
+        mechanism,
+        Learning(0.1),
+        micro_batch_tokens=60,
+        progress=lambda step, total: steps.append([]),
+    )
+    seen = [sorted(records) for records in steps[:6]]
+    assert seen[:3] == seen[3:]
+    assert sorted(itertools.chain(*seen[:3])) == list(range(len(units.lengths)))
 
 
 def test_the_released_parameters_are_the_average_of_the_iterates(adapted, units):

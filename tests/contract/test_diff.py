@@ -1,0 +1,24 @@
+"""What a change of the terms is called."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+from dpsynth_assets.contract import load_contract
+from dpsynth_assets.contract.diff import changes, terms_for_approval
+
+MINIMAL = Path(__file__).parent / "right" / "minimal.odcs.yaml"
+
+
+def test_correlated_noise_shows_and_does_not_weaken():
+    """The ledger charges the mechanism as it is: like steps or noise, its bands give nobody less protection."""
+    before = terms_for_approval(load_contract(MINIMAL))
+    after = copy.deepcopy(before)
+    after["releases"]["adapter"]["noise_bands"] = 4
+    [change] = changes(before, after)
+    assert str(change) == "releases.adapter.noise_bands: 1 -> 4"
+    assert change.weakens is None
+    # Terms that were approved before there were bands.
+    del before["releases"]["adapter"]["noise_bands"]
+    assert [str(change) for change in changes(before, after)] == ["releases.adapter.noise_bands: nothing -> 4"]
