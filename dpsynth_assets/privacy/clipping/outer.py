@@ -171,8 +171,7 @@ class Products:
         firsts = _pairs(one.first, one, other.first, other)
         seconds = _pairs(one.second, one, other.second, other)
         sums = [
-            (_dot(a, b) * _dot(c, d)).sum(-1).double().sum(-1)
-            for (a, b), (c, d) in zip(firsts, seconds, strict=True)
+            (_dot(a, b) * _dot(c, d)).sum(-1).double().sum(-1) for (a, b), (c, d) in zip(firsts, seconds, strict=True)
         ]
         return torch.cat(sums)
 
