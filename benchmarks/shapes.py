@@ -6,8 +6,16 @@ from types import SimpleNamespace
 from typing import Any
 
 METHODS = ("lora", "prompt", "full")
-SHAPES = ("embedded", "gpt2")
-VOCABULARY = {"embedded": 4096, "gpt2": 50257}
+SHAPES = ("embedded", "gpt2", "llama_1b")  # the last on a GPU, in bfloat16
+TOKENS = {"embedded": 2048, "gpt2": 1024, "llama_1b": 4096}  # of a micro-batch
+MICRO_BATCHES = {"embedded": 4, "gpt2": 2, "llama_1b": 2}  # of a step
+PREFIX = 2  # tokens of a record without a loss
+
+
+def device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def model_of(shape: str, method: str) -> Any:
@@ -21,7 +29,38 @@ def model_of(shape: str, method: str) -> Any:
     torch.manual_seed(0)
     if shape == "embedded":
         base: Any = LlamaForCausalLM(LlamaConfig.from_pretrained(EMBEDDED_FOLDER))
-    else:
+    elif shape == "gpt2":
         base = GPT2LMHeadModel(GPT2Config())
+    else:
+        config = LlamaConfig(
+            vocab_size=128256,
+            hidden_size=2048,
+            intermediate_size=8192,
+            num_hidden_layers=16,
+            num_attention_heads=32,
+            num_key_value_heads=8,
+            tie_word_embeddings=True,
+        )
+        base = LlamaForCausalLM(config).to(torch.bfloat16)
     plan: Any = SimpleNamespace(method=method, rank=8, alpha=16.0, prompt_tokens=20)
-    return attach_adapter(base, plan).train()
+    return attach_adapter(base.to(device()), plan).to(device()).train()
+
+
+def batches(model: Any, shape: str, length: int) -> list[Any]:
+    """A step's micro-batches of random tokens, shape (records, length): every record fills its length."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    size = (max(1, TOKENS[shape] // length), length)
+    vocabulary = model.config.vocab_size
+    return [torch.randint(3, vocabulary, size, generator=generator).to(device()) for _ in range(MICRO_BATCHES[shape])]
+
+
+def inputs_of(model: Any, ids: Any) -> dict[str, Any]:
+    """Arguments of the forward pass. Where positions are trained, each record has a row of its own."""
+    import torch
+
+    inputs: dict[str, Any] = {"input_ids": ids, "use_cache": False}
+    if any(name.endswith("wpe.weight") and p.requires_grad for name, p in model.named_parameters()):
+        inputs["position_ids"] = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    return inputs

@@ -17,8 +17,8 @@ import torch
 from dpsynth_assets.privacy.clipping.outer import Outer, Products
 
 # What is kept may take this many times the memory of the factors alone. Full fine-tuning of the embedded model at 128
-# tokens, over training without privacy: at 1.0 a time of 1.12 and 0.82 of the memory, at 1.15 1.11 and 0.85, at 1.3 1.07
-# and 0.89. More than 1.3 keeps nothing more there.
+# tokens took, over training without privacy: at 1.0 1.12 of the time and 0.82 of the memory, at 1.15 1.11 and 0.85, at
+# 1.3 1.07 and 0.89. More than 1.3 keeps nothing more there.
 _MEMORY = 1.3
 # Up to so many numbers a unit, keeping the gradient has always been faster: low-rank matrices, prompts.
 _SMALL = 1 << 15

@@ -199,7 +199,7 @@ def _sum_of_stripes(firsts: list[Tensor], seconds: list[Tensor]) -> tuple[Tensor
 
 
 def _pairs(a: Tensor, one: Outer, b: Tensor, other: Outer) -> list[tuple[Tensor, Tensor]]:
-    """The rows of a unit in `a` beside those in `b`, shapes (units, rows, ...): one pair where all units are regular."""
+    """A unit's rows in `a` beside those in `b`, shapes (units, rows, ...): one pair where all units are regular."""
     if one.regular and other.regular:
         left = a.view(len(one.rows), one.rows[0], *a.shape[1:])
         right = left if b is a else b.view(len(other.rows), other.rows[0], *b.shape[1:])
