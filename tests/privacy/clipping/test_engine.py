@@ -35,7 +35,7 @@ def test_the_cut_into_micro_batches_does_not_matter(case, cuts, kept):
     assert_exact(model, losses, RECORDS_OF, cuts)
 
 
-@pytest.mark.parametrize("kind", ["bert head", "bert full", "gpt2 head", "gpt2 full"])
+@pytest.mark.parametrize("kind", ["bert head", "bert full", "gpt2 head", "gpt2 full", "llama head", "llama full"])
 def test_sequence_classifiers(kind, kept):
     model, losses = classifier(kind)
     if kind == "bert full":  # token types come as one row for all records
