@@ -9,6 +9,7 @@ A mode that fails, or whose clipped sum is not that of one-by-one gradients, is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -120,7 +121,7 @@ def _one_by_one(model: Any, ids: Any, bound: float) -> list[Any]:
 
 
 def _norm(tensors: Sequence[Any]) -> float:
-    return float(sum(float(t.double().square().sum()) for t in tensors)) ** 0.5
+    return math.sqrt(sum(float(t.double().square().sum()) for t in tensors))
 
 
 def _sample(parameter: Any) -> Any:

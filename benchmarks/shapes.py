@@ -21,29 +21,37 @@ def device() -> str:
 def model_of(shape: str, method: str) -> Any:
     """A model of the shape in training mode, without dropout, with what the method trains trainable."""
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-    from dpsynth_assets.language.base_model import EMBEDDED_FOLDER
     from dpsynth_assets.language.finetuning import attach_adapter
 
     torch.manual_seed(0)
-    if shape == "embedded":
-        base: Any = LlamaForCausalLM(LlamaConfig.from_pretrained(EMBEDDED_FOLDER))
-    elif shape == "gpt2":
-        base = GPT2LMHeadModel(GPT2Config())
-    else:
-        config = LlamaConfig(
-            vocab_size=128256,
-            hidden_size=2048,
-            intermediate_size=8192,
-            num_hidden_layers=16,
-            num_attention_heads=32,
-            num_key_value_heads=8,
-            tie_word_embeddings=True,
-        )
-        base = LlamaForCausalLM(config).to(torch.bfloat16)
+    base = _base(shape)
+    if shape == "llama_1b":
+        base = base.to(torch.bfloat16)
     plan: Any = SimpleNamespace(method=method, rank=8, alpha=16.0, prompt_tokens=20)
-    return attach_adapter(base.to(device()), plan).to(device()).train()
+    model: Any = attach_adapter(base.to(device()), plan)
+    return model.to(device()).train()
+
+
+def _base(shape: str) -> Any:
+    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+    from dpsynth_assets.language.base_model import EMBEDDED_FOLDER
+
+    if shape == "embedded":
+        return LlamaForCausalLM(LlamaConfig.from_pretrained(EMBEDDED_FOLDER))
+    if shape == "gpt2":
+        return GPT2LMHeadModel(GPT2Config())
+    config = LlamaConfig(
+        vocab_size=128256,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        tie_word_embeddings=True,
+    )
+    return LlamaForCausalLM(config)
 
 
 def batches(model: Any, shape: str, length: int) -> list[Any]:

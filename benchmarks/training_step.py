@@ -80,7 +80,7 @@ def ordinary_step(shape: str, method: str, length: int) -> Callable[[], None]:
     return step
 
 
-STEPS = {
+STEPS: dict[str, Callable[[str, str, int], Callable[[], None]]] = {
     "private": private_step,
     "ordinary": ordinary_step,
     **{f"opacus_{mode}": partial(opacus_step, mode) for mode in MODES},
