@@ -31,6 +31,9 @@ def main() -> None:
     table = Table("measured", "reference", "ratio (median)", "from", "to", "pairs")
     for name in chosen:
         for measured, reference, ratios in BENCHMARKS[name]():
+            if not ratios:
+                table.add_row(measured, f"cannot: {reference}", "", "", "", "")
+                continue
             ordered = sorted(ratios)
             median = ordered[len(ordered) // 2]
             table.add_row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -24,4 +25,6 @@ def paired_ratios(measured: Callable[[], object], reference: Callable[[], object
 def _seconds(run: Callable[[], object]) -> float:
     started = time.perf_counter()
     run()
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+        torch.cuda.synchronize()
     return time.perf_counter() - started

@@ -6,22 +6,69 @@ from types import SimpleNamespace
 from typing import Any
 
 METHODS = ("lora", "prompt", "full")
-SHAPES = ("embedded", "gpt2")
-VOCABULARY = {"embedded": 4096, "gpt2": 50257}
+SHAPES = ("embedded", "gpt2", "llama_1b")  # the last on a GPU, in bfloat16
+TOKENS = {"embedded": 2048, "gpt2": 1024, "llama_1b": 4096}  # of a micro-batch
+MICRO_BATCHES = {"embedded": 4, "gpt2": 2, "llama_1b": 2}  # of a step
+PREFIX = 2  # tokens of a record without a loss
+
+
+def device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def model_of(shape: str, method: str) -> Any:
     """A model of the shape in training mode, without dropout, with what the method trains trainable."""
     import torch
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-    from dpsynth_assets.language.base_model import EMBEDDED_FOLDER
     from dpsynth_assets.language.finetuning import attach_adapter
 
     torch.manual_seed(0)
-    if shape == "embedded":
-        base: Any = LlamaForCausalLM(LlamaConfig.from_pretrained(EMBEDDED_FOLDER))
-    else:
-        base = GPT2LMHeadModel(GPT2Config())
+    base = _base(shape)
+    if shape == "llama_1b":
+        base = base.to(torch.bfloat16)
     plan: Any = SimpleNamespace(method=method, rank=8, alpha=16.0, prompt_tokens=20)
-    return attach_adapter(base, plan).train()
+    model: Any = attach_adapter(base.to(device()), plan)
+    return model.to(device()).train()
+
+
+def _base(shape: str) -> Any:
+    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+    from dpsynth_assets.language.base_model import EMBEDDED_FOLDER
+
+    if shape == "embedded":
+        return LlamaForCausalLM(LlamaConfig.from_pretrained(EMBEDDED_FOLDER))
+    if shape == "gpt2":
+        return GPT2LMHeadModel(GPT2Config())
+    config = LlamaConfig(
+        vocab_size=128256,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        tie_word_embeddings=True,
+    )
+    return LlamaForCausalLM(config)
+
+
+def batches(model: Any, shape: str, length: int) -> list[Any]:
+    """A step's micro-batches of random tokens, shape (records, length): every record fills its length."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    size = (max(1, TOKENS[shape] // length), length)
+    vocabulary = model.config.vocab_size
+    return [torch.randint(3, vocabulary, size, generator=generator).to(device()) for _ in range(MICRO_BATCHES[shape])]
+
+
+def inputs_of(model: Any, ids: Any) -> dict[str, Any]:
+    """Arguments of the forward pass. Where positions are trained, each record has a row of its own."""
+    import torch
+
+    inputs: dict[str, Any] = {"input_ids": ids, "use_cache": False}
+    if any(name.endswith("wpe.weight") and p.requires_grad for name, p in model.named_parameters()):
+        inputs["position_ids"] = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+    return inputs

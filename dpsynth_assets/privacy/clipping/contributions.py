@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from dpsynth_assets.privacy.clipping.cost import keep_dense
+from dpsynth_assets.privacy.clipping.cost import Budget
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.outer import Outer, Products, full_precision
 
@@ -30,6 +30,7 @@ class MicroBatch:
         self._dense: dict[nn.Parameter, Tensor] = {}
         self._squares: dict[nn.Parameter, Tensor] = {}
         self._factored: dict[nn.Parameter, list[Outer]] = {}
+        self._budget = Budget()
         self._unit_of: Tensor | None = None
         if self.records != len(records_of):
             units = torch.arange(len(records_of), device=device)
@@ -80,7 +81,7 @@ class MicroBatch:
         first = first.reshape(-1) if not first.is_floating_point() else first.reshape(-1, first.shape[-1])
         outer = Outer(first, second.reshape(-1, second.shape[-1]), unit_rows, width=parameter.shape[0])
         with full_precision(self._device):
-            if parameter in self._dense or (parameter not in self._factored and keep_dense(outer)):
+            if parameter in self._dense or (parameter not in self._factored and self._budget.keep_dense(outer)):
                 self._add_dense(parameter, outer.dense())
             else:
                 self._factored.setdefault(parameter, []).append(outer)

@@ -62,10 +62,13 @@ class _TokenLosses(Function):
             target = targets[chunk, None]
             scores = F.linear(inputs[chunk], w, b).float().log_softmax(-1)
             losses[chunk] = -scores.gather(1, target)[:, 0]
-            d_logits = scores.exp_().scatter_add_(1, target, scores.new_full(target.shape, -1.0)).to(dtype)
+            d_logits = scores if kept is None or kept.dtype != scores.dtype else kept[chunk]  # where it is kept
+            torch.exp(scores, out=d_logits).scatter_add_(1, target, scores.new_full(target.shape, -1.0))
+            if d_logits.dtype != dtype:
+                d_logits = d_logits.to(dtype)
+                if kept is not None:
+                    kept[chunk] = d_logits
             torch.mm(d_logits, w, out=d_inputs[chunk])
-            if kept is not None:
-                kept[chunk] = d_logits
         ctx.collector, ctx.rows, ctx.input_type = collector, tuple(rows), hidden.dtype
         ctx.parameters = weight, bias
         ctx.save_for_backward(d_inputs, inputs if kept is not None else None, kept)

@@ -18,6 +18,9 @@ from torch import Tensor
 # Below this share of the largest norm that a unit's rows could have together, they count as cancelling. Incoherent
 # rows of a unit have 1 / rows; float32 errs by about 1e-7 of that largest norm, so the rest is good to 1e-4 at worst.
 _CANCELLING = 2.0**-11
+# Rows whose inner products with themselves and all later rows are taken at once. The product of two symmetric matrices
+# needs only one half of each; fewer rows would save more of it and make products that are too narrow to be fast.
+_STRIPE = 48
 
 
 @contextmanager
@@ -126,7 +129,7 @@ class Products:
 
     def __init__(self) -> None:
         self._key: object = None
-        self._kept: list[Tensor] = []
+        self._kept: list[list[Tensor]] = []
 
     def squared_norm(self, entries: list[Outer]) -> Tensor:
         """Squared Frobenius norms of the units' summed gradients of one matrix, shape (units,), float64.
@@ -155,37 +158,53 @@ class Products:
 
     def _square(self, entry: Outer) -> tuple[Tensor, Tensor]:
         """<G, G>, and the norm that G would have if no two rows cancelled; both (units,), float64."""
-        grams = zip(_grams(entry.first, entry), self._gram(entry.second, entry.second, entry, entry), strict=True)
-        squares, bounds = [], []
-        for first, second in grams:
-            squares.append((first * second).sum(-1).double().sum(-1))
-            diagonal = first.diagonal(dim1=-2, dim2=-1) * second.diagonal(dim1=-2, dim2=-1)
-            bounds.append(diagonal.sqrt().double().sum(-1))
-        return torch.cat([s.view(-1) for s in squares]), torch.cat([b.view(-1) for b in bounds])
+        second = entry.second
+        key = (second.data_ptr(), second.shape, second.stride(), second.dtype, entry.rows)
+        if key != self._key:
+            self._key, self._kept = key, _stripes(second, entry)
+        pairs = zip(_stripes(entry.first, entry), self._kept, strict=True)
+        squares, bounds = zip(*(_sum_of_stripes(firsts, seconds) for firsts, seconds in pairs), strict=True)
+        return torch.cat(squares), torch.cat(bounds)
 
     def _inner(self, one: Outer, other: Outer) -> Tensor:
         """<G, H>, shape (units,), float64."""
-        firsts = self._gram(one.first, other.first, one, other)
-        seconds = self._gram(one.second, other.second, one, other)
-        sums = [(a * b).sum(-1).double().sum(-1) for a, b in zip(firsts, seconds, strict=True)]
-        return torch.cat([s.view(-1) for s in sums])
-
-    def _gram(self, a: Tensor, b: Tensor, one: Outer, other: Outer) -> list[Tensor]:
-        """Inner products of a's rows with b's, unit by unit: one batched tensor where both are regular."""
-        key = (*((t.data_ptr(), t.shape, t.stride(), t.dtype) for t in (a, b)), one.rows, other.rows)
-        if key != self._key:
-            self._key, self._kept = key, _grams(a, one, b, other)
-        return self._kept
+        firsts = _pairs(one.first, one, other.first, other)
+        seconds = _pairs(one.second, one, other.second, other)
+        sums = [
+            (_dot(a, b) * _dot(c, d)).sum(-1).double().sum(-1) for (a, b), (c, d) in zip(firsts, seconds, strict=True)
+        ]
+        return torch.cat(sums)
 
 
-def _grams(a: Tensor, one: Outer, b: Tensor | None = None, other: Outer | None = None) -> list[Tensor]:
-    b, other = (a if b is None else b), (one if other is None else other)
+def _stripes(a: Tensor, entry: Outer) -> list[list[Tensor]]:
+    """Inner products of a unit's rows with each other, those above the diagonal once: unit by unit, or all at once
+    where they are regular. Each stripe has shape (units, n, m): n <= _STRIPE rows, with themselves and all m - n later.
+    """
+    return [
+        [_dot(rows[:, start : start + _STRIPE], rows[:, start:]) for start in range(0, max(1, rows.shape[1]), _STRIPE)]
+        for rows, _ in _pairs(a, entry, a, entry)
+    ]
+
+
+def _sum_of_stripes(firsts: list[Tensor], seconds: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Sum of the products of all elements of two symmetric matrices, and of the roots of those on the diagonal."""
+    square = bound = torch.zeros((), dtype=torch.float64, device=firsts[0].device)
+    for first, second in zip(firsts, seconds, strict=True):
+        product = first * second
+        rows = product.shape[1]
+        square = square + product[..., :rows].sum(-1).double().sum(-1)
+        square = square + 2 * product[..., rows:].sum(-1).double().sum(-1)
+        bound = bound + product.diagonal(dim1=-2, dim2=-1).sqrt().double().sum(-1)
+    return square, bound
+
+
+def _pairs(a: Tensor, one: Outer, b: Tensor, other: Outer) -> list[tuple[Tensor, Tensor]]:
+    """A unit's rows in `a` beside those in `b`, shapes (units, rows, ...): one pair where all units are regular."""
     if one.regular and other.regular:
         left = a.view(len(one.rows), one.rows[0], *a.shape[1:])
-        right = b.view(len(other.rows), other.rows[0], *b.shape[1:])
-        return [_dot(left, right)]
-    pairs = zip(a.split(one.rows), b.split(other.rows), strict=True)
-    return [_dot(left[None], right[None]) for left, right in pairs]
+        right = left if b is a else b.view(len(other.rows), other.rows[0], *b.shape[1:])
+        return [(left, right)]
+    return [(left[None], right[None]) for left, right in zip(a.split(one.rows), b.split(other.rows), strict=True)]
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from transformers import (
     GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForSequenceClassification,
 )
 
 from dpsynth_assets.language.objective import Encoded, losses
@@ -21,9 +22,8 @@ from dpsynth_assets.language.objective import Encoded, losses
 RECORDS_OF = (1, 4, 2, 1, 3, 2)
 
 
-def llama(tied=True):
-    torch.manual_seed(0)
-    config = LlamaConfig(
+def llama_config(tied=True, **more):
+    return LlamaConfig(
         vocab_size=64,
         hidden_size=16,
         intermediate_size=32,
@@ -31,8 +31,13 @@ def llama(tied=True):
         num_attention_heads=2,
         max_position_embeddings=64,
         tie_word_embeddings=tied,
+        **more,
     )
-    return LlamaForCausalLM(config)
+
+
+def llama(tied=True):
+    torch.manual_seed(0)
+    return LlamaForCausalLM(llama_config(tied))
 
 
 def gpt2_config(**more):
@@ -147,6 +152,8 @@ def classifier(kind: str):
             num_labels=3,
         )
         model = BertForSequenceClassification(config)
+    elif kind.startswith("llama"):
+        model = LlamaForSequenceClassification(llama_config(num_labels=3, pad_token_id=2))
     else:
         model = GPT2ForSequenceClassification(gpt2_config(num_labels=3))
     if kind.endswith("head"):
