@@ -122,7 +122,8 @@ class _WordHashes(dict[str, int]):
     """64 bits for each word, the same on every machine."""
 
     def __missing__(self, word: str) -> int:
-        self[word] = code = int.from_bytes(hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+        digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        self[word] = code = int.from_bytes(digest, "little")
         return code
 
 

@@ -57,11 +57,10 @@ class About:
 class CorpusIndex:
     """The fingerprints of a corpus, in memory as sorted numbers: 8 bytes for each."""
 
-    def __init__(self, about: About, payload: bytes) -> None:
+    def __init__(self, about: About, numbers: Hashes) -> None:
         self.about = about
         self.shape = Shape(about.n, about.window)
-        self._payload = payload
-        self._numbers = _decoded(payload, about.fingerprints)
+        self._numbers = numbers
 
     @classmethod
     def of(cls, texts: Iterable[str], corpus: str, shape: Shape | None = None) -> CorpusIndex:
@@ -78,21 +77,22 @@ class CorpusIndex:
         values = np.unique(np.concatenate(parts))
         if not len(values):
             raise ValueError("the corpus holds no word, so there is nothing to index")
-        payload = _encoded(np.sort(_reduced(values, len(values))))
-        n, window = fingerprinter.shape.n, fingerprinter.shape.window
-        return cls(About(corpus, documents, len(values), n, window, hashlib.sha256(payload).hexdigest()), payload)
+        numbers = np.sort(_reduced(values, len(values)))
+        digest = hashlib.sha256(_encoded(numbers)).hexdigest()
+        return cls(About(corpus, documents, len(values), **asdict(fingerprinter.shape), sha256=digest), numbers)
 
     def holds(self, values: Hashes) -> npt.NDArray[np.bool_]:
         """Which of these fingerprints are in the corpus; same shape as `values`."""
         wanted = _reduced(values, self.about.fingerprints)
         places = np.searchsorted(self._numbers, wanted)
-        return self._numbers[np.minimum(places, len(self._numbers) - 1)] == wanted
+        found: npt.NDArray[np.bool_] = self._numbers[np.minimum(places, len(self._numbers) - 1)] == wanted
+        return found
 
     def save(self, path: Path) -> None:
         """Write the file in one step."""
         header = json.dumps({"format": FORMAT, **asdict(self.about)}).encode()
         partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(header + b"\n" + self._payload)
+        partial.write_bytes(header + b"\n" + _encoded(self._numbers))
         partial.replace(path)
 
     @classmethod
@@ -110,7 +110,7 @@ class CorpusIndex:
         about = _about(first, path)
         if len(payload) != _size(about.fingerprints) or hashlib.sha256(payload).hexdigest() != about.sha256:
             raise CorpusIndexError(f"{path}: the corpus index is damaged or cut short; {_REMEDY}")
-        return cls(about, payload)
+        return cls(about, _decoded(payload, about.fingerprints))
 
 
 def batches(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -154,4 +154,5 @@ def _encoded(numbers: Hashes) -> bytes:
 def _decoded(payload: bytes, count: int) -> Hashes:
     unary = np.unpackbits(np.frombuffer(payload, np.uint8, _size(count) - 2 * count), count=2 * count)
     high = (np.flatnonzero(unary) - np.arange(count)).astype(np.uint64)
-    return (high << np.uint64(16)) | np.frombuffer(payload, "<u2", offset=_size(count) - 2 * count)
+    low = np.frombuffer(payload, "<u2", offset=_size(count) - 2 * count).astype(np.uint64)
+    return (high << np.uint64(16)) | low

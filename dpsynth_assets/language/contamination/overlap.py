@@ -34,6 +34,11 @@ class Overlap:
         """Of the records, those that overlap; 0 where there are none."""
         return self.overlapping / self.records if self.records else 0.0
 
+    @property
+    def share_by_chance(self) -> float:
+        """Of the records, those that would seem to."""
+        return self.by_chance / self.records if self.records else 0.0
+
 
 def overlapping(texts: Sequence[str], index: CorpusIndex) -> npt.NDArray[np.bool_]:
     """For each text, whether a fingerprint of it is in the corpus; shape (texts,). Each is looked at by itself."""
