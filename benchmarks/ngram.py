@@ -3,7 +3,7 @@
     python -m benchmarks.ngram --data '../shared/data/public_mix-*.jsonl.xz' --run runs/base
 
 `--run` is the folder of a run of the recipe. Its tokenizer and held-out rows are used, and two models are made: one of
-the very rows that the run trains on, headers and all, and one of every document of the training side of `--data`,
+the very rows that the run draws from, headers and all, and one of every document of the training side of `--data`,
 several times as much. Bits per byte are computed as in the base model's report: <bos> is not scored, <eos> is.
 """
 
@@ -60,8 +60,6 @@ def evaluated(
 
 
 def main(argv: list[str] | None = None) -> None:
-    from rich.console import Console
-    from rich.table import Table
     from transformers import AutoTokenizer
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -75,6 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     with np.load(chosen.run / "held_out.npz") as stored:
         held_out = {source: rows for source, rows in stored.items() if len(rows)}
     results: dict[str, dict[str, float]] = {}
+    print("| bits per byte |", " | ".join([*held_out, "mean |"]), "\n|---|", "---|" * (len(held_out) + 1), sep="")
     for name in ("rows of the run", "whole training side"):
         if name == "rows of the run":
             tokens = np.load(chosen.run / "rows.npy").reshape(-1)
@@ -83,12 +82,10 @@ def main(argv: list[str] | None = None) -> None:
         else:
             break
         for n, figures in evaluated(tokens, held_out, tokenizer, chosen.order):
-            results[f"{name}, {len(tokens) / 1e6:.1f} M tokens, order {n}"] = figures
-    table = Table("bits per byte", *held_out, "mean")
-    for name, figures in results.items():
-        values = [figures[source] for source in held_out]
-        table.add_row(name, *(f"{value:.3f}" for value in [*values, math.fsum(values) / len(values)]))
-    Console(width=200).print(table)
+            title = f"{name}, {len(tokens) / 1e6:.1f} M tokens, order {n}"
+            results[title] = figures
+            values = [*figures.values(), math.fsum(figures.values()) / len(figures)]
+            print(f"| {title} |", " | ".join(f"{value:.3f}" for value in values), "|", flush=True)
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
