@@ -10,6 +10,7 @@ from dpsynth_assets.assets.adapter import adapter_asset
 from dpsynth_assets.assets.budget import budget_asset
 from dpsynth_assets.assets.card import card_asset
 from dpsynth_assets.assets.classifier import classifier_asset
+from dpsynth_assets.assets.contamination import contamination_check
 from dpsynth_assets.assets.corpus import corpus_asset, quality_checks
 from dpsynth_assets.assets.evaluation import evaluation_asset
 from dpsynth_assets.assets.label_histogram import label_histogram_asset
@@ -37,4 +38,4 @@ NAMES = tuple(family.__name__.removesuffix("_asset") for family in FAMILIES)
 def build_contract_defs(contract: Contract) -> dg.Definitions:
     """Assets and checks of one contract. The resources they need come from `resources.platform_resources`."""
     assets = [automated(family(contract)) for family in FAMILIES]
-    return dg.Definitions(assets=assets, asset_checks=[quality_checks(contract)])
+    return dg.Definitions(assets=assets, asset_checks=[quality_checks(contract), contamination_check(contract)])

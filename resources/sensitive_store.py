@@ -150,6 +150,12 @@ class SensitiveStore(dg.ConfigurableResource[None]):
         write_private(path, text.encode("utf-8", "replace"))
         return path
 
+    def keep_figures(self, contract: Contract, name: str, text: str) -> Path:
+        """Keep figures about the standing snapshot's rows beside them, where only this user reads them."""
+        path = self._folder(contract.id) / self.latest(contract).id / name
+        replace_atomically(path, text.encode(), mode=0o600)
+        return path
+
     def _rows(self, snapshot: Snapshot, contract: Contract) -> pd.DataFrame:
         import pyarrow.parquet
 

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.contamination import compare, corpus_index
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
 from dpsynth_assets.assets.progress import reporter
@@ -44,6 +45,7 @@ def adapter_asset(contract: Contract) -> dg.AssetsDefinition:
         with plain_failures(SourceError):
             size = sensitive_store.latest(contract).size
         plan = TrainingPlan.from_contract(contract, size=size)
+        index = corpus_index(contract)
         progress = reporter(context, "Training with DP-SGD")
         with (
             artifact_store.draft(contract.id, "adapter") as draft,
@@ -60,7 +62,10 @@ def adapter_asset(contract: Contract) -> dg.AssetsDefinition:
             ) as gate,
         ):
             checkpoints = CheckpointFolder(gate.checkpoints, plan.digest())
-            result = fine_tune(contract, plan, gate.read(), draft.folder, progress=progress, checkpoints=checkpoints)
+            rows = gate.read()
+            if index is not None:
+                compare(contract, rows["text"].tolist(), index, draft.folder, sensitive_store)
+            result = fine_tune(contract, plan, rows, draft.folder, progress=progress, checkpoints=checkpoints)
             gate.finish(result.event, result.replay)
         return dg.MaterializeResult(
             metadata={

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.contamination import Facts, contamination_sentence
 from dpsynth_assets.assets.corpus import ROWS, VERDICT
 from dpsynth_assets.assets.evaluation import FIGURES
 from dpsynth_assets.assets.figures import guarantee, preview, receipts_metadata
@@ -33,9 +34,10 @@ def card_asset(contract: Contract) -> dg.AssetsDefinition:
             corpus = artifact_store.get(contract.id, "corpus", synthetic.receipt["about"]["corpus"])
             judged = artifact_store.get(contract.id, "verdict", synthetic.receipt["about"]["verdict"])
             verdict = Verdict.load(judged.folder / VERDICT)
+            adapter = artifact_store.get(contract.id, "adapter", corpus.receipt["about"]["adapter"])
             evaluation = artifact_store.latest(contract.id, "evaluation")
         figures = json.loads((evaluation.folder / FIGURES).read_text(encoding="utf-8"))
-        text = certificate(contract, synthetic, corpus, verdict, figures)
+        text = certificate(contract, synthetic, corpus, verdict, figures, Facts.of(adapter.folder))
         with artifact_store.draft(contract.id, "card") as draft:
             (draft.folder / CARD).write_text(text, encoding="utf-8")
             artifact = artifact_store.seal(
@@ -53,7 +55,12 @@ def card_asset(contract: Contract) -> dg.AssetsDefinition:
 
 
 def certificate(
-    contract: Contract, synthetic: Artifact, corpus: Artifact, verdict: Any, figures: dict[str, dict[str, Any]]
+    contract: Contract,
+    synthetic: Artifact,
+    corpus: Artifact,
+    verdict: Any,
+    figures: dict[str, dict[str, Any]],
+    contamination: Facts | None,
 ) -> str:
     """The card's text. Everything in it is synthetic, public, or a fact of ledger and contract."""
     import pandas as pd
@@ -77,6 +84,8 @@ def certificate(
         f"This release alone: ({about['epsilon']:.3f}, {terms.budget.delta:g})-differential privacy, adding or "
         f"removing one {terms.unit.name}. Over time: {guarantee(contract)}.",
         "Whatever is computed from this table and everything trained on it has the same guarantee at no further cost.",
+        "## Base model",
+        contamination_sentence(contract, contamination),
         "## What it cost",
         receipts_metadata(synthetic.receipts)["receipts"].value,
         "## Quality",
@@ -87,6 +96,6 @@ def certificate(
         "| trained on | accuracy | macro F1 | test records |\n|---|---:|---:|---:|\n" + "\n".join(accuracy),
         "## Sample",
         preview(pd.read_parquet(corpus.folder / ROWS), rows=5).value or "",
-        f"Owners: {', '.join(contract.owners)}. Base model: `{terms.base_model.name}`.",
+        f"Owners: {', '.join(contract.owners)}.",
     ]
     return "\n\n".join(sections) + "\n"

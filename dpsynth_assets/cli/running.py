@@ -29,6 +29,7 @@ _LABELS = {
     "source": "Snapshot of the source",
     "label_histogram": "Noisy label histogram",
     "adapter": "Adapter, trained with DP-SGD",
+    "base_model_has_not_read_the_source": "Base model and source compared",
     "budget": "Budget",
     "corpus": "Synthetic corpus",
     "quality": "Quality checks",

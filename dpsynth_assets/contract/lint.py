@@ -252,7 +252,7 @@ def training(draft: Draft) -> Iterator[Problem]:
             f"Write at most {text.max_tokens}",
         )
     base = draft.parts.base_model
-    if base is not None and base.trained_before is None and base.corpus is None:
+    if base is not None and base.undeclared:
         yield draft.warning(
             draft.term("base_model"),
             "nothing says what the base model has seen: the source may be in its training data",

@@ -19,6 +19,9 @@ Name = Annotated[str, Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
+EMBEDDED = "embedded"  # the base model that ships; what it was trained on ships with it
+INDEX_SUFFIX = ".idx"  # of the file that holds a corpus' index
+
 
 class TermsError(ValueError):
     """Terms that do not hold together: what is wrong, what to do about it, and the field to point at."""
@@ -269,15 +272,20 @@ class BaseModelTerms(Terms):
     """The model to fine-tune: `embedded`, a local Hugging Face folder, or a Hub name.
 
     `trained_before` or `corpus` declares what the model cannot have seen, so that memorised pre-training data is not
-    mistaken for private learning.
+    mistaken for private learning. A `corpus` that is the path of an index (`*.idx`) is compared with the source.
     """
 
-    name: Annotated[Name, Field(description="embedded, a model folder, or a Hugging Face Hub name")] = "embedded"
+    name: Annotated[Name, Field(description="embedded, a model folder, or a Hugging Face Hub name")] = EMBEDDED
     trained_before: Annotated[
         str | None,
         Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$", description="the model saw nothing written after this date"),
     ] = None
-    corpus: Annotated[Name | None, Field(description="what the model was trained on")] = None
+    corpus: Annotated[Name | None, Field(description="what the model was trained on, in words or as an index")] = None
+
+    @property
+    def undeclared(self) -> bool:
+        """Nothing says what the model has seen."""
+        return self.name != EMBEDDED and self.trained_before is None and self.corpus is None
 
 
 class Generation(Terms):

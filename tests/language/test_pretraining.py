@@ -221,7 +221,7 @@ def test_embedded_model_is_small_and_single_precision(embedded: tuple[Any, Any])
     assert 3e6 <= model.num_parameters() <= 6e6
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
-    assert sum(path.stat().st_size for path in EMBEDDED.iterdir()) < 30e6
+    assert sum(path.stat().st_size for path in EMBEDDED.iterdir() if path.suffix != ".idx") < 13e6
     names = ("bos_token_id", "eos_token_id", "pad_token_id")
     for holder in (model.config, model.generation_config):
         assert [getattr(holder, name) for name in names] == [getattr(tokenizer, name) for name in names]

@@ -1,0 +1,49 @@
+"""The command that makes the index of a corpus: see the package's docstring."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from dpsynth_assets.language.contamination.fingerprints import Shape
+from dpsynth_assets.language.contamination.index import CorpusIndex
+from dpsynth_assets.language.pretraining.corpus import gather, read_documents
+
+
+def texts_of(documents: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Every text that the recipe makes of the documents, but whole: a run across two pieces counts, and so does a
+    document that was held out."""
+    for document in documents:
+        for side in gather([document], limit=len(document[1]) + 1):
+            for texts in side.values():
+                yield from texts
+
+
+def main(argv: list[str] | None = None) -> None:
+    from rich.progress import track
+
+    parser = argparse.ArgumentParser(
+        prog="python -m dpsynth_assets.language.contamination",
+        description="Make the index of the corpus that a base model was trained on.",
+    )
+    parser.add_argument("--data", required=True, help="glob of JSON Lines files with `source` and `text`")
+    parser.add_argument("--out", required=True, type=Path, help="the file to write; name it *.idx")
+    parser.add_argument("--corpus", required=True, help="what the corpus is, in a few words")
+    parser.add_argument("--window", type=int, default=Shape.window, help="of so many 8-word runs, one is kept")
+    given = parser.parse_args(argv)
+    texts = texts_of(read_documents(given.data))
+    steps = track(texts, description="Reading texts")
+    index = CorpusIndex.of(steps, given.corpus, Shape(window=given.window))
+    index.save(given.out)
+    about = index.about
+    print(
+        f"{given.out}: {given.out.stat().st_size / 1e6:.1f} MB, {about.documents:,} texts, {about.fingerprints:,} "
+        f"fingerprints; finds every shared run of {index.shape.found_for_certain} words",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    main()
