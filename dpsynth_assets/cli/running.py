@@ -29,11 +29,12 @@ _LABELS = {
     "source": "Snapshot of the source",
     "label_histogram": "Noisy label histogram",
     "adapter": "Adapter, trained with DP-SGD",
+    "dp_baseline": "Classifier, trained on the source with DP-SGD",
     "budget": "Budget",
     "corpus": "Synthetic corpus",
     "quality": "Quality checks",
     "synthetic": "Published table",
-    "classifier": "Classifier",
+    "classifier": "Classifiers",
     "evaluation": "Evaluation on public test records",
     "card": "Certificate",
 }
