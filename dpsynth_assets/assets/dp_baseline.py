@@ -3,8 +3,6 @@
 It reads nothing of the other releases, but comes after them: a comparison must not take what the synthetic table needs.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -92,7 +90,7 @@ def dp_baseline_asset(contract: Contract) -> dg.AssetsDefinition:
     return dp_baseline
 
 
-def _check(plan: BaselinePlan) -> None:
+def _check(plan: "BaselinePlan") -> None:
     """Fail before anything is spent where training would fail without having seen a row."""
     from dpsynth_assets.classify.dp_baseline import check_baseline
     from dpsynth_assets.classify.encoder import EncoderError

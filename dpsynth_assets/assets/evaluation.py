@@ -5,8 +5,6 @@ contract plans one. Classifiers trained on real rows *without* privacy stand the
 source public: anywhere else their accuracy would be an unmetered output of the sensitive rows.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,8 +101,8 @@ class _Bench:
     """The public test rows, and the contract's classifiers on them."""
 
     contract: Contract
-    encoder: Encoder
-    rows: pd.DataFrame
+    encoder: "Encoder"
+    rows: "pd.DataFrame"
 
     def on_synthetic(self, classifiers: Artifact) -> Iterator[dict[str, Any]]:
         """Those of the `classifier` asset, kind by kind."""

@@ -59,7 +59,7 @@ class WordCnn(nn.Module):
         super().__init__()
         self.shape = shape
         self.embedding = nn.Embedding(shape.buckets + 1, shape.dimension, padding_idx=0)
-        self.convolutions = nn.ModuleList(nn.Linear(width * shape.dimension, shape.filters) for width in shape.widths)
+        self.convolutions = nn.ModuleList(nn.Linear(shape.dimension * width, shape.filters) for width in shape.widths)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(len(shape.widths) * shape.filters, classes)
 
@@ -73,7 +73,7 @@ class WordCnn(nn.Module):
         vectors = self.embedding(words)  # (texts, words, dimension)
         pooled = []
         for width, convolution in zip(self.shape.widths, self.convolutions, strict=True):
-            windows = vectors.unfold(1, width, 1).transpose(2, 3).flatten(2)  # (texts, windows, width * dimension)
+            windows = vectors.unfold(1, width, 1).flatten(2)  # (texts, windows, dimension * width)
             found = torch.relu(convolution(windows))
             inside = torch.arange(found.shape[1]) <= (lengths[:, None] - width).clamp(min=0)
             pooled.append((found * inside.unsqueeze(-1)).amax(1))
