@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ledger import Event, PoissonSampledGaussian
 
 # The word-CNN's sizes: every parameter is met by noise, so they are smaller than where there is none.
-BUCKETS, DIMENSION, FILTERS, WIDTHS = 4096, 32, 32, (3, 4, 5)
+BUCKETS, DIMENSION, FILTERS, WIDTHS = 4096, 16, 16, (3, 4, 5)
 # How much is computed at once, in records for the head, in words for the word-CNN: memory only.
 _MICRO_BATCH = 4096
 

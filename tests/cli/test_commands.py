@@ -69,7 +69,7 @@ def test_bad_input_is_one_sentence(dpsynth, home, contract_path):
         (("run", contract_path, "--size", "7"), "share in (0, 1]"),
         (("run", contract_path, "--only", "corpus", "--size", "0.5"), "add `source`"),
         (("run", contract_path, "--source", "nowhere.parquet"), "no such file"),
-        (("run", contract_path, "--only", "everything"), "a contract's assets are source"),
+        (("run", contract_path, "--only", "everything"), "the contract's assets are source"),
         (("sql", "select 1"), "nothing has been published"),
         (("audit", "--population", "nobody"), "nobody"),
     ):
