@@ -8,7 +8,7 @@ Used by the gate and by `dpsynth approve`; knows no Dagster.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ledger import AddPopulation, LedgerError, RaiseCap, Scope, SetTerms
 
@@ -32,15 +32,33 @@ class Need:
     weaker: tuple[Change, ...] = ()
 
 
-def planned_releases(contract: Contract, size: float = 1.0) -> tuple[tuple[str, Event], ...]:
+class ReleasePlan(Protocol):
+    """What one release is going to do, in public constants."""
+
+    def event(self) -> Event: ...
+
+    def describe(self) -> dict[str, Any]: ...
+
+
+def release_plans(contract: Contract, size: float = 1.0) -> dict[str, ReleasePlan]:
     """The releases that the contract plans, by the names that they are charged under, in the order they are made."""
     from dpsynth_assets.privacy.histogram import HistogramPlan
     from dpsynth_assets.privacy.plan import TrainingPlan
 
-    return (
-        (f"{contract.id}/adapter", TrainingPlan.from_contract(contract, size=size).event()),
-        (f"{contract.id}/label_histogram", HistogramPlan.from_contract(contract).event()),
-    )
+    plans: dict[str, ReleasePlan] = {
+        f"{contract.id}/adapter": TrainingPlan.from_contract(contract, size=size),
+        f"{contract.id}/label_histogram": HistogramPlan.from_contract(contract),
+    }
+    if contract.privacy.releases.dp_baseline is not None:
+        from dpsynth_assets.classify.dp_baseline import BaselinePlan
+
+        plans[f"{contract.id}/dp_baseline"] = BaselinePlan.from_contract(contract, size=size)
+    return plans
+
+
+def planned_releases(contract: Contract, size: float = 1.0) -> tuple[tuple[str, Event], ...]:
+    """What each of the contract's releases is charged, by their names, in the order they are made."""
+    return tuple((release, plan.event()) for release, plan in release_plans(contract, size).items())
 
 
 def scope_of(contract: Contract, *, planned: bool = True, size: float = 1.0) -> Scope:

@@ -10,8 +10,10 @@ from dpsynth_assets.assets.adapter import adapter_asset
 from dpsynth_assets.assets.budget import budget_asset
 from dpsynth_assets.assets.card import card_asset
 from dpsynth_assets.assets.classifier import classifier_asset
+from dpsynth_assets.assets.common import releases_of
 from dpsynth_assets.assets.contamination import contamination_check
 from dpsynth_assets.assets.corpus import corpus_asset, quality_checks
+from dpsynth_assets.assets.dp_baseline import dp_baseline_asset
 from dpsynth_assets.assets.evaluation import evaluation_asset
 from dpsynth_assets.assets.label_histogram import label_histogram_asset
 from dpsynth_assets.assets.source import source_asset
@@ -19,12 +21,15 @@ from dpsynth_assets.assets.synthetic import synthetic_asset
 from dpsynth_assets.automation import automated
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dpsynth_assets.contract import Contract
 
 FAMILIES = (
     source_asset,
     label_histogram_asset,
     adapter_asset,
+    dp_baseline_asset,
     budget_asset,
     corpus_asset,
     synthetic_asset,
@@ -32,10 +37,20 @@ FAMILIES = (
     evaluation_asset,
     card_asset,
 )
-NAMES = tuple(family.__name__.removesuffix("_asset") for family in FAMILIES)
+
+
+def asset_names(contract: Contract) -> tuple[str, ...]:
+    """The assets that a contract has, without its own name before them."""
+    return tuple(family.__name__.removesuffix("_asset") for family in _families(contract))
 
 
 def build_contract_defs(contract: Contract) -> dg.Definitions:
     """Assets and checks of one contract. The resources they need come from `resources.platform_resources`."""
-    assets = [automated(family(contract)) for family in FAMILIES]
+    assets = [automated(family(contract)) for family in _families(contract)]
     return dg.Definitions(assets=assets, asset_checks=[quality_checks(contract), contamination_check(contract)])
+
+
+def _families(contract: Contract) -> list[Callable[[Contract], dg.AssetsDefinition]]:
+    """All of them, but for the baseline where the contract plans none."""
+    planned = "dp_baseline" in releases_of(contract)
+    return [family for family in FAMILIES if planned or family is not dp_baseline_asset]

@@ -5,7 +5,7 @@ The gate adds an observation to this asset at every charge and every refusal, so
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.common import contract_asset, plain_failures, releases_of
 from dpsynth_assets.assets.figures import balance_figures, guarantee
 from dpsynth_assets.contract import Contract
 from ledger import LedgerError
@@ -24,7 +24,7 @@ def budget_asset(contract: Contract) -> dg.AssetsDefinition:
         ),
         kinds={"duckdb"},
         follows=False,
-        after=("label_histogram", "adapter"),
+        after=releases_of(contract),
     )
     def budget(context: dg.AssetExecutionContext, ledger: LedgerResource) -> dg.MaterializeResult[None]:
         with plain_failures(LedgerError):

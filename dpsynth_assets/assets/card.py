@@ -1,6 +1,5 @@
 """`card`: the release's certificate in Markdown: guarantee, receipts, quality, accuracy. Free."""
 
-import json
 from typing import Any
 
 import dagster as dg
@@ -8,7 +7,7 @@ import dagster as dg
 from dpsynth_assets.assets.common import contract_asset, plain_failures
 from dpsynth_assets.assets.contamination import Facts, contamination_sentence
 from dpsynth_assets.assets.corpus import ROWS, VERDICT
-from dpsynth_assets.assets.evaluation import FIGURES
+from dpsynth_assets.assets.evaluation import results_of
 from dpsynth_assets.assets.figures import guarantee, preview, receipts_metadata
 from dpsynth_assets.contract import Contract
 from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
@@ -36,12 +35,11 @@ def card_asset(contract: Contract) -> dg.AssetsDefinition:
             verdict = Verdict.load(judged.folder / VERDICT)
             adapter = artifact_store.get(contract.id, "adapter", corpus.receipt["about"]["adapter"])
             evaluation = artifact_store.latest(contract.id, "evaluation")
-        figures = json.loads((evaluation.folder / FIGURES).read_text(encoding="utf-8"))
-        text = certificate(contract, synthetic, corpus, verdict, figures, Facts.of(adapter.folder))
+        text = certificate(contract, synthetic, corpus, verdict, results_of(evaluation), Facts.of(adapter.folder))
         with artifact_store.draft(contract.id, "card") as draft:
             (draft.folder / CARD).write_text(text, encoding="utf-8")
             artifact = artifact_store.seal(
-                draft, charges=synthetic.receipts, about={"synthetic": synthetic.id, "evaluation": evaluation.id}
+                draft, charges=evaluation.receipts, about={"synthetic": synthetic.id, "evaluation": evaluation.id}
             )
         return dg.MaterializeResult(
             metadata={
@@ -59,21 +57,19 @@ def certificate(
     synthetic: Artifact,
     corpus: Artifact,
     verdict: Any,
-    figures: dict[str, dict[str, Any]],
+    results: list[dict[str, Any]],
     contamination: Facts | None,
 ) -> str:
-    """The card's text. Everything in it is synthetic, public, or a fact of ledger and contract."""
+    """The card's text. Everything in it is synthetic, public, a release, or a fact of ledger and contract."""
     import pandas as pd
+
+    from dpsynth_assets.classify.evaluation import table
 
     terms = contract.privacy
     about = synthetic.receipt["about"]
     rules = [
         f"| {r.name} | {'holds' if r.passed else 'FAILS'} | {'blocks' if r.blocking else 'warns'} | {r.description} |"
         for r in verdict.results
-    ]
-    accuracy = [
-        f"| {trained} records | {result['accuracy']:.1%} | {result['macro_f1']:.3f} | {result['n']:,} |"
-        for trained, result in figures.items()
     ]
     sections = [
         f"# {contract.title}",
@@ -91,9 +87,11 @@ def certificate(
         "## Quality",
         "| rule | result | severity | what it says |\n|---|---|---|---|\n" + "\n".join(rules),
         "## Usefulness",
-        f"A classifier of `{terms.classifier.target}` on the public test split "
-        f"(declared public by {terms.test_split.declared_public_by}):",
-        "| trained on | accuracy | macro F1 | test records |\n|---|---:|---:|---:|\n" + "\n".join(accuracy),
+        f"Classifiers of `{terms.classifier.target}` on the {results[0]['n']:,} records of the public test split "
+        f"(declared public by {terms.test_split.declared_public_by}); always the commonest class: "
+        f"{results[0]['majority_baseline']:.1%}. ECE is the mean gap between how sure a classifier is and how often "
+        "it is right.",
+        table(results),
         "## Sample",
         preview(pd.read_parquet(corpus.folder / ROWS), rows=5).value or "",
         f"Owners: {', '.join(contract.owners)}.",

@@ -1,4 +1,4 @@
-"""`classifier`: MiniLM embeddings of the published synthetic table and a head trained on them. Free."""
+"""`classifier`: classifiers trained on the published synthetic table, of every kind that the contract names. Free."""
 
 from pathlib import Path
 
@@ -10,8 +10,6 @@ from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from resources.artifact_store import ArtifactMissingError, ArtifactStore
 
-HEAD = "head"
-
 
 def target_classes(contract: Contract) -> tuple[str, ...]:
     """The values of the label that the contract wants classified."""
@@ -19,48 +17,69 @@ def target_classes(contract: Contract) -> tuple[str, ...]:
     return next(label.values for label in contract.privacy.labels if label.column == target)
 
 
+def seeds(contract: Contract) -> range:
+    """The seeds of the contract's classifiers."""
+    first = contract.privacy.generation.seed
+    return range(first, first + contract.privacy.classifier.seeds)
+
+
+def folder_of(artifact: Path, kind: str, seed: int) -> Path:
+    """Where in a `classifier` artifact one of them lies."""
+    return artifact / kind / str(seed)
+
+
 def classifier_asset(contract: Contract) -> dg.AssetsDefinition:
     """The classifier asset of a contract."""
-    target = contract.privacy.classifier.target
+    terms = contract.privacy.classifier
+    target = terms.target
+    each = "" if terms.seeds == 1 else f", {terms.seeds} of each"
 
     @contract_asset(
         contract,
         "classifier",
         description=(
-            f"Predicts `{target}` from text. Trained on the published synthetic table alone: anybody may have it."
+            f"Predicts `{target}` from text ({', '.join(terms.kinds)}{each}). Trained on the published synthetic table "
+            "alone: anybody may have it."
         ),
         kinds={"scikitlearn", "huggingface"},
         after=("synthetic",),
     )
     def classifier(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
-        from dpsynth_assets.classify.encoder import MiniLM
-        from dpsynth_assets.classify.head import train_head
+        from dpsynth_assets.classify.encoder import MiniLM, Remembered
+        from dpsynth_assets.classify.errors import ClassifierError
+        from dpsynth_assets.classify.recipes import RECIPES
         from dpsynth_assets.publish.parquet import load
         from dpsynth_assets.publish.release import PublishError
 
         with plain_failures(ArtifactMissingError, PublishError):
             synthetic = artifact_store.latest(contract.id, "synthetic")
             frame = load(Path(synthetic.receipt["about"]["parquet"]))  # refused unless these rows passed
-        embeddings = MiniLM().encode(
-            frame[contract.privacy.text.column].tolist(),
-            progress=reporter(context, "Embedding synthetic records"),
-        )
-        head = train_head(
-            embeddings,
-            frame[target].tolist(),
-            target_classes(contract),
-            contract.privacy.generation.seed,
-            provenance={"release": synthetic.receipt["about"]["corpus"]},
-        )
+        texts, labels = frame[contract.privacy.text.column].tolist(), frame[target].tolist()
+        encoder = Remembered(MiniLM())
+        facts = {}
         with artifact_store.draft(contract.id, "classifier") as draft:
-            head.save(draft.folder / HEAD)
+            for kind in terms.kinds:
+                for seed in seeds(contract):
+                    with plain_failures(ClassifierError):
+                        trained = RECIPES[kind].train(
+                            texts,
+                            labels,
+                            target_classes(contract),
+                            seed,
+                            encoder=encoder,
+                            progress=reporter(context, f"Training {kind} on synthetic records"),
+                            provenance={"release": synthetic.receipt["about"]["corpus"]},
+                        )
+                    trained.save(folder_of(draft.folder, kind, seed))
+                    facts[f"{kind}/{seed}"] = dict(trained.facts)
             artifact = artifact_store.seal(draft, charges=synthetic.receipts, about={"synthetic": synthetic.id})
         return dg.MaterializeResult(
             metadata={
                 "target": target,
                 "classes": len(target_classes(contract)),
                 "synthetic_rows": len(frame),
-                "dagster/uri": str(artifact.folder / HEAD),
+                "classifiers": dg.MetadataValue.json(facts),
+                "dagster/uri": str(folder_of(artifact.folder, terms.kinds[0], seeds(contract)[0])),
                 **receipts_metadata(artifact.receipts),
             }
         )

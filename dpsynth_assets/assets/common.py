@@ -56,6 +56,12 @@ def contract_asset(
     )
 
 
+def releases_of(contract: Contract) -> tuple[str, ...]:
+    """The contract's assets that spend budget, in the order they are made."""
+    baseline = ("dp_baseline",) if contract.privacy.releases.dp_baseline is not None else ()
+    return ("adapter", "label_histogram", *baseline)
+
+
 @contextmanager
 def plain_failures(*kinds: type[Exception]) -> Iterator[None]:
     """Turn the given errors, whose texts are written for people, into failures without a stack to read through.

@@ -1,84 +1,86 @@
-"""`evaluation`: the classifier on the test split that the contract declares public. Free.
+"""`evaluation`: the classifiers on the test split that the contract declares public. Free.
 
-A classifier trained on the real rows stands beside it only where the owner declares the source public: anywhere else
-its accuracy would be an unmetered output of the sensitive rows.
+Beside those trained on synthetic rows stands the baseline that was trained on the real ones with DP-SGD, where the
+contract plans one. Classifiers trained on real rows *without* privacy stand there only where the owner declares the
+source public: anywhere else their accuracy would be an unmetered output of the sensitive rows.
 """
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.assets.classifier import HEAD, target_classes
-from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.classifier import folder_of, seeds, target_classes
+from dpsynth_assets.assets.common import contract_asset, plain_failures, releases_of
+from dpsynth_assets.assets.dp_baseline import BASELINE
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
 from dpsynth_assets.contract import Contract
-from resources.artifact_store import ArtifactMissingError, ArtifactStore
+from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
 from resources.sensitive_store import SensitiveStore, Snapshot, public_rows, test_rows
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
-    import numpy as np
+    import pandas as pd
+
+    from dpsynth_assets.classify.encoder import Encoder
 
 FIGURES = "evaluation.json"
+SYNTHETIC, REAL, REAL_WITH_DP = "synthetic", "real", "real, with DP"
 
 
 def evaluation_asset(contract: Contract) -> dg.AssetsDefinition:
     """The evaluation asset of a contract."""
-    test = contract.privacy.test_split
+    test, public = contract.privacy.test_split, contract.privacy.source_is_public
+    baseline = tuple(name for name in releases_of(contract) if name == "dp_baseline")
 
     @contract_asset(
         contract,
         "evaluation",
         description=(
-            f"Accuracy of the classifier on the test split, declared public by {test.declared_public_by}."
-            + (
-                " Beside it, one trained on the real rows, which the contract declares public."
-                if contract.privacy.source_is_public
-                else ""
-            )
+            f"Accuracy of the classifiers on the test split, declared public by {test.declared_public_by}."
+            + (" Beside them, one trained on the real rows with DP-SGD." if baseline else "")
+            + (" Beside them, some trained on the real rows, which the contract declares public." if public else "")
         ),
         kinds={"scikitlearn"},
-        after=("classifier",),
+        after=("classifier", *baseline),
     )
     def evaluation(
         context: dg.AssetExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore
     ) -> dg.MaterializeResult[None]:
-        from dpsynth_assets.classify.encoder import MiniLM
-        from dpsynth_assets.classify.evaluation import evaluate, markdown
-        from dpsynth_assets.classify.head import Head
+        from dpsynth_assets.classify.encoder import MiniLM, Remembered
+        from dpsynth_assets.classify.errors import ClassifierError
+        from dpsynth_assets.classify.evaluation import markdown, table
 
-        with plain_failures(ArtifactMissingError, SourceError):
-            classifier = artifact_store.latest(contract.id, "classifier")
+        with plain_failures(ArtifactMissingError, SourceError, ClassifierError):
+            classifiers = artifact_store.latest(contract.id, "classifier")
+            trained_with_dp = artifact_store.find(contract.id, "dp_baseline") if baseline else None
             snapshot = sensitive_store.latest(contract)
             rows = test_rows(contract, snapshot)
-        head = Head.load(classifier.folder / HEAD)
-        target = contract.privacy.classifier.target
-        encoder = MiniLM()
-        embeddings = encoder.encode(rows["text"].tolist(), progress=reporter(context, "Embedding public test records"))
-        figures: dict[str, Any] = {"synthetic": evaluate(head, embeddings, rows[target].tolist())}
-        if contract.privacy.source_is_public:
-            count = artifact_store.get(contract.id, "synthetic", classifier.receipt["about"]["synthetic"]).receipt[
-                "about"
-            ]["rows"]
-            progress = reporter(context, "Embedding real records, declared public")
-            real = _real_head(contract, snapshot, encoder, int(count), progress)
-            figures["real"] = evaluate(real, embeddings, rows[target].tolist())
+            bench = _Bench(contract, Remembered(MiniLM()), rows)
+            bench.encoder.encode(rows["text"].tolist(), progress=reporter(context, "Embedding public test records"))
+            results = list(bench.on_synthetic(classifiers))
+            if trained_with_dp is not None:
+                results += bench.with_dp(trained_with_dp)
+            if public:
+                count = artifact_store.get(contract.id, "synthetic", classifiers.receipt["about"]["synthetic"]).receipt[
+                    "about"
+                ]["rows"]
+                progress = reporter(context, "Training on real records, declared public")
+                results += bench.on_real(snapshot, int(count), progress)
+        charges = [*classifiers.receipts, *(trained_with_dp.receipts if trained_with_dp else ())]
+        about = {"classifier": classifiers.id} | ({"dp_baseline": trained_with_dp.id} if trained_with_dp else {})
         with artifact_store.draft(contract.id, "evaluation") as draft:
-            (draft.folder / FIGURES).write_text(json.dumps(figures, indent=2), encoding="utf-8")
-            artifact = artifact_store.seal(draft, charges=classifier.receipts, about={"classifier": classifier.id})
-        numbers = {
-            f"{name}_on_{trained}" if trained == "real" else name: float(value)
-            for trained, result in figures.items()
-            for name, value in result.items()
-            if isinstance(value, int | float)
-        }
+            (draft.folder / FIGURES).write_text(json.dumps(results, indent=2), encoding="utf-8")
+            artifact = artifact_store.seal(draft, charges=charges, about=about)
         return dg.MaterializeResult(
             metadata={
-                **numbers,
-                "per_class": dg.MetadataValue.md(markdown(figures["synthetic"])),
-                "figures": dg.MetadataValue.json(figures),
+                **_numbers(results),
+                "classifiers": dg.MetadataValue.md(table(results)),
+                "per_class": dg.MetadataValue.md(markdown(results[0])),
+                "figures": dg.MetadataValue.json(results),
                 **receipts_metadata(artifact.receipts),
             }
         )
@@ -86,13 +88,71 @@ def evaluation_asset(contract: Contract) -> dg.AssetsDefinition:
     return evaluation
 
 
-def _real_head(contract: Contract, snapshot: Snapshot, encoder: Any, rows: int, progress: Progress) -> Any:
-    """A head trained on as many real rows as there are synthetic ones, for sources declared public."""
-    from dpsynth_assets.classify.head import train_head
+def results_of(evaluation: Artifact) -> list[dict[str, Any]]:
+    """One entry for each kind of classifier and each kind of rows that it was trained on: `classifier`, `trained_on`,
+    and the figures (`dpsynth_assets.classify.evaluation.over_seeds`). The first one is the contract's first kind, on
+    synthetic rows."""
+    stored: list[dict[str, Any]] = json.loads((evaluation.folder / FIGURES).read_text(encoding="utf-8"))
+    return stored
 
-    seed = contract.privacy.generation.seed
-    real = public_rows(contract, snapshot)
-    real = real.sample(n=min(rows, len(real)), random_state=seed)
-    embeddings: np.ndarray[Any, Any] = encoder.encode(real["text"].tolist(), progress=progress)
-    labels = real[contract.privacy.classifier.target].tolist()
-    return train_head(embeddings, labels, target_classes(contract), seed)
+
+@dataclass(frozen=True)
+class _Bench:
+    """The public test rows, and the contract's classifiers on them."""
+
+    contract: Contract
+    encoder: "Encoder"
+    rows: "pd.DataFrame"
+
+    def on_synthetic(self, classifiers: Artifact) -> Iterator[dict[str, Any]]:
+        """Those of the `classifier` asset, kind by kind."""
+        from dpsynth_assets.classify.recipes import load_classifier
+
+        for kind in self.contract.privacy.classifier.kinds:
+            folders = [folder_of(classifiers.folder, kind, seed) for seed in seeds(self.contract)]
+            yield self._result(kind, SYNTHETIC, (load_classifier(folder, self.encoder) for folder in folders))
+
+    def with_dp(self, baseline: Artifact) -> Iterator[dict[str, Any]]:
+        """That of the `dp_baseline` asset, unless it stands from a time when the contract wanted another label
+        predicted. Its encoder cuts texts as its plan says."""
+        from dpsynth_assets.classify.recipes import load_classifier
+
+        classifier = load_classifier(baseline.folder / BASELINE)
+        if classifier.classes == target_classes(self.contract):
+            yield self._result(classifier.kind, REAL_WITH_DP, [classifier])
+
+    def on_real(self, snapshot: Snapshot, count: int, progress: Progress) -> Iterator[dict[str, Any]]:
+        """The same recipes on as many real rows as there are synthetic ones, for sources declared public."""
+        from dpsynth_assets.classify.recipes import RECIPES
+
+        real = public_rows(self.contract, snapshot)
+        target, classes = self.contract.privacy.classifier.target, target_classes(self.contract)
+
+        def trained(kind: str) -> Iterator[Any]:
+            for seed in seeds(self.contract):
+                drawn = real.sample(n=min(count, len(real)), random_state=seed)
+                texts, labels = drawn["text"].tolist(), drawn[target].tolist()
+                yield RECIPES[kind].train(texts, labels, classes, seed, encoder=self.encoder, progress=progress)
+
+        for kind in self.contract.privacy.classifier.kinds:
+            yield self._result(kind, REAL, trained(kind))
+
+    def _result(self, kind: str, trained_on: str, classifiers: Any) -> dict[str, Any]:
+        from dpsynth_assets.classify.evaluation import evaluate, over_seeds
+
+        texts, labels = self.rows["text"].tolist(), self.rows[self.contract.privacy.classifier.target].tolist()
+        runs = [evaluate(classifier, texts, labels) for classifier in classifiers]
+        return {"classifier": kind, "trained_on": trained_on, **over_seeds(runs)}
+
+
+def _numbers(results: list[dict[str, Any]]) -> dict[str, float]:
+    """Numbers that Dagster plots: `accuracy` of the contract's first kind, `accuracy_word_cnn` of another, and with
+    `_on_real` or `_with_dp` behind them those of classifiers trained on real rows."""
+    behind = {SYNTHETIC: "", REAL: "_on_real", REAL_WITH_DP: "_with_dp"}
+    numbers = {}
+    for result in results:
+        kind = "" if result["classifier"] == results[0]["classifier"] else f"_{result['classifier']}"
+        for name, value in result.items():
+            if isinstance(value, int | float):
+                numbers[f"{name}{kind}{behind[result['trained_on']]}"] = float(value)
+    return numbers

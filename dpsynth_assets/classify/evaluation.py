@@ -18,16 +18,16 @@ _BINS = 10
 
 
 class Classifier(Protocol):
-    """Anything with classes and probabilities."""
+    """Anything with classes that gives texts (or vectors of them) their chances, shape (examples, classes)."""
 
     @property
     def classes(self) -> tuple[str, ...]: ...
 
-    def predict_proba(self, embeddings: np.ndarray) -> np.ndarray: ...
+    def predict_proba(self, examples: Any, /) -> np.ndarray: ...
 
 
-def evaluate(head: Classifier, embeddings: np.ndarray, labels: Sequence[str]) -> dict[str, Any]:
-    """Figures of a classifier on labelled *public or synthetic* rows, as plain data.
+def evaluate(classifier: Classifier, examples: Any, labels: Sequence[str]) -> dict[str, Any]:
+    """Figures of a classifier on labelled *public or synthetic* examples, as plain data.
 
     `accuracy` comes with its 95 % Wilson interval; `macro_f1` is the mean over classes that occur in the truth or the
     prediction; `majority_baseline` always says the commonest label of these rows, `chance_baseline` guesses evenly;
@@ -36,15 +36,15 @@ def evaluate(head: Classifier, embeddings: np.ndarray, labels: Sequence[str]) ->
     """
     import numpy as np
 
-    classes = head.classes
+    classes = classifier.classes
     places = {name: place for place, name in enumerate(classes)}
     unknown = sum(label not in places for label in labels)
     if unknown:
         raise ValueError(f"{unknown} of {len(labels)} test labels are none of the classifier's {len(classes)} classes")
-    if not len(labels) or len(labels) != len(embeddings):
-        raise ValueError(f"{len(labels)} labels need as many vectors (at least one), not {len(embeddings)}")
+    if not len(labels) or len(labels) != len(examples):
+        raise ValueError(f"{len(labels)} labels need as many examples (at least one), not {len(examples)}")
     truth = np.array([places[label] for label in labels])
-    chances = head.predict_proba(embeddings)
+    chances = classifier.predict_proba(examples)
     guess = chances.argmax(axis=1)
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(confusion, (truth, guess), 1)
@@ -63,6 +63,57 @@ def evaluate(head: Classifier, embeddings: np.ndarray, labels: Sequence[str]) ->
         "per_class": per_class,
         "confusion": {"labels": list(classes), "counts": confusion.tolist()},
     }
+
+
+def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The figures of several classifiers, alike but for their seed, on the same rows.
+
+    `accuracy`, `macro_f1` and `calibration_error` are means. Two intervals are given, since two things vary:
+    `accuracy_low` and `accuracy_high` are the Wilson interval for the test rows there are, `seeds_low` and `seeds_high`
+    Student's t interval of the mean over seeds (equal to it for a single seed: nothing is known then). Tables by class
+    are those of the first seed, and say so by standing beside `seeds`.
+    """
+    from scipy.stats import t
+
+    first = dict(runs[0])
+    n, count = int(first["n"]), len(runs)
+    accuracies = [float(run["accuracy"]) for run in runs]
+    mean = math.fsum(accuracies) / count
+    reach = 0.0
+    if count > 1:
+        deviation = math.sqrt(math.fsum((a - mean) ** 2 for a in accuracies) / (count - 1))
+        reach = float(t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
+    low, high = _wilson(mean * n, n)
+    means = {name: math.fsum(float(run[name]) for run in runs) / count for name in ("macro_f1", "calibration_error")}
+    return {
+        **first,
+        **means,
+        "accuracy": mean,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "seeds": count,
+        "seeds_low": mean - reach,
+        "seeds_high": mean + reach,
+        "accuracy_by_seed": accuracies,
+    }
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Results (`classifier`, `trained_on`, and the figures of `over_seeds`) as a Markdown table, one line each."""
+    head = ["classifier", "trained on", "accuracy", "95 %, test rows", "95 %, seeds", "macro F1", "ECE"]
+    body = [
+        [
+            str(result["classifier"]),
+            f"{result['trained_on']} rows",
+            f"{result['accuracy']:.1%}",
+            f"{result['accuracy_low']:.1%} to {result['accuracy_high']:.1%}",
+            f"{result['seeds_low']:.1%} to {result['seeds_high']:.1%}" if result["seeds"] > 1 else "one seed",
+            f"{result['macro_f1']:.3f}",
+            f"{result['calibration_error']:.3f}",
+        ]
+        for result in results
+    ]
+    return _table(head, body)
 
 
 def markdown(figures: Mapping[str, Any]) -> str:
@@ -95,7 +146,7 @@ def _figures_of_class(name: str, confusion: np.ndarray, place: int) -> dict[str,
     }
 
 
-def _wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+def _wilson(right: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     share, scale = right / n, 1 + z * z / n
     middle = (share + z * z / (2 * n)) / scale
     reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale

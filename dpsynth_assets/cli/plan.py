@@ -35,15 +35,14 @@ def plan(
 
 
 def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
-    from dpsynth_assets.approval import needs, planned_releases, scope_of
-    from dpsynth_assets.privacy.histogram import HistogramPlan
+    from dpsynth_assets.approval import needs, release_plans, scope_of
     from dpsynth_assets.privacy.plan import TrainingPlan
     from ledger import Ledger, quote_unregistered
     from resources.home import Home
 
-    items = planned_releases(contract, size)
-    training = TrainingPlan.from_contract(contract, size=size)
-    plans = {items[0][0]: training.describe(), items[1][0]: HistogramPlan.from_contract(contract).describe()}
+    planned = release_plans(contract, size)
+    items = [(release, each.event()) for release, each in planned.items()]
+    plans = {release: each.describe() for release, each in planned.items()}
     ledger_file = Home.at().ledger_file
     scope = scope_of(contract)
     if not ledger_file.exists():
@@ -63,7 +62,7 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
         f"Spent so far: ε {quote.epsilon_spent:.3f}."
     )
     _show_lines(quote, items)
-    mechanism = training.mechanism
+    mechanism = TrainingPlan.from_contract(contract, size=size).mechanism
     group = f" of one group in {mechanism.noise_bands}" if mechanism.noise_bands > 1 else ""
     correlated = f", correlated over {mechanism.noise_bands} steps" if mechanism.noise_bands > 1 else ""
     say(

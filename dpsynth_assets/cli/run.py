@@ -60,10 +60,11 @@ def run_contract(
         )
 
     from dpsynth_assets.cli.running import materialize
-    from dpsynth_assets.factory import NAMES
+    from dpsynth_assets.factory import asset_names
 
-    if unknown := sorted(set(only) - set(NAMES)):
-        raise BadInput(f"--only {', '.join(unknown)}: a contract's assets are {', '.join(NAMES)}")
+    names = asset_names(contract)
+    if unknown := sorted(set(only) - set(names)):
+        raise BadInput(f"--only {', '.join(unknown)}: the contract's assets are {', '.join(names)}")
     outcome = materialize(contract, home, source=source, size=size, only=only, out=None if quiet else console())
     if as_json:
         typer.echo(json.dumps(_as_json(contract, home, outcome), indent=2))

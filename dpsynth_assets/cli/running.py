@@ -30,11 +30,12 @@ _LABELS = {
     "label_histogram": "Noisy label histogram",
     "adapter": "Adapter, trained with DP-SGD",
     "base_model_has_not_read_the_source": "Base model and source compared",
+    "dp_baseline": "Classifier, trained on the source with DP-SGD",
     "budget": "Budget",
     "corpus": "Synthetic corpus",
     "quality": "Quality checks",
     "synthetic": "Published table",
-    "classifier": "Classifier",
+    "classifier": "Classifiers",
     "evaluation": "Evaluation on public test records",
     "card": "Certificate",
 }

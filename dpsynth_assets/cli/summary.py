@@ -5,12 +5,11 @@ Reads the stores, not the run: so it can also show a release that stood before.
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.assets.card import CARD
 from dpsynth_assets.assets.corpus import ROWS
-from dpsynth_assets.assets.evaluation import FIGURES
+from dpsynth_assets.assets.evaluation import REAL, REAL_WITH_DP, results_of
 from dpsynth_assets.cli.console import console, say, shown
 from dpsynth_assets.publish.sql import plain
 from ledger import Ledger
@@ -79,7 +78,7 @@ def figures(contract: Contract, home: Home) -> dict[str, Any]:
     if synthetic := _store(home).find(contract.id, "synthetic"):
         found["synthetic"] = synthetic.receipt["about"]
     if evaluation := _store(home).find(contract.id, "evaluation"):
-        found["evaluation"] = _figures(evaluation)
+        found["evaluation"] = results_of(evaluation)
     return found
 
 
@@ -99,15 +98,26 @@ def _show_standing(contract: Contract, home: Home) -> None:
     )
     evaluation = store.find(contract.id, "evaluation")
     if evaluation is not None:
-        result = _figures(evaluation)
-        target, trained = contract.privacy.classifier.target, result["synthetic"]
-        line = (
-            f"A classifier of [bold]{target}[/] trained on them is right for [bold]{trained['accuracy']:.1%}[/] of "
-            f"{trained['n']:,} public test records (always the commonest class: {_baseline(trained):.1%}"
-        )
-        if "real" in result:
-            line += f"; trained on as many real rows, which are public here: {result['real']['accuracy']:.1%}"
-        say(line + ").")
+        _show_accuracy(contract, results_of(evaluation))
+
+
+def _show_accuracy(contract: Contract, results: list[dict[str, Any]]) -> None:
+    """The contract's first kind of classifier in a sentence; the others in the card and in the UI."""
+    first = results[0]
+    alike = {result["trained_on"]: result for result in results if result["classifier"] == first["classifier"]}
+    line = (
+        f"A classifier of [bold]{contract.privacy.classifier.target}[/] trained on them is right for "
+        f"[bold]{first['accuracy']:.1%}[/] of {first['n']:,} public test records "
+        f"(always the commonest class: {first['majority_baseline']:.1%}"
+    )
+    if REAL_WITH_DP in alike:
+        line += f"; trained on the real rows with DP-SGD: {alike[REAL_WITH_DP]['accuracy']:.1%}"
+    if REAL in alike:
+        line += f"; trained on as many real rows, which are public here: {alike[REAL]['accuracy']:.1%}"
+    say(line + ").")
+    for result in results:
+        if result["classifier"] != first["classifier"]:
+            say(f"{result['classifier']}, trained on {result['trained_on']} rows: {result['accuracy']:.1%}.")
 
 
 def _show_sample(contract: Contract, frame: pd.DataFrame) -> None:
@@ -152,15 +162,6 @@ def _sample(contract: Contract, corpus: Artifact) -> pd.DataFrame:
     target = contract.privacy.classifier.target
     varied = frame.groupby(target, sort=False).head(1)
     return pd.concat([varied, frame.drop(varied.index)]).head(_SAMPLES)
-
-
-def _figures(evaluation: Artifact) -> dict[str, Any]:
-    stored: dict[str, Any] = json.loads((evaluation.folder / FIGURES).read_text(encoding="utf-8"))
-    return stored
-
-
-def _baseline(result: dict[str, Any]) -> float:
-    return float(result["majority_baseline"])
 
 
 def _store(home: Home) -> ArtifactStore:

@@ -196,7 +196,8 @@ def budget(draft: Draft) -> Iterator[Problem]:
             "publishing one unit outright would satisfy it",
             f"Write {_below(unit.public_count)} or less",
         )
-    asked = {"label_histogram": draft.parts.histogram, "adapter": draft.parts.adapter}
+    parts = draft.parts
+    asked = {"label_histogram": parts.histogram, "adapter": parts.adapter, "dp_baseline": parts.dp_baseline}
     costs = {name: release.epsilon_of(cap) for name, release in asked.items() if release is not None}
     for name, cost in costs.items():
         if cost > cap.epsilon:
@@ -224,13 +225,14 @@ def _below(count: int) -> str:
 def training(draft: Draft) -> Iterator[Problem]:
     """The training and generation numbers fit each other and the population."""
     unit, text, adapter, generation = draft.parts.unit, draft.parts.text, draft.parts.adapter, draft.parts.generation
-    if unit is not None and adapter is not None and adapter.expected_batch_size > unit.public_count:
-        yield draft.problem(
-            draft.term("releases", "adapter", "expected_batch_size"),
-            f"a batch of {adapter.expected_batch_size} units out of {unit.public_count}",
-            f"Write {unit.public_count // 10 or 1}, a tenth of unit.public_count, or at most all of it",
-        )
-    elif unit is not None and adapter is not None:
+    for name, release in (("adapter", adapter), ("dp_baseline", draft.parts.dp_baseline)):
+        if unit is not None and release is not None and release.expected_batch_size > unit.public_count:
+            yield draft.problem(
+                draft.term("releases", name, "expected_batch_size"),
+                f"a batch of {release.expected_batch_size} units out of {unit.public_count}",
+                f"Write {unit.public_count // 10 or 1}, a tenth of unit.public_count, or at most all of it",
+            )
+    if unit is not None and adapter is not None and adapter.expected_batch_size <= unit.public_count:
         batch, bands = adapter.expected_batch_size, adapter.noise_bands
         if batch * bands > unit.public_count:
             yield draft.problem(
@@ -250,6 +252,13 @@ def training(draft: Draft) -> Iterator[Problem]:
             draft.term("generation", "max_new_tokens"),
             f"{generation.max_new_tokens} tokens are more than training sees, text.max_tokens = {text.max_tokens}",
             f"Write at most {text.max_tokens}",
+        )
+    baseline, classifier = draft.parts.dp_baseline, draft.parts.classifier
+    if baseline is not None and classifier is not None and baseline.classifier not in classifier.kinds:
+        yield draft.warning(
+            draft.term("releases", "dp_baseline", "classifier"),
+            f"no {baseline.classifier} is trained on the synthetic table: the baseline has nothing to be compared with",
+            f"Add {baseline.classifier} to classifier.kinds, or choose one of {listing(classifier.kinds)}",
         )
     base = draft.parts.base_model
     if base is not None and base.undeclared:

@@ -49,6 +49,10 @@ EXAMPLES = {
     "releases.adapter.expected_batch_size": "160",
     "releases.adapter.steps": "100",
     "releases.adapter.learning_rate": "0.002",
+    "releases.dp_baseline.classifier": "minilm",
+    "releases.dp_baseline.expected_batch_size": "400",
+    "releases.dp_baseline.steps": "100",
+    "releases.dp_baseline.learning_rate": "0.05",
     "generation": "{rows: 3000, max_new_tokens: 48}",
     "generation.rows": "3000",
     "generation.max_new_tokens": "48",
@@ -91,6 +95,7 @@ class Parts:
     blocks: t.Blocks | None = None
     histogram: t.HistogramRelease | None = None
     adapter: t.AdapterRelease | None = None
+    dp_baseline: t.BaselineRelease | None = None
     base_model: t.BaseModelTerms | None = None
     generation: t.Generation | None = None
     test_split: t.PublicTestSplit | None = None
@@ -161,6 +166,7 @@ def _parts(raw: Any) -> Parts:
         blocks=_held(t.Blocks, raw.get("blocks")),
         histogram=_held(t.HistogramRelease, releases.get("label_histogram")),
         adapter=_held(t.AdapterRelease, releases.get("adapter")),
+        dp_baseline=_held(t.BaselineRelease, releases.get("dp_baseline")),
         base_model=_held(t.BaseModelTerms, raw.get("base_model", {})),
         generation=_held(t.Generation, raw.get("generation")),
         test_split=_held(t.PublicTestSplit, raw.get("test_split")),
@@ -276,8 +282,18 @@ def _fields_at(loc: Path) -> list[str]:
 
 
 def _choices(loc: Path) -> list[str]:
+    while loc and isinstance(loc[-1], int):  # an item of a list has the choices of its list
+        loc = loc[:-1]
     field_ = _field_at(loc)
-    return [str(choice) for choice in typing.get_args(field_.annotation)] if field_ is not None else []
+    return list(_literals(field_.annotation)) if field_ is not None else []
+
+
+def _literals(annotation: Any) -> Iterator[str]:
+    for argument in typing.get_args(annotation):
+        if isinstance(argument, str):
+            yield argument
+        else:
+            yield from _literals(argument)
 
 
 def _shown(value: Any) -> str:

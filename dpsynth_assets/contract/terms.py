@@ -261,11 +261,27 @@ class AdapterRelease(Release):
         return self
 
 
+class BaselineRelease(Release):
+    """A classifier trained on the sensitive rows themselves with DP-SGD, to hold the synthetic table against."""
+
+    mechanism: Annotated[Literal["dp_sgd"], Field(description="how the classifier is trained")] = "dp_sgd"
+    classifier: Annotated[
+        Literal["minilm", "word_cnn"], Field(description="a linear head on a frozen encoder, or a network over words")
+    ]
+    expected_batch_size: Annotated[int, Field(ge=1, description="how many units a step samples on average")]
+    steps: Annotated[int, Field(ge=1, le=1_000_000, description="how many noisy steps are taken")]
+    clipping_norm: Annotated[Positive, Field(description="no unit's gradient may be longer than this")] = 1.0
+    learning_rate: Annotated[Positive, Field(description="the optimiser's step size")]
+
+
 class Releases(Terms):
     """The releases a contract plans. Every one is charged to the population's ledger before it reads a row."""
 
     label_histogram: Annotated[HistogramRelease, Field(description="noisy counts per label")]
     adapter: Annotated[AdapterRelease, Field(description="the model that writes the synthetic texts")]
+    dp_baseline: Annotated[
+        BaselineRelease | None, Field(description="a classifier trained on the sensitive rows, to compare with")
+    ] = None
 
 
 class BaseModelTerms(Terms):
@@ -313,9 +329,20 @@ class PublicTestSplit(Terms):
 
 
 class Classifier(Terms):
-    """A classifier on the published synthetic table; `target` is one of the label columns."""
+    """Classifiers on the published synthetic table; `target` is one of the label columns."""
 
     target: Annotated[Name, Field(description="the label column to predict")]
+    kinds: Annotated[
+        tuple[Literal["minilm", "minilm_tuned", "word_cnn"], ...],
+        Field(min_length=1, strict=False, description="which kinds of classifiers are trained"),
+    ] = ("minilm",)
+    seeds: Annotated[int, Field(ge=1, le=100, description="how many of each kind, alike but for their seed")] = 1
+
+    @model_validator(mode="after")
+    def _kinds_are_distinct(self) -> Classifier:
+        if len(set(self.kinds)) != len(self.kinds):
+            raise TermsError("the kinds are not distinct", "Keep each once; `seeds` trains several of one", "kinds")
+        return self
 
 
 class PrivacyTerms(Terms):
@@ -339,7 +366,7 @@ class PrivacyTerms(Terms):
     releases: Annotated[Releases, Field(description="what is released, and what each release may cost")]
     generation: Annotated[Generation, Field(description="how many synthetic records to draw, and how")]
     test_split: Annotated[PublicTestSplit, Field(description="a public test split")]
-    classifier: Annotated[Classifier, Field(description="the classifier trained on the synthetic table")]
+    classifier: Annotated[Classifier, Field(description="the classifiers trained on the synthetic table")]
 
     @model_validator(mode="after")
     def _consistent(self) -> PrivacyTerms:
@@ -354,7 +381,8 @@ class PrivacyTerms(Terms):
                 "Name one of the label columns",
                 "classifier",
             )
-        if self.releases.adapter.expected_batch_size > self.unit.public_count:
+        sampled = [release for release in (self.releases.adapter, self.releases.dp_baseline) if release is not None]
+        if max(release.expected_batch_size for release in sampled) > self.unit.public_count:
             raise TermsError(
                 "expected_batch_size exceeds unit.public_count: a batch cannot exceed the population",
                 "Lower expected_batch_size",

@@ -141,6 +141,15 @@ class DpSgd:
         again = sum(map(self.sampled_steps, lives)) - event.steps
         return replace(event, steps=again) if again > 0 else None
 
+    def steps_again(self, checkpoints: CheckpointFolder, charged: Sequence[Event]) -> PoissonSampledGaussian | None:
+        """What has to be charged before a killed run goes on from its checkpoints, if it then runs to its end: that of
+        all its lives, less the planned event and what was `charged` on earlier occasions; None if that is nothing."""
+        still = self.steps - checkpoints.steps_saved()
+        again = self.event_of_replay([*checkpoints.steps_of_lives(), still])
+        owed = again.steps if again is not None else 0
+        owed -= sum(event.steps for event in charged if isinstance(event, PoissonSampledGaussian))
+        return replace(self.event(), steps=owed) if owed > 0 else None
+
 
 @dataclass(frozen=True)
 class Learning:
@@ -241,13 +250,8 @@ class TrainingPlan:
         return self.mechanism.event()
 
     def steps_again(self, checkpoints: CheckpointFolder, charged: Sequence[Event]) -> PoissonSampledGaussian | None:
-        """What has to be charged before a killed run goes on from its checkpoints, if it then runs to its end: that of
-        all its lives, less the plan's event and what was `charged` on earlier occasions; None if that is nothing."""
-        still = self.mechanism.steps - checkpoints.steps_saved()
-        again = self.mechanism.event_of_replay([*checkpoints.steps_of_lives(), still])
-        owed = again.steps if again is not None else 0
-        owed -= sum(event.steps for event in charged if isinstance(event, PoissonSampledGaussian))
-        return replace(self.event(), steps=owed) if owed > 0 else None
+        """As `DpSgd.steps_again`."""
+        return self.mechanism.steps_again(checkpoints, charged)
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain values, all public."""

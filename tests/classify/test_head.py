@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from dpsynth_assets.classify.evaluation import markdown
-from dpsynth_assets.classify.head import Head, HeadError, evaluate, train_head
+from dpsynth_assets.classify.errors import ClassifierError
+from dpsynth_assets.classify.evaluation import evaluate, markdown, over_seeds, table
+from dpsynth_assets.classify.head import Head, train_head
 
 CLASSES = ("card", "loan", "app", "other")
 
@@ -83,36 +84,36 @@ def test_save_and_load(head, tmp_path):
     assert loaded.classes == head.classes
     assert loaded.facts == head.facts
     assert loaded.facts["provenance"] == {"release": "r1"}
-    assert sorted(path.name for path in (tmp_path / "head").iterdir()) == ["head.json", "head.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "head").iterdir()) == ["classifier.json", "classifier.safetensors"]
 
 
 def test_a_stored_head_that_was_tampered_with_is_refused(head, tmp_path):
-    with pytest.raises(HeadError, match=r"head\.json is missing"):
+    with pytest.raises(ClassifierError, match=r"classifier\.json is missing"):
         Head.load(tmp_path)
     head.save(tmp_path)
-    about = json.loads((tmp_path / "head.json").read_text())
-    (tmp_path / "head.json").write_text(json.dumps({**about, "sha256": "0" * 64}))
-    with pytest.raises(HeadError, match=r"other than head\.json says"):
+    about = json.loads((tmp_path / "classifier.json").read_text())
+    (tmp_path / "classifier.json").write_text(json.dumps({**about, "sha256": "0" * 64}))
+    with pytest.raises(ClassifierError, match=r"other than classifier\.json says"):
         Head.load(tmp_path)
-    (tmp_path / "head.json").write_text("{")
-    with pytest.raises(HeadError, match="cannot be read"):
+    (tmp_path / "classifier.json").write_text("{")
+    with pytest.raises(ClassifierError, match="cannot be read"):
         Head.load(tmp_path)
-    (tmp_path / "head.json").write_text(json.dumps(about))
-    (tmp_path / "head.safetensors").unlink()
-    with pytest.raises(HeadError, match=r"head\.safetensors is missing"):
+    (tmp_path / "classifier.json").write_text(json.dumps(about))
+    (tmp_path / "classifier.safetensors").unlink()
+    with pytest.raises(ClassifierError, match=r"classifier\.safetensors is missing"):
         Head.load(tmp_path)
 
 
 def test_unusable_rows_are_refused_without_quoting_labels():
     vectors, labels = toy(20)
-    with pytest.raises(HeadError, match="at least two"):
+    with pytest.raises(ClassifierError, match="at least two"):
         train_head(vectors, ["card"] * 20, CLASSES, seed=0)
-    with pytest.raises(HeadError, match="1 of 20 labels") as caught:
+    with pytest.raises(ClassifierError, match="1 of 20 labels") as caught:
         train_head(vectors, [*labels[:-1], "PRIVATE"], CLASSES, seed=0)
     assert "PRIVATE" not in str(caught.value)
-    with pytest.raises(HeadError, match="as many vectors"):
+    with pytest.raises(ClassifierError, match="as many vectors"):
         train_head(vectors[:-1], labels, CLASSES, seed=0)
-    with pytest.raises(HeadError, match="not finite"):
+    with pytest.raises(ClassifierError, match="not finite"):
         train_head(np.where(np.arange(16) == 3, np.nan, vectors), labels, CLASSES, seed=0)
 
 
@@ -155,6 +156,46 @@ def test_figures_agree_with_scikit_learn(head):
     assert figures["accuracy"] == pytest.approx(accuracy_score(labels, said))
     assert figures["macro_f1"] == pytest.approx(f1_score(labels, said, average="macro"))
     np.testing.assert_array_equal(figures["confusion"]["counts"], confusion_matrix(labels, said, labels=list(CLASSES)))
+
+
+def test_a_head_says_how_sure_it_may_be():
+    """Few rows, many dimensions, hardly any regularisation: as fitted, the head is far surer than it is right."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(48, 3)) * 6
+
+    def drawn(n):
+        vectors = rng.normal(size=(n, 48))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        chances = np.exp(vectors @ truth)
+        said = (chances.cumsum(1) > rng.random((n, 1)) * chances.sum(1, keepdims=True)).argmax(1)
+        return vectors, [CLASSES[place] for place in said]
+
+    head = train_head(*drawn(200), CLASSES[:3], seed=0, strengths=(100.0,))
+    heat = head.facts["temperature"]
+    as_fitted = Head(head.classes, head.weights * heat, head.bias * heat)
+    vectors, labels = drawn(4000)
+    calibrated, before = (evaluate(each, vectors, labels)["calibration_error"] for each in (head, as_fitted))
+    assert calibrated < before / 2
+    assert head.predict(vectors) == as_fitted.predict(vectors), "no decision changes"
+
+
+def test_figures_over_seeds_by_hand():
+    right, wrong = [0.9, 0.1, 0], [0.1, 0.9, 0]
+    labels = ["a"] * 10
+    runs = [evaluate(Fixed(), np.array([right] * good + [wrong] * (10 - good)), labels) for good in (8, 9, 10)]
+    together = over_seeds(runs)
+    assert together["accuracy"] == pytest.approx(0.9)
+    assert together["accuracy_by_seed"] == [0.8, 0.9, 1.0]
+    reach = 4.302653 * 0.1 / np.sqrt(3)  # Student's t with two degrees of freedom
+    assert together["seeds_low"] == pytest.approx(0.9 - reach, abs=1e-5)
+    assert together["seeds_high"] == pytest.approx(0.9 + reach, abs=1e-5)
+    assert together["accuracy_low"] < 0.9 < together["accuracy_high"]
+    assert together["macro_f1"] == pytest.approx(np.mean([run["macro_f1"] for run in runs]))
+    alone = over_seeds(runs[:1])
+    assert alone["seeds_low"] == alone["seeds_high"] == alone["accuracy"] == 0.8
+    shown = table([{"classifier": "x", "trained_on": "synthetic", **each} for each in (together, alone)])
+    assert "| x | synthetic rows | 90.0% |" in shown
+    assert "one seed" in shown.splitlines()[3]
 
 
 def test_labels_that_do_not_fit_are_refused(head):

@@ -1,0 +1,98 @@
+"""The bar for synthetic data: classifiers trained on the real rows with DP-SGD, by epsilon, each with a fresh ledger.
+
+    python -m benchmarks.baseline contracts/ag_news.odcs.yaml --source ../shared/data/ag_news.parquet \
+        --classifier minilm --epsilon 0.5 1 3 10 --batch 1024 --steps 100 --rate 0.1
+
+The whole way is taken: the source is snapshotted, the release `dp_baseline` passes the gate and is charged, and what it
+left is judged on the declared public test split. Every epsilon and every run has a home of its own, thrown away
+afterwards: all of them together would be one large release about the same rows, which only a *public* source, about
+which nothing is promised, can stand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from dpsynth_assets.approval import sign
+from dpsynth_assets.assets.dp_baseline import BASELINE
+from dpsynth_assets.classify.dp_baseline import BaselinePlan
+from dpsynth_assets.classify.evaluation import evaluate
+from dpsynth_assets.classify.recipes import load_classifier
+from dpsynth_assets.cli.running import materialize
+from dpsynth_assets.contract import Contract, load_contract
+from dpsynth_assets.contract.terms import BaselineRelease
+from ledger import Ledger
+from resources.artifact_store import ArtifactStore
+from resources.home import Home
+from resources.sensitive_store import SensitiveStore, test_rows
+
+
+def with_baseline(contract: Contract, release: BaselineRelease) -> Contract:
+    """The contract with this baseline, and room for it beside what it plans already."""
+    terms = contract.privacy
+    assert release.epsilon is not None
+    budget = terms.budget.model_copy(update={"epsilon": terms.budget.epsilon + 2 * release.epsilon})
+    releases = terms.releases.model_copy(update={"dp_baseline": release})
+    return replace(contract, privacy=terms.model_copy(update={"budget": budget, "releases": releases}))
+
+
+def accuracy(contract: Contract, source: str | None, size: float) -> float:
+    """One release in a home of its own, judged on the public test split."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Home.at(folder)
+        home.create()
+        book = Ledger.create(home.ledger_file)
+        for person in (contract.owners[0], contract.approvers[0]):
+            sign(contract, book, actor=person, reason="a benchmark on a public source")
+        outcome = materialize(contract, home, source=source, size=size, only=("source", "dp_baseline"))
+        if not outcome.success:
+            sys.exit(f"the release failed: {outcome.failures}")
+        rows = test_rows(contract, SensitiveStore(home=folder).latest(contract))
+        made = ArtifactStore(home=folder).latest(contract.id, "dp_baseline")
+        classifier = load_classifier(made.folder / BASELINE)
+        labels = rows[contract.privacy.classifier.target].tolist()
+        return float(evaluate(classifier, rows["text"].tolist(), labels)["accuracy"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("contract", type=Path)
+    parser.add_argument("--source", help="another copy of the source")
+    parser.add_argument("--classifier", choices=["minilm", "word_cnn"], default="minilm")
+    parser.add_argument("--epsilon", type=float, nargs="+", default=[1.0, 3.0, 10.0])
+    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--rate", type=float, default=0.1)
+    parser.add_argument("--clip", type=float, default=1.0)
+    parser.add_argument("--size", type=float, default=1.0, help="share of the units, for a quick pass")
+    parser.add_argument("--runs", type=int, default=1, help="runs of each epsilon: noise and batches are fresh")
+    chosen = parser.parse_args()
+    contract = load_contract(chosen.contract)
+    if not contract.privacy.source_is_public:
+        sys.exit(f"the source of {contract.id} is not declared public: its people have one budget, not one a run")
+    print("| epsilon | noise multiplier | accuracy, mean | from | to |\n|---|---|---|---|---|", flush=True)
+    for epsilon in chosen.epsilon:
+        release = BaselineRelease(
+            classifier=chosen.classifier,
+            epsilon=epsilon,
+            expected_batch_size=chosen.batch,
+            steps=chosen.steps,
+            clipping_norm=chosen.clip,
+            learning_rate=chosen.rate,
+        )
+        planned = with_baseline(contract, release)
+        noise = BaselinePlan.from_contract(planned, chosen.size).mechanism.noise_multiplier
+        found = [accuracy(planned, chosen.source, chosen.size) for _ in range(chosen.runs)]
+        print(
+            f"| {epsilon:g} | {noise:.2f} | {statistics.mean(found):.2%} | {min(found):.2%} | {max(found):.2%} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

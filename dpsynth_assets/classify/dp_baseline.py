@@ -1,0 +1,313 @@
+"""The bar for synthetic data: a classifier trained on the sensitive rows themselves with DP-SGD. A release of its own.
+
+Formal guarantee: that of the plan's event (`dpsynth_assets.privacy.plan.DpSgd`), under add/remove of one privacy unit:
+the losses of a unit's records are summed before its gradient is clipped. It covers the stored classifier and whatever
+is computed from it, such as its accuracy on public rows. Nothing else comes out: no loss, no count, no validation.
+
+Misuse that breaks it: a vocabulary, class weights, a temperature or a number of steps taken from the rows; showing how
+far the encoding of the rows has come (their number is sensitive); training twice and keeping the better one. The
+encoder's vector of a text may differ in its last bit with the texts that it shares a batch with: within the margin that
+clipping leaves for rounding (`dpsynth_assets.privacy.strategies.ROUNDING_MARGIN`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor, nn
+
+    from dpsynth_assets.contract import Contract
+    from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+    from dpsynth_assets.privacy.training import Progress, TrainingRun
+    from ledger import Event, PoissonSampledGaussian
+
+# The word-CNN's sizes: every parameter is met by noise, so they are smaller than where there is none.
+BUCKETS, DIMENSION, FILTERS, WIDTHS = 4096, 16, 16, (3, 4, 5)
+# How much is computed at once, in records for the head, in words for the word-CNN: memory only.
+_MICRO_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class BaselinePlan:
+    """Everything that decides what a baseline release computes: public constants only.
+
+    Attributes:
+        classifier: `minilm`, a linear head on the frozen encoder, or `word_cnn`.
+        classes: of the label column `target`, in the contract's order.
+        max_tokens: texts are cut to so many tokens of the encoder, or words of the word-CNN.
+        seed: of the word-CNN's first weights, which are public; the noise has none.
+        buckets, dimension, filters, widths: the word-CNN's sizes (`dpsynth_assets.classify.word_cnn.CnnShape`).
+    """
+
+    mechanism: DpSgd
+    learning: Learning
+    epsilon: float
+    delta: float
+    unit: str
+    neighbouring_relation: str
+    max_records: int
+    classifier: str
+    target: str
+    classes: tuple[str, ...]
+    max_tokens: int
+    seed: int = 0
+    buckets: int = BUCKETS
+    dimension: int = DIMENSION
+    filters: int = FILTERS
+    widths: tuple[int, ...] = WIDTHS
+
+    @classmethod
+    def from_contract(cls, contract: Contract, size: float = 1.0) -> BaselinePlan:
+        """The plan of the contract's baseline release, its noise calibrated to the release's epsilon.
+
+        `size` as in `TrainingPlan.from_contract`: a quick pass over that fraction of the units.
+
+        Raises:
+            ValueError: the contract plans no such release.
+        """
+        if not 0 < size <= 1:
+            raise ValueError(f"size must lie in (0, 1], not {size!r}")
+        terms = contract.privacy
+        release = terms.releases.dp_baseline
+        if release is None:
+            raise ValueError(f"contract {contract.id} plans no release `dp_baseline`")
+        units = max(2, round(terms.unit.public_count * size))
+        batch = min(release.expected_batch_size, units)
+        shape = DpSgd(
+            sampling_rate=batch / units,
+            noise_multiplier=0.0,
+            clipping_norm=release.clipping_norm,
+            expected_batch_size=batch,
+            steps=max(1, round(release.steps * size)),
+        )
+        epsilon = release.epsilon_of(terms.budget)
+        target = terms.classifier.target
+        return cls(
+            mechanism=calibrated(shape, epsilon, terms.budget.delta),
+            learning=Learning(release.learning_rate),
+            epsilon=epsilon,
+            delta=terms.budget.delta,
+            unit=terms.unit.name,
+            neighbouring_relation=terms.unit.neighbouring_relation,
+            max_records=terms.unit.max_records,
+            classifier=release.classifier,
+            target=target,
+            classes=next(label.values for label in terms.labels if label.column == target),
+            max_tokens=terms.text.max_tokens,
+        )
+
+    def event(self) -> PoissonSampledGaussian:
+        """The event that is reserved in the ledger before training may read a row."""
+        return self.mechanism.event()
+
+    def steps_again(self, checkpoints: CheckpointFolder, charged: Sequence[Event]) -> PoissonSampledGaussian | None:
+        """As `DpSgd.steps_again`."""
+        return self.mechanism.steps_again(checkpoints, charged)
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as plain values, all public."""
+        return asdict(self)
+
+    def digest(self) -> str:
+        """SHA-256 over the plan's canonical JSON; the charge, the checkpoint and the receipt carry it."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+
+
+class LabelledUnits:
+    """Labelled records grouped by privacy unit (`dpsynth_assets.privacy.training.UnitData`). Sensitive throughout.
+
+    Args:
+        examples: what the model takes, one per record.
+        codes: the class of each record.
+        units: the privacy unit of each record.
+        lengths: of each record, in whatever the micro-batches are measured in.
+        logits: scores of some examples by the model, shape (examples, classes), each row from its own example alone.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Any],
+        codes: Sequence[int],
+        units: Sequence[object],
+        lengths: Sequence[int],
+        logits: Callable[[Any, Sequence[Any]], Tensor],
+    ) -> None:
+        groups: dict[object, list[int]] = {}
+        for record, unit in enumerate(units):
+            groups.setdefault(unit, []).append(record)
+        self.records_of = list(groups.values())
+        self.lengths = lengths
+        self._examples, self._codes, self._logits = examples, codes, logits
+
+    def losses(self, model: nn.Module, records: Sequence[int]) -> Tensor:
+        """Cross-entropy of each of the records, shape (len(records),). Classes weigh as often as they occur."""
+        import torch
+
+        scores = self._logits(model, [self._examples[record] for record in records])
+        codes = torch.tensor([self._codes[record] for record in records])
+        return torch.nn.functional.cross_entropy(scores, codes, reduction="none")
+
+
+def train_baseline(
+    plan: BaselinePlan,
+    frame: pd.DataFrame,
+    folder: Path,
+    progress: Progress | None = None,
+    checkpoints: CheckpointFolder | None = None,
+) -> TrainingRun:
+    """Train the plan's classifier on the sensitive rows and write it to `folder` (read it with `load_classifier`).
+
+    Args:
+        plan: must be the one whose event was granted.
+        frame: columns `unit`, `text` and the plan's target, one row per record, at most `plan.max_records` rows per
+            unit, as the sensitive store hands them out.
+        progress: told (steps done, steps in all), and nothing of the rows' encoding before.
+        checkpoints: in the sensitive zone; a run that was killed there is continued.
+
+    Raises:
+        ValueError: a unit has more records than the plan bounds, which would break the declared sensitivity.
+        UnclippedGradientError: the model cannot be trained exactly; found on made-up records.
+    """
+    from dpsynth_assets.classify.holdout import class_codes
+    from dpsynth_assets.privacy.training import train
+
+    if not frame.empty and int(frame.groupby("unit", sort=False).size().max()) > plan.max_records:
+        raise ValueError(f"a unit has more than max_records ({plan.max_records}) records: bound them on reading")
+    method = _method(plan)
+    model = method.model()
+    _verify(plan, method, model)
+    examples = method.examples(frame["text"].tolist())
+    codes = class_codes(frame[plan.target].tolist(), plan.classes).tolist()
+    data = LabelledUnits(examples, codes, frame["unit"].tolist(), method.lengths(examples), method.logits)
+    run = train(
+        model,
+        data,
+        plan.mechanism,
+        plan.learning,
+        micro_batch_tokens=_MICRO_BATCH,
+        progress=progress,
+        checkpoints=checkpoints,
+    )
+    method.save(model, folder)
+    return run
+
+
+def check_baseline(plan: BaselinePlan) -> None:
+    """Raise now what training would raise without having seen a row: an encoder or a model that cannot be used."""
+    method = _method(plan)
+    _verify(plan, method, method.model())
+
+
+def _method(plan: BaselinePlan) -> _Head | _Cnn:
+    return _Head(plan) if plan.classifier == "minilm" else _Cnn(plan)
+
+
+def _verify(plan: BaselinePlan, method: _Head | _Cnn, model: nn.Module) -> None:
+    """The clipped sum of a few made-up records is that of the records one by one."""
+    from dpsynth_assets.privacy.clipping.verification import verify_exactness
+
+    examples = method.made_up()
+    codes = [record % len(plan.classes) for record in range(len(examples))]
+    data = LabelledUnits(examples, codes, [0, 1, 1, 2], method.lengths(examples), method.logits)
+    verify_exactness(model, lambda records: data.losses(model, records), [1, 2, 1])
+
+
+class _Head:
+    """A linear layer on vectors of the frozen encoder, from zero."""
+
+    def __init__(self, plan: BaselinePlan) -> None:
+        from dpsynth_assets.classify import encoder
+
+        self._plan = plan
+        self._encoder = encoder.MiniLM(max_tokens=plan.max_tokens)
+
+    def model(self) -> nn.Module:
+        from torch import nn
+
+        from dpsynth_assets.classify.encoder import DIMENSION
+
+        linear = nn.Linear(DIMENSION, len(self._plan.classes))
+        nn.init.zeros_(linear.weight)
+        nn.init.zeros_(linear.bias)
+        return linear
+
+    def examples(self, texts: Sequence[str]) -> list[Tensor]:
+        import torch
+
+        return list(torch.as_tensor(self._encoder.encode(texts)))
+
+    def made_up(self) -> list[Tensor]:
+        import torch
+
+        from dpsynth_assets.classify.encoder import DIMENSION
+
+        waves = [torch.sin(torch.arange(1, DIMENSION + 1) * (record + 1.0)) for record in range(4)]
+        return [wave / wave.norm() for wave in waves]
+
+    def lengths(self, examples: Sequence[Any]) -> list[int]:
+        return [1] * len(examples)
+
+    @staticmethod
+    def logits(model: Any, examples: Sequence[Any]) -> Tensor:
+        import torch
+
+        scores: Tensor = model(torch.stack(list(examples)))
+        return scores
+
+    def save(self, model: Any, folder: Path) -> None:
+        from dpsynth_assets.classify.head import Head
+
+        weights, bias = (parameter.detach().double().numpy() for parameter in (model.weight, model.bias))
+        facts = {"plan": self._plan.digest(), "max_tokens": self._plan.max_tokens}
+        Head(self._plan.classes, weights, bias, facts).save(folder)
+
+
+class _Cnn:
+    """The word-CNN without dropout, from public first weights."""
+
+    def __init__(self, plan: BaselinePlan) -> None:
+        from dpsynth_assets.classify.word_cnn import CnnShape
+
+        self._plan = plan
+        words = max(plan.max_tokens, *plan.widths)
+        self._shape = CnnShape(plan.buckets, plan.dimension, plan.filters, plan.widths, words)
+
+    def model(self) -> nn.Module:
+        import torch
+
+        from dpsynth_assets.classify.word_cnn import WordCnn
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._plan.seed)
+            return WordCnn(self._shape, len(self._plan.classes))
+
+    def examples(self, texts: Sequence[str]) -> list[list[int]]:
+        from dpsynth_assets.classify.word_cnn import hashed
+
+        return hashed(texts, self._shape)
+
+    def made_up(self) -> list[list[int]]:
+        some = min(16, self._shape.buckets)
+        return [[1 + (7 * place + 3 * record) % some for place in range(1 + 4 * record)] for record in range(4)]
+
+    def lengths(self, examples: Sequence[Any]) -> list[int]:
+        return [max(len(words), *self._shape.widths) for words in examples]
+
+    @staticmethod
+    def logits(model: Any, examples: Sequence[Any]) -> Tensor:
+        scores: Tensor = model.logits(examples)
+        return scores
+
+    def save(self, model: Any, folder: Path) -> None:
+        from dpsynth_assets.classify.neural import Neural
+
+        Neural("word_cnn", self._plan.classes, model, facts={"plan": self._plan.digest()}).save(folder)
