@@ -12,6 +12,7 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -92,6 +93,11 @@ def write_contract(folder: Path, *, population: str = "small-bank", model: str =
     path = folder / "small.odcs.yaml"
     path.write_text(CONTRACT.format(population=population, model=model), encoding="utf-8")
     return path
+
+
+# No test is timed: machines that run them may be busy.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture

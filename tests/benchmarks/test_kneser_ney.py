@@ -56,7 +56,7 @@ class ByDefinition:
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(documents=documents_, test=st.lists(st.integers(1, VOCABULARY - 1), min_size=1, max_size=8))
 def test_each_probability_is_that_of_the_definition(documents, test, order) -> None:
     reference = ByDefinition(documents, order)
@@ -68,7 +68,7 @@ def test_each_probability_is_that_of_the_definition(documents, test, order) -> N
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 5])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(documents=documents_, context=st.lists(st.integers(1, VOCABULARY - 1), max_size=5))
 def test_probabilities_of_the_vocabulary_sum_to_one(documents, context, order) -> None:
     model = model_of(documents, order)

@@ -29,7 +29,7 @@ def text_of(prefix: str, length: int, seed: int = 0) -> list[str]:
 # --- fingerprints ---
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     n=st.integers(1, 6),
     window=st.integers(1, 7),

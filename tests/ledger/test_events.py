@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger import (
@@ -45,7 +45,6 @@ any_event = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(any_event)
 def test_json_round_trip_is_exact(event: Event) -> None:
     assert from_json(json.loads(json.dumps(event.to_json(), allow_nan=False))) == event

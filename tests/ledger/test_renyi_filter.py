@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ledger import LedgerBroken, LedgerError
 from ledger.renyi_filter import FIXED_ORDERS, RenyiFilter, add, replace, zeros
 
-unhurried = settings(deadline=None, max_examples=60)  # machines that run this may be busy
+unhurried = settings(max_examples=60)
 RULE = RenyiFilter.planned(3.0, 1e-6, 5.6)
 costs = st.one_of(st.just(0.0), st.floats(0, 1e3), st.floats(0, 1e-300), st.just(math.inf))
 vectors = st.lists(costs, min_size=len(RULE.orders), max_size=len(RULE.orders)).map(tuple)

@@ -72,7 +72,7 @@ def beginning(tmp_path_factory: pytest.TempPathFactory, scope: Scope, register: 
 numbers = st.integers(0, 999)
 schedules = st.lists(st.tuples(st.sampled_from(STEPS), numbers, numbers), min_size=12, max_size=45)
 # Without shrinking, which could take longer than everything else: the schedule that fails is printed as it is.
-often = settings(deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate))
+often = settings(suppress_health_check=list(HealthCheck), phases=(Phase.explicit, Phase.generate))
 
 
 epsilon_of = cache(accounting.epsilon)  # the same few events, thousands of times
