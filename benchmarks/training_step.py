@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from benchmarks.opacus_steps import MODES, obstacle, opacus_step
@@ -91,24 +92,28 @@ def rows(
     shapes: Sequence[str] = ("embedded",),
     methods: Sequence[str] = METHODS,
     lengths: Sequence[int] = (128, 512),
-    opacus: bool = True,
+    opacus: Sequence[str] = MODES,
     pairs: int = PAIRS,
+    memory: bool = True,
 ) -> Iterator[Row]:
-    """Time and memory of each method. Where Opacus cannot do it, no ratios and the reason in place of the reference."""
-    for shape in shapes:
-        for method in methods:
-            for length in lengths:
-                name = f"{shape}, {method}, {length} tokens"
-                ordinary = ordinary_step(shape, method, length)
-                yield f"{name}: time", "no privacy", paired_ratios(private_step(shape, method, length), ordinary, pairs)
-                for mode in MODES if opacus else ():
-                    reason, ratios = obstacle(mode, shape, method), []
-                    if reason is None:
-                        ratios = paired_ratios(opacus_step(mode, shape, method, length), ordinary, pairs)
-                    yield f"{name}: time of Opacus, {mode}", reason or "no privacy", ratios
-                del ordinary
-                peaks = {side: _peak(side, shape, method, length) for side in ("private", "ordinary")}
-                yield f"{name}: peak memory", "no privacy", [peaks["private"] / peaks["ordinary"]]
+    """Time and memory of each method; with no pairs, memory alone.
+
+    Where Opacus cannot do it, no ratios, and the reason in place of the reference.
+    """
+    for shape, method, length in product(shapes, methods, lengths):
+        name = f"{shape}, {method}, {length} tokens"
+        if pairs:
+            ordinary = ordinary_step(shape, method, length)
+            yield f"{name}: time", "no privacy", paired_ratios(private_step(shape, method, length), ordinary, pairs)
+            for mode in opacus:
+                reason, ratios = obstacle(mode, shape, method), []
+                if reason is None:
+                    ratios = paired_ratios(opacus_step(mode, shape, method, length), ordinary, pairs)
+                yield f"{name}: time of Opacus, {mode}", reason or "no privacy", ratios
+            del ordinary
+        if memory:
+            peaks = {side: _peak(side, shape, method, length) for side in ("private", "ordinary")}
+            yield f"{name}: peak memory", "no privacy", [peaks["private"] / peaks["ordinary"]]
 
 
 def _peak(side: str, shape: str, method: str, length: int) -> float:
@@ -149,15 +154,19 @@ def main() -> None:
     parser.add_argument("shapes", nargs="*", default=[s for s in SHAPES if s != "llama_1b" or device() == "cuda"])
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--lengths", default="128,512")
-    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--pairs", type=int, default=PAIRS, help="0: memory alone")
+    parser.add_argument("--opacus", default=",".join(MODES), help="its modes that are timed")
     parser.add_argument("--no-opacus", action="store_true")
+    parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--peak", choices=list(STEPS), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     methods, lengths = chosen.methods.split(","), [int(length) for length in chosen.lengths.split(",")]
     if chosen.peak:
         _print_peak(chosen.peak, chosen.shapes[0], methods[0], lengths[0])
         return
-    for measured, reference, ratios in rows(chosen.shapes, methods, lengths, not chosen.no_opacus, chosen.pairs):
+    modes = [] if chosen.no_opacus else chosen.opacus.split(",")
+    figures = rows(chosen.shapes, methods, lengths, modes, chosen.pairs, not chosen.no_memory)
+    for measured, reference, ratios in figures:
         if not ratios:
             print(f"{measured} | cannot: {reference}", flush=True)
             continue
