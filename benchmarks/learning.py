@@ -36,7 +36,7 @@ JUDGE, SEARCH_JUDGE, SEARCH = 512, 256, 1792  # public rows: to judge by, to jud
 MAX_TOKENS = 56
 RATES: dict[Literal["adam", "adam_noise_corrected"], tuple[float, ...]] = {
     "adam": (0.003, 0.01, 0.03),
-    "adam_noise_corrected": (0.0003, 0.001, 0.003),
+    "adam_noise_corrected": (0.00003, 0.0001, 0.0003, 0.001),
 }
 
 
@@ -223,10 +223,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--source", type=Path, required=True, help="AG News with columns text, label, split")
     parser.add_argument("--results", type=Path, required=True, help="JSON Lines of the runs; those in it are not run")
     parser.add_argument("--rows", type=int, default=20_000, help="rows to train on")
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--batch", type=int, default=96)
+    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--runs", type=int, default=3, help="runs of each important line")
-    parser.add_argument("--other-runs", type=int, default=2, help="runs of each other line")
+    parser.add_argument("--other-runs", type=int, default=1, help="runs of each other line")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--table", type=Path, help="where the table goes, beside the screen")
     chosen = parser.parse_args(arguments)
