@@ -116,8 +116,11 @@ def minilm(bert: Any, weights: np.ndarray, bias: np.ndarray) -> onnx.ModelProto:
     return graph.model(_difference(graph, vector, weights, bias))
 
 
-def word_cnn(network: WordCnn) -> onnx.ModelProto:
-    """The network over hashed words, without dropout. `tokens` are buckets, filled up with 0 to the widest window."""
+def word_cnn(network: WordCnn, weights: np.ndarray, bias: np.ndarray) -> onnx.ModelProto:
+    """The network over hashed words, without dropout and with this last layer, shapes (2, features) and (2,).
+
+    `tokens` are buckets, filled up with 0 to the widest window.
+    """
     state = {name: value.detach().float().numpy() for name, value in network.state_dict().items()}
     shape = network.shape
     graph = _Graph()
@@ -137,7 +140,7 @@ def word_cnn(network: WordCnn) -> onnx.ModelProto:
         kept = graph.add("Mul", found, graph.add("Cast", inside, to=1))  # 1: float32
         pooled.append(graph.add("ReduceMax", kept, graph.constant([2], np.int64), keepdims=0))
     features = graph.add("Concat", *pooled, axis=1)
-    return graph.model(_difference(graph, features, state["output.weight"], state["output.bias"]))
+    return graph.model(_difference(graph, features, weights, bias))
 
 
 def calibrated(model: onnx.ModelProto, slope: float, intercept: float) -> onnx.ModelProto:

@@ -22,8 +22,8 @@ constants from here on. Let a = (1 - confidence) / 2.
 2. *No correction for their number.* Candidates are tested in their fixed order, up to the first that is not accepted.
    Let t* be the first in that order whose precision is below the target. Some such candidate can be accepted only if t*
    is: probability at most a, however many there are. (Fixed-sequence testing: Bauer 1991, "Multiple testing in clinical
-   trials"; for choosing a model's settings Angelopoulos et al. 2021, "Learn then Test", section 2.3; the order learned
-   on rows of its own as in Laufer-Goldshtein et al. 2023, "Efficiently controlling multiple risks with Pareto testing".)
+   trials"; for choosing a model's settings Angelopoulos et al. 2021, "Learn then Test"; the order learned on rows of
+   its own as in Laufer-Goldshtein et al. 2023, "Efficiently controlling multiple risks with Pareto testing".)
 3. The two searches fail with probability at most a each. ∎
 
 **What would break it:** rows that the classifier was trained on; certification rows used to calibrate, to order the
@@ -36,7 +36,7 @@ For *synthetic or declared-public* rows only: on sensitive rows a threshold woul
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +45,7 @@ from dpsynth_assets.classify.errors import ClassifierError
 if TYPE_CHECKING:
     import numpy as np
 
-_CANDIDATES = 200  # more would lie closer together than the bounds can tell apart
+_CANDIDATES = 100  # more would lie closer together than the bounds can tell apart
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,12 @@ class Thresholds:
         return asdict(self)
 
 
+def thresholds_from(stored: Mapping[str, Any]) -> Thresholds:
+    """The thresholds that `Thresholds.to_json` gave, as a manifest holds them."""
+    parts = {"targets": Targets(**stored["targets"]), **{n: Bound(**stored[n]) for n in ("precision", "recall")}}
+    return Thresholds(**{**stored, **parts})
+
+
 @dataclass(frozen=True)
 class Rows:
     """Probabilities of being unsafe that a classifier gives to some rows, and which of them are. Shape (rows,)."""
@@ -152,9 +158,7 @@ def choose(calibration: Rows, certification: Rows, targets: Targets) -> Threshol
     block, precision = _last_accepted(
         descending[start:], lambda threshold: certification.precision(threshold, level), targets.precision
     )
-    review, recall = _last_accepted(
-        ascending, lambda threshold: certification.recall(threshold, level), targets.recall
-    )
+    review, recall = _last_accepted(ascending, lambda threshold: certification.recall(threshold, level), targets.recall)
     if review is None:
         review, recall = 0.0, certification.recall(0.0, level)  # true of every classifier, and needs no rows
     if block is not None and review > block:
@@ -183,12 +187,14 @@ def _last_accepted(order: Sequence[float], bound: Any, target: float) -> tuple[f
 
 
 def _grid(probabilities: np.ndarray) -> list[float]:
-    """Ascending candidates: values of the calibration rows at evenly spaced ranks."""
+    """Ascending candidates, midway between neighbouring values of the calibration rows at evenly spaced ranks: so that
+    a device which rounds the last digit otherwise decides the same."""
     import numpy as np
 
     distinct = np.unique(probabilities)
-    places = np.unique(np.linspace(0, len(distinct) - 1, _CANDIDATES).round().astype(int))
-    return [float(value) for value in distinct[places]]
+    midway = (np.concatenate([[0.0], distinct[:-1]]) + distinct) / 2
+    places = np.unique(np.linspace(0, len(midway) - 1, _CANDIDATES).round().astype(int))
+    return [float(value) for value in midway[places]]
 
 
 def _bound(right: int, n: int, level: float) -> Bound:
