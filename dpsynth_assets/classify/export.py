@@ -35,7 +35,7 @@ DIFFERENCE = 0.2  # of any probability: more is a broken graph, not rounding
 
 @dataclass(frozen=True)
 class Small:
-    """A classifier's quantised network before it is calibrated, and how its input is made from a text.
+    """A classifier's network before it is calibrated, and how its input is made from a text.
 
     Attributes:
         network: `tokens` to `log_odds` (`dpsynth_assets.classify.graphs`).
@@ -73,8 +73,10 @@ class Small:
         return np.array(found, dtype=np.float64)
 
 
-def small(student: str, classifier: StoredClassifier) -> Small:
-    """Quantise a trained classifier of the two classes safe and unsafe, in this order.
+def small(student: str, classifier: StoredClassifier, *, int8: bool = True) -> Small:
+    """The network of a trained classifier of the two classes safe and unsafe, in this order, with int8 weights.
+
+    `int8=False` leaves the weights as they are: to tell what rounding does from what the graph does.
 
     Raises:
         ClassifierError: it is of a kind that has no exported form, or has other classes.
@@ -90,13 +92,14 @@ def small(student: str, classifier: StoredClassifier) -> Small:
     if isinstance(classifier, Frozen):
         limit = classifier.head.facts.get("max_tokens", encoders.MAX_TOKENS)
         bert = encoders.MiniLM(max_tokens=limit).model
-        return _wordpiece(student, graphs.minilm(bert, classifier.head.weights, classifier.head.bias), limit)
+        graph = graphs.minilm(bert, classifier.head.weights, classifier.head.bias, limit, int8=int8)
+        return _wordpiece(student, graph, limit)
     if isinstance(classifier, Neural):
         network, heat = classifier.network, classifier.temperature
         weights, bias = (p.detach().double().numpy() / heat for p in (network.output.weight, network.output.bias))
         if isinstance(network, TunedMiniLM):
             limit = int(network.about()["max_tokens"])
-            return _wordpiece(student, graphs.minilm(network.bert, weights, bias), limit)
+            return _wordpiece(student, graphs.minilm(network.bert, weights, bias, limit, int8=int8), limit)
         if isinstance(network, WordCnn):
             shape = network.shape
             about = {
@@ -105,7 +108,7 @@ def small(student: str, classifier: StoredClassifier) -> Small:
                 "max_words": shape.max_words,
                 "least": max(shape.widths),
             }
-            return Small(student, graphs.quantised(graphs.word_cnn(network, weights, bias)), about, {})
+            return Small(student, graphs.word_cnn(network, weights, bias, int8=int8), about, {})
     raise ClassifierError(f"a classifier of the kind {student} has no exported form")
 
 
@@ -113,7 +116,7 @@ def _wordpiece(student: str, graph: onnx.ModelProto, max_tokens: int) -> Small:
     from dpsynth_assets.classify.encoder import packaged_tokenizer
 
     about = {"kind": "wordpiece", "file": TOKENIZER, "max_tokens": max_tokens}
-    return Small(student, graphs.quantised(graph), about, {TOKENIZER: packaged_tokenizer()})
+    return Small(student, graph, about, {TOKENIZER: packaged_tokenizer()})
 
 
 def log_odds(classifier: StoredClassifier, texts: Sequence[str]) -> np.ndarray:

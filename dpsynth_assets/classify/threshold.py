@@ -108,7 +108,7 @@ def thresholds_from(stored: Mapping[str, Any]) -> Thresholds:
     return Thresholds(**{**stored, **parts})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rows:
     """Probabilities of being unsafe that a classifier gives to some rows, and which of them are. Shape (rows,)."""
 

@@ -25,10 +25,11 @@ CLASSES = (SAFE, UNSAFE)
 
 _HELD_OUT = 0.3  # of the distinct synthetic texts, where they set the thresholds
 _CALIBRATION = 1 / 3  # of the validation rows; the others certify
+_LEAST = 6  # texts of a kind, by which each part that is cut from them has some
 _DOUBTFUL = 0.1  # a label that the other rows give less than this chance is taken for a slip of the generator
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Labelled:
     """Distinct texts and which of them are unsafe, shape (texts,)."""
 
@@ -70,7 +71,7 @@ def labelled(texts: Sequence[str], values: Sequence[str], unsafe: str) -> Labell
     return Labelled(list(kept), np.array(list(kept.values()), dtype=bool))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """Rows to train on, to calibrate on and to certify thresholds on; no text is in two of them."""
 
@@ -105,11 +106,13 @@ def prepare(
     Raises:
         ClassifierError: too few rows of one of the two kinds.
     """
+    _both_kinds(synthetic, "in the synthetic table")
     if validation is None:
         train_places, held_out = split(synthetic.unsafe.astype(int), _HELD_OUT, seed)
         train, validation = synthetic.at(train_places), synthetic.at(held_out)
     else:
         train = synthetic
+    _both_kinds(validation, "to set thresholds on")
     certify, calibrate = split(validation.unsafe.astype(int), _CALIBRATION, seed)
     calibration, certification = validation.at(calibrate), validation.at(certify)
     train = train.without(validation.texts)
@@ -117,15 +120,20 @@ def prepare(
         train = _filtered(train, seed, encoder)
     if mix is not None:
         train = train.and_then(mix.without(validation.texts))
-    for name, rows in (("to train on", train), ("to calibrate", calibration), ("to certify", certification)):
-        if not len(rows) or rows.unsafe.all() or not rows.unsafe.any():
-            raise ClassifierError(
-                f"{len(rows)} distinct texts {name}, and not both safe and unsafe ones: generate more rows"
-            )
+    _both_kinds(train, "to train on")
     if augmentation:
         copies = Labelled([disguised(text, seed) for text in train.texts], train.unsafe)
         train = train.and_then(labelled(copies.texts, copies.labels, UNSAFE).without(validation.texts))
     return Prepared(train, calibration, certification)
+
+
+def _both_kinds(rows: Labelled, purpose: str) -> None:
+    least = min(int(rows.unsafe.sum()), int((~rows.unsafe).sum()))
+    if least < _LEAST:
+        raise ClassifierError(
+            f"{len(rows)} distinct texts {purpose}, and only {least} of the rarer kind: a safety classifier needs "
+            f"{_LEAST} safe and {_LEAST} unsafe ones at least; generate more rows"
+        )
 
 
 def _filtered(rows: Labelled, seed: int, encoder: Encoder | None) -> Labelled:
