@@ -4,8 +4,6 @@ Trained on the published synthetic table and nothing else that is sensitive; ref
 be what it claims: its corpus passed its rules, and ledger and receipts of everything that it rests on agree.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +14,7 @@ from dpsynth_assets.assets.common import contract_asset, plain_failures
 from dpsynth_assets.assets.corpus import VERDICT
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
+from dpsynth_assets.contract import Contract
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
 from resources.evidence import checkpoints, contradictions
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
     from dpsynth_assets.classify.safety import Students
     from dpsynth_assets.classify.training_rows import Labelled, Prepared
-    from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.terms import SafetyClassifier
 
 FACTS = "safety.json"
@@ -106,14 +104,14 @@ def safety_classifier_asset(contract: Contract) -> dg.AssetsDefinition:
     return safety_classifier
 
 
-def terms_of(contract: Contract) -> SafetyClassifier:
+def terms_of(contract: Contract) -> "SafetyClassifier":
     """The contract's terms of its safety classifier; the factory makes these assets only where there are some."""
     terms = contract.privacy.safety_classifier
     assert terms is not None
     return terms
 
 
-def proven(contract: Contract, artifacts: ArtifactStore, ledger: LedgerResource) -> tuple[Artifact, pd.DataFrame]:
+def proven(contract: Contract, artifacts: ArtifactStore, ledger: LedgerResource) -> "tuple[Artifact, pd.DataFrame]":
     """The standing synthetic table and its rows, after ledger and receipts were found to agree about it.
 
     Raises:
@@ -155,8 +153,8 @@ _RELEASES = ("adapter", "label_histogram")
 
 
 def prepared(
-    contract: Contract, frame: pd.DataFrame, public: Labelled | None, encoder: Any, *, published: bool = True
-) -> Prepared:
+    contract: Contract, frame: "pd.DataFrame", public: "Labelled | None", encoder: Any, *, published: bool = True
+) -> "Prepared":
     """The rows that the contract's safety classifiers are trained on and judged by.
 
     Args:
@@ -180,7 +178,7 @@ def prepared(
     )
 
 
-def public_halves(contract: Contract, store: SensitiveStore) -> tuple[Labelled | None, Labelled, pd.DataFrame]:
+def public_halves(contract: Contract, store: SensitiveStore) -> "tuple[Labelled | None, Labelled, pd.DataFrame]":
     """Of the public test split, the rows to set thresholds on, where the contract wants that, the rows to test on, and
     those with all their labels. The halves have no text in common."""
     import numpy as np
@@ -198,11 +196,11 @@ def public_halves(contract: Contract, store: SensitiveStore) -> tuple[Labelled |
     return rows.at(np.flatnonzero(first)), tested, whole.loc[tested.texts]
 
 
-def _public_validation(contract: Contract, store: SensitiveStore) -> Labelled | None:
+def _public_validation(contract: Contract, store: SensitiveStore) -> "Labelled | None":
     return None if terms_of(contract).validation == "synthetic" else public_halves(contract, store)[0]
 
 
-def _facts(terms: SafetyClassifier, students: Students, rows: Prepared) -> dict[str, Any]:
+def _facts(terms: "SafetyClassifier", students: "Students", rows: "Prepared") -> dict[str, Any]:
     """What was measured without test rows, the chosen student first: for metadata, the card and the evaluation."""
     from dpsynth_assets.classify import functional
     from dpsynth_assets.classify.safety_figures import latency
@@ -226,7 +224,7 @@ def _facts(terms: SafetyClassifier, students: Students, rows: Prepared) -> dict[
     }
 
 
-def _manifest(contract: Contract, synthetic: Artifact, rows: Prepared, published: int) -> dict[str, Any]:
+def _manifest(contract: Contract, synthetic: Artifact, rows: "Prepared", published: int) -> dict[str, Any]:
     """What the exported folder says of itself beside model and thresholds. Facts of contract and receipts only."""
     privacy, terms = contract.privacy, terms_of(contract)
     others = [v for label in privacy.labels if label.column == terms.target for v in label.values if v != terms.unsafe]

@@ -4,8 +4,6 @@ The exported model itself is measured, at its own thresholds. Beside it, where t
 trained on the real rows, which needs a source declared public, and the baseline trained on them with DP-SGD.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from dpsynth_assets.assets.evaluation import REAL, REAL_WITH_DP, SYNTHETIC
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
 from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves, terms_of
+from dpsynth_assets.contract import Contract
 from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
 from resources.sensitive_store import SensitiveStore, public_rows
 from resources.tabular import SourceError
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
     from dpsynth_assets.classify.threshold import Rows, Thresholds
     from dpsynth_assets.classify.training_rows import Labelled
-    from dpsynth_assets.contract import Contract
 
 FIGURES, CURVE, CALIBRATION = "evaluation.json", "precision_recall.png", "calibration.png"
 
@@ -102,7 +100,7 @@ def safety_evaluation_asset(contract: Contract) -> dg.AssetsDefinition:
 _PLOTTED = ("precision", "recall", "reviewed", "missed", "average_precision", "calibration_error")
 
 
-def _published(artifacts: ArtifactStore, classifier: Artifact) -> pd.DataFrame:
+def _published(artifacts: ArtifactStore, classifier: Artifact) -> "pd.DataFrame":
     """The synthetic rows that the classifier was trained on."""
     from dpsynth_assets.publish.parquet import load
 
@@ -116,8 +114,8 @@ class _Judged:
 
     student: str
     trained_on: str
-    rows: Rows
-    thresholds: Thresholds
+    rows: "Rows"
+    thresholds: "Thresholds"
     result: dict[str, Any]
 
     @property
@@ -130,9 +128,9 @@ class _Bench:
     """The public test rows, and classifiers on them."""
 
     contract: Contract
-    tested: Labelled
-    whole: pd.DataFrame
-    validation: Labelled | None
+    tested: "Labelled"
+    whole: "pd.DataFrame"
+    validation: "Labelled | None"
     encoder: Any
 
     def exported(self, classifier: Artifact, progress: Progress) -> Iterator[_Judged]:
@@ -153,7 +151,7 @@ class _Bench:
             about = {name: fact[name] for name in ("bytes", "latency", "parity", "functional_tests")}
             yield self._judged(fact["student"], SYNTHETIC, np.array(chances), thresholds, about)
 
-    def with_dp(self, baseline: Artifact, published: pd.DataFrame) -> _Judged:
+    def with_dp(self, baseline: Artifact, published: "pd.DataFrame") -> _Judged:
         """The baseline, its scores settled on the rows that the synthetic classifier's were."""
         import numpy as np
 
@@ -173,7 +171,7 @@ class _Bench:
         found = settled.probabilities(self.tested.texts)
         return self._judged(release.classifier, REAL_WITH_DP, found, settled.thresholds)
 
-    def on_real(self, real: pd.DataFrame, count: int, student: str, progress: Progress) -> _Judged:
+    def on_real(self, real: "pd.DataFrame", count: int, student: str, progress: Progress) -> _Judged:
         """The same student on as many real rows, all else alike, for sources declared public. Not exported."""
         from dpsynth_assets.classify.export import log_odds
         from dpsynth_assets.classify.safety import settle, train
@@ -192,7 +190,7 @@ class _Bench:
         return Targets(terms.precision, terms.recall, terms.confidence)
 
     def _judged(
-        self, student: str, trained_on: str, found: Any, thresholds: Thresholds, about: dict[str, Any] | None = None
+        self, student: str, trained_on: str, found: Any, thresholds: "Thresholds", about: dict[str, Any] | None = None
     ) -> _Judged:
         from dpsynth_assets.classify.safety_figures import figures
         from dpsynth_assets.classify.threshold import Rows
