@@ -16,6 +16,8 @@ from dpsynth_assets.assets.corpus import corpus_asset, quality_checks
 from dpsynth_assets.assets.dp_baseline import dp_baseline_asset
 from dpsynth_assets.assets.evaluation import evaluation_asset
 from dpsynth_assets.assets.label_histogram import label_histogram_asset
+from dpsynth_assets.assets.safety_classifier import safety_classifier_asset
+from dpsynth_assets.assets.safety_evaluation import safety_evaluation_asset
 from dpsynth_assets.assets.source import source_asset
 from dpsynth_assets.assets.synthetic import synthetic_asset
 from dpsynth_assets.automation import automated
@@ -35,6 +37,8 @@ FAMILIES = (
     synthetic_asset,
     classifier_asset,
     evaluation_asset,
+    safety_classifier_asset,
+    safety_evaluation_asset,
     card_asset,
 )
 
@@ -51,6 +55,8 @@ def build_contract_defs(contract: Contract) -> dg.Definitions:
 
 
 def _families(contract: Contract) -> list[Callable[[Contract], dg.AssetsDefinition]]:
-    """All of them, but for the baseline where the contract plans none."""
-    planned = "dp_baseline" in releases_of(contract)
-    return [family for family in FAMILIES if planned or family is not dp_baseline_asset]
+    """All of them, but for those that the contract does not ask for."""
+    absent = set() if "dp_baseline" in releases_of(contract) else {dp_baseline_asset}
+    if contract.privacy.safety_classifier is None:
+        absent |= {safety_classifier_asset, safety_evaluation_asset}
+    return [family for family in FAMILIES if family not in absent]

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -235,4 +235,20 @@ def test_rows(contract: Contract, snapshot: Snapshot) -> pd.DataFrame:
     rows = as_rows(test_table(contract), contract)
     if rows.empty:
         raise SourceError(f"the public test split of {contract.id} holds no row that the contract describes")
+    return rows
+
+
+def mixed_rows(contract: Contract) -> pd.DataFrame | None:
+    """The rows that the contract declares public for its safety classifier to be trained on too, in the same columns as
+    the test split's; None where it names none."""
+    from dpsynth_assets.contract.terms import PublicTestSplit
+
+    safety = contract.privacy.safety_classifier
+    if safety is None or safety.mix is None:
+        return None
+    named = PublicTestSplit(**safety.mix.model_dump())
+    elsewhere = replace(contract, privacy=contract.privacy.model_copy(update={"test_split": named}))
+    rows = as_rows(test_table(elsewhere), elsewhere)
+    if rows.empty:
+        raise SourceError(f"the public rows to mix in for {contract.id} hold none that the contract describes")
     return rows

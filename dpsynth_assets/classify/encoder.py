@@ -100,6 +100,11 @@ class Remembered:
         return np.array([self._vectors[text] for text in texts], dtype=np.float32).reshape(-1, DIMENSION)
 
 
+def packaged_tokenizer() -> bytes:
+    """The encoder's tokenizer.json, checked: an exported classifier takes it along."""
+    return _checked(_packaged())["tokenizer.json"]
+
+
 def padded(tokens: Sequence[Sequence[int]], least: int = 1) -> tuple[Tensor, Tensor]:
     """Tokens filled up with zeros to the longest (to `least` at least), shape (texts, longest), and their lengths."""
     import torch

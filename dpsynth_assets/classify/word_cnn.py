@@ -13,8 +13,6 @@ Windows that reach beyond a text count for nothing, so a text's scores do not de
 
 from __future__ import annotations
 
-import re
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from dpsynth_assets.classify.encoder import padded
+from dpsynth_assets.classify.words import buckets_of
 
-_WORD = re.compile(r"\w+|[^\w\s]")
 _FIRST_WORDS = 0.1  # standard deviation of a word's vector before training
 
 
@@ -90,11 +88,7 @@ class WordCnn(nn.Module):
 
 def hashed(texts: Sequence[str], shape: CnnShape) -> list[list[int]]:
     """Each text as the buckets of its words, numbered from 1 (0 fills up), at most `max_words` of them."""
-
-    def bucket(word: str) -> int:
-        return zlib.crc32(word.encode("utf-8", "surrogatepass")) % shape.buckets + 1
-
-    return [[bucket(word) for word in _WORD.findall(text.lower())[: shape.max_words]] for text in texts]
+    return buckets_of(texts, shape.buckets, shape.max_words)
 
 
 def shape_of(about: Mapping[str, Any]) -> CnnShape:

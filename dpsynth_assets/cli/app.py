@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from dpsynth_assets.cli import approve, audit, demo, diff, init, lint, plan, sql, ui
+from dpsynth_assets.cli import approve, audit, demo, diff, init, lint, plan, screen, sql, ui
 from dpsynth_assets.cli import run as run_verb
 from dpsynth_assets.cli.console import BadInput, fail
 
@@ -28,6 +28,7 @@ app.command("diff")(diff.diff)
 app.command("approve")(approve.approve)
 app.command("run")(run_verb.run)
 app.command("sql")(sql.sql)
+app.command("screen")(screen.screen)
 app.add_typer(audit.app, name="audit")
 app.command("demo")(demo.demo)
 app.command("ui")(ui.ui)

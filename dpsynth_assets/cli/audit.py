@@ -48,8 +48,8 @@ def verify(
 ) -> None:
     """Recompute the ledger's chain and every admission, and compare it with the receipts of all artifacts. Exit code 1
     if anything does not hold; the first bad entry comes first."""
-    from dpsynth_assets.cli.evidence import checkpoints, contradictions
     from ledger import Ledger
+    from resources.evidence import checkpoints, contradictions
     from resources.home import Home
 
     home = Home.at()
@@ -143,10 +143,10 @@ def report(
 ) -> None:
     """Write one page for reviewers, and a DuckDB file of views beside it: promise, budget, charges, refusals, who
     approved what, and whether the ledger is intact. Needs no network and no script to read."""
-    from dpsynth_assets.cli.evidence import artifacts, checkpoints, contradictions
     from ledger import Ledger
     from ledger.report import registry_entry, write_report
     from ledger.snapshot import lines_of, write_snapshot
+    from resources.evidence import artifacts, checkpoints, contradictions
     from resources.home import Home
 
     home = Home.at()

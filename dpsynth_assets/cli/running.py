@@ -37,6 +37,8 @@ _LABELS = {
     "synthetic": "Published table",
     "classifier": "Classifiers",
     "evaluation": "Evaluation on public test records",
+    "safety_classifier": "Safety classifier for devices",
+    "safety_evaluation": "Safety classifier on public test records",
     "card": "Certificate",
 }
 

@@ -169,6 +169,7 @@ def roles_of_columns(draft: Draft) -> Iterator[Problem]:
         yield draft.problem(
             draft.term("classifier", "target"), f"`{target}` is not a label", choose_from(target, labels)
         )
+    yield from _safety_target(draft)
     cells = 1
     for _, label in parts.labels:
         cells *= len(label.values)
@@ -181,6 +182,24 @@ def roles_of_columns(draft: Draft) -> Iterator[Problem]:
             draft.term("generation", "rows"),
             f"{parts.generation.rows} rows for {cells} label combinations: some will be missing",
             "Generate more rows, or use coarser labels",
+        )
+
+
+def _safety_target(draft: Draft) -> Iterator[Problem]:
+    safety, labels = draft.parts.safety_classifier, {label.column: label for _, label in draft.parts.labels}
+    if safety is None or not draft.parts.all_labels_hold:
+        return
+    if safety.target not in labels:
+        yield draft.problem(
+            draft.term("safety_classifier", "target"),
+            f"`{safety.target}` is not a label",
+            choose_from(safety.target, list(labels)),
+        )
+    elif safety.unsafe not in labels[safety.target].values:
+        yield draft.problem(
+            draft.term("safety_classifier", "unsafe"),
+            f"`{safety.unsafe}` is not a value of `{safety.target}`",
+            choose_from(safety.unsafe, labels[safety.target].values),
         )
 
 
@@ -281,4 +300,5 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     places.source,
     places.filters,
     places.test_split,
+    places.mix,
 )

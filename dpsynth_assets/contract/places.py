@@ -89,6 +89,26 @@ def test_split(draft: Draft) -> Iterator[Problem]:
         )
 
 
+def mix(draft: Draft) -> Iterator[Problem]:
+    """Public rows to train on lie elsewhere than the source and the test split."""
+    safety = draft.parts.safety_classifier
+    rows = safety.mix if safety else None
+    if rows is None:
+        return
+    place = draft.term("safety_classifier", "mix", "path")
+    if not rows.path.startswith(HUB):
+        yield from _file(draft, place, rows.path)
+    split, source_place = draft.parts.test_split, source_of(draft)
+    tested = source_place if split is not None and split.path == SAME_AS_SOURCE else split.path if split else None
+    own = source_place if rows.path == SAME_AS_SOURCE else rows.path
+    for other, where, said in (
+        (source_place, draft.parts.source_where, "the sensitive source: nothing would charge for reading it"),
+        (tested, split.where if split else {}, "the test split, which must not be trained on"),
+    ):
+        if own and other and _overlap(_plain(own), _plain(other)) and not _exclude(where, rows.where):
+            yield draft.problem(place, f"these public rows are {said}", "Name another file")
+
+
 def _exclude(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
     # Compared as text: a reader of CSV may take "1" for 1.
     return any(column in other and str(other[column]).lower() != str(value).lower() for column, value in one.items())

@@ -61,6 +61,10 @@ EXAMPLES = {
     "test_split.declared_public_by": "owner@example.com",
     "classifier": "{target: topic}",
     "classifier.target": "topic",
+    "safety_classifier.target": "safety",
+    "safety_classifier.unsafe": "unsafe",
+    "safety_classifier.mix.path": "../data/public_insults.parquet",
+    "safety_classifier.mix.declared_public_by": "owner@example.com",
 }
 
 _NUMBER = re.compile(r"[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?")
@@ -100,6 +104,7 @@ class Parts:
     generation: t.Generation | None = None
     test_split: t.PublicTestSplit | None = None
     classifier: t.Classifier | None = None
+    safety_classifier: t.SafetyClassifier | None = None
     source_is_public: bool = False
     source_where: dict[str, str | int | bool] = field(default_factory=dict)
 
@@ -171,6 +176,7 @@ def _parts(raw: Any) -> Parts:
         generation=_held(t.Generation, raw.get("generation")),
         test_split=_held(t.PublicTestSplit, raw.get("test_split")),
         classifier=_held(t.Classifier, raw.get("classifier")),
+        safety_classifier=_held(t.SafetyClassifier, raw.get("safety_classifier")),
         source_is_public=raw.get("source_is_public") is True,
         source_where=where.where if where else {},
     )

@@ -345,6 +345,56 @@ class Classifier(Terms):
         return self
 
 
+class PublicRows(Terms):
+    """Labelled rows beside the source that the owner declares public: training on them is free."""
+
+    path: Annotated[Name, Field(description="the file or Hub data set that holds them")]
+    where: Annotated[Equalities, Field(description="only the rows whose columns hold these values")] = {}
+    declared_public_by: Annotated[Name, Field(description="who answers for these rows being public")]
+
+
+Probability = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+
+
+class SafetyClassifier(Terms):
+    """A classifier for devices that tells unsafe texts, trained on the published synthetic table.
+
+    `unsafe` is one of the values of the label column `target`; all others are safe.
+    """
+
+    target: Annotated[Name, Field(description="the label column that says which texts are unsafe")]
+    unsafe: Annotated[Name, Field(description="the value of that label that is unsafe; all others are safe")]
+    precision: Annotated[Probability, Field(description="at least this share of the blocked texts is unsafe")] = 0.95
+    recall: Annotated[
+        Probability, Field(description="at least this share of the unsafe texts is blocked or sent to review")
+    ] = 0.9
+    confidence: Annotated[Probability, Field(description="how surely both of these hold")] = 0.95
+    students: Annotated[
+        tuple[Literal["minilm", "minilm_tuned", "word_cnn"], ...],
+        Field(min_length=1, strict=False, description="which kinds of small classifiers are tried"),
+    ] = ("minilm", "word_cnn")
+    max_megabytes: Annotated[Positive, Field(description="larger exports are left out")] = 25.0
+    validation: Annotated[
+        Literal["synthetic", "test_split"], Field(description="the rows on which the thresholds are set")
+    ] = "synthetic"
+    mix: Annotated[PublicRows | None, Field(description="public rows to train on beside the synthetic ones")] = None
+    filtering: Annotated[bool, Field(description="leave out synthetic rows whose label the other rows contradict")] = (
+        False
+    )
+    augmentation: Annotated[bool, Field(description="train on each text once more with spelling tricks in it")] = False
+    functional_tests: Annotated[
+        tuple[Literal["negation", "quotation", "reclaimed", "spelling"], ...],
+        Field(strict=False, description="suites of small tests whose results are reported"),
+    ] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> SafetyClassifier:
+        for name in ("students", "functional_tests"):
+            if len(set(getattr(self, name))) != len(getattr(self, name)):
+                raise TermsError(f"the {name} are not distinct", "Keep each once", name)
+        return self
+
+
 class PrivacyTerms(Terms):
     """All privacy terms of one contract. `population` owns the budget; the contract's name never does."""
 
@@ -367,6 +417,9 @@ class PrivacyTerms(Terms):
     generation: Annotated[Generation, Field(description="how many synthetic records to draw, and how")]
     test_split: Annotated[PublicTestSplit, Field(description="a public test split")]
     classifier: Annotated[Classifier, Field(description="the classifiers trained on the synthetic table")]
+    safety_classifier: Annotated[
+        SafetyClassifier | None, Field(description="a classifier of unsafe texts for devices")
+    ] = None
 
     @model_validator(mode="after")
     def _consistent(self) -> PrivacyTerms:
@@ -381,6 +434,15 @@ class PrivacyTerms(Terms):
                 "Name one of the label columns",
                 "classifier",
             )
+        if self.safety_classifier is not None:
+            safety = self.safety_classifier
+            values = next((label.values for label in self.labels if label.column == safety.target), ())
+            if safety.unsafe not in values:
+                raise TermsError(
+                    f"{safety.unsafe!r} is not a value of a label column {safety.target!r}",
+                    "Name a label column, and the one of its values that is unsafe",
+                    "safety_classifier",
+                )
         sampled = [release for release in (self.releases.adapter, self.releases.dp_baseline) if release is not None]
         if max(release.expected_batch_size for release in sampled) > self.unit.public_count:
             raise TermsError(

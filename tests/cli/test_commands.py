@@ -20,7 +20,7 @@ def one_sentence(err: str) -> bool:
 
 def test_without_a_verb_it_helps(dpsynth):
     _, out, err = dpsynth()
-    for verb in ("init", "lint", "plan", "diff", "approve", "run", "sql", "audit", "demo", "ui"):
+    for verb in ("init", "lint", "plan", "diff", "approve", "run", "sql", "screen", "audit", "demo", "ui"):
         assert verb in out + err
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +16,17 @@ if TYPE_CHECKING:
     from resources.home import Home
 
 
-def receipts(home: Home) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every artifact's folder and receipt."""
+def receipts(home: Home, only: Collection[Path] | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every artifact's folder and receipt, or those of the named folders."""
     for file in sorted(home.artifacts.glob(f"*/*/*/{RECEIPT}")):
-        yield file.parent, json.loads(file.read_text(encoding="utf-8"))
+        if only is None or file.parent in only:
+            yield file.parent, json.loads(file.read_text(encoding="utf-8"))
 
 
-def checkpoints(home: Home) -> list[Checkpoint]:
+def checkpoints(home: Home, only: Collection[Path] | None = None) -> list[Checkpoint]:
     """The signed checkpoints in all receipts; what is none is left for `contradictions` to say."""
     found = []
-    for _, receipt in receipts(home):
+    for _, receipt in receipts(home, only):
         for charge in receipt.get("charges", ()):
             try:
                 found.append(Checkpoint.from_json(charge["checkpoint"]))
@@ -47,11 +48,14 @@ def artifacts(home: Home) -> Iterator[Artifact]:
             yield Artifact(name, digest, ledger, charge.get("ledger_seq"), charge.get("ledger_hash"))
 
 
-def contradictions(home: Home, entries: list[Entry]) -> list[str]:
-    """Where an artifact and the ledger disagree: an entry that is missing, a charge without checkpoint, other files."""
+def contradictions(home: Home, entries: list[Entry], only: Collection[Path] | None = None) -> list[str]:
+    """Where an artifact and the ledger disagree: an entry that is missing, a charge without checkpoint, other files.
+
+    `only`: the folders of the artifacts to look at; otherwise all of them.
+    """
     found = []
     committed = {entry.seq: entry for entry in entries if entry.kind == "committed"}
-    for folder, receipt in receipts(home):
+    for folder, receipt in receipts(home, only):
         where = f"artifact {folder.relative_to(home.artifacts)}"
         if folder_digest(folder) != receipt.get("artifact_digest"):
             found.append(f"{where}: its files are not those it was sealed with")

@@ -1,0 +1,64 @@
+"""Log-odds to probabilities that mean what they say (Platt 1999, "Probabilistic outputs for support vector machines").
+
+Fitted to held-out *synthetic or declared-public* rows. It also undoes what training on balanced classes did to the
+scores: the probabilities are those of rows with the held-out rows' share of unsafe texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dpsynth_assets.classify.errors import ClassifierError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Platt:
+    """probability = sigmoid(slope * log_odds + intercept), increasing in the log-odds."""
+
+    slope: float
+    intercept: float
+
+    def __call__(self, log_odds: np.ndarray) -> np.ndarray:
+        """Probabilities, float64, shape of the log-odds."""
+        import numpy as np
+        from scipy.special import expit
+
+        return np.asarray(expit(self.slope * np.asarray(log_odds, dtype=np.float64) + self.intercept))
+
+
+def fit(log_odds: np.ndarray, unsafe: np.ndarray) -> Platt:
+    """The most likely slope and intercept, with Platt's targets: (n + 1) / (n + 2) and 1 / (n + 2) in place of 1 and 0,
+    by which separable rows do not ask for certainty.
+
+    Raises:
+        ClassifierError: the rows are all of one kind, or the classifier ranks them no better than backwards.
+    """
+    import numpy as np
+    from scipy.optimize import minimize
+
+    scores, truth = np.asarray(log_odds, dtype=np.float64), np.asarray(unsafe, dtype=bool)
+    if truth.all() or not truth.any():
+        raise ClassifierError(f"the {len(truth)} calibration rows are all of one kind; give safe and unsafe ones")
+    if not np.isfinite(scores).all():
+        raise ClassifierError("a score of the classifier is not finite; train it again")
+    wanted = np.where(truth, (truth.sum() + 1) / (truth.sum() + 2), 1 / ((~truth).sum() + 2))
+    scale = float(scores.std()) or 1.0  # of the order of one, for the minimiser
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        margin = parameters[0] * scores / scale + parameters[1]
+        gap = 1 / (1 + np.exp(-margin)) - wanted
+        value = float(np.mean(np.logaddexp(0, margin) - wanted * margin))
+        return value, np.array([np.mean(gap * scores / scale), np.mean(gap)])
+
+    with np.errstate(over="ignore"):  # exp of a large margin is infinite, and 1 / inf is the 0 that is meant
+        found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
+    slope, intercept = float(found[0]) / scale, float(found[1])
+    if slope <= 0:
+        raise ClassifierError(
+            "the classifier scores unsafe validation rows no higher than safe ones; generate more or better rows"
+        )
+    return Platt(slope, intercept)

@@ -1,0 +1,166 @@
+"""What a safety classifier is trained on and judged by: synthetic rows, filtered, augmented, mixed with public ones.
+
+Every row here is *synthetic or declared public*, and so is whatever is decided from it. Texts, not rows, are split: a
+text that stands twice lies on one side, or the thresholds would be judged on what was learned by heart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dpsynth_assets.classify.errors import ClassifierError
+from dpsynth_assets.classify.holdout import split
+from dpsynth_assets.classify.spelling import disguised
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dpsynth_assets.classify.encoder import Encoder
+
+SAFE, UNSAFE = "safe", "unsafe"
+CLASSES = (SAFE, UNSAFE)
+
+_HELD_OUT = 0.3  # of the distinct synthetic texts, where they set the thresholds
+_CALIBRATION = 1 / 3  # of the validation rows; the others certify
+_LEAST = 6  # texts of a kind, by which each part that is cut from them has some
+_DOUBTFUL = 0.1  # a label that the other rows give less than this chance is taken for a slip of the generator
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Distinct texts and which of them are unsafe, shape (texts,)."""
+
+    texts: list[str]
+    unsafe: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def labels(self) -> list[str]:
+        return [CLASSES[int(unsafe)] for unsafe in self.unsafe]
+
+    def at(self, places: Iterable[int]) -> Labelled:
+        chosen = [int(place) for place in places]
+        return Labelled([self.texts[place] for place in chosen], self.unsafe[chosen])
+
+    def without(self, texts: Iterable[str]) -> Labelled:
+        """The rows with other texts than these."""
+        known = set(texts)
+        return self.at(place for place, text in enumerate(self.texts) if text not in known)
+
+    def and_then(self, more: Labelled) -> Labelled:
+        """These, and those of `more` whose texts are new."""
+        import numpy as np
+
+        new = more.without(self.texts)
+        return Labelled([*self.texts, *new.texts], np.concatenate([self.unsafe, new.unsafe]))
+
+
+def labelled(texts: Sequence[str], values: Sequence[str], unsafe: str) -> Labelled:
+    """Rows of a table, each distinct text once. One that is labelled both ways is left out: nothing can be learned."""
+    import numpy as np
+
+    said: dict[str, set[bool]] = {}
+    for text, value in zip(texts, values, strict=True):
+        said.setdefault(text, set()).add(value == unsafe)
+    kept = {text: next(iter(found)) for text, found in said.items() if len(found) == 1}
+    return Labelled(list(kept), np.array(list(kept.values()), dtype=bool))
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Rows to train on, to calibrate on and to certify thresholds on; no text is in two of them."""
+
+    train: Labelled
+    calibration: Labelled
+    certification: Labelled
+
+    @property
+    def validation(self) -> Labelled:
+        return self.calibration.and_then(self.certification)
+
+
+def prepare(
+    synthetic: Labelled,
+    seed: int,
+    *,
+    validation: Labelled | None = None,
+    mix: Labelled | None = None,
+    filtering: bool = False,
+    augmentation: bool = False,
+    encoder: Encoder | None = None,
+) -> Prepared:
+    """Split, filter, mix and augment.
+
+    Args:
+        validation: public rows to set thresholds on; otherwise a part of the synthetic ones is held out for it.
+        mix: public rows to train on beside the synthetic ones; never validated on.
+        filtering: leave out synthetic training rows whose label the others contradict.
+        augmentation: add each training text once more with spelling tricks in it.
+        encoder: for filtering.
+
+    Raises:
+        ClassifierError: too few rows of one of the two kinds.
+    """
+    _both_kinds(synthetic, "in the synthetic table")
+    if validation is None:
+        train_places, held_out = split(synthetic.unsafe.astype(int), _HELD_OUT, seed)
+        train, validation = synthetic.at(train_places), synthetic.at(held_out)
+    else:
+        train = synthetic
+    _both_kinds(validation, "to set thresholds on")
+    certify, calibrate = split(validation.unsafe.astype(int), _CALIBRATION, seed)
+    calibration, certification = validation.at(calibrate), validation.at(certify)
+    train = train.without(validation.texts)
+    if filtering:
+        train = _filtered(train, seed, encoder)
+    if mix is not None:
+        train = train.and_then(mix.without(validation.texts))
+    _both_kinds(train, "to train on")
+    if augmentation:
+        copies = Labelled([disguised(text, seed) for text in train.texts], train.unsafe)
+        train = train.and_then(labelled(copies.texts, copies.labels, UNSAFE).without(validation.texts))
+    return Prepared(train, calibration, certification)
+
+
+def _both_kinds(rows: Labelled, purpose: str) -> None:
+    least = min(int(rows.unsafe.sum()), int((~rows.unsafe).sum()))
+    if least < _LEAST:
+        raise ClassifierError(
+            f"{len(rows)} distinct texts {purpose}, and only {least} of the rarer kind: a safety classifier needs "
+            f"{_LEAST} safe and {_LEAST} unsafe ones at least; generate more rows"
+        )
+
+
+def _filtered(rows: Labelled, seed: int, encoder: Encoder | None) -> Labelled:
+    """Without rows whose label a head fitted to the other folds finds unlikely (Northcutt et al. 2021, "Confident
+    Learning", with a fixed bound for the estimated ones)."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+    from dpsynth_assets.classify import encoder as encoders
+
+    smaller = int(min(rows.unsafe.sum(), (~rows.unsafe).sum()))
+    if smaller < 2:
+        return rows
+    vectors = (encoder or encoders.MiniLM()).encode(rows.texts)
+    folds = StratifiedKFold(min(5, smaller), shuffle=True, random_state=seed)
+    model = LogisticRegression(C=10.0, class_weight="balanced", max_iter=2_000)
+    chances = cross_val_predict(model, vectors, rows.unsafe.astype(int), cv=folds, method="predict_proba")
+    own = chances[np.arange(len(rows)), rows.unsafe.astype(int)]
+    return rows.at(np.flatnonzero(own >= _DOUBTFUL))
+
+
+def halves(texts: Sequence[str]) -> np.ndarray:
+    """Which texts of a public split set thresholds (True) and which test, shape (texts,): half by half, by a hash of
+    the text, so that the same text is on the same side in every run and every contract."""
+    import numpy as np
+
+    return np.array(
+        [hashlib.sha256(t.encode("utf-8", "surrogatepass")).digest()[0] % 2 == 0 for t in texts], dtype=bool
+    )

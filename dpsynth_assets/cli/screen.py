@@ -1,0 +1,77 @@
+"""`dpsynth screen`: screens text lines with an exported safety classifier. Loads neither torch nor Dagster."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO
+
+import typer
+
+from dpsynth_assets.cli.console import BadInput
+
+if TYPE_CHECKING:
+    from resources.home import Home
+
+
+def screen(
+    file: Annotated[str, typer.Argument(help="A file with a text on each line, or - for standard input.")],
+    model: Annotated[
+        Path | None, typer.Option(help="The folder of an exported classifier; otherwise the newest one made here.")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Repeat each text beside its outcome.")] = False,
+) -> None:
+    """Say for each line whether to allow, review or block it: a JSON object a line, as they come. Blank lines are left
+    out; `line` counts them."""
+    from resources.home import Home
+
+    folder = model or newest(Home.at())
+    from dpsynth_assets.classify.screening import Screener, ScreeningError
+
+    try:
+        screener = Screener(folder)
+    except ScreeningError as error:
+        raise BadInput(str(error)) from None
+    with _opened(file) as lines:
+        for number, raw in enumerate(lines, start=1):
+            line = raw.decode("utf-8", "replace").strip()
+            if not line:
+                continue
+            found = screener.screen(line)
+            said = {"line": number, "outcome": found.outcome, "probability": round(found.probability, 6)}
+            print(json.dumps(said | ({"text": line} if text else {}), ensure_ascii=False), flush=True)
+
+
+def newest(home: Home) -> Path:
+    """The chosen student of the newest safety classifier in a home folder.
+
+    Read from the receipts, whose place docs and `resources.artifact_store` describe: that module would load Dagster.
+    """
+    receipts = []
+    for pointer in home.artifacts.glob("*/safety_classifier/latest"):
+        receipt = pointer.with_name(pointer.read_text(encoding="utf-8")) / "receipt.json"
+        if receipt.exists():
+            receipts.append((json.loads(receipt.read_text(encoding="utf-8")), receipt.parent))
+    if not receipts:
+        raise BadInput(
+            f"there is no exported safety classifier in {home.root} yet: run a contract that has the terms "
+            "`safety_classifier` (docs/safety-classifier.md), or name a folder with --model"
+        )
+    receipt, folder = max(receipts, key=lambda each: (each[0]["created"], each[0]["id"]))
+    return folder / str(receipt["about"]["student"])
+
+
+@contextmanager
+def _opened(file: str) -> Iterator[BinaryIO]:
+    if file == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        opened = Path(file).open("rb")  # noqa: SIM115 - closed below; only the opening is a user's mistake
+    except OSError as error:
+        raise BadInput(f"{file} cannot be read ({error.strerror}): name a text file, or - for input") from None
+    with opened:
+        yield opened

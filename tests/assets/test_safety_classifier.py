@@ -1,0 +1,242 @@
+"""The safety classifier as an asset: what it is made of, when it refuses, and what leaves with it."""
+
+from __future__ import annotations
+
+import json
+
+import dagster as dg
+import pytest
+
+from dpsynth_assets.assets import safety_evaluation
+from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves
+from dpsynth_assets.classify.screening import Screener
+from dpsynth_assets.language import generation
+from resources.artifact_store import ArtifactStore
+from resources.sensitive_store import SensitiveStore
+
+MARKER = "XYZZY-4471-PLUGH"
+TERMS = """\
+          safety_classifier: {target: topic, unsafe: loan, students: [word_cnn], functional_tests: [negation, spelling],
+                              precision: 0.8, confidence: 0.8, VALIDATION}
+"""
+BASELINE = """\
+            dp_baseline: {classifier: word_cnn, epsilon: 0.4, expected_batch_size: 8, steps: 10, learning_rate: 0.01}
+"""
+
+
+@pytest.fixture(params=["validation: synthetic"])
+def contract_path(contract_path, request):
+    """The small contract, with a safety classifier that takes loans for unsafe."""
+    text = contract_path.read_text(encoding="utf-8") if contract_path.exists() else ""
+    text = text.replace("classifier: {target: topic}\n", "classifier: {target: topic}\n" + TERMS)
+    contract_path.write_text(text.replace("VALIDATION", request.param).replace("rows: 24", "rows: 300"), "utf-8")
+    return contract_path
+
+
+@pytest.fixture(autouse=True)
+def tables(rooms, monkeypatch):
+    """Synthetic rows whose label shows in the text."""
+    import pandas as pd
+
+    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None):
+        cells = [("card", "loan")[row % 2] for row in range(rows)]
+        texts = [f"please help me with the {cell} of mine, case {row}" for row, cell in enumerate(cells)]
+        return pd.DataFrame({"text": texts, "topic": cells})
+
+    monkeypatch.setattr(generation, "generate_corpus", generate_corpus)
+
+
+@pytest.fixture
+def store(home):
+    return ArtifactStore(home=str(home.root))
+
+
+@pytest.fixture
+def published(run):
+    result = run("source", "adapter", "label_histogram", "corpus", "synthetic")
+    assert result.success, [event.message for event in result.all_events if event.is_failure]
+
+
+def why(result, failure_of, asset="safety_classifier") -> str:
+    assert not result.success
+    return failure_of(result, asset).step_failure_data.user_failure_data.description
+
+
+def test_it_is_exported_with_the_guarantee_and_receipts_of_its_table(published, run, store, home, book):
+    before = len(book.entries())
+    result = run("safety_classifier", "safety_evaluation")
+    assert result.success, [event.message for event in result.all_events if event.is_failure]
+    assert len(book.entries()) == before, "free"
+    made, synthetic = store.latest("small", "safety_classifier"), store.latest("small", "synthetic")
+    assert made.receipts == synthetic.receipts != []
+    assert made.receipt["about"] == {"synthetic": synthetic.id, "student": "word_cnn"}
+    screener = Screener(made.folder / "word_cnn")
+    manifest = screener.manifest
+    assert manifest["receipts"] == synthetic.receipts
+    assert manifest["guarantee"]["epsilon"] == synthetic.receipt["about"]["epsilon"]
+    assert manifest["labels"] == {"column": "topic", "unsafe": "loan", "safe": ["card"]}
+    assert manifest["parity"]["agreement"] >= 0.995
+    assert screener.screen("please help me with the loan of mine, case 9").outcome == "block"
+    assert screener.screen("please help me with the card of mine, case 9").outcome == "allow"
+    facts = json.loads((made.folder / FACTS).read_text())
+    assert [suite["suite"] for suite in facts["students"][0]["functional_tests"]] == ["negation", "spelling"]
+    evaluation = store.latest("small", "safety_evaluation")
+    for name in (safety_evaluation.CURVE, safety_evaluation.CALIBRATION):
+        assert (evaluation.folder / name).stat().st_size > 1_000
+    [figures] = json.loads((evaluation.folder / safety_evaluation.FIGURES).read_text())
+    assert figures["n"] == 60, "the public test split"
+    assert figures["precision"] == figures["recall"] == 1.0
+    assert {each["slice"] for each in figures["slices"]} == {
+        "topic: card", "topic: loan", "length: up to 80 characters",
+    }  # fmt: skip
+    for path in home.root.rglob("*"):
+        if path.is_file() and home.sensitive not in path.parents:
+            assert MARKER.encode() not in path.read_bytes(), path
+
+
+def test_metadata_plots_what_matters(published, run):
+    result = run("safety_classifier", "safety_evaluation")
+    shown = {e.asset_key.path[-1]: e.materialization.metadata for e in result.get_asset_materialization_events()}
+    assert {"student", "megabytes", "latency_ms", "agreement_with_torch", "receipts"} <= set(shown["safety_classifier"])
+    assert {"precision", "recall", "missed", "calibration_error"} <= set(shown["safety_evaluation"])
+
+
+def test_without_a_passing_verdict_nothing_is_trained(published, run, store, failure_of):
+    judged = store.latest("small", "verdict")
+    verdict = json.loads((judged.folder / "verdict.json").read_text())
+    verdict["passed"] = False
+    next(rule for rule in verdict["results"] if rule["blocking"])["passed"] = False
+    (judged.folder / "verdict.json").write_text(json.dumps(verdict))
+    assert "no passing quality verdict" in why(run("safety_classifier"), failure_of)
+    (judged.folder / "receipt.json").unlink()
+    assert "has no verdict" in why(run("safety_classifier"), failure_of)
+    assert store.find("small", "safety_classifier") is None
+
+
+def test_a_verdict_on_another_corpus_is_none(published, run, store, failure_of):
+    judged = store.latest("small", "verdict")
+    receipt = json.loads((judged.folder / "receipt.json").read_text())
+    receipt["about"]["corpus"] = "another"
+    (judged.folder / "receipt.json").write_text(json.dumps(receipt))
+    assert "no passing quality verdict" in why(run("safety_classifier"), failure_of)
+
+
+@pytest.mark.parametrize("kind", ["synthetic", "corpus", "adapter", "label_histogram"])
+@pytest.mark.parametrize("damage", ["hash", "checkpoint", "files"])
+def test_a_receipt_that_the_ledger_does_not_bear_out_is_refused(published, run, store, failure_of, kind, damage):
+    artifact = store.latest("small", kind)
+    receipt = json.loads((artifact.folder / "receipt.json").read_text())
+    if damage == "hash":
+        receipt["charges"][0]["ledger_hash"] = "0" * 64
+    elif damage == "checkpoint":
+        receipt["charges"][0]["checkpoint"] = None
+    else:
+        (artifact.folder / "more.txt").write_text("more")
+    (artifact.folder / "receipt.json").write_text(json.dumps(receipt))
+    said = why(run("safety_classifier"), failure_of)
+    assert "not borne out by the privacy ledger" in said
+    assert f"small/{kind}/" in said
+    assert store.find("small", "safety_classifier") is None
+
+
+def test_a_receipt_without_charges_is_refused(published, run, store, failure_of):
+    artifact = store.latest("small", "synthetic")
+    receipt = json.loads((artifact.folder / "receipt.json").read_text())
+    (artifact.folder / "receipt.json").write_text(json.dumps({**receipt, "charges": []}))
+    assert "names no charge" in why(run("safety_classifier"), failure_of)
+
+
+def test_a_tampered_ledger_is_refused(published, run, home, failure_of):
+    import duckdb
+
+    with duckdb.connect(str(home.ledger_file)) as connection:
+        for (trigger,) in connection.execute("select trigger_name from duckdb_triggers()").fetchall():
+            connection.execute(f'drop trigger "{trigger}" on entries' if "entries" in trigger else "select 1")
+        connection.execute("update entries set body = replace(body, 'customer', 'consumer') where kind = 'registered'")
+    assert "not borne out" in why(run("safety_classifier"), failure_of)
+
+
+@pytest.mark.parametrize("contract_path", ["validation: test_split"], indirect=True)
+def test_public_rows_set_thresholds_or_test_and_never_both(published, run, store, home, contract):
+    validation, tested, whole = public_halves(contract, SensitiveStore(home=str(home.root)))
+    assert not set(validation.texts) & set(tested.texts)
+    assert len(validation) + len(tested) == 60
+    assert whole["text"].tolist() == tested.texts
+    assert run("safety_classifier", "safety_evaluation").success
+    manifest = Screener(store.latest("small", "safety_classifier").folder / "word_cnn").manifest
+    thresholds = manifest["thresholds"]
+    assert thresholds["calibration_rows"] + thresholds["certification_rows"] == len(validation)
+    evaluation = store.latest("small", "safety_evaluation")
+    assert json.loads((evaluation.folder / safety_evaluation.FIGURES).read_text())[0]["n"] == len(tested)
+
+
+@pytest.mark.parametrize(
+    "contract_path", ["mix: {path: mix.jsonl, declared_public_by: owner@example.org}"], indirect=True
+)
+def test_declared_public_rows_are_mixed_in_and_need_two_signatures(published, run, store, contract):
+    from dpsynth_assets.contract.diff import changes, terms_for_approval
+
+    (contract.path.parent / "mix.jsonl").write_text(
+        "\n".join(json.dumps({"text": f"a public word about a loan {row}", "topic": "loan"}) for row in range(9))
+    )
+    assert run("safety_classifier").success
+    facts = json.loads((store.latest("small", "safety_classifier").folder / FACTS).read_text())
+    assert sum(facts["rows"].values()) == 309
+    after = terms_for_approval(contract)
+    before = {name: value for name, value in after.items() if name != "safety_classifier"}
+    assert {change.weakens for change in changes(before, after)} == {"other rows are declared public"}
+    assert changes(after, before)[0].weakens is None
+
+
+def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, monkeypatch):
+    """A contract with a baseline, whose source is public: the exported model, the baseline, and one on real rows."""
+    from dpsynth_assets.approval import sign
+    from dpsynth_assets.contract import load_contract
+    from dpsynth_assets.factory import build_contract_defs
+    from ledger import Ledger
+    from resources.platform import platform_resources
+
+    text = contract_path.read_text(encoding="utf-8").replace(
+        "          generation:", BASELINE + "          generation:"
+    )
+    text = text.replace("classification: confidential", "classification: public")
+    text = text.replace("classification: restricted", "classification: public")
+    text = text.replace("          base_model:", "          source_is_public: true\n          base_model:")
+    contract_path.write_text(text, encoding="utf-8")
+    contract = load_contract(contract_path)
+    for actor in ("owner@example.org", "privacy@example.org"):
+        sign(contract, Ledger(home.ledger_file), actor=actor, reason="for tests")
+    defs = dg.Definitions.merge(
+        build_contract_defs(contract), dg.Definitions(resources=platform_resources(str(home.root)))
+    )
+    job = defs.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert result.success, [event.message for event in result.all_events if event.is_failure]
+    evaluation = store.latest("small", "safety_evaluation")
+    results = json.loads((evaluation.folder / safety_evaluation.FIGURES).read_text())
+    assert [(each["classifier"], each["trained_on"]) for each in results] == [
+        ("word_cnn", "synthetic"), ("word_cnn", "real, with DP"), ("word_cnn", "real"),
+    ]  # fmt: skip
+    releases = {charge["release"] for charge in evaluation.receipts}
+    assert "small/dp_baseline" in releases, "its figures rest on that charge too"
+    exported = store.latest("small", "safety_classifier")
+    assert "small/dp_baseline" not in {charge["release"] for charge in exported.receipts}
+
+
+def test_rows_of_every_part_are_what_the_contract_says(contract):
+    import pandas as pd
+
+    frame = pd.DataFrame({"text": [f"t {i}" for i in range(90)], "topic": ["loan", "card", "card"] * 30})
+    rows = prepared(contract, frame, None, None)
+    assert rows.train.unsafe.sum() + rows.validation.unsafe.sum() == 30
+
+
+def test_a_contract_without_the_terms_has_no_such_assets(contract_path):
+    from dpsynth_assets.contract import load_contract
+    from dpsynth_assets.factory import asset_names
+
+    with_it = set(asset_names(load_contract(contract_path)))
+    text = contract_path.read_text(encoding="utf-8")
+    start = text.index("          safety_classifier:")
+    contract_path.write_text(text[:start] + text[text.index("    quality:") :], encoding="utf-8")
+    assert with_it - set(asset_names(load_contract(contract_path))) == {"safety_classifier", "safety_evaluation"}
