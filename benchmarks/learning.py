@@ -226,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--runs", type=int, default=3, help="runs of each important line")
-    parser.add_argument("--other-runs", type=int, default=1, help="runs of each other line")
+    parser.add_argument("--other-runs", type=int, default=1, help="runs of each other line; 0 leaves them out")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--table", type=Path, help="where the table goes, beside the screen")
     chosen = parser.parse_args(arguments)
@@ -238,7 +238,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "|---|---|---|---|---|---|",
     ]
     for line in lines(shape, rates, experiment.layers):
-        table.append(measured(experiment, journal, line, chosen.runs if line.important else chosen.other_runs))
+        if runs := chosen.runs if line.important else chosen.other_runs:
+            table.append(measured(experiment, journal, line, runs))
     command = "python -m benchmarks.learning " + " ".join(sys.argv[1:] if arguments is None else arguments)
     title = (
         f"Epsilon {EPSILON:g}, delta {DELTA:g}, {experiment.rows} rows; learning rates "
