@@ -73,7 +73,7 @@ def frontier_area(mine: NDArray[Any], other: NDArray[Any]) -> float:
     mixtures = [weight * mine + (1 - weight) * other for weight in weights]
     across = [0.0, *(np.exp(-SCALE * _divergence(other, mixture)) for mixture in mixtures), 1.0]
     up = [1.0, *(np.exp(-SCALE * _divergence(mine, mixture)) for mixture in mixtures), 0.0]
-    return float(np.trapezoid(up, across))
+    return min(1.0, float(np.trapezoid(up, across)))
 
 
 def _divergence(of: NDArray[Any], from_: NDArray[Any]) -> float:
