@@ -50,7 +50,9 @@ def _shuffled(text: str, rng: random.Random) -> str:
     return " ".join(rng.sample(words, len(words)))
 
 
-def figures(frame: pd.DataFrame, reference: pd.DataFrame, encoder: Any, model: Any) -> dict[str, tuple[float, float]]:
+def figures(
+    frame: pd.DataFrame, reference: pd.DataFrame, encoder: Any, base: tuple[Any, Any]
+) -> dict[str, tuple[float, float]]:
     """By name, each figure and how many seconds it took; embedding counts for the one that asks first."""
     from dpsynth_assets.quality.metrics.materials import Materials
     from dpsynth_assets.quality.metrics.perplexity import perplexity
@@ -60,7 +62,7 @@ def figures(frame: pd.DataFrame, reference: pd.DataFrame, encoder: Any, model: A
         return encoder.encode(texts)
 
     materials = Materials(
-        frame, "text", {"test_split": reference}, encode, lambda texts: perplexity(*model, texts, _MAX_TOKENS)
+        frame, "text", {"test_split": reference}, encode, lambda texts: perplexity(*base, texts, _MAX_TOKENS)
     )
     found = {}
     for expectation, metric in METRICS.items():
@@ -85,8 +87,8 @@ def main() -> None:
     table = pd.read_parquet(given.source)
     rows = table[table["split"] == "train"].sample(2 * given.rows, random_state=0).reset_index(drop=True)
     good, reference = rows.head(given.rows), rows.tail(given.rows).reset_index(drop=True)
-    encoder, model = MiniLM(), load_base_model("embedded")
-    columns = {name: figures(frame, reference, encoder, model) for name, frame in corpora(good, reference)}
+    encoder, base = MiniLM(), load_base_model("embedded")
+    columns = {name: figures(frame, reference, encoder, base) for name, frame in corpora(good, reference)}
     names = list(next(iter(columns.values())))
     print(f"| figure | {' | '.join(columns)} | seconds |\n|---|{'---:|' * (len(columns) + 1)}")
     for name in names:

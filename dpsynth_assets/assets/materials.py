@@ -42,11 +42,14 @@ def materials_for(
     """
     needs = needs_of(contract.quality)
     text = contract.privacy.text.column
-    references = {}
+    references: dict[str, pd.DataFrame] = {}
     if needs.references:
         snapshot = sensitive.latest(contract)
-        for name in sorted(needs.references):
-            references[name] = _READERS[name](contract, snapshot).rename(columns={"text": text})
+        references = {
+            name: read(contract, snapshot).rename(columns={"text": text})
+            for name, read in _READERS.items()
+            if name in needs.references
+        }
     return Materials(
         frame,
         text,

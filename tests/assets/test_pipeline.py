@@ -164,7 +164,7 @@ def test_figures_are_checked_observed_and_drawn(contract, home, rooms, book, agr
     with dg.DagsterInstance.ephemeral() as instance:
         made = job.execute_in_process(instance=instance, asset_selection=keys)
         assert made.success
-            observations = instance.fetch_observations(dg.AssetKey(["small", "corpus"]), limit=5).records
+        observations = instance.fetch_observations(dg.AssetKey(["small", "corpus"]), limit=5).records
     results = {result.check_name: result for result in made.get_asset_check_evaluations()}
     assert results["mauve"].passed  # the stand-in's vectors know topics only, and both sides have as many of each
     assert not results["length_distance"].passed  # ten words against six
