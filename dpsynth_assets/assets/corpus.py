@@ -1,15 +1,25 @@
-"""`corpus`: synthetic rows drawn from the adapter, and the blocking quality checks on them. Free."""
+"""`corpus`: synthetic rows drawn from the adapter, and the blocking quality checks on them. Free.
+
+The checks also leave an observation of the corpus: figures as numbers, which Dagster plots over time, and a picture.
+"""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from dpsynth_assets.assets.common import asset_key, contract_asset, plain_failures
-from dpsynth_assets.assets.figures import column_schema, preview, receipts_metadata
+from dpsynth_assets.assets.figures import column_schema, picture, preview, receipts_metadata
 from dpsynth_assets.assets.label_histogram import released_counts
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
+from resources.sensitive_store import GrantRequiredError, SensitiveStore
+from resources.tabular import SourceError
+
+if TYPE_CHECKING:
+    from dpsynth_assets.quality.metrics.materials import Materials
+    from dpsynth_assets.quality.verdict import Verdict
 
 ROWS = "corpus.parquet"
 VERDICT = "verdict.json"
@@ -77,17 +87,26 @@ def quality_checks(contract: Contract) -> dg.AssetChecksDefinition:
     ]
 
     @dg.multi_asset_check(specs=specs, name=f"{contract.id.replace('-', '_')}__quality")
-    def quality(context: dg.AssetCheckExecutionContext, artifact_store: ArtifactStore) -> Iterator[dg.AssetCheckResult]:
-        from dpsynth_assets.quality.rules import evaluate
-
-        with plain_failures(ArtifactMissingError):
-            corpus = artifact_store.latest(contract.id, "corpus")
+    def quality(
+        context: dg.AssetCheckExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore
+    ) -> Iterator[dg.AssetCheckResult]:
         import pandas as pd
 
-        verdict = evaluate(pd.read_parquet(corpus.folder / ROWS), contract)
+        from dpsynth_assets.assets.materials import materials_for
+        from dpsynth_assets.quality.rules import judge
+
+        with plain_failures(ArtifactMissingError, SourceError, GrantRequiredError):
+            corpus = artifact_store.latest(contract.id, "corpus")
+            progress = reporter(context.op_execution_context, "Embedding texts for the quality rules")
+            frame = pd.read_parquet(corpus.folder / ROWS)
+            materials = materials_for(contract, corpus, frame, artifact_store, sensitive_store, progress)
+        verdict = judge(materials, contract)
         with artifact_store.draft(contract.id, "verdict") as draft:
             verdict.save(draft.folder / VERDICT)
             artifact_store.seal(draft, charges=corpus.receipts, about={"corpus": corpus.id})
+        context.op_execution_context.log_event(
+            dg.AssetObservation(asset_key(contract, "corpus"), metadata=_observed(contract, materials, verdict))
+        )
         severities = {True: dg.AssetCheckSeverity.ERROR, False: dg.AssetCheckSeverity.WARN}
         for result in verdict.results:
             yield dg.AssetCheckResult(
@@ -100,6 +119,25 @@ def quality_checks(contract: Contract) -> dg.AssetChecksDefinition:
             )
 
     return quality
+
+
+def _observed(contract: Contract, materials: "Materials", verdict: "Verdict") -> dict[str, dg.MetadataValue | float]:
+    """Every figure that a rule bounds, by the rule's name, and a picture of the corpus: all synthetic or public."""
+    from dpsynth_assets.quality.metrics.registry import METRICS
+    from dpsynth_assets.quality.pictures import portrait
+
+    figures = {
+        result.name: float(result.observed["observed_value"])
+        for result in verdict.results
+        if result.expectation in METRICS and "observed_value" in result.observed
+    }
+    target = contract.privacy.classifier.target
+    if not {materials.text, target} <= set(materials.synthetic.columns):
+        return {**figures}  # the blocking rule about columns says what is wrong
+    values = next(label.values for label in contract.privacy.labels if label.column == target)
+    reference = next(iter(materials.references), None)
+    drawn = picture(portrait(materials, target, values, reference), "lengths and labels of the synthetic rows")
+    return {**figures, "lengths_and_labels": drawn}
 
 
 def standing_verdict_of(artifacts: ArtifactStore, corpus: Artifact) -> Artifact:

@@ -30,7 +30,7 @@ def shown_by(sink: Sink) -> Iterator[None]:
         _sink.reset(token)
 
 
-def reporter(context: dg.AssetExecutionContext, title: str) -> Progress:
+def reporter(context: dg.AssetExecutionContext | dg.OpExecutionContext, title: str) -> Progress:
     """A callback `progress(step, steps)` for the room that does the work."""
     sink = _sink.get()
     if sink is not None:

@@ -1,7 +1,8 @@
 """Which quality rules a contract may state, and how ODCS says them.
 
-An allow-list: every expectation here decides on one synthetic table by itself and answers with numbers, so nothing of a
-text reaches a result. Knows the names and arguments of Great Expectations, not the library.
+An allow-list: every expectation here decides on a synthetic table, by itself or beside rows that the contract declares
+public, and answers with numbers, so nothing of a text reaches a result. Knows the names and arguments of Great
+Expectations and of the platform's own, not the library.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 Check = Callable[[Any], str | None]
 """What must be said of an argument's value, or None where it is right."""
@@ -25,6 +26,14 @@ def _share(value: Any) -> str | None:
 
 def _count(value: Any) -> str | None:
     return None if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else "must be a whole number"
+
+
+def _words(value: Any) -> str | None:
+    return _count(value) or (None if 1 <= value <= 50 else "must lie between 1 and 50")
+
+
+def _similarity(value: Any) -> str | None:
+    return _share(value) or (None if value > 0 else "must be above 0")
 
 
 def _truth(value: Any) -> str | None:
@@ -54,6 +63,15 @@ def _patterns(value: Any) -> str | None:
     return None if ok else f"must be a list of some of {', '.join(PATTERNS)}"
 
 
+TEST_SPLIT, SOURCE = "test_split", "source"
+REFERENCES = (TEST_SPLIT, SOURCE)
+"""What a rule may compare the synthetic table with; `source` only where it is declared public."""
+
+
+def _reference(value: Any) -> str | None:
+    return None if value in REFERENCES else f"must be `{TEST_SPLIT}`, or `{SOURCE}` where the source is public"
+
+
 def _regex(value: Any) -> str | None:
     try:
         re.compile(value)
@@ -77,11 +95,15 @@ def _partition(value: Any) -> str | None:
 
 @dataclass(frozen=True)
 class Expectation:
-    """The arguments of one expectation. `least_one_of` are the optional ones of which at least one must stand."""
+    """The arguments of one expectation. `least_one_of` are the optional ones of which at least one must stand.
+
+    `about` is the kind of column that it makes sense of; None where any will do.
+    """
 
     required: Mapping[str, Check]
     optional: Mapping[str, Check]
     least_one_of: tuple[str, ...] = ()
+    about: Literal["text", "label"] | None = None
 
     @property
     def arguments(self) -> dict[str, Check]:
@@ -97,6 +119,30 @@ def _of_column(required: Mapping[str, Check] | None = None, /, **optional: Check
 
 
 _BETWEEN: dict[str, Check] = {"strict_min": _truth, "strict_max": _truth}
+
+
+def _figure(
+    bound: Check, *, compares: bool = False, about: Literal["text", "label"] = "text", **optional: Check
+) -> Expectation:
+    """A figure of the platform's own with a lower or an upper bound, or both."""
+    required: dict[str, Check] = {"column": _column, **({"reference": _reference} if compares else {})}
+    return Expectation(required, {"min_value": bound, "max_value": bound, **_BETWEEN, **optional}, _RANGE, about)
+
+
+FIGURES: Mapping[str, Expectation] = {
+    "expect_column_distinct_ngrams_to_be_between": _figure(_share, n=_words),
+    "expect_column_self_bleu_to_be_between": _figure(_share),
+    "expect_column_near_duplicates_to_be_between": _figure(_share, similarity=_similarity),
+    "expect_column_word_count_quantile_to_be_between": _figure(_number, quantile=_share),
+    "expect_column_perplexity_to_be_between": _figure(_number),
+    "expect_column_length_distance_to_be_between": _figure(_number, compares=True),
+    "expect_column_label_distance_to_be_between": _figure(_share, compares=True, about="label"),
+    "expect_column_ngram_overlap_to_be_between": _figure(_share, compares=True, n=_words),
+    "expect_column_mauve_to_be_between": _figure(_share, compares=True),
+    "expect_column_frechet_distance_to_be_between": _figure(_number, compares=True),
+    "expect_column_nearest_neighbour_similarity_to_be_between": _figure(_number, compares=True),
+}
+"""Figures of the corpus that the quality room measures itself; docs/contracts.md says what each one means."""
 
 EXPECTATIONS: Mapping[str, Expectation] = {
     "expect_column_to_exist": _of_column(),
@@ -129,9 +175,10 @@ EXPECTATIONS: Mapping[str, Expectation] = {
         {}, {"min_value": _count, "max_value": _count, **_BETWEEN}, _RANGE
     ),
     "expect_table_columns_to_match_set": Expectation({"column_set": _names}, {"exact_match": _truth}),
+    **FIGURES,
 }
 
-OF_THE_PLATFORM = frozenset({"expect_column_values_to_not_contain_sensitive_patterns"})
+OF_THE_PLATFORM = frozenset({"expect_column_values_to_not_contain_sensitive_patterns", *FIGURES})
 """Expectations that the quality room adds to the library's own."""
 
 

@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dpsynth_assets.contract.document import Document, Path
-from dpsynth_assets.contract.expectations import EXPECTATIONS, OPERATORS, InexpressibleError, from_library
+from dpsynth_assets.contract.expectations import (
+    EXPECTATIONS,
+    OPERATORS,
+    SOURCE,
+    TEST_SPLIT,
+    InexpressibleError,
+    from_library,
+)
 from dpsynth_assets.contract.model import QualityRule
 from dpsynth_assets.contract.problems import Problem, choose_from, did_you_mean, listing
 
@@ -29,6 +36,7 @@ class RuleReader:
     document: Document
     columns: Collection[str]
     values: dict[str, Collection[str]]
+    source_is_public: bool
     entries: int = 0
     rules: list[QualityRule] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -132,6 +140,7 @@ class RuleReader:
             kwargs = {"column": column, **kwargs}
         self._arguments(expectation, kwargs, (*place, "kwargs"))
         self._about(kwargs, (*place, "kwargs", "column"), (*place, "kwargs"))
+        self._figure(expectation, kwargs, (*place, "kwargs"))
         return expectation, kwargs
 
     def _arguments(self, expectation: str, kwargs: dict[str, Any], path: Path) -> None:
@@ -151,6 +160,20 @@ class RuleReader:
         if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
             self._add(
                 (*path, "min_value"), f"min_value {low} is above max_value {high}", "Swap them: no table can pass"
+            )
+
+    def _figure(self, expectation: str, kwargs: dict[str, Any], path: Path) -> None:
+        """A figure is about the kind of column it measures, and compares with nothing but public rows."""
+        about, column = EXPECTATIONS[expectation].about, kwargs.get("column")
+        fitting = [name for name in self.columns if (name in self.values) == (about == "label")]
+        if about is not None and column in self.columns and column not in fitting:
+            self._add((*path, "column"), f"{expectation} is about a {about}", f"Choose from {listing(fitting)}")
+        if kwargs.get("reference") == SOURCE and not self.source_is_public:
+            self._add(
+                (*path, "reference"),
+                "comparing with the sensitive source gives a statistic of its rows, which would have to be charged to "
+                "the budget and made noisy; no such release is available",
+                f"Write `reference: {TEST_SPLIT}`; `source` is for sources declared public (`source_is_public: true`)",
             )
 
     def _about(self, kwargs: dict[str, Any], column_path: Path, path: Path) -> None:

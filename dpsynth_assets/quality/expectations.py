@@ -1,4 +1,4 @@
-"""The bridge to Great Expectations: quiet, offline, and with one expectation of our own.
+"""The bridge to Great Expectations: quiet, offline, and with expectations of our own.
 
 Great Expectations takes seconds to import, so nothing here happens before a corpus is evaluated. It knows rules and
 synthetic rows; it must not know where a verdict goes. Its results quote rows and its exceptions quote values, hence the
@@ -21,7 +21,7 @@ from dpsynth_assets.quality.patterns import DETECTORS, contains_any
 from dpsynth_assets.quality.verdict import QualityError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from dpsynth_assets.quality.metrics.materials import Materials
 
 SENSITIVE_PATTERNS = "expect_column_values_to_not_contain_sensitive_patterns"
 
@@ -64,7 +64,10 @@ def _library() -> Any:
         import great_expectations as gx
         import great_expectations.expectations
 
+        from dpsynth_assets.quality import measured
+
         _register_sensitive_patterns()
+        measured.register()
     return gx
 
 
@@ -123,17 +126,19 @@ def build(rule: str, expectation: str, kwargs: Mapping[str, Any], meta: Mapping[
         raise QualityError(f"quality rule {rule!r} ({expectation}): wrong arguments: {error}") from None
 
 
-def validate(frame: pd.DataFrame, expectations: Sequence[Any]) -> list[Any]:
-    """Run expectations on a frame in an ephemeral context and return the results, in whatever order they come."""
+def validate(materials: Materials, expectations: Sequence[Any]) -> list[Any]:
+    """Run expectations on a corpus in an ephemeral context and return the results, in whatever order they come."""
     gx = _library()
-    with _quietly():
+    from dpsynth_assets.quality.measured import measuring
+
+    with _quietly(), measuring(materials):
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False}
         batch = (
             context.data_sources.add_pandas("synthetic")
             .add_dataframe_asset("corpus")
             .add_batch_definition_whole_dataframe("whole")
-            .get_batch(batch_parameters={"dataframe": frame})
+            .get_batch(batch_parameters={"dataframe": materials.synthetic})
         )
         outcome = batch.validate(
             gx.ExpectationSuite(name="contract", expectations=list(expectations)),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from dpsynth_assets.quality import expectations
 from dpsynth_assets.quality.digest import digest_of_frame
 from dpsynth_assets.quality.expectations import SENSITIVE_PATTERNS
+from dpsynth_assets.quality.metrics.materials import Materials
 from dpsynth_assets.quality.patterns import DETECTORS
 from dpsynth_assets.quality.verdict import QualityError, RuleResult, Verdict
 
@@ -221,15 +222,23 @@ def check_rules(contract: Contract) -> tuple[str, ...]:
 
 
 def evaluate(frame: pd.DataFrame, contract: Contract) -> Verdict:
-    """Judge a synthetic frame by every rule of its contract. The frame must come from charged releases only."""
+    """`judge`, for a contract whose rules look at nothing but the frame itself."""
+    return judge(Materials(frame, contract.privacy.text.column), contract)
+
+
+def judge(materials: Materials, contract: Contract) -> Verdict:
+    """Judge a synthetic corpus by every rule of its contract. It must come from charged releases only.
+
+    A rule for which the materials lack something (`metrics.registry.needs_of`) cannot be evaluated, and has failed.
+    """
     rules = rules_of(contract)
     built = [
         # Results come back in another order, and two rules may share an expectation: the meta tells them apart.
         expectations.build(rule.name, rule.expectation, rule.kwargs, {"rule": rule.name})
         for rule in rules
     ]
-    digest = digest_of_frame(frame)
-    by_rule = {result.expectation_config.meta["rule"]: result for result in expectations.validate(frame, built)}
+    digest = digest_of_frame(materials.synthetic)
+    by_rule = {result.expectation_config.meta["rule"]: result for result in expectations.validate(materials, built)}
     results = []
     for rule in rules:
         result = by_rule.get(rule.name)
@@ -250,5 +259,5 @@ def evaluate(frame: pd.DataFrame, contract: Contract) -> Verdict:
         results=tuple(results),
         corpus_digest=digest,
         contract_digest=contract.digest,
-        rows=len(frame),
+        rows=len(materials.synthetic),
     )

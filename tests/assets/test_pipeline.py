@@ -126,3 +126,85 @@ def test_a_public_source_is_compared_with(contract, home, rooms, book, agree):
     result = defs.resolve_implicit_global_asset_job_def().execute_in_process()
     evaluated = next(e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "evaluation")
     assert evaluated.materialization.metadata["accuracy_on_real"].value == 1.0
+
+
+def test_figures_are_checked_observed_and_drawn(contract, home, rooms, book, agree, monkeypatch):
+    """A run of the checks leaves figures and a picture, and embeddings that the next run does not make again."""
+    from dataclasses import replace
+
+    from dpsynth_assets.assets.materials import materials_for
+    from dpsynth_assets.classify import encoder
+    from dpsynth_assets.contract.model import QualityRule
+    from dpsynth_assets.factory import build_contract_defs
+    from resources.platform import platform_resources
+    from resources.sensitive_store import SensitiveStore
+
+    def figure(name: str, **kwargs: object) -> QualityRule:
+        return QualityRule(name, f"expect_column_{name}_to_be_between", {"column": "text", **kwargs}, False, "")
+
+    wanted = (
+        figure("mauve", reference="test_split", min_value=0.99),
+        figure("length_distance", reference="test_split", max_value=0.5),
+        figure("self_bleu", max_value=1.0),
+    )
+    embedded: list[int] = []
+
+    class Counting(encoder.MiniLM):
+        def encode(self, texts, batch_size=64, progress=None):
+            embedded.append(len(texts))
+            return super().encode(texts, batch_size, progress)
+
+    monkeypatch.setattr(encoder, "MiniLM", Counting)
+    asking = replace(contract, quality=(*contract.quality, *wanted))
+    defs = dg.Definitions.merge(
+        build_contract_defs(asking), dg.Definitions(resources=platform_resources(str(home.root)))
+    )
+    job = defs.resolve_implicit_global_asset_job_def()
+    keys = [dg.AssetKey(["small", name]) for name in ("source", "label_histogram", "adapter", "corpus")]
+    with dg.DagsterInstance.ephemeral() as instance:
+        made = job.execute_in_process(instance=instance, asset_selection=keys)
+        assert made.success
+        observations = instance.fetch_observations(dg.AssetKey(["small", "corpus"]), limit=5).records
+    results = {result.check_name: result for result in made.get_asset_check_evaluations()}
+    assert results["mauve"].passed  # the stand-in's vectors know topics only, and both sides have as many of each
+    assert not results["length_distance"].passed  # ten words against six
+    assert results["length_distance"].metadata["observed_value"].value == 4
+    [observation] = observations
+    metadata = observation.asset_observation.metadata
+    assert metadata["length_distance"].value == 4.0
+    assert {"mauve", "self_bleu"} <= set(metadata)
+    assert "data:image/png;base64," in metadata["lengths_and_labels"].value
+    assert embedded == [24, 60]
+    store = ArtifactStore(home=str(home.root))
+    corpus, kept = store.latest("small", "corpus"), store.latest("small", "embeddings")
+    assert kept.receipts == corpus.receipts
+    assert kept.digest == folder_digest(kept.folder)
+    frame = pd.read_parquet(corpus.folder / "corpus.parquet")
+    sensitive = SensitiveStore(home=str(home.root))
+    again = materials_for(asking, corpus, frame, store, sensitive, lambda done, of: None)
+    assert again.vectors().shape == (24, 384)
+    assert embedded == [24, 60]
+    with store.draft("small", "corpus") as draft:
+        frame.to_parquet(draft.folder / "corpus.parquet")
+        other = store.seal(draft, charges=corpus.receipts)
+    materials_for(asking, other, frame, store, sensitive, lambda done, of: None).vectors()
+    assert embedded == [24, 60, 24]  # another corpus, even of the same rows
+
+
+def test_rules_compare_with_the_source_only_where_it_is_public(finished, contract, home):
+    """Lint refuses such a rule; were one to get past it, the store would."""
+    from dataclasses import replace
+
+    from dpsynth_assets.assets.materials import materials_for
+    from dpsynth_assets.contract.model import QualityRule
+    from resources.sensitive_store import GrantRequiredError, SensitiveStore
+
+    kwargs = {"column": "text", "reference": "source", "max_value": 1.0}
+    rule = QualityRule("copies", "expect_column_ngram_overlap_to_be_between", kwargs, False, "")
+    asking = replace(contract, quality=(rule,))
+    store, sensitive = ArtifactStore(home=str(home.root)), SensitiveStore(home=str(home.root))
+    given = (store.latest("small", "corpus"), pd.DataFrame({"text": ["a"]}), store, sensitive, lambda done, of: None)
+    with pytest.raises(GrantRequiredError, match="not declared public"):
+        materials_for(asking, *given)
+    public = replace(asking, privacy=asking.privacy.model_copy(update={"source_is_public": True}))
+    assert len(materials_for(public, *given).values("text", "source")) == 60

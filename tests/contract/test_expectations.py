@@ -10,6 +10,7 @@ import pytest
 from dpsynth_assets.contract import load_contract
 from dpsynth_assets.contract.expectations import (
     EXPECTATIONS,
+    FIGURES,
     OF_THE_PLATFORM,
     PATTERNS,
     InexpressibleError,
@@ -89,11 +90,12 @@ def test_the_allow_list_names_expectations_and_arguments_that_exist() -> None:
         "column_set": ["a"], "exact_match": True, "ties_okay": True, "bucketize_data": False, "threshold": 0.1,
         "min_value": 0, "max_value": 1, "strict_min": False, "strict_max": False,
         "partition_object": {"values": ["a"], "weights": [1.0]},
+        "reference": "test_split", "n": 2, "similarity": 0.8, "quantile": 0.5,
     }  # fmt: skip
     for name, form in EXPECTATIONS.items():
         build("rule", name, {argument: example[argument] for argument in form.arguments}, {})
     assert set(PATTERNS) == set(patterns.DETECTORS)
-    assert {rules.SENSITIVE_PATTERNS} == OF_THE_PLATFORM
+    assert {rules.SENSITIVE_PATTERNS, *FIGURES} == OF_THE_PLATFORM
     for path in sorted((ROOT / "contracts").glob("*.odcs.yaml")):
         contract = load_contract(path)
         assert rules.check_rules(contract) == ()
