@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 
 from dpsynth_assets.assets import safety_evaluation
 from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves
+from dpsynth_assets.classify import dp_baseline
+from dpsynth_assets.classify.recipes import RECIPES
 from dpsynth_assets.classify.screening import Screener
 from dpsynth_assets.language import generation
 from resources.artifact_store import ArtifactStore
@@ -188,8 +191,16 @@ def test_declared_public_rows_are_mixed_in_and_need_two_signatures(published, ru
     assert changes(after, before)[0].weakens is None
 
 
-def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, monkeypatch):
+@pytest.mark.parametrize("useful", [True, False])
+def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, monkeypatch, useful):
     """A contract with a baseline, whose source is public: the exported model, the baseline, and one on real rows."""
+
+    def train_baseline(plan, frame, folder, progress, checkpoints):
+        labels = frame["topic"] if useful else frame["topic"].map({"card": "loan", "loan": "card"})
+        RECIPES["word_cnn"].train(frame["text"].tolist(), labels.tolist(), plan.classes, 0).save(folder)
+        return SimpleNamespace(steps=plan.mechanism.steps, steps_run_in_all=plan.mechanism.steps)
+
+    monkeypatch.setattr(dp_baseline, "train_baseline", train_baseline)
     from dpsynth_assets.approval import sign
     from dpsynth_assets.contract import load_contract
     from dpsynth_assets.factory import build_contract_defs
@@ -214,9 +225,10 @@ def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, m
     assert result.success, [event.message for event in result.all_events if event.is_failure]
     evaluation = store.latest("small", "safety_evaluation")
     results = json.loads((evaluation.folder / safety_evaluation.FIGURES).read_text())
-    assert [(each["classifier"], each["trained_on"]) for each in results] == [
-        ("word_cnn", "synthetic"), ("word_cnn", "real, with DP"), ("word_cnn", "real"),
-    ]  # fmt: skip
+    compared = ["synthetic", "real, with DP", "real"] if useful else ["synthetic", "real"]
+    assert [(each["classifier"], each["trained_on"]) for each in results] == [("word_cnn", kind) for kind in compared]
+    [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "safety_evaluation"]
+    assert list(made.materialization.metadata["left_out"].value) == ([] if useful else ["real, with DP"])
     releases = {charge["release"] for charge in evaluation.receipts}
     assert "small/dp_baseline" in releases, "its figures rest on that charge too"
     exported = store.latest("small", "safety_classifier")
