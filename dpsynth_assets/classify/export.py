@@ -51,7 +51,7 @@ class Small:
     @property
     def bytes(self) -> int:
         """The size of the exported files, but for the manifest and some hundred bytes of calibration."""
-        return self.network.ByteSize() + sum(map(len, self.files.values()))
+        return int(self.network.ByteSize()) + sum(map(len, self.files.values()))
 
     def log_odds(self, texts: Sequence[str]) -> np.ndarray:
         """What the network says before it is calibrated, shape (texts,), float64."""

@@ -192,7 +192,7 @@ def calibrated(model: onnx.ModelProto, slope: float, intercept: float) -> onnx.M
     made = onnx.ModelProto()
     made.CopyFrom(model)
     for name, value in (("slope", slope), ("intercept", intercept)):
-        made.graph.initializer.append(numpy_helper.from_array(np.float32(value), name))
+        made.graph.initializer.append(numpy_helper.from_array(np.array(value, dtype=np.float32), name))
     for kind, inputs, output in (
         ("Mul", [LOG_ODDS, "slope"], "scaled"),
         ("Add", ["scaled", "intercept"], "shifted"),
