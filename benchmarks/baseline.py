@@ -41,7 +41,7 @@ def with_baseline(contract: Contract, release: BaselineRelease) -> Contract:
     return replace(contract, privacy=terms.model_copy(update={"budget": budget, "releases": releases}))
 
 
-def accuracy(contract: Contract, source: str | None) -> float:
+def accuracy(contract: Contract, source: str | None, size: float) -> float:
     """One release in a home of its own, judged on the public test split."""
     with tempfile.TemporaryDirectory() as folder:
         home = Home.at(folder)
@@ -49,7 +49,7 @@ def accuracy(contract: Contract, source: str | None) -> float:
         book = Ledger.create(home.ledger_file)
         for person in (contract.owners[0], contract.approvers[0]):
             sign(contract, book, actor=person, reason="a benchmark on a public source")
-        outcome = materialize(contract, home, source=source, only=("source", "dp_baseline"))
+        outcome = materialize(contract, home, source=source, size=size, only=("source", "dp_baseline"))
         if not outcome.success:
             sys.exit(f"the release failed: {outcome.failures}")
         rows = test_rows(contract, SensitiveStore(home=folder).latest(contract))
@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rate", type=float, default=0.1)
     parser.add_argument("--clip", type=float, default=1.0)
+    parser.add_argument("--size", type=float, default=1.0, help="share of the units, for a quick pass")
     parser.add_argument("--runs", type=int, default=1, help="runs of each epsilon: noise and batches are fresh")
     chosen = parser.parse_args()
     contract = load_contract(chosen.contract)
@@ -85,8 +86,8 @@ def main() -> None:
             learning_rate=chosen.rate,
         )
         planned = with_baseline(contract, release)
-        noise = BaselinePlan.from_contract(planned).mechanism.noise_multiplier
-        found = [accuracy(planned, chosen.source) for _ in range(chosen.runs)]
+        noise = BaselinePlan.from_contract(planned, chosen.size).mechanism.noise_multiplier
+        found = [accuracy(planned, chosen.source, chosen.size) for _ in range(chosen.runs)]
         print(
             f"| {epsilon:g} | {noise:.2f} | {statistics.mean(found):.2%} | {min(found):.2%} | {max(found):.2%} |",
             flush=True,

@@ -63,7 +63,7 @@ def evaluation_asset(contract: Contract) -> dg.AssetsDefinition:
             bench.encoder.encode(rows["text"].tolist(), progress=reporter(context, "Embedding public test records"))
             results = list(bench.on_synthetic(classifiers))
             if trained_with_dp is not None:
-                results.append(bench.with_dp(trained_with_dp))
+                results += bench.with_dp(trained_with_dp)
             if public:
                 count = artifact_store.get(contract.id, "synthetic", classifiers.receipt["about"]["synthetic"]).receipt[
                     "about"
@@ -112,13 +112,14 @@ class _Bench:
             folders = [folder_of(classifiers.folder, kind, seed) for seed in seeds(self.contract)]
             yield self._result(kind, SYNTHETIC, (load_classifier(folder, self.encoder) for folder in folders))
 
-    def with_dp(self, baseline: Artifact) -> dict[str, Any]:
-        """That of the `dp_baseline` asset. Its encoder cuts texts as its plan says."""
+    def with_dp(self, baseline: Artifact) -> Iterator[dict[str, Any]]:
+        """That of the `dp_baseline` asset, unless it stands from a time when the contract wanted another label
+        predicted. Its encoder cuts texts as its plan says."""
         from dpsynth_assets.classify.recipes import load_classifier
 
-        release = self.contract.privacy.releases.dp_baseline
-        assert release is not None
-        return self._result(release.classifier, REAL_WITH_DP, [load_classifier(baseline.folder / BASELINE)])
+        classifier = load_classifier(baseline.folder / BASELINE)
+        if classifier.classes == target_classes(self.contract):
+            yield self._result(classifier.kind, REAL_WITH_DP, [classifier])
 
     def on_real(self, snapshot: Snapshot, count: int, progress: Progress) -> Iterator[dict[str, Any]]:
         """The same recipes on as many real rows as there are synthetic ones, for sources declared public."""

@@ -5,7 +5,9 @@ the losses of a unit's records are summed before its gradient is clipped. It cov
 is computed from it, such as its accuracy on public rows. Nothing else comes out: no loss, no count, no validation.
 
 Misuse that breaks it: a vocabulary, class weights, a temperature or a number of steps taken from the rows; showing how
-far the encoding of the rows has come (their number is sensitive); training twice and keeping the better one.
+far the encoding of the rows has come (their number is sensitive); training twice and keeping the better one. The
+encoder's vector of a text may differ in its last bit with the texts that it shares a batch with: within the margin that
+clipping leaves for rounding (`dpsynth_assets.privacy.strategies.ROUNDING_MARGIN`).
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from ledger import Event, PoissonSampledGaussian
 
 # The word-CNN's sizes: every parameter is met by noise, so they are smaller than where there is none.
-BUCKETS, DIMENSION, FILTERS, WIDTHS = 4096, 32, 32, (3, 4, 5)
+BUCKETS, DIMENSION, FILTERS, WIDTHS = 4096, 16, 16, (3, 4, 5)
 # How much is computed at once, in records for the head, in words for the word-CNN: memory only.
 _MICRO_BATCH = 4096
 

@@ -36,6 +36,9 @@ class StoredClassifier(Classifier, Protocol):
     """A classifier of texts that can be kept."""
 
     @property
+    def kind(self) -> str: ...
+
+    @property
     def facts(self) -> Mapping[str, Any]: ...
 
     def save(self, folder: Path) -> None: ...
@@ -73,6 +76,7 @@ class Frozen:
 
     head: Head
     encoder: Encoder
+    kind: str = MINILM
 
     @property
     def classes(self) -> tuple[str, ...]:

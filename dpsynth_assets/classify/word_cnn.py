@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from dpsynth_assets.classify.encoder import padded
 from dpsynth_assets.classify.words import buckets_of
 
+_FIRST_WORDS = 0.1  # standard deviation of a word's vector before training
+
 
 @dataclass(frozen=True)
 class CnnShape:
@@ -56,6 +58,9 @@ class WordCnn(nn.Module):
         super().__init__()
         self.shape = shape
         self.embedding = nn.Embedding(shape.buckets + 1, shape.dimension, padding_idx=0)
+        with torch.no_grad():
+            # Small, so that what is learned of a word soon outweighs what it began with: under DP-SGD in few steps.
+            self.embedding.weight.mul_(_FIRST_WORDS)
         self.convolutions = nn.ModuleList(nn.Linear(shape.dimension * width, shape.filters) for width in shape.widths)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(len(shape.widths) * shape.filters, classes)

@@ -20,7 +20,7 @@ SAYINGS = {
 QUICK = {
     "minilm": FrozenRecipe(),
     "minilm_tuned": TunedRecipe(epochs=1),
-    "word_cnn": CnnRecipe(dimension=16, filters=8, epochs=40),
+    "word_cnn": CnnRecipe(learning_rate=0.01, dimension=16, filters=8, epochs=40),
 }
 
 

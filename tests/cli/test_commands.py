@@ -69,7 +69,7 @@ def test_bad_input_is_one_sentence(dpsynth, home, contract_path):
         (("run", contract_path, "--size", "7"), "share in (0, 1]"),
         (("run", contract_path, "--only", "corpus", "--size", "0.5"), "add `source`"),
         (("run", contract_path, "--source", "nowhere.parquet"), "no such file"),
-        (("run", contract_path, "--only", "everything"), "a contract's assets are source"),
+        (("run", contract_path, "--only", "everything"), "the contract's assets are source"),
         (("sql", "select 1"), "nothing has been published"),
         (("audit", "--population", "nobody"), "nobody"),
     ):
@@ -98,6 +98,21 @@ def test_a_plan_needs_no_ledger(dpsynth, empty, contract_path):
     code, out, _ = dpsynth("plan", contract_path)
     assert code == 0
     assert "dpsynth init" in out
+
+
+def test_a_plan_prices_the_baseline_too(dpsynth, contract_path, book):
+    text = contract_path.read_text(encoding="utf-8")
+    baseline = "{classifier: minilm, epsilon: 0.4, expected_batch_size: 8, steps: 3, learning_rate: 0.1}"
+    contract_path.write_text(
+        text.replace("          generation:", f"            dp_baseline: {baseline}\n          generation:"),
+        encoding="utf-8",
+    )
+    code, out, _ = dpsynth("plan", contract_path, "--json")
+    assert code == 0
+    planned = json.loads(out)["releases"]
+    assert list(planned) == ["small/adapter", "small/label_histogram", "small/dp_baseline"]
+    assert planned["small/dp_baseline"]["epsilon_alone"] == pytest.approx(0.4, rel=1e-3)
+    assert planned["small/dp_baseline"]["plan"]["classifier"] == "minilm"
 
 
 def test_from_run_to_refusal(dpsynth, home, contract_path, rooms, book):
