@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets.assets.classifier import target_classes
 from dpsynth_assets.assets.common import contract_asset, plain_failures, releases_of
 from dpsynth_assets.assets.dp_baseline import BASELINE
 from dpsynth_assets.assets.evaluation import REAL, REAL_WITH_DP, SYNTHETIC
@@ -158,15 +159,20 @@ class _Bench:
             yield self._judged(fact["student"], SYNTHETIC, np.array(chances), thresholds, about)
 
     def with_dp(self, baseline: Artifact, published: "pd.DataFrame") -> _Judged:
-        """The baseline, its scores settled on the rows that the synthetic classifier's were."""
+        """The baseline, its scores settled on the rows that the synthetic classifier's were.
+
+        Raises:
+            ClassifierError: it predicts another label than the contract does now, or nothing that can be calibrated.
+        """
         import numpy as np
 
+        from dpsynth_assets.classify.errors import ClassifierError
         from dpsynth_assets.classify.recipes import load_classifier
         from dpsynth_assets.classify.safety import settle
 
-        release = self.contract.privacy.releases.dp_baseline
-        assert release is not None
         trained = load_classifier(baseline.folder / BASELINE)
+        if trained.classes != target_classes(self.contract):
+            raise ClassifierError("the standing baseline predicts another label than the contract asks for now")
         unsafe = trained.classes.index(terms_of(self.contract).unsafe)
 
         def score(texts: Any) -> Any:
@@ -175,7 +181,7 @@ class _Bench:
 
         settled = settle(score, prepared(self.contract, published, self.validation, self.encoder), self._targets())
         found = settled.probabilities(self.tested.texts)
-        return self._judged(release.classifier, REAL_WITH_DP, found, settled.thresholds)
+        return self._judged(trained.kind, REAL_WITH_DP, found, settled.thresholds)
 
     def on_real(self, real: "pd.DataFrame", count: int, student: str, progress: Progress) -> _Judged:
         """The same student on as many real rows, all else alike, for sources declared public. Not exported."""
