@@ -43,7 +43,7 @@ def tables(rooms, monkeypatch):
 
     def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None):
         cells = [("card", "loan")[row % 2] for row in range(rows)]
-        texts = [f"please help me with the {cell} of mine, case {row}" for row, cell in enumerate(cells)]
+        texts = [f"my {cell} number {row} is lost" for row, cell in enumerate(cells)]
         return pd.DataFrame({"text": texts, "topic": cells})
 
     monkeypatch.setattr(generation, "generate_corpus", generate_corpus)
@@ -79,8 +79,8 @@ def test_it_is_exported_with_the_guarantee_and_receipts_of_its_table(published, 
     assert manifest["guarantee"]["epsilon"] == synthetic.receipt["about"]["epsilon"]
     assert manifest["labels"] == {"column": "topic", "unsafe": "loan", "safe": ["card"]}
     assert manifest["parity"]["agreement"] >= 0.995
-    assert screener.screen("please help me with the loan of mine, case 9").outcome == "block"
-    assert screener.screen("please help me with the card of mine, case 9").outcome == "allow"
+    assert screener.screen("my loan number 9000 is lost").outcome == "block"
+    assert screener.screen("my card number 9000 is lost").outcome == "allow"
     facts = json.loads((made.folder / FACTS).read_text())
     assert [suite["suite"] for suite in facts["students"][0]["functional_tests"]] == ["negation", "spelling"]
     evaluation = store.latest("small", "safety_evaluation")
