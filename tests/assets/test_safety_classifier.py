@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 
 from dpsynth_assets.assets import safety_evaluation
 from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves
+from dpsynth_assets.classify import dp_baseline
+from dpsynth_assets.classify.recipes import RECIPES
 from dpsynth_assets.classify.screening import Screener
 from dpsynth_assets.language import generation
 from resources.artifact_store import ArtifactStore
@@ -38,9 +41,9 @@ def tables(rooms, monkeypatch):
     """Synthetic rows whose label shows in the text."""
     import pandas as pd
 
-    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None):
+    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None):
         cells = [("card", "loan")[row % 2] for row in range(rows)]
-        texts = [f"please help me with the {cell} of mine, case {row}" for row, cell in enumerate(cells)]
+        texts = [f"my {cell} number {row} is lost" for row, cell in enumerate(cells)]
         return pd.DataFrame({"text": texts, "topic": cells})
 
     monkeypatch.setattr(generation, "generate_corpus", generate_corpus)
@@ -76,8 +79,8 @@ def test_it_is_exported_with_the_guarantee_and_receipts_of_its_table(published, 
     assert manifest["guarantee"]["epsilon"] == synthetic.receipt["about"]["epsilon"]
     assert manifest["labels"] == {"column": "topic", "unsafe": "loan", "safe": ["card"]}
     assert manifest["parity"]["agreement"] >= 0.995
-    assert screener.screen("please help me with the loan of mine, case 9").outcome == "block"
-    assert screener.screen("please help me with the card of mine, case 9").outcome == "allow"
+    assert screener.screen("my loan number 9000 is lost").outcome == "block"
+    assert screener.screen("my card number 9000 is lost").outcome == "allow"
     facts = json.loads((made.folder / FACTS).read_text())
     assert [suite["suite"] for suite in facts["students"][0]["functional_tests"]] == ["negation", "spelling"]
     evaluation = store.latest("small", "safety_evaluation")
@@ -121,29 +124,31 @@ def test_a_verdict_on_another_corpus_is_none(published, run, store, failure_of):
     assert "no passing quality verdict" in why(run("safety_classifier"), failure_of)
 
 
-@pytest.mark.parametrize("kind", ["synthetic", "corpus", "adapter", "label_histogram"])
-@pytest.mark.parametrize("damage", ["hash", "checkpoint", "files"])
-def test_a_receipt_that_the_ledger_does_not_bear_out_is_refused(published, run, store, failure_of, kind, damage):
-    artifact = store.latest("small", kind)
-    receipt = json.loads((artifact.folder / "receipt.json").read_text())
-    if damage == "hash":
-        receipt["charges"][0]["ledger_hash"] = "0" * 64
-    elif damage == "checkpoint":
-        receipt["charges"][0]["checkpoint"] = None
-    else:
-        (artifact.folder / "more.txt").write_text("more")
-    (artifact.folder / "receipt.json").write_text(json.dumps(receipt))
-    said = why(run("safety_classifier"), failure_of)
-    assert "not borne out by the privacy ledger" in said
-    assert f"small/{kind}/" in said
-    assert store.find("small", "safety_classifier") is None
-
-
-def test_a_receipt_without_charges_is_refused(published, run, store, failure_of):
+def test_a_receipt_that_the_ledger_does_not_bear_out_is_refused(published, run, store, failure_of):
+    """Of the table itself and of everything that it was made from; what was damaged is put right again each time."""
+    for kind in ("synthetic", "corpus", "adapter", "label_histogram"):
+        artifact = store.latest("small", kind)
+        file, more = artifact.folder / "receipt.json", artifact.folder / "more.txt"
+        whole = file.read_text(encoding="utf-8")
+        for damage in ("hash", "checkpoint", "files"):
+            receipt = json.loads(whole)
+            if damage == "hash":
+                receipt["charges"][0]["ledger_hash"] = "0" * 64
+            elif damage == "checkpoint":
+                receipt["charges"][0]["checkpoint"] = None
+            else:
+                more.write_text("more")
+            file.write_text(json.dumps(receipt), encoding="utf-8")
+            said = why(run("safety_classifier"), failure_of)
+            assert "not borne out by the privacy ledger" in said, (kind, damage)
+            assert f"small/{kind}/" in said, (kind, damage)
+            file.write_text(whole, encoding="utf-8")
+            more.unlink(missing_ok=True)
     artifact = store.latest("small", "synthetic")
     receipt = json.loads((artifact.folder / "receipt.json").read_text())
     (artifact.folder / "receipt.json").write_text(json.dumps({**receipt, "charges": []}))
     assert "names no charge" in why(run("safety_classifier"), failure_of)
+    assert store.find("small", "safety_classifier") is None
 
 
 def test_a_tampered_ledger_is_refused(published, run, home, failure_of):
@@ -188,8 +193,16 @@ def test_declared_public_rows_are_mixed_in_and_need_two_signatures(published, ru
     assert changes(after, before)[0].weakens is None
 
 
-def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, monkeypatch):
+@pytest.mark.parametrize("useful", [True, False])
+def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, monkeypatch, useful):
     """A contract with a baseline, whose source is public: the exported model, the baseline, and one on real rows."""
+
+    def train_baseline(plan, frame, folder, progress, checkpoints):
+        labels = frame["topic"] if useful else frame["topic"].map({"card": "loan", "loan": "card"})
+        RECIPES["word_cnn"].train(frame["text"].tolist(), labels.tolist(), plan.classes, 0).save(folder)
+        return SimpleNamespace(steps=plan.mechanism.steps, lives=(plan.mechanism.steps,))
+
+    monkeypatch.setattr(dp_baseline, "train_baseline", train_baseline)
     from dpsynth_assets.approval import sign
     from dpsynth_assets.contract import load_contract
     from dpsynth_assets.factory import build_contract_defs
@@ -214,9 +227,10 @@ def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, m
     assert result.success, [event.message for event in result.all_events if event.is_failure]
     evaluation = store.latest("small", "safety_evaluation")
     results = json.loads((evaluation.folder / safety_evaluation.FIGURES).read_text())
-    assert [(each["classifier"], each["trained_on"]) for each in results] == [
-        ("word_cnn", "synthetic"), ("word_cnn", "real, with DP"), ("word_cnn", "real"),
-    ]  # fmt: skip
+    compared = ["synthetic", "real, with DP", "real"] if useful else ["synthetic", "real"]
+    assert [(each["classifier"], each["trained_on"]) for each in results] == [("word_cnn", kind) for kind in compared]
+    [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "safety_evaluation"]
+    assert list(made.materialization.metadata["left_out"].value) == ([] if useful else ["real, with DP"])
     releases = {charge["release"] for charge in evaluation.receipts}
     assert "small/dp_baseline" in releases, "its figures rest on that charge too"
     exported = store.latest("small", "safety_classifier")

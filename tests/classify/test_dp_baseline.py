@@ -210,4 +210,4 @@ def test_a_killed_run_goes_on_and_says_what_ran_twice(tmp_path):
     assert plan.steps_again(folder, (again,)) is None
     run = train_baseline(plan, frame_of(), tmp_path / "made", checkpoints=folder)
     assert (run.steps, run.steps_run_in_all) == (6, 7)
-    assert plan.mechanism.event_of_replay(run.steps_run_in_all) == again
+    assert plan.mechanism.event_of_replay(run.lives) == again

@@ -112,8 +112,8 @@ def test_the_run_learns_and_is_judged_as_exported(data: str, tmp_path: Path) -> 
 def test_two_processes_train_one_model(data: str, tmp_path: Path) -> None:
     """The shares of a batch are averaged to what one process would have computed, up to rounding.
 
-    Muon orthogonalises in bfloat16, which makes rounding visible: 5e-4 was seen, and a single step moves a weight by
-    some 1e-3.
+    Muon orthogonalises in bfloat16, which makes rounding visible in single weights; it is small beside what the
+    training did to them.
     """
     import torch
 
@@ -138,8 +138,10 @@ torch.distributed.destroy_process_group()
     subprocess.run(launch, check=True, env=environment, capture_output=True, timeout=300)
 
     ends = [torch.load(tmp_path / n / "checkpoint.pt", weights_only=True)["model"] for n in ("one", "two")]
+    start = training.new_model(corpus.prepare("", tmp_path / "one", TOY), TOY).state_dict()
     for name in ends[0]:
-        torch.testing.assert_close(ends[0][name], ends[1][name], atol=2e-3, rtol=1e-3)
+        moved, apart = (ends[0][name] - start[name]).norm(), (ends[0][name] - ends[1][name]).norm()
+        assert apart < 0.1 * moved, name
 
 
 def test_held_out_documents_are_not_trained_on() -> None:
