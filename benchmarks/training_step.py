@@ -16,6 +16,7 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import product
@@ -95,6 +96,7 @@ def rows(
     opacus: Sequence[str] = MODES,
     pairs: int = PAIRS,
     memory: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Row]:
     """Time and memory of each method; with no pairs, memory alone.
 
@@ -104,11 +106,13 @@ def rows(
         name = f"{shape}, {method}, {length} tokens"
         if pairs:
             ordinary = ordinary_step(shape, method, length)
-            yield f"{name}: time", "no privacy", paired_ratios(private_step(shape, method, length), ordinary, pairs)
+            private = private_step(shape, method, length)
+            yield f"{name}: time", "no privacy", paired_ratios(private, ordinary, pairs, clock)
+            del private
             for mode in opacus:
                 reason, ratios = obstacle(mode, shape, method), []
                 if reason is None:
-                    ratios = paired_ratios(opacus_step(mode, shape, method, length), ordinary, pairs)
+                    ratios = paired_ratios(opacus_step(mode, shape, method, length), ordinary, pairs, clock)
                 yield f"{name}: time of Opacus, {mode}", reason or "no privacy", ratios
             del ordinary
         if memory:
@@ -155,6 +159,7 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--lengths", default="128,512")
     parser.add_argument("--pairs", type=int, default=PAIRS, help="0: memory alone")
+    parser.add_argument("--processor-time", action="store_true", help="for a machine that other work shares")
     parser.add_argument("--opacus", default=",".join(MODES), help="its modes that are timed")
     parser.add_argument("--no-opacus", action="store_true")
     parser.add_argument("--no-memory", action="store_true")
@@ -165,7 +170,8 @@ def main() -> None:
         _print_peak(chosen.peak, chosen.shapes[0], methods[0], lengths[0])
         return
     modes = [] if chosen.no_opacus else chosen.opacus.split(",")
-    figures = rows(chosen.shapes, methods, lengths, modes, chosen.pairs, not chosen.no_memory)
+    clock = time.process_time if chosen.processor_time else time.perf_counter
+    figures = rows(chosen.shapes, methods, lengths, modes, chosen.pairs, not chosen.no_memory, clock)
     for measured, reference, ratios in figures:
         if not ratios:
             print(f"{measured} | cannot: {reference}", flush=True)
