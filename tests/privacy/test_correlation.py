@@ -86,7 +86,7 @@ def test_every_pattern_of_participation_costs_one_sensitivity_a_time(bands, step
                 piece = np.zeros((steps, 3))
                 piece[step] = vector
                 moved = strategy @ piece
-                assert np.linalg.norm(moved) <= 1
+                assert np.linalg.norm(moved) <= 1 + 1e-12  # the vector's own length is one but for a rounding
                 touched = set(np.flatnonzero(np.abs(moved).sum(1)))
                 assert touched <= set(range(step, step + bands))
                 assert not touched & rows
