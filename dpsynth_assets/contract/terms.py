@@ -242,6 +242,12 @@ class AdapterRelease(Release):
     micro_batch_tokens: Annotated[
         int, Field(ge=64, description="how many tokens are computed at once: memory only")
     ] = 2048
+    precision: Annotated[
+        Literal["float32", "bfloat16"], Field(description="of the passes; norms, sums and noise are always in float32")
+    ] = "float32"
+    gradient_checkpointing: Annotated[
+        bool, Field(description="activations are computed again and not kept: less memory, more time")
+    ] = False
 
     @model_validator(mode="after")
     def _only_the_method_s_own_terms(self) -> AdapterRelease:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.contract.terms import EMBEDDED
 
@@ -18,8 +18,15 @@ class BaseModelError(ValueError):
     """The contract names a base model that cannot be had; the message says which and what to do."""
 
 
+def device() -> str:
+    """Where models are put: the GPU where there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def load_base_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The causal language model and tokenizer that `name` stands for, in float32 and evaluation mode.
+    """The causal language model and tokenizer that `name` stands for, in float32 and evaluation mode, on `device()`.
 
     Args:
         name: `embedded`, a local folder with `config.json`, or a Hub name (needs a network or the Hub cache).
@@ -34,7 +41,7 @@ def load_base_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
     source = str(EMBEDDED_FOLDER) if name == EMBEDDED else name
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        model = AutoModelForCausalLM.from_pretrained(source, dtype="float32")
+        model: Any = AutoModelForCausalLM.from_pretrained(source, dtype="float32")
     except (OSError, ValueError) as error:
         raise BaseModelError(
             f"base model {name!r} could not be loaded ({type(error).__name__}): name 'embedded', a folder that holds "
@@ -44,7 +51,7 @@ def load_base_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
         raise BaseModelError(f"the tokenizer of base model {name!r} has no end-of-text token, so texts cannot end")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return model.eval(), tokenizer
+    return model.to(device()).eval(), tokenizer
 
 
 def weights_digest(name: str) -> str | None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from dpsynth_assets.language.base_model import load_base_model
+from dpsynth_assets.language.base_model import device, load_base_model
 from dpsynth_assets.language.objective import Encoded, encode, encode_prefix, losses, verify_objective
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.verification import verify_exactness
@@ -48,10 +48,18 @@ class TextUnits:
 
     Args:
         virtual_tokens: what the model puts before each text; counts towards the lengths, hence towards memory.
+        bfloat16: the passes are computed under autocast. Only gradients get rounder: the engine takes norms and sums
+            in float32 of whatever gradients there are, so that the bound holds exactly.
     """
 
     def __init__(
-        self, records: Sequence[Encoded], units: Sequence[object], pad_token_id: int, virtual_tokens: int = 0
+        self,
+        records: Sequence[Encoded],
+        units: Sequence[object],
+        pad_token_id: int,
+        virtual_tokens: int = 0,
+        *,
+        bfloat16: bool = False,
     ) -> None:
         groups: dict[object, list[int]] = {}
         for record, unit in enumerate(units):
@@ -60,10 +68,15 @@ class TextUnits:
         self.lengths = [len(record.ids) + virtual_tokens for record in records]
         self._records = records
         self._pad_token_id = pad_token_id
+        self._bfloat16 = bfloat16
 
     def losses(self, model: nn.Module, records: Sequence[int]) -> Tensor:
         """Mean token loss of each of the records, shape (len(records),)."""
-        return losses(model, [self._records[record] for record in records], self._pad_token_id)
+        import torch
+
+        device = next(model.parameters()).device
+        with torch.autocast(device.type, torch.bfloat16, enabled=self._bfloat16):
+            return losses(model, [self._records[record] for record in records], self._pad_token_id)
 
 
 def fine_tune(
@@ -91,8 +104,11 @@ def fine_tune(
     if not frame.empty and int(frame.groupby("unit", sort=False).size().max()) > plan.max_records:
         raise ValueError(f"a unit has more than max_records ({plan.max_records}) records: bound them on reading")
     base, tokenizer = load_base_model(plan.base_model)
-    model = attach_adapter(base, plan)
+    model: Any = attach_adapter(base, plan)
+    model.to(base.device)  # an adapter's own parameters are made on the CPU
     pad = tokenizer.pad_token_id
+    if plan.gradient_checkpointing:
+        base.activation_checkpointing_enable({"use_reentrant": False})
     _verify(model, pad, len(tokenizer))
     prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
     columns = [label.column for label in contract.privacy.labels]
@@ -100,7 +116,7 @@ def fine_tune(
     records = encode(tokenizer, [prefixes[cell] for cell in cells], frame["text"].tolist(), plan.max_tokens)
     run = train(
         model,
-        TextUnits(records, frame["unit"].tolist(), pad, plan.prompt_tokens or 0),
+        TextUnits(records, frame["unit"].tolist(), pad, plan.prompt_tokens or 0, bfloat16=plan.precision == "bfloat16"),
         plan.mechanism,
         plan.learning,
         micro_batch_tokens=plan.micro_batch_tokens,
@@ -160,9 +176,10 @@ def load_tuned(
         from transformers import AutoModelForCausalLM
 
         _, tokenizer = load_base_model(base_model)
-        return AutoModelForCausalLM.from_pretrained(str(folder), dtype="float32").eval(), tokenizer
+        model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype="float32")
+        return model.to(device()).eval(), tokenizer
     base, tokenizer = load_base_model(base_model)
-    tuned = PeftModel.from_pretrained(base, str(folder))
+    tuned = PeftModel.from_pretrained(base, str(folder)).to(base.device)
     # Merging a low-rank adapter into the weights gives the same function with fewer products per token.
     return (tuned.merge_and_unload() if method == "lora" else tuned).eval(), tokenizer
 

@@ -196,6 +196,8 @@ class TrainingPlan:
     prompt_tokens: int | None
     max_tokens: int
     micro_batch_tokens: int
+    precision: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
 
     @classmethod
     def from_contract(cls, contract: Contract, size: float = 1.0) -> TrainingPlan:
@@ -243,6 +245,8 @@ class TrainingPlan:
             prompt_tokens=adapter.prompt_tokens if adapter.method == "prompt" else None,
             max_tokens=terms.text.max_tokens,
             micro_batch_tokens=adapter.micro_batch_tokens,
+            precision=adapter.precision,
+            gradient_checkpointing=adapter.gradient_checkpointing,
         )
 
     def event(self) -> PoissonSampledGaussian:

@@ -14,8 +14,10 @@ from dpsynth_assets.language.base_model import BaseModelError, load_base_model
 from dpsynth_assets.language.finetuning import attach_adapter, fine_tune, load_tuned
 from dpsynth_assets.language.generation import GenerationError, apportion, generate_corpus
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.plan import DpSgd, Learning, TrainingPlan
+from dpsynth_assets.privacy.strategies import FlatClipping
 
 
 @pytest.fixture
@@ -131,6 +133,41 @@ def test_every_method_trains_and_writes(contract, plan, tmp_path, method):
     base = load_base_model(plan.base_model)[0].state_dict()
     moved = [name for name, value in tuned.state_dict().items() if name in base and not value.equal(base[name])]
     assert bool(moved) == (method == "full")
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_rounder_passes_and_recomputed_activations_change_the_sum_by_rounding_only(
+    contract, plan, tmp_path, monkeypatch, method
+):
+    """What reaches training, held against what reaches it without either."""
+    sums, widths = {}, {}
+    changes = {"plain": {}, "recomputed": {"gradient_checkpointing": True}, "rounder": {"precision": "bfloat16"}}
+    lora = {"rank": 2, "alpha": 4.0} if method == "lora" else {"rank": None, "alpha": None}
+    for name, change in changes.items():
+
+        def summed(model, data, *args, name=name, **kwargs):
+            torch.manual_seed(0)
+            for p in model.parameters():  # a new low-rank adapter has no gradient in its first matrices
+                if p.requires_grad:
+                    torch.nn.init.normal_(p, std=0.1)
+            layer = next(module for place, module in model.named_modules() if place.endswith("q_proj"))
+            widths[name] = []
+            layer.register_forward_hook(lambda *about, name=name: widths[name].append(about[2].dtype))
+            model.train()
+            with ClippedSum(model, FlatClipping(1e-3)) as clipped:
+                clipped.add(data.losses(model, range(12)), [2] * 6)
+                sums[name] = torch.cat([total.flatten() for total in clipped.take()])
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(finetuning, "train", summed)
+        changed = replace(plan, method=method, **lora, **change)
+        with pytest.raises(KeyboardInterrupt):
+            fine_tune(contract, changed, frame_of(contract, per_unit=2), tmp_path / name)
+    assert widths == {"plain": [torch.float32], "recomputed": [torch.float32] * 2, "rounder": [torch.bfloat16]}
+    length = sums["plain"].norm()
+    assert (sums["recomputed"] - sums["plain"]).norm() < 1e-5 * length
+    assert 0 < (sums["rounder"] - sums["plain"]).norm() < 0.1 * length
+    assert sums["rounder"].norm() <= 6e-3
 
 
 def test_a_killed_run_is_continued_and_its_replayed_steps_are_told(contract, plan, tmp_path):
