@@ -19,20 +19,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from dpsynth_assets.approval import sign
-from dpsynth_assets.assets.dp_baseline import BASELINE
-from dpsynth_assets.classify.dp_baseline import BaselinePlan
+from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
+from dpsynth_assets.classify.dp_training import DpClassifierPlan
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import load_classifier
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract, load_contract
-from dpsynth_assets.contract.terms import BaselineRelease
+from dpsynth_assets.contract.terms import ClassifierRelease
 from ledger import Ledger
 from resources.artifact_store import ArtifactStore
 from resources.home import Home
 from resources.sensitive_store import SensitiveStore, test_rows
 
 
-def with_baseline(contract: Contract, release: BaselineRelease) -> Contract:
+def with_baseline(contract: Contract, release: ClassifierRelease) -> Contract:
     """The contract with this baseline, and room for it beside what it plans already."""
     terms = contract.privacy
     assert release.epsilon is not None
@@ -54,7 +54,7 @@ def accuracy(contract: Contract, source: str | None, size: float) -> float:
             sys.exit(f"the release failed: {outcome.failures}")
         rows = test_rows(contract, SensitiveStore(home=folder).latest(contract))
         made = ArtifactStore(home=folder).latest(contract.id, "dp_baseline")
-        classifier = load_classifier(made.folder / BASELINE)
+        classifier = load_classifier(made.folder / CLASSIFIER)
         labels = rows[contract.privacy.classifier.target].tolist()
         return float(evaluate(classifier, rows["text"].tolist(), labels)["accuracy"])
 
@@ -77,7 +77,7 @@ def main() -> None:
         sys.exit(f"the source of {contract.id} is not declared public: its people have one budget, not one a run")
     print("| epsilon | noise multiplier | accuracy, mean | from | to |\n|---|---|---|---|---|", flush=True)
     for epsilon in chosen.epsilon:
-        release = BaselineRelease(
+        release = ClassifierRelease(
             classifier=chosen.classifier,
             epsilon=epsilon,
             expected_batch_size=chosen.batch,
@@ -86,7 +86,7 @@ def main() -> None:
             learning_rate=chosen.rate,
         )
         planned = with_baseline(contract, release)
-        noise = BaselinePlan.from_contract(planned, chosen.size).mechanism.noise_multiplier
+        noise = DpClassifierPlan.from_contract(planned, "dp_baseline", chosen.size).mechanism.noise_multiplier
         found = [accuracy(planned, chosen.source, chosen.size) for _ in range(chosen.runs)]
         print(
             f"| {epsilon:g} | {noise:.2f} | {statistics.mean(found):.2%} | {min(found):.2%} | {max(found):.2%} |",

@@ -24,7 +24,7 @@ from dpsynth_assets.assets.safety_evaluation import FIGURES
 from dpsynth_assets.classify.safety_figures import table
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract, load_contract
-from dpsynth_assets.contract.terms import BaselineRelease
+from dpsynth_assets.contract.terms import ClassifierRelease
 from ledger import Ledger
 from resources.artifact_store import ArtifactStore
 from resources.home import Home
@@ -36,7 +36,7 @@ def at_epsilon(contract: Contract, epsilon: float) -> Contract:
     """The contract with so much for the synthetic table, and as much again for the baseline."""
     terms = contract.privacy
     adapter = terms.releases.adapter.model_copy(update={"epsilon": _FOR_THE_ADAPTER * epsilon, "share": None})
-    baseline = BaselineRelease(
+    baseline = ClassifierRelease(
         classifier="minilm",
         epsilon=epsilon,
         expected_batch_size=min(1_000, terms.unit.public_count // 10),

@@ -49,11 +49,18 @@ def release_plans(contract: Contract, size: float = 1.0) -> dict[str, ReleasePla
         f"{contract.id}/adapter": TrainingPlan.from_contract(contract, size=size),
         f"{contract.id}/label_histogram": HistogramPlan.from_contract(contract),
     }
-    if contract.privacy.releases.dp_baseline is not None:
-        from dpsynth_assets.classify.dp_baseline import BaselinePlan
+    for name in classifier_releases(contract):
+        from dpsynth_assets.classify.dp_training import DpClassifierPlan
 
-        plans[f"{contract.id}/dp_baseline"] = BaselinePlan.from_contract(contract, size=size)
+        plans[f"{contract.id}/{name}"] = DpClassifierPlan.from_contract(contract, name, size=size)
     return plans
+
+
+def classifier_releases(contract: Contract) -> tuple[str, ...]:
+    """The classifiers that the contract has trained on sensitive rows, in the order they are made."""
+    releases = contract.privacy.releases
+    planned = {"labeller": releases.labeller, "dp_baseline": releases.dp_baseline}
+    return tuple(name for name, release in planned.items() if release is not None)
 
 
 def planned_releases(contract: Contract, size: float = 1.0) -> tuple[tuple[str, Event], ...]:

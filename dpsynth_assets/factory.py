@@ -13,7 +13,7 @@ from dpsynth_assets.assets.classifier import classifier_asset
 from dpsynth_assets.assets.common import releases_of
 from dpsynth_assets.assets.contamination import contamination_check
 from dpsynth_assets.assets.corpus import corpus_asset, quality_checks
-from dpsynth_assets.assets.dp_baseline import dp_baseline_asset
+from dpsynth_assets.assets.dp_classifiers import dp_baseline_asset, labeller_asset
 from dpsynth_assets.assets.evaluation import evaluation_asset
 from dpsynth_assets.assets.label_histogram import label_histogram_asset
 from dpsynth_assets.assets.safety_classifier import safety_classifier_asset
@@ -31,6 +31,7 @@ FAMILIES = (
     source_asset,
     label_histogram_asset,
     adapter_asset,
+    labeller_asset,
     dp_baseline_asset,
     budget_asset,
     corpus_asset,
@@ -56,7 +57,8 @@ def build_contract_defs(contract: Contract) -> dg.Definitions:
 
 def _families(contract: Contract) -> list[Callable[[Contract], dg.AssetsDefinition]]:
     """All of them, but for those that the contract does not ask for."""
-    absent = set() if "dp_baseline" in releases_of(contract) else {dp_baseline_asset}
+    optional = {"labeller": labeller_asset, "dp_baseline": dp_baseline_asset}
+    absent = {family for name, family in optional.items() if name not in releases_of(contract)}
     if contract.privacy.safety_classifier is None:
         absent |= {safety_classifier_asset, safety_evaluation_asset}
     return [family for family in FAMILIES if family not in absent]

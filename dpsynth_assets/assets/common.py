@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets.approval import classifier_releases
 from dpsynth_assets.assets.figures import guarantee
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def contract_asset(
 
 def releases_of(contract: Contract) -> tuple[str, ...]:
     """The contract's assets that spend budget, in the order they are made."""
-    baseline = ("dp_baseline",) if contract.privacy.releases.dp_baseline is not None else ()
-    return ("adapter", "label_histogram", *baseline)
+    return ("adapter", "label_histogram", *classifier_releases(contract))
 
 
 @contextmanager

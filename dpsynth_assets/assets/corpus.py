@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from dpsynth_assets.assets.common import asset_key, contract_asset, plain_failures
+from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.figures import column_schema, picture, preview, receipts_metadata
 from dpsynth_assets.assets.label_histogram import released_counts
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.contract.terms import Curation
 from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
 from resources.sensitive_store import GrantRequiredError, SensitiveStore
 from resources.tabular import SourceError
@@ -28,36 +30,50 @@ VERDICT = "verdict.json"
 def corpus_asset(contract: Contract) -> dg.AssetsDefinition:
     """The corpus asset of a contract."""
 
+    terms = contract.privacy.curation
+    judged = ("labeller",) if terms.needs_labeller else ()
+
     @contract_asset(
         contract,
         "corpus",
         description=(
-            "Synthetic records drawn from the adapter label by label, as many of each as the noisy histogram says. "
+            f"Synthetic records drawn from the adapter label by label{_said(terms)}. "
             "Not for use before its quality checks have passed: `synthetic` publishes it then."
         ),
         kinds={"pytorch", "parquet"},
-        after=("adapter", "label_histogram"),
+        after=("adapter", "label_histogram", *judged),
     )
     def corpus(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
-        from dpsynth_assets.language.generation import generate_corpus
+        from dpsynth_assets.classify.curation import CurationError, curate
+        from dpsynth_assets.classify.recipes import load_classifier
+        from dpsynth_assets.language.generation import apportion, generate_corpus
 
         with plain_failures(ArtifactMissingError):
-            adapter = artifact_store.latest(contract.id, "adapter")
-            histogram = artifact_store.latest(contract.id, "label_histogram")
+            made_of = {
+                name: artifact_store.latest(contract.id, name) for name in ("label_histogram", "adapter", *judged)
+            }
+        adapter = made_of["adapter"]
         rows = max(1, round(contract.privacy.generation.rows * float(adapter.receipt["about"].get("size", 1.0))))
+        counts = released_counts(made_of["label_histogram"])
+        if terms.proportions == "even":
+            counts = dict.fromkeys(counts, 1)
         progress = reporter(context, "Generating synthetic records")
-        made_of = (adapter.id, histogram.id, contract.digest, str(rows))
+        drawn = round(rows * terms.drawn)
+        marks = (adapter.id, made_of["label_histogram"].id, contract.digest, str(drawn))
         with (
-            artifact_store.unfinished(contract.id, "corpus", *made_of) as shards,
+            artifact_store.unfinished(contract.id, "corpus", *marks) as shards,
             artifact_store.draft(contract.id, "corpus") as draft,
         ):
-            counts = released_counts(histogram)
-            frame = generate_corpus(contract, adapter.folder, counts, rows=rows, progress=progress, shards=shards)
+            texts = generate_corpus(contract, adapter.folder, counts, rows=drawn, progress=progress, shards=shards)
+            labeller = load_classifier(made_of["labeller"].folder / CLASSIFIER) if judged else None
+            with plain_failures(CurationError):
+                curated = curate(contract, texts, apportion(counts, rows), labeller=labeller)
+            frame = curated.frame
             frame.to_parquet(draft.folder / ROWS, index=False)
             artifact = artifact_store.seal(
                 draft,
-                charges=[*histogram.receipts, *adapter.receipts],
-                about={"adapter": adapter.id, "label_histogram": histogram.id},
+                charges=[charge for each in made_of.values() for charge in each.receipts],
+                about={name: each.id for name, each in made_of.items()},
             )
         return dg.MaterializeResult(
             metadata={
@@ -65,11 +81,24 @@ def corpus_asset(contract: Contract) -> dg.AssetsDefinition:
                 "dagster/column_schema": column_schema(contract),
                 "dagster/uri": str(artifact.folder / ROWS),
                 "preview": preview(frame),
+                **{name: value for name, value in curated.facts.items() if name != "rows"},
                 **receipts_metadata(artifact.receipts),
             }
         )
 
     return corpus
+
+
+def _said(terms: Curation) -> str:
+    """What the description says of curation."""
+    parts = [
+        ", as many of each as the noisy histogram says" if terms.proportions == "histogram" else ", as many of each",
+        {"asked": "", "agreed": ", kept where the labeller agrees", "relabelled": ", labelled by the labeller"}[
+            terms.labels
+        ],
+        "" if terms.near_duplicates is None else ", without near repetitions",
+    ]
+    return "".join(parts)
 
 
 def quality_checks(contract: Contract) -> dg.AssetChecksDefinition:

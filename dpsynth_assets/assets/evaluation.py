@@ -14,7 +14,7 @@ import dagster as dg
 
 from dpsynth_assets.assets.classifier import folder_of, seeds, target_classes
 from dpsynth_assets.assets.common import contract_asset, plain_failures, releases_of
-from dpsynth_assets.assets.dp_baseline import BASELINE
+from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
 from dpsynth_assets.contract import Contract
@@ -117,7 +117,7 @@ class _Bench:
         predicted. Its encoder cuts texts as its plan says."""
         from dpsynth_assets.classify.recipes import load_classifier
 
-        classifier = load_classifier(baseline.folder / BASELINE)
+        classifier = load_classifier(baseline.folder / CLASSIFIER)
         if classifier.classes == target_classes(self.contract):
             yield self._result(classifier.kind, REAL_WITH_DP, [classifier])
 

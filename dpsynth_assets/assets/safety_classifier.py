@@ -131,7 +131,9 @@ def proven(contract: Contract, artifacts: ArtifactStore, ledger: LedgerResource)
             f"the corpus {corpus.id} of {contract.id} has no passing quality verdict: no classifier is trained on it. "
             f"Run its checks and publish again (materialize {contract.id}/corpus and {contract.id}/synthetic)"
         )
-    made_from = [artifacts.get(contract.id, kind, corpus.receipt["about"][kind]) for kind in _RELEASES]
+    known = corpus.receipt["about"]
+    kinds = ("adapter", "label_histogram", *(("labeller",) if "labeller" in known else ()))
+    made_from = [artifacts.get(contract.id, kind, known[kind]) for kind in kinds]
     folders = [each.folder for each in (synthetic, corpus, judged, *made_from)]
     home, book = Home.at(artifacts.home), ledger.open()
     problems = book.verify(checkpoints(home, folders)) or contradictions(home, book.entries(), folders)
@@ -147,9 +149,6 @@ def proven(contract: Contract, artifacts: ArtifactStore, ledger: LedgerResource)
     if read(parquet).verdict.corpus_digest != verdict.corpus_digest:
         raise UnprovenError(f"{parquet} holds another table than {contract.id} published: publish it again")
     return synthetic, frame
-
-
-_RELEASES = ("adapter", "label_histogram")
 
 
 def prepared(

@@ -14,7 +14,7 @@ import dagster as dg
 
 from dpsynth_assets.assets.classifier import target_classes
 from dpsynth_assets.assets.common import contract_asset, plain_failures, releases_of
-from dpsynth_assets.assets.dp_baseline import BASELINE
+from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.evaluation import REAL, REAL_WITH_DP, SYNTHETIC
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
@@ -170,7 +170,7 @@ class _Bench:
         from dpsynth_assets.classify.recipes import load_classifier
         from dpsynth_assets.classify.safety import settle
 
-        trained = load_classifier(baseline.folder / BASELINE)
+        trained = load_classifier(baseline.folder / CLASSIFIER)
         if trained.classes != target_classes(self.contract):
             raise ClassifierError("the standing baseline predicts another label than the contract asks for now")
         unsafe = trained.classes.index(terms_of(self.contract).unsafe)

@@ -2,7 +2,7 @@
 
 `train_head` is for *synthetic* rows only (or public ones), regularisation and temperature included: choosing them on
 sensitive rows would be an unmetered use of those. That makes a head post-processing of a release, which it may be
-shipped and queried as freely as. On sensitive rows `dpsynth_assets.classify.dp_baseline` trains one with DP-SGD.
+shipped and queried as freely as. On sensitive rows `dpsynth_assets.classify.dp_training` trains one with DP-SGD.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A network says how a text becomes numbers and numbers become scores (`TextNetwork`); everything else is shared: classes
 that weigh alike, a part of the synthetic rows held out to stop early and to set the temperature, the same result for
 the same rows and seed. Nothing here is for sensitive rows: early stopping and temperature look at the loss.
-`dpsynth_assets.classify.dp_baseline` trains one of these networks with DP-SGD instead.
+`dpsynth_assets.classify.dp_training` trains one of these networks with DP-SGD instead.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ _LABELS = {
     "label_histogram": "Noisy label histogram",
     "adapter": "Adapter, trained with DP-SGD",
     "base_model_has_not_read_the_source": "Base model and source compared",
+    "labeller": "Labeller, trained on the source with DP-SGD",
     "dp_baseline": "Classifier, trained on the source with DP-SGD",
     "budget": "Budget",
     "corpus": "Synthetic corpus",

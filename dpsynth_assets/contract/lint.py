@@ -216,7 +216,12 @@ def budget(draft: Draft) -> Iterator[Problem]:
             f"Write {_below(unit.public_count)} or less",
         )
     parts = draft.parts
-    asked = {"label_histogram": parts.histogram, "adapter": parts.adapter, "dp_baseline": parts.dp_baseline}
+    asked = {
+        "label_histogram": parts.histogram,
+        "adapter": parts.adapter,
+        "labeller": parts.labeller,
+        "dp_baseline": parts.dp_baseline,
+    }
     costs = {name: release.epsilon_of(cap) for name, release in asked.items() if release is not None}
     for name, cost in costs.items():
         if cost > cap.epsilon:
@@ -244,7 +249,8 @@ def _below(count: int) -> str:
 def training(draft: Draft) -> Iterator[Problem]:
     """The training and generation numbers fit each other and the population."""
     unit, text, adapter, generation = draft.parts.unit, draft.parts.text, draft.parts.adapter, draft.parts.generation
-    for name, release in (("adapter", adapter), ("dp_baseline", draft.parts.dp_baseline)):
+    sampled = {"adapter": adapter, "labeller": draft.parts.labeller, "dp_baseline": draft.parts.dp_baseline}
+    for name, release in sampled.items():
         if unit is not None and release is not None and release.expected_batch_size > unit.public_count:
             yield draft.problem(
                 draft.term("releases", name, "expected_batch_size"),
@@ -278,6 +284,13 @@ def training(draft: Draft) -> Iterator[Problem]:
             draft.term("releases", "dp_baseline", "classifier"),
             f"no {baseline.classifier} is trained on the synthetic table: the baseline has nothing to be compared with",
             f"Add {baseline.classifier} to classifier.kinds, or choose one of {listing(classifier.kinds)}",
+        )
+    labeller, curation = draft.parts.labeller, draft.parts.curation
+    if labeller is not None and curation is not None and not curation.needs_labeller:
+        yield draft.warning(
+            draft.term("releases", "labeller"),
+            "this release is paid for and not used",
+            "Write `curation: {labels: relabelled}` or `agreed`, or remove it",
         )
     base = draft.parts.base_model
     if base is not None and base.undeclared:

@@ -49,6 +49,10 @@ EXAMPLES = {
     "releases.adapter.expected_batch_size": "160",
     "releases.adapter.steps": "100",
     "releases.adapter.learning_rate": "0.002",
+    "releases.labeller.classifier": "minilm",
+    "releases.labeller.expected_batch_size": "400",
+    "releases.labeller.steps": "100",
+    "releases.labeller.learning_rate": "0.05",
     "releases.dp_baseline.classifier": "minilm",
     "releases.dp_baseline.expected_batch_size": "400",
     "releases.dp_baseline.steps": "100",
@@ -99,9 +103,11 @@ class Parts:
     blocks: t.Blocks | None = None
     histogram: t.HistogramRelease | None = None
     adapter: t.AdapterRelease | None = None
-    dp_baseline: t.BaselineRelease | None = None
+    labeller: t.ClassifierRelease | None = None
+    dp_baseline: t.ClassifierRelease | None = None
     base_model: t.BaseModelTerms | None = None
     generation: t.Generation | None = None
+    curation: t.Curation | None = None
     test_split: t.PublicTestSplit | None = None
     classifier: t.Classifier | None = None
     safety_classifier: t.SafetyClassifier | None = None
@@ -171,9 +177,11 @@ def _parts(raw: Any) -> Parts:
         blocks=_held(t.Blocks, raw.get("blocks")),
         histogram=_held(t.HistogramRelease, releases.get("label_histogram")),
         adapter=_held(t.AdapterRelease, releases.get("adapter")),
-        dp_baseline=_held(t.BaselineRelease, releases.get("dp_baseline")),
+        labeller=_held(t.ClassifierRelease, releases.get("labeller")),
+        dp_baseline=_held(t.ClassifierRelease, releases.get("dp_baseline")),
         base_model=_held(t.BaseModelTerms, raw.get("base_model", {})),
         generation=_held(t.Generation, raw.get("generation")),
+        curation=_held(t.Curation, raw.get("curation", {})),
         test_split=_held(t.PublicTestSplit, raw.get("test_split")),
         classifier=_held(t.Classifier, raw.get("classifier")),
         safety_classifier=_held(t.SafetyClassifier, raw.get("safety_classifier")),

@@ -267,8 +267,8 @@ class AdapterRelease(Release):
         return self
 
 
-class BaselineRelease(Release):
-    """A classifier trained on the sensitive rows themselves with DP-SGD, to hold the synthetic table against."""
+class ClassifierRelease(Release):
+    """A classifier trained on the sensitive rows themselves with DP-SGD."""
 
     mechanism: Annotated[Literal["dp_sgd"], Field(description="how the classifier is trained")] = "dp_sgd"
     classifier: Annotated[
@@ -285,8 +285,12 @@ class Releases(Terms):
 
     label_histogram: Annotated[HistogramRelease, Field(description="noisy counts per label")]
     adapter: Annotated[AdapterRelease, Field(description="the model that writes the synthetic texts")]
+    labeller: Annotated[
+        ClassifierRelease | None,
+        Field(description="a classifier trained on the sensitive rows, by which drawn texts are chosen or labelled"),
+    ] = None
     dp_baseline: Annotated[
-        BaselineRelease | None, Field(description="a classifier trained on the sensitive rows, to compare with")
+        ClassifierRelease | None, Field(description="a classifier trained on the sensitive rows, to compare with")
     ] = None
 
 
@@ -321,6 +325,35 @@ class Generation(Terms):
     )
     batch_size: Annotated[int, Field(ge=1, description="how many texts are drawn at once: memory and speed only")] = 256
     seed: Annotated[int, Field(description="the same seed draws the same texts")] = 0
+
+
+class Curation(Terms):
+    """What is done with drawn texts before they become the corpus. Post-processing of releases: costs nothing more."""
+
+    labels: Annotated[
+        Literal["asked", "agreed", "relabelled"],
+        Field(description="the label a text was asked for; only where the labeller agrees; or the labeller's"),
+    ] = "asked"
+    confidence: Annotated[
+        float | None,
+        Field(gt=0, lt=1, allow_inf_nan=False, description="texts of which the labeller is less sure are left out"),
+    ] = None
+    near_duplicates: Annotated[
+        float | None,
+        Field(gt=0, lt=1, allow_inf_nan=False, description="of texts that are more alike than this one is kept"),
+    ] = None
+    proportions: Annotated[
+        Literal["histogram", "even"],
+        Field(description="how many rows each label gets: as the histogram says, or all alike"),
+    ] = "histogram"
+    drawn: Annotated[
+        float,
+        Field(ge=1, le=50, allow_inf_nan=False, description="how many texts are drawn for every row that is kept"),
+    ] = 1.0
+
+    @property
+    def needs_labeller(self) -> bool:
+        return self.labels != "asked" or self.confidence is not None
 
 
 class PublicTestSplit(Terms):
@@ -421,6 +454,9 @@ class PrivacyTerms(Terms):
     base_model: Annotated[BaseModelTerms, Field(description="the model to fine-tune")] = BaseModelTerms()
     releases: Annotated[Releases, Field(description="what is released, and what each release may cost")]
     generation: Annotated[Generation, Field(description="how many synthetic records to draw, and how")]
+    curation: Annotated[Curation, Field(description="what is done with drawn texts before they become the corpus")] = (
+        Curation()
+    )
     test_split: Annotated[PublicTestSplit, Field(description="a public test split")]
     classifier: Annotated[Classifier, Field(description="the classifiers trained on the synthetic table")]
     safety_classifier: Annotated[
@@ -449,7 +485,14 @@ class PrivacyTerms(Terms):
                     "Name a label column, and the one of its values that is unsafe",
                     "safety_classifier",
                 )
-        sampled = [release for release in (self.releases.adapter, self.releases.dp_baseline) if release is not None]
+        if self.curation.needs_labeller and self.releases.labeller is None:
+            raise TermsError(
+                "the labeller is to judge the drawn texts, and no release `labeller` is planned",
+                "Plan `releases.labeller`, or write `labels: asked` and no `confidence`",
+                "curation",
+            )
+        planned = (self.releases.adapter, self.releases.labeller, self.releases.dp_baseline)
+        sampled = [release for release in planned if release is not None]
         if max(release.expected_batch_size for release in sampled) > self.unit.public_count:
             raise TermsError(
                 "expected_batch_size exceeds unit.public_count: a batch cannot exceed the population",

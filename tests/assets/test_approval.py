@@ -122,12 +122,12 @@ def test_the_diff_says_what_weakens_and_why(contract):
 
 
 def test_a_baseline_is_a_release_more_and_no_weaker_term(contract):
-    from dpsynth_assets.contract.terms import BaselineRelease
+    from dpsynth_assets.contract.terms import ClassifierRelease
 
     approved = terms_for_approval(contract)
     del approved["releases"]["dp_baseline"]  # as contracts were approved before there was such a release
     assert changes(approved, terms_for_approval(contract)) == []
-    baseline = BaselineRelease(classifier="minilm", share=0.1, expected_batch_size=8, steps=3, learning_rate=0.1)
+    baseline = ClassifierRelease(classifier="minilm", share=0.1, expected_batch_size=8, steps=3, learning_rate=0.1)
     releases = contract.privacy.releases.model_copy(update={"dp_baseline": baseline})
     found = changes(approved, terms_for_approval(changed(contract, releases=releases)))
     assert {change.term for change in found} >= {"releases.dp_baseline.share", "releases.dp_baseline.classifier"}

@@ -10,7 +10,7 @@ import pytest
 
 from dpsynth_assets.assets import safety_evaluation
 from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves
-from dpsynth_assets.classify import dp_baseline
+from dpsynth_assets.classify import dp_training
 from dpsynth_assets.classify.recipes import RECIPES
 from dpsynth_assets.classify.screening import Screener
 from dpsynth_assets.language import generation
@@ -22,7 +22,7 @@ TERMS = """\
           safety_classifier: {target: topic, unsafe: loan, students: [word_cnn], functional_tests: [negation, spelling],
                               precision: 0.8, confidence: 0.8, VALIDATION}
 """
-BASELINE = """\
+CLASSIFIER = """\
             dp_baseline: {classifier: word_cnn, epsilon: 0.4, expected_batch_size: 8, steps: 10, learning_rate: 0.01}
 """
 
@@ -197,12 +197,12 @@ def test_declared_public_rows_are_mixed_in_and_need_two_signatures(published, ru
 def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, monkeypatch, useful):
     """A contract with a baseline, whose source is public: the exported model, the baseline, and one on real rows."""
 
-    def train_baseline(plan, frame, folder, progress, checkpoints):
+    def train_with_dp(plan, frame, folder, progress, checkpoints):
         labels = frame["topic"] if useful else frame["topic"].map({"card": "loan", "loan": "card"})
         RECIPES["word_cnn"].train(frame["text"].tolist(), labels.tolist(), plan.classes, 0).save(folder)
         return SimpleNamespace(steps=plan.mechanism.steps, lives=(plan.mechanism.steps,))
 
-    monkeypatch.setattr(dp_baseline, "train_baseline", train_baseline)
+    monkeypatch.setattr(dp_training, "train_with_dp", train_with_dp)
     from dpsynth_assets.approval import sign
     from dpsynth_assets.contract import load_contract
     from dpsynth_assets.factory import build_contract_defs
@@ -210,7 +210,7 @@ def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, m
     from resources.platform import platform_resources
 
     text = contract_path.read_text(encoding="utf-8").replace(
-        "          generation:", BASELINE + "          generation:"
+        "          generation:", CLASSIFIER + "          generation:"
     )
     text = text.replace("classification: confidential", "classification: public")
     text = text.replace("classification: restricted", "classification: public")

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from dpsynth_assets.classify import dp_baseline
-from dpsynth_assets.classify.dp_baseline import BaselinePlan, LabelledUnits, check_baseline, train_baseline
+from dpsynth_assets.classify import dp_training
+from dpsynth_assets.classify.dp_training import DpClassifierPlan, LabelledUnits, check_trainable, train_with_dp
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import load_classifier
-from dpsynth_assets.contract.terms import BaselineRelease
+from dpsynth_assets.contract.terms import ClassifierRelease
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
@@ -26,7 +26,7 @@ SAYINGS = {"card": "my card was swallowed by the machine", "loan": "please lend 
 
 def plan_of(classifier, **changes):
     mechanism = DpSgd(0.5, 0.0, float("inf"), expected_batch_size=15, steps=40)
-    plan = BaselinePlan(
+    plan = DpClassifierPlan(
         mechanism=mechanism,
         learning=Learning(0.1 if classifier == "minilm" else 0.01),
         epsilon=1.0,
@@ -61,7 +61,7 @@ def with_baseline(contract):
     """The small contract with a baseline release."""
 
     def made(classifier="minilm", **terms):
-        release = BaselineRelease(
+        release = ClassifierRelease(
             classifier=classifier,
             **{"epsilon": 0.4, "expected_batch_size": 8, "steps": 3, "learning_rate": 0.1, **terms},
         )
@@ -74,7 +74,7 @@ def with_baseline(contract):
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_clipped_sums_are_those_of_the_gradients_one_by_one(classifier):
     """By autograd alone, record by record, summed by unit in float64; texts shorter than a window among them."""
-    method = dp_baseline._method(plan_of(classifier))
+    method = dp_training._method(plan_of(classifier))
     torch.manual_seed(3)
     model = method.model()
     with torch.no_grad():
@@ -109,8 +109,8 @@ def test_clipped_sums_are_those_of_the_gradients_one_by_one(classifier):
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_a_network_whose_texts_touch_one_another_is_refused_on_made_up_records(classifier, monkeypatch):
     plan = plan_of(classifier)
-    check_baseline(plan)
-    kind = type(dp_baseline._method(plan))
+    check_trainable(plan)
+    kind = type(dp_training._method(plan))
     right = kind.logits
 
     def coupled(model, examples):
@@ -119,16 +119,16 @@ def test_a_network_whose_texts_touch_one_another_is_refused_on_made_up_records(c
 
     monkeypatch.setattr(kind, "logits", staticmethod(coupled))
     with pytest.raises(UnclippedGradientError, match="depend on the others"):
-        check_baseline(plan)
+        check_trainable(plan)
     with pytest.raises(UnclippedGradientError):
-        train_baseline(plan, frame_of(), None)
+        train_with_dp(plan, frame_of(), None)
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_without_noise_it_learns(classifier, tmp_path):
     """The whole way but for the noise, which a handful of made-up rows could not be heard through."""
     steps = []
-    train_baseline(plan_of(classifier), frame_of(), tmp_path, lambda step, of: steps.append((step, of)))
+    train_with_dp(plan_of(classifier), frame_of(), tmp_path, lambda step, of: steps.append((step, of)))
     assert steps == [(step, 40) for step in range(1, 41)], "nothing is told before the first step"
     made = load_classifier(tmp_path)
     frame = frame_of(units=12)
@@ -137,7 +137,7 @@ def test_without_noise_it_learns(classifier, tmp_path):
 
 
 def test_the_encoder_of_a_stored_baseline_cuts_texts_as_its_plan_says(tmp_path):
-    train_baseline(plan_of("minilm", max_tokens=6), frame_of(), tmp_path)
+    train_with_dp(plan_of("minilm", max_tokens=6), frame_of(), tmp_path)
     made = load_classifier(tmp_path)
     long, cut = made.predict_proba(["my card was swallowed by the machine", "my card was swallowed"])
     assert long == pytest.approx(cut)
@@ -146,7 +146,7 @@ def test_the_encoder_of_a_stored_baseline_cuts_texts_as_its_plan_says(tmp_path):
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_what_is_stored_says_nothing_of_the_rows(classifier, tmp_path):
     plan = plan_of(classifier)
-    train_baseline(plan, frame_of(), tmp_path)
+    train_with_dp(plan, frame_of(), tmp_path)
     about = json.loads((tmp_path / "classifier.json").read_text())
     assert set(about["facts"]) <= {"plan", "max_tokens"}
     assert about["facts"]["plan"] == plan.digest()
@@ -154,20 +154,20 @@ def test_what_is_stored_says_nothing_of_the_rows(classifier, tmp_path):
 
 def test_more_records_of_a_unit_than_the_plan_bounds_are_refused(tmp_path):
     with pytest.raises(ValueError, match="max_records"):
-        train_baseline(plan_of("word_cnn"), frame_of(per_unit=3), tmp_path / "made")
+        train_with_dp(plan_of("word_cnn"), frame_of(per_unit=3), tmp_path / "made")
     assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_no_rows_are_rows_too(classifier, tmp_path):
     noisy = replace(plan_of(classifier), mechanism=DpSgd(0.5, 1.0, 1.0, expected_batch_size=15, steps=2))
-    train_baseline(noisy, frame_of().head(0), tmp_path)
+    train_with_dp(noisy, frame_of().head(0), tmp_path)
     load_classifier(tmp_path)
 
 
 @pytest.mark.parametrize("size", [1.0, 0.25])
 def test_a_plan_is_calibrated_to_its_release_s_epsilon_and_not_below(with_baseline, size):
-    plan = BaselinePlan.from_contract(with_baseline(), size)
+    plan = DpClassifierPlan.from_contract(with_baseline(), "dp_baseline", size)
     event = plan.event()
     mechanism = plan.mechanism
     assert event == PoissonSampledGaussian(mechanism.sampling_rate, mechanism.noise_multiplier, mechanism.steps)
@@ -176,20 +176,21 @@ def test_a_plan_is_calibrated_to_its_release_s_epsilon_and_not_below(with_baseli
 
 def test_the_plan_is_the_contract_s_and_its_digest_covers_every_constant(with_baseline):
     contract = with_baseline("word_cnn")
-    plan = BaselinePlan.from_contract(contract)
+    plan = DpClassifierPlan.from_contract(contract, "dp_baseline")
     assert (plan.max_records, plan.classes, plan.target, plan.max_tokens) == (2, ("card", "loan"), "topic", 12)
     assert plan.mechanism.sampling_rate == 8 / 40
-    assert plan.digest() == BaselinePlan.from_contract(contract).digest()
-    assert plan.digest() != BaselinePlan.from_contract(with_baseline("minilm")).digest()
+    assert plan.digest() == DpClassifierPlan.from_contract(contract, "dp_baseline").digest()
+    assert plan.digest() != DpClassifierPlan.from_contract(with_baseline("minilm"), "dp_baseline").digest()
     assert replace(plan, filters=5).digest() != plan.digest()
     with pytest.raises(ValueError, match="plans no release"):
-        BaselinePlan.from_contract(
+        DpClassifierPlan.from_contract(
             replace(
                 contract,
                 privacy=contract.privacy.model_copy(
                     update={"releases": contract.privacy.releases.model_copy(update={"dp_baseline": None})}
                 ),
-            )
+            ),
+            "dp_baseline",
         )
 
 
@@ -202,12 +203,12 @@ def test_a_killed_run_goes_on_and_says_what_ran_twice(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_baseline(plan, frame_of(), tmp_path / "made", kill, folder)
+        train_with_dp(plan, frame_of(), tmp_path / "made", kill, folder)
     assert not (tmp_path / "made").exists()
     again = plan.steps_again(folder, ())
     assert again is not None
     assert again.steps == 1, "five began, four are saved"
     assert plan.steps_again(folder, (again,)) is None
-    run = train_baseline(plan, frame_of(), tmp_path / "made", checkpoints=folder)
+    run = train_with_dp(plan, frame_of(), tmp_path / "made", checkpoints=folder)
     assert (run.steps, run.steps_run_in_all) == (6, 7)
     assert plan.mechanism.event_of_replay(run.lives) == again

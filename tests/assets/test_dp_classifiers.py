@@ -11,8 +11,8 @@ import dagster as dg
 import pytest
 
 from dpsynth_assets.approval import planned_releases, scope_of
-from dpsynth_assets.classify import dp_baseline
-from dpsynth_assets.classify.dp_baseline import BaselinePlan
+from dpsynth_assets.classify import dp_training
+from dpsynth_assets.classify.dp_training import DpClassifierPlan
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from ledger import BudgetRefused, Gaussian
 from resources.artifact_store import ArtifactStore
@@ -37,13 +37,13 @@ def contract_path(contract_path):
 def read(monkeypatch):
     """How often sensitive rows were read for a baseline."""
     frames = []
-    real = dp_baseline.train_baseline
+    real = dp_training.train_with_dp
 
     def train(plan, frame, *rest, **more):
         frames.append(frame)
         return real(plan, frame, *rest, **more)
 
-    monkeypatch.setattr(dp_baseline, "train_baseline", train)
+    monkeypatch.setattr(dp_training, "train_with_dp", train)
     return frames
 
 
@@ -55,7 +55,7 @@ def test_it_is_charged_its_plan_s_event_and_no_other(run, read, book, contract):
     assert run("source", "dp_baseline").success
     [(state, reservation)] = charges(book)
     assert state == "committed"
-    plan = BaselinePlan.from_contract(contract)
+    plan = DpClassifierPlan.from_contract(contract, "dp_baseline")
     assert reservation.event == plan.event() == dict(planned_releases(contract))["small/dp_baseline"]
     assert len(read) == 1
     assert book.verify() == []
@@ -81,7 +81,7 @@ def test_over_budget_it_is_refused_before_a_row_is_read(run, read, book, reserve
 
 
 def test_what_cannot_be_trained_is_found_before_anything_is_spent(run, read, book, monkeypatch, failure_of):
-    kind = dp_baseline._Cnn
+    kind = dp_training._Cnn
     monkeypatch.setattr(kind, "logits", staticmethod(lambda model, examples: model.logits(examples).detach()))
     result = run("source", "dp_baseline")
     assert not result.success
@@ -111,7 +111,7 @@ def test_an_error_is_charged_and_its_text_stays_inside(run, book, monkeypatch, f
     def fail(plan, frame, *rest):
         raise ValueError(frame["text"].iloc[0])
 
-    monkeypatch.setattr(dp_baseline, "train_baseline", fail)
+    monkeypatch.setattr(dp_training, "train_with_dp", fail)
     result = run("source", "dp_baseline")
     text = failure_of(result, "dp_baseline").step_failure_data.user_failure_data.description
     assert "failed with ValueError" in text
@@ -122,7 +122,7 @@ def test_an_error_is_charged_and_its_text_stays_inside(run, book, monkeypatch, f
 def test_a_killed_run_is_taken_over_and_pays_for_what_runs_twice(run, book, monkeypatch):
     made = CheckpointFolder.__init__
     monkeypatch.setattr(CheckpointFolder, "__init__", lambda self, path, digest: made(self, path, digest, every=4))
-    real = dp_baseline.train_baseline
+    real = dp_training.train_with_dp
 
     def killed(plan, frame, folder, progress, checkpoints):
         def stop(step, of):
@@ -131,10 +131,10 @@ def test_a_killed_run_is_taken_over_and_pays_for_what_runs_twice(run, book, monk
 
         return real(plan, frame, folder, stop, checkpoints)
 
-    monkeypatch.setattr(dp_baseline, "train_baseline", killed)
+    monkeypatch.setattr(dp_training, "train_with_dp", killed)
     assert not run("source", "dp_baseline").success
     assert [state for state, _ in charges(book)] == ["redeemed"]
-    monkeypatch.setattr(dp_baseline, "train_baseline", real)
+    monkeypatch.setattr(dp_training, "train_with_dp", real)
     assert run("dp_baseline").success
     [(state, reservation)] = charges(book)
     assert state == "committed"
@@ -162,6 +162,38 @@ def test_the_whole_contract_and_what_its_evaluation_compares(run, book, home, co
     assert compared == [("minilm", "synthetic", 2), ("word_cnn", "synthetic", 2), ("word_cnn", "real, with DP", 1)]
     card = (store.latest("small", "card").folder / "card.md").read_text(encoding="utf-8")
     assert "| word_cnn | real, with DP rows |" in card
+
+
+def test_a_corpus_that_a_labeller_has_touched_rests_on_its_charge(contract_path, home, monkeypatch, instance, rooms):
+    """Planned, charged, made before the corpus, and in the receipts and the epsilon of all that follows."""
+    from dpsynth_assets.assets.synthetic import composed_epsilon
+    from dpsynth_assets.contract import load_contract
+    from dpsynth_assets.factory import build_contract_defs
+    from ledger import Ledger
+    from resources.platform import platform_resources
+    from tests.conftest import agree
+
+    text = contract_path.read_text(encoding="utf-8").replace("dp_baseline: {", "labeller: {")
+    curation = "          curation: {confidence: 0.1, drawn: 3, proportions: even}\n"
+    contract_path.write_text(
+        text.replace("          test_split:", curation + "          test_split:"), encoding="utf-8"
+    )
+    changed = load_contract(contract_path)
+    book = Ledger(home.ledger_file)
+    agree(changed, book)
+    resources = dg.Definitions(resources=platform_resources(str(home.root)))
+    job = dg.Definitions.merge(build_contract_defs(changed), resources).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(instance=instance, raise_on_error=False)
+    assert result.success, [event.message for event in result.all_events if event.is_failure]
+    order = [event.release for event in book.statement("small-bank", with_pld=False).reservations]
+    assert order == ["small/adapter", "small/label_histogram", "small/labeller"]
+    store = ArtifactStore(home=str(home.root))
+    for kind in ("corpus", "synthetic", "classifier", "card"):
+        assert {charge["release"] for charge in store.latest("small", kind).receipts} == set(order), kind
+    alone = book.balance("small-bank", with_pld=False).epsilon_spent
+    assert composed_epsilon(changed, store.latest("small", "corpus")) == pytest.approx(float(alone), rel=1e-6)
+    [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "corpus"]
+    assert made.materialization.metadata["drawn"].value == 3 * changed.privacy.generation.rows
 
 
 def test_evaluation_does_without_a_baseline_that_was_never_made(run, book):

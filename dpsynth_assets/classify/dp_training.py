@@ -1,4 +1,7 @@
-"""The bar for synthetic data: a classifier trained on the sensitive rows themselves with DP-SGD. A release of its own.
+"""A classifier trained on the sensitive rows themselves with DP-SGD. A release of its own.
+
+Two of them can be planned: `labeller`, which judges synthetic texts, and `dp_baseline`, the bar for what is trained on
+synthetic texts.
 
 Formal guarantee: that of the plan's event (`dpsynth_assets.privacy.plan.DpSgd`), under add/remove of one privacy unit:
 the losses of a unit's records are summed before its gradient is clipped. It covers the stored classifier and whatever
@@ -37,8 +40,8 @@ _MICRO_BATCH = 4096
 
 
 @dataclass(frozen=True)
-class BaselinePlan:
-    """Everything that decides what a baseline release computes: public constants only.
+class DpClassifierPlan:
+    """Everything that decides what such a release computes: public constants only.
 
     Attributes:
         classifier: `minilm`, a linear head on the frozen encoder, or `word_cnn`.
@@ -66,8 +69,8 @@ class BaselinePlan:
     widths: tuple[int, ...] = WIDTHS
 
     @classmethod
-    def from_contract(cls, contract: Contract, size: float = 1.0) -> BaselinePlan:
-        """The plan of the contract's baseline release, its noise calibrated to the release's epsilon.
+    def from_contract(cls, contract: Contract, name: str, size: float = 1.0) -> DpClassifierPlan:
+        """The plan of the contract's release `name`, its noise calibrated to the release's epsilon.
 
         `size` as in `TrainingPlan.from_contract`: a quick pass over that fraction of the units.
 
@@ -77,9 +80,9 @@ class BaselinePlan:
         if not 0 < size <= 1:
             raise ValueError(f"size must lie in (0, 1], not {size!r}")
         terms = contract.privacy
-        release = terms.releases.dp_baseline
+        release = {"labeller": terms.releases.labeller, "dp_baseline": terms.releases.dp_baseline}.get(name)
         if release is None:
-            raise ValueError(f"contract {contract.id} plans no release `dp_baseline`")
+            raise ValueError(f"contract {contract.id} plans no release `{name}`")
         units = max(2, round(terms.unit.public_count * size))
         batch = min(release.expected_batch_size, units)
         shape = DpSgd(
@@ -157,8 +160,8 @@ class LabelledUnits:
         return torch.nn.functional.cross_entropy(scores, codes, reduction="none")
 
 
-def train_baseline(
-    plan: BaselinePlan,
+def train_with_dp(
+    plan: DpClassifierPlan,
     frame: pd.DataFrame,
     folder: Path,
     progress: Progress | None = None,
@@ -201,17 +204,17 @@ def train_baseline(
     return run
 
 
-def check_baseline(plan: BaselinePlan) -> None:
+def check_trainable(plan: DpClassifierPlan) -> None:
     """Raise now what training would raise without having seen a row: an encoder or a model that cannot be used."""
     method = _method(plan)
     _verify(plan, method, method.model())
 
 
-def _method(plan: BaselinePlan) -> _Head | _Cnn:
+def _method(plan: DpClassifierPlan) -> _Head | _Cnn:
     return _Head(plan) if plan.classifier == "minilm" else _Cnn(plan)
 
 
-def _verify(plan: BaselinePlan, method: _Head | _Cnn, model: nn.Module) -> None:
+def _verify(plan: DpClassifierPlan, method: _Head | _Cnn, model: nn.Module) -> None:
     """The clipped sum of a few made-up records is that of the records one by one."""
     from dpsynth_assets.privacy.clipping.verification import verify_exactness
 
@@ -224,7 +227,7 @@ def _verify(plan: BaselinePlan, method: _Head | _Cnn, model: nn.Module) -> None:
 class _Head:
     """A linear layer on vectors of the frozen encoder, from zero."""
 
-    def __init__(self, plan: BaselinePlan) -> None:
+    def __init__(self, plan: DpClassifierPlan) -> None:
         from dpsynth_assets.classify import encoder
 
         self._plan = plan
@@ -274,7 +277,7 @@ class _Head:
 class _Cnn:
     """The word-CNN without dropout, from public first weights."""
 
-    def __init__(self, plan: BaselinePlan) -> None:
+    def __init__(self, plan: DpClassifierPlan) -> None:
         from dpsynth_assets.classify.word_cnn import CnnShape
 
         self._plan = plan

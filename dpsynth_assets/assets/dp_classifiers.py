@@ -1,6 +1,8 @@
-"""`dp_baseline`: a classifier trained on the sensitive rows themselves with DP-SGD, to compare with. Spends budget.
+"""`labeller` and `dp_baseline`: classifiers trained on the sensitive rows themselves with DP-SGD. Both spend budget.
 
-It reads nothing of the other releases, but comes after them: a comparison must not take what the synthetic table needs.
+The labeller judges drawn texts before they become the corpus. The baseline is what classifiers trained on synthetic
+rows are compared with: it reads nothing of the other releases, and comes after them, since a comparison must not take
+what the synthetic table needs.
 """
 
 from typing import TYPE_CHECKING
@@ -12,51 +14,68 @@ from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.contract.terms import ClassifierRelease
 from resources.artifact_store import ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
-    from dpsynth_assets.classify.dp_baseline import BaselinePlan
+    from dpsynth_assets.classify.dp_training import DpClassifierPlan
 
-BASELINE = "baseline"
+CLASSIFIER = "classifier"
 _WHAT = {"minilm": "A linear head on a frozen sentence encoder", "word_cnn": "A convolutional network over words"}
 
 
+def labeller_asset(contract: Contract) -> dg.AssetsDefinition:
+    """The labeller of a contract that plans one."""
+    purpose = "Drawn texts are chosen or labelled by it."
+    return _asset(
+        contract, "labeller", contract.privacy.releases.labeller, purpose, after=("source", "label_histogram")
+    )
+
+
 def dp_baseline_asset(contract: Contract) -> dg.AssetsDefinition:
-    """The baseline asset of a contract that plans one."""
-    release = contract.privacy.releases.dp_baseline
+    """The baseline of a contract that plans one."""
+    purpose = "The bar that classifiers trained on synthetic rows are held against."
+    release, before = contract.privacy.releases.dp_baseline, contract.privacy.releases.labeller
+    after = ("source", "label_histogram", *(("labeller",) if before is not None else ()))
+    return _asset(contract, "dp_baseline", release, purpose, after)
+
+
+def _asset(
+    contract: Contract, name: str, release: ClassifierRelease | None, purpose: str, after: tuple[str, ...]
+) -> dg.AssetsDefinition:
     assert release is not None, "the factory makes this asset only where the contract plans the release"
 
     @contract_asset(
         contract,
-        "dp_baseline",
+        name,
         description=(
             f"{_WHAT[release.classifier]} that predicts `{contract.privacy.classifier.target}`, trained on the "
             f"sensitive rows with DP-SGD: Poisson-sampled batches of {release.expected_batch_size} "
             f"{contract.privacy.unit.name}s expected, {release.steps} steps, each unit's gradient clipped to "
-            f"{release.clipping_norm:g}. The bar that classifiers trained on synthetic rows are held against."
+            f"{release.clipping_norm:g}. {purpose}"
         ),
         kinds={"pytorch"},
         spends=True,
-        after=("source", "label_histogram"),
+        after=after,
     )
-    def dp_baseline(
+    def trained(
         context: dg.AssetExecutionContext,
         ledger: LedgerResource,
         sensitive_store: SensitiveStore,
         artifact_store: ArtifactStore,
     ) -> dg.MaterializeResult[None]:
-        from dpsynth_assets.classify.dp_baseline import BaselinePlan, train_baseline
+        from dpsynth_assets.classify.dp_training import DpClassifierPlan, train_with_dp
         from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 
         with plain_failures(SourceError):
             size = sensitive_store.latest(contract).size
-        plan = BaselinePlan.from_contract(contract, size=size)
+        plan = DpClassifierPlan.from_contract(contract, name, size=size)
         progress = reporter(context, "Training a classifier with DP-SGD")
         with (
-            artifact_store.draft(contract.id, "dp_baseline") as draft,
+            artifact_store.draft(contract.id, name) as draft,
             release_gate(
                 context,
                 contract,
@@ -70,7 +89,7 @@ def dp_baseline_asset(contract: Contract) -> dg.AssetsDefinition:
             ) as gate,
         ):
             checkpoints = CheckpointFolder(gate.checkpoints, plan.digest())
-            run = train_baseline(plan, gate.read(), draft.folder / BASELINE, progress, checkpoints)
+            run = train_with_dp(plan, gate.read(), draft.folder / CLASSIFIER, progress, checkpoints)
             gate.finish(plan.mechanism.event(run.steps), plan.mechanism.event_of_replay(run.lives))
         return dg.MaterializeResult(
             metadata={
@@ -82,18 +101,18 @@ def dp_baseline_asset(contract: Contract) -> dg.AssetsDefinition:
                 "sampling_rate": plan.mechanism.sampling_rate,
                 "steps": plan.mechanism.steps,
                 "plan": dg.MetadataValue.json(plan.describe()),
-                "dagster/uri": str(gate.artifact.folder / BASELINE),
+                "dagster/uri": str(gate.artifact.folder / CLASSIFIER),
                 **receipts_metadata(gate.artifact.receipts),
             }
         )
 
-    return dp_baseline
+    return trained
 
 
-def _check(plan: "BaselinePlan") -> None:
+def _check(plan: "DpClassifierPlan") -> None:
     """Fail before anything is spent where training would fail without having seen a row."""
-    from dpsynth_assets.classify.dp_baseline import check_baseline
+    from dpsynth_assets.classify.dp_training import check_trainable
     from dpsynth_assets.classify.encoder import EncoderError
 
     with plain_failures(EncoderError):
-        check_baseline(plan)
+        check_trainable(plan)

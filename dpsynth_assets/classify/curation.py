@@ -1,0 +1,116 @@
+"""Drawn texts become a corpus: chosen or labelled by a released classifier, thinned of near repetitions, cut to size.
+
+Reads synthetic texts and releases only, so it costs nothing more: but what a labeller has touched rests on the
+labeller's charge too. Which steps pay is measured by `python -m benchmarks.curation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from dpsynth_assets.classify.encoder import Encoder
+    from dpsynth_assets.classify.evaluation import Classifier
+    from dpsynth_assets.contract import Contract
+
+Cell = tuple[str, ...]
+
+
+class CurationError(RuntimeError):
+    """Too little is left of the drawn texts."""
+
+
+@dataclass(frozen=True)
+class Curated:
+    """A corpus and how it came about. All of it is synthetic.
+
+    Attributes:
+        frame: as drawn, fewer rows, labels replaced where the contract says so.
+        facts: how many rows each step left; `labeller_agrees`, the share of the drawn texts for which the labeller says
+            what they were asked for, tells how well the generator follows its labels.
+    """
+
+    frame: pd.DataFrame
+    facts: dict[str, float]
+
+
+def curate(
+    contract: Contract,
+    frame: pd.DataFrame,
+    wanted: Mapping[Cell, int],
+    *,
+    labeller: Classifier | None = None,
+    encoder: Encoder | None = None,
+) -> Curated:
+    """Apply the contract's `curation` to drawn texts.
+
+    Args:
+        frame: the text column and one column for each label, in random order: what is cut off is cut off its end.
+        wanted: at most so many rows for each combination of labels.
+        labeller: judges `classifier.target`; needed where `curation.needs_labeller`.
+        encoder: tells how alike texts are; the packaged one unless given.
+
+    Raises:
+        CurationError: nothing is left of a label of which rows are wanted.
+    """
+    import numpy as np
+
+    terms, target = contract.privacy.curation, contract.privacy.classifier.target
+    facts: dict[str, float] = {"drawn": len(frame)}
+    if terms.needs_labeller:
+        assert labeller is not None, "a contract that needs a labeller plans one"
+        chances = labeller.predict_proba(frame[contract.privacy.text.column].tolist())
+        said = np.asarray(labeller.classes, dtype=object)[chances.argmax(1)]
+        agrees = said == frame[target].to_numpy(dtype=object)
+        facts["labeller_agrees"] = float(agrees.mean())
+        kept = np.ones(len(frame), dtype=bool) if terms.labels != "agreed" else agrees
+        if terms.confidence is not None:
+            kept &= chances.max(1) >= terms.confidence
+        if terms.labels == "relabelled":
+            frame = frame.assign(**{target: said})
+        frame = frame[kept]
+        facts["left_by_labeller"] = len(frame)
+    if terms.near_duplicates is not None:
+        frame = frame[_distinct(_vectors(contract, frame, encoder), terms.near_duplicates)]
+        facts["left_by_distinctness"] = len(frame)
+    columns = [label.column for label in contract.privacy.labels]
+    cells = list(frame[columns].itertuples(index=False, name=None))
+    taken: dict[Cell, int] = dict.fromkeys(wanted, 0)
+    places = []
+    for place, cell in enumerate(cells):
+        if taken[cell] < wanted[cell]:
+            taken[cell] += 1
+            places.append(place)
+    for cell, count in taken.items():
+        if wanted[cell] and not count:
+            raise CurationError(
+                f"no text is left that is {contract.plain_label(cell)!r}: raise curation.drawn, or ask less of texts"
+            )
+    frame = frame.iloc[places].reset_index(drop=True)
+    return Curated(frame, {**facts, "rows": len(frame)})
+
+
+def _vectors(contract: Contract, frame: pd.DataFrame, encoder: Encoder | None) -> np.ndarray:
+    from dpsynth_assets.classify import encoder as encoders
+
+    return (encoder or encoders.MiniLM()).encode(frame[contract.privacy.text.column].tolist())
+
+
+def _distinct(vectors: np.ndarray, bound: float) -> np.ndarray:
+    """Which rows are no more alike (cosine) than `bound` to any earlier one that is kept, shape (rows,)."""
+    import numpy as np
+
+    kept = np.zeros(len(vectors), dtype=bool)
+    chosen = np.empty_like(vectors)
+    count = 0
+    for place, vector in enumerate(vectors):
+        if count == 0 or float((chosen[:count] @ vector).max()) <= bound:
+            kept[place] = True
+            chosen[count] = vector
+            count += 1
+    return kept
