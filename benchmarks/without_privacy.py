@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--passes", type=float, default=2.0, help="over the rows")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--bfloat16", action="store_true", help="passes under autocast")
     parser.add_argument("--samples", type=int, default=5, help="of each label")
     chosen = parser.parse_args()
     base, tokenizer = load_base_model(EMBEDDED)
@@ -62,7 +63,7 @@ def main() -> None:
         bar = progress.add_task("steps", total=steps)
         train(
             model,
-            TextUnits(rows, list(range(len(rows))), pad),
+            TextUnits(rows, list(range(len(rows))), pad, bfloat16=chosen.bfloat16),
             mechanism,
             Learning(chosen.rate, schedule="cosine"),
             micro_batch_tokens=4096,
