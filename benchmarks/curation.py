@@ -114,7 +114,9 @@ def lines(
     judge = store.find(contract.id, "labeller")
     labeller = load_classifier(judge.folder / CLASSIFIER, encoder) if judge is not None else None
     for name, curation in arms.items():
-        changed = replace(contract, privacy=terms.model_copy(update={"curation": curation}))
+        changed = replace(
+            contract, privacy=terms.model_copy(update={"curation": curation.model_copy(update={"drawn": chosen.drawn})})
+        )
         share = dict.fromkeys(counts, 1) if curation.proportions == "even" else counts
         curated = curate(changed, drawn, apportion(share, rows), labeller=labeller, encoder=encoder)
         texts, labels = curated.frame[terms.text.column].tolist(), curated.frame[target].tolist()

@@ -50,7 +50,7 @@ def corpus_asset(contract: Contract) -> dg.AssetsDefinition:
 
         with plain_failures(ArtifactMissingError):
             made_of = {
-                name: artifact_store.latest(contract.id, name) for name in ("label_histogram", "adapter", *judged)
+                name: artifact_store.latest(contract.id, name) for name in ("adapter", "label_histogram", *judged)
             }
         adapter = made_of["adapter"]
         rows = max(1, round(contract.privacy.generation.rows * float(adapter.receipt["about"].get("size", 1.0))))

@@ -60,8 +60,12 @@ def curate(
     """
     import numpy as np
 
+    from dpsynth_assets.contract.terms import Curation
+
     terms, target = contract.privacy.curation, contract.privacy.classifier.target
     facts: dict[str, float] = {"drawn": len(frame)}
+    if terms == Curation():  # as many as wanted of each were drawn
+        return Curated(frame, {**facts, "rows": len(frame)})
     if terms.needs_labeller:
         assert labeller is not None, "a contract that needs a labeller plans one"
         chances = labeller.predict_proba(frame[contract.privacy.text.column].tolist())

@@ -78,11 +78,11 @@ def test_of_texts_that_are_alike_the_first_is_kept(curated):
 
 def test_no_label_gets_more_rows_than_wanted_and_the_first_are_taken(curated):
     rows = [(f"{i} card", "card") for i in range(9)] + [(f"{i} loan", "loan") for i in range(9)]
-    kept, _ = curated(rows, wanted=(2, 3))
+    kept, _ = curated(rows, wanted=(2, 3), drawn=3)
     assert kept == rows[:2] + rows[9:12]
 
 
 def test_a_label_of_which_nothing_is_left_is_an_error(curated):
     with pytest.raises(CurationError, match="no text is left that is 'topic: card'"):
         curated(ROWS, labels="agreed", confidence=0.9)
-    assert len(curated(ROWS[:1], wanted=(1, 0))[0]) == 1
+    assert len(curated(ROWS[:1], wanted=(1, 0), labels="agreed")[0]) == 1
