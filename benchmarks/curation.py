@@ -23,7 +23,7 @@ import pandas as pd
 from dpsynth_assets.approval import planned_releases, sign
 from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.label_histogram import released_counts
-from dpsynth_assets.classify.curation import curate
+from dpsynth_assets.classify.curation import CurationError, curate
 from dpsynth_assets.classify.encoder import MiniLM, Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
@@ -118,7 +118,11 @@ def lines(
             contract, privacy=terms.model_copy(update={"curation": curation.model_copy(update={"drawn": chosen.drawn})})
         )
         share = dict.fromkeys(counts, 1) if curation.proportions == "even" else counts
-        curated = curate(changed, drawn, apportion(share, rows), labeller=labeller, encoder=encoder)
+        try:
+            curated = curate(changed, drawn, apportion(share, rows), labeller=labeller, encoder=encoder)
+        except CurationError as error:
+            yield f"| {name} | cannot: {error} | | | | | | |"
+            continue
         texts, labels = curated.frame[terms.text.column].tolist(), curated.frame[target].tolist()
         classes = next(label.values for label in terms.labels if label.column == target)
         for kind in chosen.kinds:
