@@ -56,7 +56,7 @@ def curate(
         encoder: tells how alike texts are; the packaged one unless given.
 
     Raises:
-        CurationError: nothing is left of a label of which rows are wanted.
+        CurationError: nothing is left of a label of which rows are wanted, or the labeller predicts another label.
     """
     import numpy as np
 
@@ -68,6 +68,11 @@ def curate(
         return Curated(frame, {**facts, "rows": len(frame)})
     if terms.needs_labeller:
         assert labeller is not None, "a contract that needs a labeller plans one"
+        values = next(label.values for label in contract.privacy.labels if label.column == target)
+        if tuple(labeller.classes) != tuple(values):
+            raise CurationError(
+                f"the standing labeller does not predict `{target}` as the contract has it: make it again"
+            )
         chances = labeller.predict_proba(frame[contract.privacy.text.column].tolist())
         said = np.asarray(labeller.classes, dtype=object)[chances.argmax(1)]
         agrees = said == frame[target].to_numpy(dtype=object)

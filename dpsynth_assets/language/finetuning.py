@@ -74,8 +74,7 @@ class TextUnits:
         """Mean token loss of each of the records, shape (len(records),)."""
         import torch
 
-        device = next(model.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16, enabled=self._bfloat16):
+        with torch.autocast(next(model.parameters()).device.type, torch.bfloat16, enabled=self._bfloat16):
             return losses(model, [self._records[record] for record in records], self._pad_token_id)
 
 

@@ -86,3 +86,9 @@ def test_a_label_of_which_nothing_is_left_is_an_error(curated):
     with pytest.raises(CurationError, match="no text is left that is 'topic: card'"):
         curated(ROWS, labels="agreed", confidence=0.9)
     assert len(curated(ROWS[:1], wanted=(1, 0), labels="agreed")[0]) == 1
+
+
+def test_a_labeller_of_another_label_judges_nothing(curated, monkeypatch):
+    monkeypatch.setattr(ByWords, "classes", ("safe", "unsafe"))
+    with pytest.raises(CurationError, match="does not predict `topic`"):
+        curated(ROWS, labels="relabelled")
