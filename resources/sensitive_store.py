@@ -1,9 +1,9 @@
 """The sensitive store: the one place where sensitive rows lie, and the one door to them.
 
 `ingest` copies an external source into a snapshot that only this user may read. `read` is the only method that returns
-rows, and it demands a *grant*: proof that the ledger has charged a release and has handed out a single-use token for
-it. The store redeems the token at the ledger right before it returns anything, so rows without a charge do not exist
-for anybody who goes through the platform, whichever way the run was launched.
+rows of a source that is not declared public, and it demands a *grant*: proof that the ledger has charged a release and
+has handed out a single-use token for it. The store redeems the token at the ledger right before it returns anything, so
+rows without a charge do not exist for anybody who goes through the platform, whichever way the run was launched.
 
 Formal claim: each frame that `read` returns is computed from the snapshot unit by unit (thinning, filtering to the
 declared label set, bounding a unit's records), so that adding or removing one unit changes that unit's rows and no
@@ -143,6 +143,16 @@ class SensitiveStore(dg.ConfigurableResource[None]):
             grant, population=contract.privacy.population, fingerprint=snapshot.fingerprint
         )
         return self._rows(snapshot, contract)
+
+    def read_public(self, contract: Contract) -> pd.DataFrame:
+        """As `read`, without a grant: for releases without any guarantee, and only of a source declared public.
+
+        Raises:
+            GrantRequiredError: the contract does not declare its source public.
+        """
+        if not contract.privacy.source_is_public:
+            raise GrantRequiredError(f"the source of {contract.id} is not declared public: its rows need a grant")
+        return self._rows(self.latest(contract), contract)
 
     def keep_trace(self, identity: str, text: str) -> Path:
         """Keep what may quote sensitive rows (a traceback, captured output) where only this user reads it."""

@@ -4,7 +4,7 @@ import dagster as dg
 
 from dpsynth_assets.assets.common import contract_asset, plain_failures
 from dpsynth_assets.assets.contamination import compare, corpus_index
-from dpsynth_assets.assets.figures import receipts_metadata
+from dpsynth_assets.assets.figures import plan_metadata, receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
@@ -69,12 +69,7 @@ def adapter_asset(contract: Contract) -> dg.AssetsDefinition:
             gate.finish(result.event, result.replay)
         return dg.MaterializeResult(
             metadata={
-                "epsilon": plan.epsilon,
-                "delta": plan.delta,
-                "noise_multiplier": plan.mechanism.noise_multiplier,
-                "sampling_rate": plan.mechanism.group_sampling_rate,
-                "steps": plan.mechanism.steps,
-                "plan": dg.MetadataValue.json(plan.describe()),
+                **plan_metadata(plan),
                 "dagster/uri": str(gate.artifact.folder),
                 **receipts_metadata(gate.artifact.receipts),
             }

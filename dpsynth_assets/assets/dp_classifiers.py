@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from dpsynth_assets.assets.common import contract_asset, plain_failures
-from dpsynth_assets.assets.figures import receipts_metadata
+from dpsynth_assets.assets.figures import plan_metadata, receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
@@ -90,17 +90,13 @@ def _asset(
         ):
             checkpoints = CheckpointFolder(gate.checkpoints, plan.digest())
             run = train_with_dp(plan, gate.read(), draft.folder / CLASSIFIER, progress, checkpoints)
-            gate.finish(plan.mechanism.event(run.steps), plan.mechanism.event_of_replay(run.lives))
+            if plan.mechanism.is_private:
+                gate.finish(plan.mechanism.event(run.steps), plan.mechanism.event_of_replay(run.lives))
         return dg.MaterializeResult(
             metadata={
                 "classifier": plan.classifier,
                 "target": plan.target,
-                "epsilon": plan.epsilon,
-                "delta": plan.delta,
-                "noise_multiplier": plan.mechanism.noise_multiplier,
-                "sampling_rate": plan.mechanism.sampling_rate,
-                "steps": plan.mechanism.steps,
-                "plan": dg.MetadataValue.json(plan.describe()),
+                **plan_metadata(plan),
                 "dagster/uri": str(gate.artifact.folder / CLASSIFIER),
                 **receipts_metadata(gate.artifact.receipts),
             }

@@ -6,6 +6,7 @@ An allow-list by construction: what is built here comes from the ledger, the con
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from dpsynth_assets.classify.dp_training import DpClassifierPlan
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.privacy.plan import TrainingPlan
 
+NO_GUARANTEE = "no privacy guarantee at all: made from a source declared public, without noise"
 _PREVIEW_ROWS = 8
 _PREVIEW_CHARACTERS = 200
 
@@ -67,8 +71,24 @@ def receipts_metadata(charges: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return figures | ({"ledger_checkpoint": dg.MetadataValue.json(newest)} if newest else {})
 
 
+def plan_metadata(plan: TrainingPlan | DpClassifierPlan) -> dict[str, Any]:
+    """What DP-SGD was planned to do. Where there is no guarantee it says so: infinity is not JSON."""
+    mechanism = plan.mechanism
+    text = json.dumps(plan.describe()).replace("Infinity", '"none"')
+    return {
+        "epsilon": plan.epsilon if mechanism.is_private else "none: trained without privacy",
+        "delta": plan.delta,
+        "noise_multiplier": mechanism.noise_multiplier,
+        "sampling_rate": mechanism.group_sampling_rate,
+        "steps": mechanism.steps,
+        "plan": dg.MetadataValue.json(json.loads(text)),
+    }
+
+
 def guarantee(contract: Contract) -> str:
     """The promise in one sentence."""
+    if contract.without_privacy:
+        return NO_GUARANTEE
     terms = contract.privacy
     records = "" if terms.unit.max_records == 1 else f" (up to {terms.unit.max_records} records each)"
     return (

@@ -43,7 +43,7 @@ from ledger import (
 from resources.artifact_store import Artifact, ArtifactStore, Draft
 from resources.home import Home, private_folder
 from resources.ledger import LedgerResource
-from resources.sensitive_store import SensitiveStore, Snapshot
+from resources.sensitive_store import GrantRequiredError, SensitiveStore, Snapshot
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
@@ -62,7 +62,22 @@ class Plan(Protocol):
         """Identity of the plan; the charge carries it."""
 
 
-class Passage:
+class Passage(Protocol):
+    """The right to read the rows once, and the duty to say what ran.
+
+    `artifact` is there when the gate has closed: the sealed draft with its receipt. `checkpoints` is a folder in the
+    sensitive zone for what a killed run leaves.
+    """
+
+    artifact: Artifact
+    checkpoints: Path
+
+    def read(self) -> pd.DataFrame: ...
+
+    def finish(self, event: Event | None, replayed: Event | None = None) -> None: ...
+
+
+class _Charged:
     """One passage through the gate: the right to read the rows once, and the duty to say what ran.
 
     `artifact` is there when the gate has closed: the sealed draft with its receipt.
@@ -80,7 +95,7 @@ class Passage:
         """The sensitive rows. Works once."""
         return self._store.read(self._grant, self._contract)
 
-    def finish(self, event: Event, replayed: Event | None = None) -> None:
+    def finish(self, event: Event | None, replayed: Event | None = None) -> None:
         """State what really ran, and what of it ran more than once. Without this the release is forfeited."""
         self.event, self.replayed = event, replayed
 
@@ -124,7 +139,13 @@ def release_gate(
     The block gets an object to `read` the rows from and to `finish` with the event that ran. After the block its
     `artifact` is the sealed draft. Whatever is raised in the block forfeits the charge, except that an interrupt leaves
     a release with checkpoints to be taken over.
+
+    A contract variant without privacy is let past: nothing is charged, and the artifact's receipt says so.
     """
+    if contract.without_privacy:
+        with _uncharged(contract, plan, draft, store, artifacts) as let_past:
+            yield let_past
+        return
     book, reservation, checkpoints, about = _reserve(context, contract, plan, ledger, store, replay)
     try:
         if reservation.state == "reserved":
@@ -134,7 +155,7 @@ def release_gate(
     except BaseException:
         checkpoints.release(discard=False)
         raise
-    passage = Passage(contract, grant, store, checkpoints.folder)
+    passage = _Charged(contract, grant, store, checkpoints.folder)
     problem: BaseException | None = None
     try:
         with confined_output(_output_file(store, reservation)):
@@ -161,6 +182,38 @@ def release_gate(
     charge = charge_figures(contract, plan.digest(), entry, ran, _checkpoint(book))
     passage.artifact = artifacts.seal(draft, charges=[charge], about=about)
     _observe(context, contract, book)
+
+
+class _Uncharged:
+    """The rows of a source that its owner declares public, for what no guarantee is given of."""
+
+    artifact: Artifact
+
+    def __init__(self, contract: Contract, store: SensitiveStore, checkpoints: Path) -> None:
+        self._contract, self._store, self.checkpoints = contract, store, checkpoints
+
+    def read(self) -> pd.DataFrame:
+        return self._store.read_public(self._contract)
+
+    def finish(self, event: Event | None, replayed: Event | None = None) -> None:
+        if event is not None or replayed is not None:
+            raise RuntimeError(f"{event or replayed} ran where no mechanism was to run: nothing would account for it")
+
+
+@contextmanager
+def _uncharged(
+    contract: Contract, plan: Plan, draft: Draft, store: SensitiveStore, artifacts: ArtifactStore
+) -> Iterator[_Uncharged]:
+    """Past the gate, for a variant without privacy. What fails in here may say so: the rows are public."""
+    try:
+        snapshot = store.latest(contract)
+        with artifacts.unfinished(contract.id, draft.kind, plan.digest(), snapshot.id) as folder:
+            passage = _Uncharged(contract, store, folder)
+            yield passage
+            about = {"snapshot": snapshot.id, "size": snapshot.size, "guarantee": "none"}
+            passage.artifact = artifacts.seal(draft, charges=[], about=about)
+    except (GrantRequiredError, SourceError) as error:
+        raise dg.Failure(str(error), allow_retries=False) from None
 
 
 def _reserve(
@@ -239,7 +292,7 @@ def _take_over(
     raise refusal
 
 
-def _misstated(passage: Passage, reservation: Reservation) -> Exception | None:
+def _misstated(passage: _Charged, reservation: Reservation) -> Exception | None:
     """What is wrong with what a finished release says it ran."""
     if passage.event is None:
         return RuntimeError("the release ended without stating what ran")

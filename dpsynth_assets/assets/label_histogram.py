@@ -4,6 +4,7 @@ It reads nothing of the adapter, but comes after it: where the dear release is r
 """
 
 import json
+import math
 from typing import Any
 
 import dagster as dg
@@ -54,11 +55,11 @@ def label_histogram_asset(contract: Contract) -> dg.AssetsDefinition:
             counts = plan.release(labels, rows["unit"].tolist())
             released = [[list(cell), count] for cell, count in counts.items()]
             (draft.folder / COUNTS).write_text(json.dumps(released), encoding="utf-8")
-            gate.finish(plan.event())
+            gate.finish(None if contract.without_privacy else plan.event())
         return dg.MaterializeResult(
             metadata={
                 "noisy_counts": _table(contract, counts),
-                "epsilon": plan.epsilon,
+                "epsilon": plan.epsilon if math.isfinite(plan.epsilon) else "none",
                 "noise_scale": plan.scale,
                 "dagster/uri": str(gate.artifact.folder / COUNTS),
                 **receipts_metadata(gate.artifact.receipts),

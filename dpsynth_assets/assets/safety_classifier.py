@@ -58,8 +58,9 @@ def safety_classifier_asset(contract: Contract) -> dg.AssetsDefinition:
         sensitive_store: SensitiveStore,
         ledger: LedgerResource,
     ) -> dg.MaterializeResult[None]:
-        from dpsynth_assets.classify.encoder import EncoderError, MiniLM, Remembered
+        from dpsynth_assets.classify.encoder import EncoderError, Remembered
         from dpsynth_assets.classify.errors import ClassifierError
+        from dpsynth_assets.classify.export import device_encoder
         from dpsynth_assets.classify.safety import MEGABYTE, build
         from dpsynth_assets.classify.threshold import Targets
         from dpsynth_assets.publish.release import PublishError
@@ -68,7 +69,7 @@ def safety_classifier_asset(contract: Contract) -> dg.AssetsDefinition:
         spoken = (ArtifactMissingError, QualityError, PublishError, LedgerError, UnprovenError, SourceError)
         with plain_failures(*spoken, ClassifierError, EncoderError):
             synthetic, frame = proven(contract, artifact_store, ledger)
-            encoder = Remembered(MiniLM())
+            encoder = Remembered(device_encoder())
             rows = prepared(contract, frame, _public_validation(contract, sensitive_store), encoder)
             with artifact_store.draft(contract.id, "safety_classifier") as draft:
                 students = build(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     import onnx
 
+    from dpsynth_assets.classify.encoder import MiniLM
     from dpsynth_assets.classify.recipes import StoredClassifier
 
 AGREEMENT = 0.995  # of decisions, exported and trained
@@ -117,6 +118,16 @@ def _wordpiece(student: str, graph: onnx.ModelProto, max_tokens: int) -> Small:
 
     about = {"kind": "wordpiece", "file": TOKENIZER, "max_tokens": max_tokens}
     return Small(student, graph, about, {TOKENIZER: packaged_tokenizer()})
+
+
+def device_encoder() -> MiniLM:
+    """The sentence encoder with the rounded weights that a device gets. Heads for devices are trained on it: what is
+    exported then decides as what was trained."""
+    from dpsynth_assets.classify.encoder import MiniLM
+
+    encoder = MiniLM()
+    graphs.round_encoder(encoder.model)
+    return encoder
 
 
 def log_odds(classifier: StoredClassifier, texts: Sequence[str]) -> np.ndarray:

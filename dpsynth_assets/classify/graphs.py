@@ -31,6 +31,7 @@ OPSET = 20
 INPUT, LOG_ODDS, PROBABILITY = "tokens", "log_odds", "probability"
 _GROUP = 32  # weights that are summed up together and share a scale
 _WIDE, _NARROW = 128, 20  # columns of a word's vector that share one, in the encoder and in the small network
+_WORDS = "embeddings.word_embeddings.weight"
 _FLOAT, _INT64 = 1, 7  # ONNX's numbers of types
 
 
@@ -136,7 +137,7 @@ def minilm(bert: Any, weights: np.ndarray, bias: np.ndarray, max_tokens: int, *,
     positions = state["embeddings.position_embeddings.weight"][:max_tokens]
     positions = positions + state["embeddings.token_type_embeddings.weight"][0]
     places = graph.add("Slice", graph.constant(positions), first, length, axis)
-    words = graph.rows_of(state["embeddings.word_embeddings.weight"], INPUT, _WIDE)
+    words = graph.rows_of(state[_WORDS], INPUT, _WIDE)
     x = normalised(graph.add("Add", words, places), "embeddings.LayerNorm")
     for layer in range(config.num_hidden_layers):
         at = f"encoder.layer.{layer}"
@@ -153,6 +154,24 @@ def minilm(bert: Any, weights: np.ndarray, bias: np.ndarray, max_tokens: int, *,
     mean = graph.add("ReduceMean", x, graph.constant([1], np.int64), keepdims=0)
     vector = graph.add("LpNormalization", mean, axis=-1, p=2)
     return graph.model(_difference(graph, vector, weights, bias))
+
+
+def round_encoder(bert: Any) -> None:
+    """Give the sentence encoder the weights that `minilm` stores of it, in place. Rounding them again changes nothing:
+    a head that is trained on this encoder is exported as it was trained."""
+    import torch
+
+    def rounded(name: str, weight: np.ndarray) -> np.ndarray:
+        if name == _WORDS:
+            numbers, scales = _rounded(weight.reshape(len(weight), -1, _WIDE), axis=2)
+            return (numbers * scales.astype(np.float32)).reshape(weight.shape)
+        numbers, scales = _rounded(weight.T.reshape(-1, _GROUP, len(weight)), axis=1)
+        return (numbers * scales.astype(np.float32)).reshape(weight.T.shape).T
+
+    with torch.no_grad():
+        for name, parameter in bert.named_parameters():
+            if name == _WORDS or (name.startswith("encoder.") and parameter.ndim == 2):
+                parameter.copy_(torch.from_numpy(np.ascontiguousarray(rounded(name, parameter.numpy()))))
 
 
 def word_cnn(network: WordCnn, weights: np.ndarray, bias: np.ndarray, *, int8: bool = True) -> onnx.ModelProto:

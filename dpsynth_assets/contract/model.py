@@ -6,6 +6,7 @@ Knows no YAML and no file format. Relative paths are relative to the folder of t
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -60,13 +61,19 @@ class Contract:
     privacy: PrivacyTerms
     quality: tuple[QualityRule, ...]
     warnings: tuple[Problem, ...] = ()
+    variant: str | None = None  # which of its release variants this is; `dpsynth_assets.variants` makes them
 
     def __hash__(self) -> int:
-        return hash((self.digest, self.source))
+        return hash((self.digest, self.source, self.variant))
 
     @property
     def title(self) -> str:
         return self.name
+
+    @property
+    def without_privacy(self) -> bool:
+        """A variant with an infinite epsilon: no noise, no charge, no guarantee. For sources declared public only."""
+        return math.isinf(self.privacy.releases.adapter.epsilon_of(self.privacy.budget))
 
     @cached_property
     def cells(self) -> tuple[tuple[str, ...], ...]:

@@ -434,6 +434,47 @@ class SafetyClassifier(Terms):
         return self
 
 
+class VariantMethod(Terms):
+    """How a variant's adapter is trained where that differs from `releases.adapter`; everything else is as there."""
+
+    method: Annotated[Literal["lora", "prompt", "full"], Field(description="what is trained of the base model")]
+    learning_rate: Annotated[Positive, Field(description="the optimiser's step size")]
+    rank: Annotated[int | None, Field(ge=1, le=512, description="the rank of the adapter's matrices")] = None
+    alpha: Annotated[Positive | None, Field(description="the adapter's scale; LoRA multiplies by alpha / rank")] = None
+    prompt_tokens: Annotated[
+        int | None, Field(ge=1, le=512, description="how many virtual tokens stand before a text")
+    ] = None
+
+
+class Variants(Terms):
+    """Further versions of the whole release, one for each method and epsilon, to be compared with each other.
+
+    Each is charged for what it releases: all of them together are one large release about the population.
+    """
+
+    methods: Annotated[
+        tuple[VariantMethod, ...], Field(min_length=1, strict=False, description="how the variants' adapters are made")
+    ]
+    epsilons: Annotated[
+        tuple[Annotated[float, Field(gt=0)], ...],
+        Field(
+            min_length=1,
+            strict=False,
+            description="what everything in a variant may cost together; .inf: no privacy, for public sources",
+        ),
+    ]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Variants:
+        if len({each.method for each in self.methods}) != len(self.methods):
+            raise TermsError("two variants have the same method", "Keep one entry for each method", "methods")
+        if len(set(self.epsilons)) != len(self.epsilons):
+            raise TermsError("the epsilons are not distinct", "Keep each once", "epsilons")
+        if any(math.isnan(epsilon) for epsilon in self.epsilons):
+            raise TermsError("an epsilon is not a number", "Write a positive number, or .inf", "epsilons")
+        return self
+
+
 class PrivacyTerms(Terms):
     """All privacy terms of one contract. `population` owns the budget; the contract's name never does."""
 
@@ -462,6 +503,9 @@ class PrivacyTerms(Terms):
     safety_classifier: Annotated[
         SafetyClassifier | None, Field(description="a classifier of unsafe texts for devices")
     ] = None
+    variants: Annotated[
+        Variants | None, Field(description="further versions of the release, by method and epsilon, to be compared")
+    ] = None
 
     @model_validator(mode="after")
     def _consistent(self) -> PrivacyTerms:
@@ -485,6 +529,12 @@ class PrivacyTerms(Terms):
                     "Name a label column, and the one of its values that is unsafe",
                     "safety_classifier",
                 )
+        if self.variants is not None and math.inf in self.variants.epsilons and not self.source_is_public:
+            raise TermsError(
+                "a variant with an infinite epsilon would publish the source's people without any guarantee",
+                "Leave .inf out; only a source that is declared public (`source_is_public: true`) may have it",
+                "variants",
+            )
         if self.curation.needs_labeller and self.releases.labeller is None:
             raise TermsError(
                 "the labeller is to judge the drawn texts, and no release `labeller` is planned",

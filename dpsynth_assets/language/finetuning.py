@@ -34,12 +34,12 @@ class FineTuned:
 
     Attributes:
         folder: the adapter in peft's format, or for method `full` the model.
-        event: the mechanism that ran, as planned.
+        event: the mechanism that ran, as planned; None for plain training, which no guarantee covers.
         replay: what has to be charged on top, where the run was killed and some of its steps ran twice; else None.
     """
 
     folder: Path
-    event: PoissonSampledGaussian
+    event: PoissonSampledGaussian | None
     replay: PoissonSampledGaussian | None = None
 
 
@@ -124,6 +124,8 @@ def fine_tune(
     )
     model.save_pretrained(folder, safe_serialization=True)
     mechanism = plan.mechanism
+    if not mechanism.is_private:
+        return FineTuned(folder, None)
     return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.lives))
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import secrets
 from collections import Counter
 from collections.abc import Sequence
@@ -39,8 +40,8 @@ class HistogramPlan:
     Attributes:
         cells: every label combination that exists, in order; anything else is not counted.
         max_records: bound on the records of one unit, the l1 sensitivity.
-        scale: of the discrete Laplace noise.
-        epsilon: of this release alone; delta is 0.
+        scale: of the discrete Laplace noise; 0 for exact counts, which have no guarantee and no event.
+        epsilon: of this release alone, infinite for exact counts; delta is 0.
     """
 
     cells: tuple[Cell, ...]
@@ -55,18 +56,27 @@ class HistogramPlan:
         """The plan of the contract's label-histogram release."""
         terms = contract.privacy
         epsilon = terms.releases.label_histogram.epsilon_of(terms.budget)
-        numerator = -(-terms.unit.max_records * _SCALE_DENOMINATOR // Fraction(epsilon))
+        scale = 0.0
+        if math.isfinite(epsilon):
+            numerator = -(-terms.unit.max_records * _SCALE_DENOMINATOR // Fraction(epsilon))
+            scale = float(Fraction(int(numerator), _SCALE_DENOMINATOR))
         return cls(
             cells=contract.cells,
             max_records=terms.unit.max_records,
-            scale=float(Fraction(int(numerator), _SCALE_DENOMINATOR)),
+            scale=scale,
             epsilon=epsilon,
             unit=terms.unit.name,
             neighbouring_relation=terms.unit.neighbouring_relation,
         )
 
     def event(self) -> DiscreteLaplace:
-        """The event that is reserved in the ledger before a label is read."""
+        """The event that is reserved in the ledger before a label is read.
+
+        Raises:
+            ValueError: the counts are exact and cannot be charged.
+        """
+        if self.scale == 0:
+            raise ValueError("exact counts have no privacy guarantee and cannot be charged")
         return DiscreteLaplace(self.scale, self.max_records)
 
     def describe(self) -> dict[str, Any]:
@@ -93,6 +103,8 @@ class HistogramPlan:
             raise ValueError(f"a unit has more than max_records ({self.max_records}) records: bound them on reading")
         known = set(self.cells)
         counts = Counter(label for label in labels if label in known)
+        if self.scale == 0:
+            return {cell: counts[cell] for cell in self.cells}
         return {cell: max(0, counts[cell] + discrete_laplace(Fraction(self.scale))) for cell in self.cells}
 
 

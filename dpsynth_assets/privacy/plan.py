@@ -267,8 +267,14 @@ class TrainingPlan:
 
 
 def calibrated(shape: DpSgd, epsilon: float, delta: float) -> DpSgd:
-    """`shape` with the smallest noise multiplier that keeps its event within (epsilon, delta)."""
+    """`shape` with the smallest noise multiplier that keeps its event within (epsilon, delta).
+
+    An infinite epsilon is plain training: no noise, no clip, and no event that could be charged.
+    """
     from ledger.accounting import calibrate
+
+    if math.isinf(epsilon):
+        return replace(shape, noise_multiplier=0.0, clipping_norm=math.inf)
 
     noise_multiplier = calibrate(lambda sigma: replace(shape, noise_multiplier=sigma).event(), epsilon, delta)
     return replace(shape, noise_multiplier=noise_multiplier)

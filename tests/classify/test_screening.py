@@ -86,6 +86,14 @@ def test_int8_says_nearly_the_same(head, cnn):
         assert np.std(exact - small) < 0.02 * np.std(exact), student
 
 
+def test_a_head_trained_on_the_device_s_encoder_is_exported_as_it_was_trained(head):
+    rounded = Frozen(head.head, export.device_encoder())
+    texts = [*SAFE, *UNSAFE, *ODD]
+    kept, exported = export.log_odds(rounded, texts), export.small("minilm", rounded).log_odds(texts)
+    np.testing.assert_allclose(exported, kept, atol=1e-4)
+    assert np.abs(export.log_odds(head, texts) - exported).max() > 1e-3, "the weights were rounded"
+
+
 def test_a_folder_says_what_is_in_it(exported):
     manifest = json.loads((exported / "manifest.json").read_text())
     assert manifest["input"]["name"] == "tokens"
