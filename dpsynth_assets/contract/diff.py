@@ -37,10 +37,10 @@ _FREE = ("generation", "classifier", "safety_classifier")  # post-processing: no
 def terms_for_approval(contract: Contract) -> dict[str, Any]:
     """The terms of a contract that a privacy reviewer approves, as plain JSON: public constants and people only."""
     terms = contract.privacy.model_dump(mode="json")
-    declared = (terms["safety_classifier"] or {}).get("mix")
+    declared = {name: (terms[name] or {}).get("mix") for name in ("classifier", "safety_classifier")}
     return {
         **{name: terms[name] for name in sorted(terms) if name not in _FREE},
-        **({"safety_classifier": {"mix": declared}} if declared else {}),
+        **{name: {"mix": mix} for name, mix in declared.items() if mix},
         "owners": sorted(contract.owners),
         "approvers": sorted(contract.approvers),
         "retention_days": contract.retention_days,
@@ -89,6 +89,7 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("source_is_public",): (_set, "a source declared public is read without a charge"),
     ("source_where",): (_any, "other rows are read"),
     ("test_split",): (_any, "other rows are declared public"),
+    ("classifier", "mix"): (_set, "other rows are declared public"),
     ("safety_classifier", "mix"): (_set, "other rows are declared public"),
     ("retention_days",): (_up, "sensitive copies are kept longer"),
     ("owners",): (_any, "other people answer for the source"),
