@@ -25,7 +25,7 @@ from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import load_classifier
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract, load_contract
-from dpsynth_assets.contract.terms import ClassifierRelease
+from dpsynth_assets.contract.releases import ClassifierRelease
 from ledger import Ledger
 from resources.artifact_store import ArtifactStore
 from resources.home import Home

@@ -29,7 +29,8 @@ from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract, load_contract
-from dpsynth_assets.contract.terms import ClassifierRelease, Curation
+from dpsynth_assets.contract.releases import ClassifierRelease
+from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.language.generation import apportion, generate_corpus
 from ledger import Composed, Ledger
 from ledger.accounting import epsilon as epsilon_of

@@ -27,7 +27,7 @@ def rates(sampler: Any, prefixes: list[tuple[int, ...]], seed: int) -> float:
 
 def rows() -> Iterator[tuple[str, str, list[float]]]:
     """The ratio of the sampler's rate to that of `generate`, one a pair."""
-    from dpsynth_assets.contract.terms import EMBEDDED
+    from dpsynth_assets.contract.synthesis import EMBEDDED
     from dpsynth_assets.language.base_model import load_base_model
     from dpsynth_assets.language.objective import encode_prefix
     from dpsynth_assets.language.sampling import BatchSampler, Decoding, Sampler

@@ -24,7 +24,7 @@ def main() -> None:
     import torch
     from rich.progress import Progress
 
-    from dpsynth_assets.contract.terms import EMBEDDED
+    from dpsynth_assets.contract.synthesis import EMBEDDED
     from dpsynth_assets.language.base_model import load_base_model
     from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
     from dpsynth_assets.language.objective import encode, encode_prefix, losses

@@ -4,8 +4,8 @@ A variant is a contract like any other: the same source, population, curation an
 compose to the variant's epsilon. So everything that takes a contract takes a variant. The releases other than the
 adapter keep their proportion of the price, and the adapter gets all that composition then leaves.
 
-Variants about the same people add up in the ledger like any other releases. An infinite epsilon, for sources declared
-public, trains without noise and is charged nothing, since it promises nothing.
+Variants about the same people add up in the ledger like any other releases. One with epsilon `none`, for sources
+declared public, trains without noise and is charged nothing, since it promises nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.contract.terms import AdapterRelease, PrivacyTerms, Releases, VariantMethod
+    from dpsynth_assets.contract.releases import AdapterRelease, Releases, VariantMethod
+    from dpsynth_assets.contract.terms import PrivacyTerms
 
 MAIN = "main"  # the contract as it stands
 _NO_MORE = 1e-4  # the adapter's epsilon is rounded down to a multiple of this
@@ -28,7 +29,7 @@ class VariantError(ValueError):
 
 
 def names(contract: Contract) -> tuple[str, ...]:
-    """`main` and the contract's variants, such as `lora-3` or `full-inf`."""
+    """`main` and the contract's variants, such as `lora-3` or `full-none`."""
     terms = contract.privacy.variants
     if terms is None:
         return (MAIN,)
@@ -47,13 +48,13 @@ def variant(contract: Contract, name: str) -> Contract:
     for method in contract.privacy.variants.methods if contract.privacy.variants else ():
         for epsilon in contract.privacy.variants.epsilons if contract.privacy.variants else ():
             if _name(method, epsilon) == name:
-                terms = _at(contract, method, epsilon)
+                terms = _at(contract, method, math.inf if isinstance(epsilon, str) else epsilon)
                 return replace(contract, privacy=terms, variant=name)
     raise VariantError(f"{contract.id} has no variant {name!r}: it has {', '.join(names(contract))}")
 
 
-def _name(method: VariantMethod, epsilon: float) -> str:
-    return f"{method.method}-{epsilon:g}"
+def _name(method: VariantMethod, epsilon: float | str) -> str:
+    return f"{method.method}-{epsilon if isinstance(epsilon, str) else f'{epsilon:g}'}"
 
 
 def _at(contract: Contract, method: VariantMethod, epsilon: float) -> PrivacyTerms:

@@ -251,7 +251,7 @@ def test_rows(contract: Contract, snapshot: Snapshot) -> pd.DataFrame:
 def mixed_rows(contract: Contract) -> pd.DataFrame | None:
     """The rows that the contract declares public for its safety classifier to be trained on too, in the same columns as
     the test split's; None where it names none."""
-    from dpsynth_assets.contract.terms import PublicTestSplit
+    from dpsynth_assets.contract.classifiers import PublicTestSplit
 
     safety = contract.privacy.safety_classifier
     if safety is None or safety.mix is None:

@@ -192,7 +192,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch):
         (folder / "adapter.txt").write_text("an adapter", encoding="utf-8")
         if progress:
             progress(plan.mechanism.steps, plan.mechanism.steps)
-        return finetuning.FineTuned(folder, plan.event())
+        return finetuning.FineTuned(folder, plan.event() if plan.mechanism.is_private else None)
 
     def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None):
         cells = [contract.cells[row % 2][0] for row in range(rows)]

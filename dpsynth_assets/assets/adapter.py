@@ -8,7 +8,7 @@ from dpsynth_assets.assets.figures import plan_metadata, receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
-from dpsynth_assets.contract.terms import AdapterRelease
+from dpsynth_assets.contract.releases import AdapterRelease
 from resources.artifact_store import ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore

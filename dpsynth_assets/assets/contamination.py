@@ -20,7 +20,7 @@ import dagster as dg
 
 from dpsynth_assets.assets.common import asset_key, plain_failures
 from dpsynth_assets.contract import Contract, resolve
-from dpsynth_assets.contract.terms import EMBEDDED, INDEX_SUFFIX
+from dpsynth_assets.contract.synthesis import EMBEDDED, INDEX_SUFFIX
 from resources.artifact_store import ArtifactMissingError, ArtifactStore
 from resources.sensitive_store import SensitiveStore
 

@@ -14,7 +14,7 @@ from dpsynth_assets.assets.figures import column_schema, picture, preview, recei
 from dpsynth_assets.assets.label_histogram import released_counts
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
-from dpsynth_assets.contract.terms import Curation
+from dpsynth_assets.contract.synthesis import Curation
 from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
 from resources.sensitive_store import GrantRequiredError, SensitiveStore
 from resources.tabular import SourceError

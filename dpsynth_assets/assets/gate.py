@@ -77,7 +77,7 @@ class Passage(Protocol):
     def finish(self, event: Event | None, replayed: Event | None = None) -> None: ...
 
 
-class _Charged:
+class ChargedPassage:
     """One passage through the gate: the right to read the rows once, and the duty to say what ran.
 
     `artifact` is there when the gate has closed: the sealed draft with its receipt.
@@ -155,7 +155,7 @@ def release_gate(
     except BaseException:
         checkpoints.release(discard=False)
         raise
-    passage = _Charged(contract, grant, store, checkpoints.folder)
+    passage = ChargedPassage(contract, grant, store, checkpoints.folder)
     problem: BaseException | None = None
     try:
         with confined_output(_output_file(store, reservation)):
@@ -184,7 +184,7 @@ def release_gate(
     _observe(context, contract, book)
 
 
-class _Uncharged:
+class UnchargedPassage:
     """The rows of a source that its owner declares public, for what no guarantee is given of."""
 
     artifact: Artifact
@@ -203,12 +203,12 @@ class _Uncharged:
 @contextmanager
 def _uncharged(
     contract: Contract, plan: Plan, draft: Draft, store: SensitiveStore, artifacts: ArtifactStore
-) -> Iterator[_Uncharged]:
+) -> Iterator[UnchargedPassage]:
     """Past the gate, for a variant without privacy. What fails in here may say so: the rows are public."""
     try:
         snapshot = store.latest(contract)
         with artifacts.unfinished(contract.id, draft.kind, plan.digest(), snapshot.id) as folder:
-            passage = _Uncharged(contract, store, folder)
+            passage = UnchargedPassage(contract, store, folder)
             yield passage
             about = {"snapshot": snapshot.id, "size": snapshot.size, "guarantee": "none"}
             passage.artifact = artifacts.seal(draft, charges=[], about=about)
@@ -292,7 +292,7 @@ def _take_over(
     raise refusal
 
 
-def _misstated(passage: _Charged, reservation: Reservation) -> Exception | None:
+def _misstated(passage: ChargedPassage, reservation: Reservation) -> Exception | None:
     """What is wrong with what a finished release says it ran."""
     if passage.event is None:
         return RuntimeError("the release ended without stating what ran")

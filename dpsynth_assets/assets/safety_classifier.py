@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from dpsynth_assets.classify.safety import Students
     from dpsynth_assets.classify.training_rows import Labelled, Prepared
-    from dpsynth_assets.contract.terms import SafetyClassifier
+    from dpsynth_assets.contract.classifiers import SafetyClassifier
 
 FACTS = "safety.json"
 

@@ -60,7 +60,7 @@ def curate(
     """
     import numpy as np
 
-    from dpsynth_assets.contract.terms import Curation
+    from dpsynth_assets.contract.synthesis import Curation
 
     terms, target = contract.privacy.curation, contract.privacy.classifier.target
     facts: dict[str, float] = {"drawn": len(frame)}

@@ -37,10 +37,10 @@ _FREE = ("generation", "classifier", "safety_classifier")  # post-processing: no
 def terms_for_approval(contract: Contract) -> dict[str, Any]:
     """The terms of a contract that a privacy reviewer approves, as plain JSON: public constants and people only."""
     terms = contract.privacy.model_dump(mode="json")
-    declared = (terms["safety_classifier"] or {}).get("mix")
+    declared = {name: (terms[name] or {}).get("mix") for name in ("classifier", "safety_classifier")}
     return {
         **{name: terms[name] for name in sorted(terms) if name not in _FREE},
-        **({"safety_classifier": {"mix": declared}} if declared else {}),
+        **{name: {"mix": mix} for name, mix in declared.items() if mix},
         "owners": sorted(contract.owners),
         "approvers": sorted(contract.approvers),
         "retention_days": contract.retention_days,
@@ -71,6 +71,10 @@ def _any(was: Any, is_: Any) -> bool:
     return True
 
 
+def _unpriced(was: Any, is_: Any) -> bool:
+    return "none" in (is_ or ()) and "none" not in (was or ())
+
+
 # The longest matching beginning of a term decides; what none matches does not weaken. The ledger holds the budget
 # whatever a release asks, so a release's own price, noise or steps are not among them.
 _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
@@ -89,7 +93,9 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("source_is_public",): (_set, "a source declared public is read without a charge"),
     ("source_where",): (_any, "other rows are read"),
     ("test_split",): (_any, "other rows are declared public"),
+    ("classifier", "mix"): (_set, "other rows are declared public"),
     ("safety_classifier", "mix"): (_set, "other rows are declared public"),
+    ("variants", "epsilons"): (_unpriced, "a variant is released without privacy"),
     ("retention_days",): (_up, "sensitive copies are kept longer"),
     ("owners",): (_any, "other people answer for the source"),
     ("approvers",): (_any, "other people may approve"),

@@ -220,6 +220,7 @@ def budget(draft: Draft) -> Iterator[Problem]:
         "label_histogram": parts.histogram,
         "adapter": parts.adapter,
         "labeller": parts.labeller,
+        "votes": parts.votes,
         "dp_baseline": parts.dp_baseline,
     }
     costs = {name: release.epsilon_of(cap) for name, release in asked.items() if release is not None}
@@ -291,6 +292,12 @@ def training(draft: Draft) -> Iterator[Problem]:
             draft.term("releases", "labeller"),
             "this release is paid for and not used",
             "Write `curation: {labels: relabelled}` or `agreed`, or remove it",
+        )
+    if draft.parts.votes is not None and curation is not None and curation.proportions != "votes":
+        yield draft.warning(
+            draft.term("releases", "votes"),
+            "this release is paid for and not used",
+            "Write `curation: {proportions: votes}`, or remove it",
         )
     base = draft.parts.base_model
     if base is not None and base.undeclared:

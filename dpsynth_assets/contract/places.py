@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 
+from dpsynth_assets.contract.classifiers import PublicRows
 from dpsynth_assets.contract.document import Path
 from dpsynth_assets.contract.draft import Draft
 from dpsynth_assets.contract.model import HUB, SAME_AS_SOURCE
@@ -91,11 +92,12 @@ def test_split(draft: Draft) -> Iterator[Problem]:
 
 def mix(draft: Draft) -> Iterator[Problem]:
     """Public rows to train on lie elsewhere than the source and the test split."""
-    safety = draft.parts.safety_classifier
-    rows = safety.mix if safety else None
-    if rows is None:
-        return
-    place = draft.term("safety_classifier", "mix", "path")
+    for term, asking in (("classifier", draft.parts.classifier), ("safety_classifier", draft.parts.safety_classifier)):
+        if asking is not None and asking.mix is not None:
+            yield from _elsewhere(draft, draft.term(term, "mix", "path"), asking.mix)
+
+
+def _elsewhere(draft: Draft, place: Path, rows: PublicRows) -> Iterator[Problem]:
     if not rows.path.startswith(HUB):
         yield from _file(draft, place, rows.path)
     split, source_place = draft.parts.test_split, source_of(draft)

@@ -17,10 +17,14 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from dpsynth_assets.contract import terms as t
+from dpsynth_assets.contract.classifiers import Classifier, PublicTestSplit, SafetyClassifier
 from dpsynth_assets.contract.document import Document, Path
 from dpsynth_assets.contract.problems import HOW_TO_WRITE, Problem, choose_from, did_you_mean
+from dpsynth_assets.contract.releases import AdapterRelease, Budget, ClassifierRelease, HistogramRelease, VotesRelease
 from dpsynth_assets.contract.scalars import as_everyone_reads
+from dpsynth_assets.contract.synthesis import BaseModelTerms, Curation, Generation
+from dpsynth_assets.contract.term import Equalities, Terms, TermsError
+from dpsynth_assets.contract.terms import Blocks, LabelColumn, PrivacyTerms, PrivacyUnit, TextColumn
 
 # What a missing key may look like. Values of the demo contract, to be replaced by the owner's.
 EXAMPLES = {
@@ -53,6 +57,8 @@ EXAMPLES = {
     "releases.labeller.expected_batch_size": "400",
     "releases.labeller.steps": "100",
     "releases.labeller.learning_rate": "0.05",
+    "releases.votes.mechanism": "discrete_laplace_histogram",
+    "releases.votes.clusters": "50",
     "releases.dp_baseline.classifier": "minilm",
     "releases.dp_baseline.expected_batch_size": "400",
     "releases.dp_baseline.steps": "100",
@@ -65,10 +71,16 @@ EXAMPLES = {
     "test_split.declared_public_by": "owner@example.com",
     "classifier": "{target: topic}",
     "classifier.target": "topic",
+    "classifier.mix.path": "../data/public_letters.parquet",
+    "classifier.mix.declared_public_by": "owner@example.com",
     "safety_classifier.target": "safety",
     "safety_classifier.unsafe": "unsafe",
     "safety_classifier.mix.path": "../data/public_insults.parquet",
     "safety_classifier.mix.declared_public_by": "owner@example.com",
+    "variants.methods": "[{method: lora, learning_rate: 0.01}]",
+    "variants.methods.method": "lora",
+    "variants.methods.learning_rate": "0.01",
+    "variants.epsilons": "[1.0, 3.0]",
 }
 
 _NUMBER = re.compile(r"[-+]?(?:\.\d+|\d+(?:\.\d*)?)(?:[eE][-+]?\d+)?")
@@ -95,22 +107,23 @@ _BOUNDS = {
 class Parts:
     """Those parts of the privacy terms that hold by themselves."""
 
-    unit: t.PrivacyUnit | None = None
-    text: t.TextColumn | None = None
-    labels: tuple[tuple[int, t.LabelColumn], ...] = ()
+    unit: PrivacyUnit | None = None
+    text: TextColumn | None = None
+    labels: tuple[tuple[int, LabelColumn], ...] = ()
     all_labels_hold: bool = False
-    budget: t.Budget | None = None
-    blocks: t.Blocks | None = None
-    histogram: t.HistogramRelease | None = None
-    adapter: t.AdapterRelease | None = None
-    labeller: t.ClassifierRelease | None = None
-    dp_baseline: t.ClassifierRelease | None = None
-    base_model: t.BaseModelTerms | None = None
-    generation: t.Generation | None = None
-    curation: t.Curation | None = None
-    test_split: t.PublicTestSplit | None = None
-    classifier: t.Classifier | None = None
-    safety_classifier: t.SafetyClassifier | None = None
+    budget: Budget | None = None
+    blocks: Blocks | None = None
+    histogram: HistogramRelease | None = None
+    adapter: AdapterRelease | None = None
+    labeller: ClassifierRelease | None = None
+    votes: VotesRelease | None = None
+    dp_baseline: ClassifierRelease | None = None
+    base_model: BaseModelTerms | None = None
+    generation: Generation | None = None
+    curation: Curation | None = None
+    test_split: PublicTestSplit | None = None
+    classifier: Classifier | None = None
+    safety_classifier: SafetyClassifier | None = None
     source_is_public: bool = False
     source_where: dict[str, str | int | bool] = field(default_factory=dict)
 
@@ -122,7 +135,7 @@ class Parsed:
     `inconsistent` is said of the terms as a whole; the cross-checks of lint usually say it better.
     """
 
-    terms: t.PrivacyTerms | None
+    terms: PrivacyTerms | None
     parts: Parts
     problems: list[Problem]
     inconsistent: list[Problem]
@@ -132,7 +145,7 @@ def parse(document: Document, path: Path) -> Parsed:
     """The privacy terms at `path`."""
     raw = document.at(path)
     try:
-        terms = t.PrivacyTerms.model_validate(raw)
+        terms = PrivacyTerms.model_validate(raw)
     except ValidationError as error:
         found: list[Problem] = []
         whole: list[Problem] = []
@@ -165,33 +178,34 @@ def _parts(raw: Any) -> Parts:
     entries = raw.get("labels")
     entries = entries if isinstance(entries, list) else []
     labels = tuple(
-        (index, label) for index, entry in enumerate(entries) if (label := _held(t.LabelColumn, entry)) is not None
+        (index, label) for index, entry in enumerate(entries) if (label := _held(LabelColumn, entry)) is not None
     )
     where = _held(_Filter, {"where": raw.get("source_where", {})})
     return Parts(
-        unit=_held(t.PrivacyUnit, raw.get("unit")),
-        text=_held(t.TextColumn, raw.get("text")),
+        unit=_held(PrivacyUnit, raw.get("unit")),
+        text=_held(TextColumn, raw.get("text")),
         labels=labels,
         all_labels_hold=bool(entries) and len(labels) == len(entries),
-        budget=_held(t.Budget, raw.get("budget")),
-        blocks=_held(t.Blocks, raw.get("blocks")),
-        histogram=_held(t.HistogramRelease, releases.get("label_histogram")),
-        adapter=_held(t.AdapterRelease, releases.get("adapter")),
-        labeller=_held(t.ClassifierRelease, releases.get("labeller")),
-        dp_baseline=_held(t.ClassifierRelease, releases.get("dp_baseline")),
-        base_model=_held(t.BaseModelTerms, raw.get("base_model", {})),
-        generation=_held(t.Generation, raw.get("generation")),
-        curation=_held(t.Curation, raw.get("curation", {})),
-        test_split=_held(t.PublicTestSplit, raw.get("test_split")),
-        classifier=_held(t.Classifier, raw.get("classifier")),
-        safety_classifier=_held(t.SafetyClassifier, raw.get("safety_classifier")),
+        budget=_held(Budget, raw.get("budget")),
+        blocks=_held(Blocks, raw.get("blocks")),
+        histogram=_held(HistogramRelease, releases.get("label_histogram")),
+        adapter=_held(AdapterRelease, releases.get("adapter")),
+        labeller=_held(ClassifierRelease, releases.get("labeller")),
+        votes=_held(VotesRelease, releases.get("votes")),
+        dp_baseline=_held(ClassifierRelease, releases.get("dp_baseline")),
+        base_model=_held(BaseModelTerms, raw.get("base_model", {})),
+        generation=_held(Generation, raw.get("generation")),
+        curation=_held(Curation, raw.get("curation", {})),
+        test_split=_held(PublicTestSplit, raw.get("test_split")),
+        classifier=_held(Classifier, raw.get("classifier")),
+        safety_classifier=_held(SafetyClassifier, raw.get("safety_classifier")),
         source_is_public=raw.get("source_is_public") is True,
         source_where=where.where if where else {},
     )
 
 
-class _Filter(t.Terms):
-    where: t.Equalities
+class _Filter(Terms):
+    where: Equalities
 
 
 M = typing.TypeVar("M", bound=BaseModel)
@@ -214,7 +228,7 @@ def _sentence(document: Document, base: Path, detail: ErrorDetails) -> Problem:
     if kind == "extra_forbidden":
         known = _fields_at(loc[:-1])
         return document.problem(path, f"the key `{name}` is not known here", choose_from(name, known))
-    if isinstance(fault := context.get("error"), t.TermsError):
+    if isinstance(fault := context.get("error"), TermsError):
         return document.problem((*path, fault.field) if fault.field else path, fault.what, fault.remedy)
     if kind in _FORMS:
         return document.problem(path, *_wrong_form(kind, value))
@@ -277,7 +291,7 @@ def fields_of(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, F
 
 
 def _model_at(loc: Path) -> type[BaseModel] | None:
-    model: type[BaseModel] | None = t.PrivacyTerms
+    model: type[BaseModel] | None = PrivacyTerms
     for step in loc:
         if isinstance(step, str) and model is not None:
             field_ = model.model_fields.get(step)

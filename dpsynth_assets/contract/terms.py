@@ -1,52 +1,22 @@
-"""The privacy terms of a contract: what a data owner promises about a sensitive source, as strict types.
+"""The privacy terms of a contract: what a data owner promises about a sensitive text source, as strict types.
 
-Everything here is a *public constant*. Nothing may be measured on the source: a bound, a size or a label set that was
-read off the data would itself be an unmetered release. The terms stand in an ODCS contract as the custom property
-`privacy` of the schema object; `dpsynth_assets.contract.odcs` reads them from there. Each field says in one sentence
-what it means: the sentences appear in the errors of a contract that lacks the field and in docs/contracts.md.
+They stand in an ODCS contract as the custom property `privacy` of the schema object; `dpsynth_assets.contract.odcs`
+reads them from there. Here are whom the terms protect, what is read, and what must hold between the parts; the parts
+themselves are in `releases`, `synthesis` and `classifiers`.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import Field, model_validator
 
-Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
-Name = Annotated[str, Field(min_length=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
-
-EMBEDDED = "embedded"  # the base model that ships; what it was trained on ships with it
-INDEX_SUFFIX = ".idx"  # of the file that holds a corpus' index
-
-
-class TermsError(ValueError):
-    """Terms that do not hold together: what is wrong, what to do about it, and the field to point at."""
-
-    def __init__(self, what: str, remedy: str, field: str | None = None) -> None:
-        self.what, self.remedy, self.field = what, remedy, field
-        super().__init__(f"{what}. {remedy}")
-
-
-def _equalities(value: Any) -> dict[str, str | int | bool]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise TermsError("a row filter is a mapping from column to value", "Write for example {split: test}")
-    for column, wanted in value.items():
-        if not isinstance(wanted, str | int | bool):
-            raise TermsError(f"the filter on `{column}` wants {wanted!r}", "Write one text or whole number", column)
-    return dict(value)
-
-
-Equalities = Annotated[dict[str, str | int | bool], PlainValidator(_equalities)]
-
-
-class Terms(BaseModel):
-    """Base of all terms: immutable, no unknown keys, no silent conversion of types."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+from dpsynth_assets.contract.classifiers import Classifier, PublicTestSplit, SafetyClassifier
+from dpsynth_assets.contract.releases import Budget, Releases, Variants
+from dpsynth_assets.contract.synthesis import BaseModelTerms, Curation, Generation
+from dpsynth_assets.contract.term import Equalities, Identifier, Name, Terms, TermsError
 
 
 class PrivacyUnit(Terms):
@@ -139,25 +109,6 @@ class LabelColumn(Terms):
         return self
 
 
-class Budget(Terms):
-    """The cap on everything ever released about the population, over all contracts that draw on it."""
-
-    epsilon: Annotated[Positive, Field(description="the cap on the privacy loss of all releases together")]
-    delta: Annotated[
-        float,
-        Field(
-            gt=0,
-            lt=0.01,
-            allow_inf_nan=False,
-            description="the small probability with which the epsilon bound may fail",
-        ),
-    ]
-    rule: Annotated[
-        Literal["renyi_filter", "closed_plan"],
-        Field(description="what admits a release: a filter, or that it stands in a plan of all releases"),
-    ] = "renyi_filter"
-
-
 class Blocks(Terms):
     """The population divided, each part with the whole budget: new people bring new budget, for themselves only.
 
@@ -184,297 +135,6 @@ class Blocks(Terms):
         return self
 
 
-class Release(Terms):
-    """What one release may cost: `epsilon` outright, or a `share` of the budget's epsilon."""
-
-    epsilon: Annotated[Positive | None, Field(description="what this release may cost")] = None
-    share: Annotated[Share | None, Field(description="the part of the budget's epsilon it may cost")] = None
-
-    @model_validator(mode="after")
-    def _one_price(self) -> Release:
-        if (self.epsilon is None) == (self.share is None):
-            said = "neither epsilon nor share is" if self.epsilon is None else "both epsilon and share are"
-            raise TermsError(f"{said} given", "Give one of them")
-        return self
-
-    def epsilon_of(self, budget: Budget) -> float:
-        """The epsilon this release is calibrated to, at the budget's delta."""
-        if self.epsilon is not None:
-            return self.epsilon
-        assert self.share is not None
-        return self.share * budget.epsilon
-
-
-class HistogramRelease(Release):
-    """Counts of records per label combination, with discrete Laplace noise."""
-
-    mechanism: Annotated[Literal["discrete_laplace_histogram"], Field(description="how the counts are made noisy")]
-
-
-class AdapterRelease(Release):
-    """What is trained of the base model with DP-SGD. All numbers are public and fixed before training."""
-
-    mechanism: Annotated[Literal["dp_sgd"], Field(description="how the adapter is trained")]
-    method: Annotated[Literal["lora", "prompt", "full"], Field(description="what is trained of the base model")]
-    rank: Annotated[int, Field(ge=1, le=512, description="the rank of the adapter's matrices")] = 8
-    alpha: Annotated[Positive, Field(description="the adapter's scale; LoRA multiplies by alpha / rank")] = 16.0
-    prompt_tokens: Annotated[int, Field(ge=1, le=512, description="how many virtual tokens stand before a text")] = 20
-    expected_batch_size: Annotated[int, Field(ge=1, description="how many units a step samples on average")]
-    steps: Annotated[int, Field(ge=1, le=1_000_000, description="how many noisy steps are taken")]
-    clipping: Annotated[
-        Literal["flat", "per_layer", "automatic"], Field(description="how a unit's gradient is bounded")
-    ] = "flat"
-    clipping_norm: Annotated[Positive, Field(description="no unit's gradient may be longer than this")] = 1.0
-    learning_rate: Annotated[Positive, Field(description="the optimiser's step size")]
-    schedule: Annotated[
-        Literal["linear", "cosine", "constant"], Field(description="how the step size falls after the warm-up")
-    ] = "linear"
-    optimiser: Annotated[
-        Literal["adam", "adam_noise_corrected", "sgd"], Field(description="how noisy gradients become steps")
-    ] = "adam"
-    averaging: Annotated[
-        float | None,
-        Field(gt=0, lt=1, allow_inf_nan=False, description="the decay of the average of the models along the way"),
-    ] = None
-    noise_bands: Annotated[
-        int, Field(ge=1, le=64, description="over how many steps the noise is correlated; 1: not at all")
-    ] = 1
-    micro_batch_tokens: Annotated[
-        int, Field(ge=64, description="how many tokens are computed at once: memory only")
-    ] = 2048
-    precision: Annotated[
-        Literal["float32", "bfloat16"], Field(description="of the passes; norms, sums and noise are always in float32")
-    ] = "float32"
-    gradient_checkpointing: Annotated[
-        bool, Field(description="activations are computed again and not kept: less memory, more time")
-    ] = False
-
-    @model_validator(mode="after")
-    def _only_the_method_s_own_terms(self) -> AdapterRelease:
-        for name, method in (("rank", "lora"), ("alpha", "lora"), ("prompt_tokens", "prompt")):
-            if name in self.model_fields_set and self.method != method:
-                raise TermsError(
-                    f"`{name}` says nothing to the method `{self.method}`",
-                    f"Remove it, or write `method: {method}`",
-                    name,
-                )
-        if self.noise_bands > self.steps:
-            raise TermsError(
-                f"noise cannot be correlated over {self.noise_bands} steps where there are {self.steps}",
-                f"Write {self.steps} or less",
-                "noise_bands",
-            )
-        return self
-
-
-class ClassifierRelease(Release):
-    """A classifier trained on the sensitive rows themselves with DP-SGD."""
-
-    mechanism: Annotated[Literal["dp_sgd"], Field(description="how the classifier is trained")] = "dp_sgd"
-    classifier: Annotated[
-        Literal["minilm", "word_cnn"], Field(description="a linear head on a frozen encoder, or a network over words")
-    ]
-    expected_batch_size: Annotated[int, Field(ge=1, description="how many units a step samples on average")]
-    steps: Annotated[int, Field(ge=1, le=1_000_000, description="how many noisy steps are taken")]
-    clipping_norm: Annotated[Positive, Field(description="no unit's gradient may be longer than this")] = 1.0
-    learning_rate: Annotated[Positive, Field(description="the optimiser's step size")]
-
-
-class Releases(Terms):
-    """The releases a contract plans. Every one is charged to the population's ledger before it reads a row."""
-
-    label_histogram: Annotated[HistogramRelease, Field(description="noisy counts per label")]
-    adapter: Annotated[AdapterRelease, Field(description="the model that writes the synthetic texts")]
-    labeller: Annotated[
-        ClassifierRelease | None,
-        Field(description="a classifier trained on the sensitive rows, by which drawn texts are chosen or labelled"),
-    ] = None
-    dp_baseline: Annotated[
-        ClassifierRelease | None, Field(description="a classifier trained on the sensitive rows, to compare with")
-    ] = None
-
-
-class BaseModelTerms(Terms):
-    """The model to fine-tune: `embedded`, a local Hugging Face folder, or a Hub name.
-
-    `trained_before` or `corpus` declares what the model cannot have seen, so that memorised pre-training data is not
-    mistaken for private learning. A `corpus` that is the path of an index (`*.idx`) is compared with the source.
-    """
-
-    name: Annotated[Name, Field(description="embedded, a model folder, or a Hugging Face Hub name")] = EMBEDDED
-    trained_before: Annotated[
-        str | None,
-        Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$", description="the model saw nothing written after this date"),
-    ] = None
-    corpus: Annotated[Name | None, Field(description="what the model was trained on, in words or as an index")] = None
-
-    @property
-    def undeclared(self) -> bool:
-        """Nothing says what the model has seen."""
-        return self.name != EMBEDDED and self.trained_before is None and self.corpus is None
-
-
-class Generation(Terms):
-    """How many synthetic records to draw, and how. Post-processing of releases: costs nothing."""
-
-    rows: Annotated[int, Field(ge=1, description="how many synthetic records are drawn")]
-    max_new_tokens: Annotated[int, Field(ge=4, le=4096, description="the longest synthetic text, in tokens")]
-    temperature: Annotated[Positive, Field(description="below 1 more usual texts, above 1 more varied ones")] = 1.0
-    top_p: Annotated[Share, Field(description="each token comes from the likeliest ones that make up this share")] = (
-        0.95
-    )
-    batch_size: Annotated[int, Field(ge=1, description="how many texts are drawn at once: memory and speed only")] = 256
-    seed: Annotated[int, Field(description="the same seed draws the same texts")] = 0
-
-
-class Curation(Terms):
-    """What is done with drawn texts before they become the corpus. Post-processing of releases: costs nothing more."""
-
-    labels: Annotated[
-        Literal["asked", "agreed", "relabelled"],
-        Field(description="the label a text was asked for; only where the labeller agrees; or the labeller's"),
-    ] = "asked"
-    confidence: Annotated[
-        float | None,
-        Field(gt=0, lt=1, allow_inf_nan=False, description="texts of which the labeller is less sure are left out"),
-    ] = None
-    near_duplicates: Annotated[
-        float | None,
-        Field(gt=0, lt=1, allow_inf_nan=False, description="of texts that are more alike than this one is kept"),
-    ] = None
-    proportions: Annotated[
-        Literal["histogram", "even"],
-        Field(description="how many rows each label gets: as the histogram says, or all alike"),
-    ] = "histogram"
-    drawn: Annotated[
-        float,
-        Field(ge=1, le=50, allow_inf_nan=False, description="how many texts are drawn for every row that is kept"),
-    ] = 1.0
-
-    @property
-    def needs_labeller(self) -> bool:
-        return self.labels != "asked" or self.confidence is not None
-
-
-class PublicTestSplit(Terms):
-    """A labelled split that the owner declares public: evaluating on it is free.
-
-    A split that lies in the source's own file is addressed as `path: source` with a row filter in `where`.
-    """
-
-    path: Annotated[Name, Field(description="the file or Hub data set, or `source`")]
-    where: Annotated[Equalities, Field(description="only the rows whose columns hold these values")] = {}
-    declared_public_by: Annotated[Name, Field(description="who answers for the split being public")]
-
-
-class Classifier(Terms):
-    """Classifiers on the published synthetic table; `target` is one of the label columns."""
-
-    target: Annotated[Name, Field(description="the label column to predict")]
-    kinds: Annotated[
-        tuple[Literal["minilm", "minilm_tuned", "word_cnn"], ...],
-        Field(min_length=1, strict=False, description="which kinds of classifiers are trained"),
-    ] = ("minilm",)
-    seeds: Annotated[int, Field(ge=1, le=100, description="how many of each kind, alike but for their seed")] = 1
-
-    @model_validator(mode="after")
-    def _kinds_are_distinct(self) -> Classifier:
-        if len(set(self.kinds)) != len(self.kinds):
-            raise TermsError("the kinds are not distinct", "Keep each once; `seeds` trains several of one", "kinds")
-        return self
-
-
-class PublicRows(Terms):
-    """Labelled rows beside the source that the owner declares public: training on them is free."""
-
-    path: Annotated[Name, Field(description="the file or Hub data set that holds them")]
-    where: Annotated[Equalities, Field(description="only the rows whose columns hold these values")] = {}
-    declared_public_by: Annotated[Name, Field(description="who answers for these rows being public")]
-
-
-Probability = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-
-
-class SafetyClassifier(Terms):
-    """A classifier for devices that tells unsafe texts, trained on the published synthetic table.
-
-    `unsafe` is one of the values of the label column `target`; all others are safe.
-    """
-
-    target: Annotated[Name, Field(description="the label column that says which texts are unsafe")]
-    unsafe: Annotated[Name, Field(description="the value of that label that is unsafe; all others are safe")]
-    precision: Annotated[Probability, Field(description="at least this share of the blocked texts is unsafe")] = 0.95
-    recall: Annotated[
-        Probability, Field(description="at least this share of the unsafe texts is blocked or sent to review")
-    ] = 0.9
-    confidence: Annotated[Probability, Field(description="how surely both of these hold")] = 0.95
-    students: Annotated[
-        tuple[Literal["minilm", "minilm_tuned", "word_cnn"], ...],
-        Field(min_length=1, strict=False, description="which kinds of small classifiers are tried"),
-    ] = ("minilm", "word_cnn")
-    max_megabytes: Annotated[Positive, Field(description="larger exports are left out")] = 25.0
-    validation: Annotated[
-        Literal["synthetic", "test_split"], Field(description="the rows on which the thresholds are set")
-    ] = "synthetic"
-    mix: Annotated[PublicRows | None, Field(description="public rows to train on beside the synthetic ones")] = None
-    filtering: Annotated[bool, Field(description="leave out synthetic rows whose label the other rows contradict")] = (
-        False
-    )
-    augmentation: Annotated[bool, Field(description="train on each text once more with spelling tricks in it")] = False
-    functional_tests: Annotated[
-        tuple[Literal["negation", "quotation", "reclaimed", "spelling"], ...],
-        Field(strict=False, description="suites of small tests whose results are reported"),
-    ] = ()
-
-    @model_validator(mode="after")
-    def _distinct(self) -> SafetyClassifier:
-        for name in ("students", "functional_tests"):
-            if len(set(getattr(self, name))) != len(getattr(self, name)):
-                raise TermsError(f"the {name} are not distinct", "Keep each once", name)
-        return self
-
-
-class VariantMethod(Terms):
-    """How a variant's adapter is trained where that differs from `releases.adapter`; everything else is as there."""
-
-    method: Annotated[Literal["lora", "prompt", "full"], Field(description="what is trained of the base model")]
-    learning_rate: Annotated[Positive, Field(description="the optimiser's step size")]
-    rank: Annotated[int | None, Field(ge=1, le=512, description="the rank of the adapter's matrices")] = None
-    alpha: Annotated[Positive | None, Field(description="the adapter's scale; LoRA multiplies by alpha / rank")] = None
-    prompt_tokens: Annotated[
-        int | None, Field(ge=1, le=512, description="how many virtual tokens stand before a text")
-    ] = None
-
-
-class Variants(Terms):
-    """Further versions of the whole release, one for each method and epsilon, to be compared with each other.
-
-    Each is charged for what it releases: all of them together are one large release about the population.
-    """
-
-    methods: Annotated[
-        tuple[VariantMethod, ...], Field(min_length=1, strict=False, description="how the variants' adapters are made")
-    ]
-    epsilons: Annotated[
-        tuple[Annotated[float, Field(gt=0)], ...],
-        Field(
-            min_length=1,
-            strict=False,
-            description="what everything in a variant may cost together; .inf: no privacy, for public sources",
-        ),
-    ]
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Variants:
-        if len({each.method for each in self.methods}) != len(self.methods):
-            raise TermsError("two variants have the same method", "Keep one entry for each method", "methods")
-        if len(set(self.epsilons)) != len(self.epsilons):
-            raise TermsError("the epsilons are not distinct", "Keep each once", "epsilons")
-        if any(math.isnan(epsilon) for epsilon in self.epsilons):
-            raise TermsError("an epsilon is not a number", "Write a positive number, or .inf", "epsilons")
-        return self
-
-
 class PrivacyTerms(Terms):
     """All privacy terms of one contract. `population` owns the budget; the contract's name never does."""
 
@@ -491,7 +151,7 @@ class PrivacyTerms(Terms):
     source_is_public: Annotated[
         bool, Field(description="true where the source is published, so that comparing with it is free")
     ] = False
-    source_where: Annotated[Equalities, Field(description="only the rows whose columns hold these values")] = {}
+    source_where: Equalities = Field(default_factory=dict, description="only the rows whose columns hold these values")
     base_model: Annotated[BaseModelTerms, Field(description="the model to fine-tune")] = BaseModelTerms()
     releases: Annotated[Releases, Field(description="what is released, and what each release may cost")]
     generation: Annotated[Generation, Field(description="how many synthetic records to draw, and how")]
@@ -529,10 +189,10 @@ class PrivacyTerms(Terms):
                     "Name a label column, and the one of its values that is unsafe",
                     "safety_classifier",
                 )
-        if self.variants is not None and math.inf in self.variants.epsilons and not self.source_is_public:
+        if self.variants is not None and "none" in self.variants.epsilons and not self.source_is_public:
             raise TermsError(
-                "a variant with an infinite epsilon would publish the source's people without any guarantee",
-                "Leave .inf out; only a source that is declared public (`source_is_public: true`) may have it",
+                "a variant without privacy would publish the source's people without any guarantee",
+                "Leave `none` out; only a source that is declared public (`source_is_public: true`) may have it",
                 "variants",
             )
         if self.curation.needs_labeller and self.releases.labeller is None:
@@ -540,6 +200,20 @@ class PrivacyTerms(Terms):
                 "the labeller is to judge the drawn texts, and no release `labeller` is planned",
                 "Plan `releases.labeller`, or write `labels: asked` and no `confidence`",
                 "curation",
+            )
+        cells = math.prod(len(label.values) for label in self.labels)
+        if self.curation.proportions == "votes" and self.releases.votes is None:
+            raise TermsError(
+                "votes are to say which drawn texts are taken, and no release `votes` is planned",
+                "Plan `releases.votes`, or write `proportions: histogram`",
+                "curation",
+            )
+        if self.releases.votes is not None and cells * self.releases.votes.clusters > 100_000:
+            raise TermsError(
+                f"{self.releases.votes.clusters} clusters of each of {cells} label combinations are more than 100,000 "
+                "cells",
+                "Lower releases.votes.clusters",
+                "releases",
             )
         planned = (self.releases.adapter, self.releases.labeller, self.releases.dp_baseline)
         sampled = [release for release in planned if release is not None]
@@ -555,6 +229,6 @@ class PrivacyTerms(Terms):
                 "Lower one of them",
                 "releases",
             )
-        if math.prod(len(label.values) for label in self.labels) > 100_000:
+        if cells > 100_000:
             raise TermsError("more than 100,000 label combinations", "Condition on fewer or coarser labels", "labels")
         return self

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpsynth_assets.contract.terms import EMBEDDED
+from dpsynth_assets.contract.synthesis import EMBEDDED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

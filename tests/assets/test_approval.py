@@ -122,7 +122,7 @@ def test_the_diff_says_what_weakens_and_why(contract):
 
 
 def test_a_baseline_is_a_release_more_and_no_weaker_term(contract):
-    from dpsynth_assets.contract.terms import ClassifierRelease
+    from dpsynth_assets.contract.releases import ClassifierRelease
 
     approved = terms_for_approval(contract)
     del approved["releases"]["dp_baseline"]  # as contracts were approved before there was such a release

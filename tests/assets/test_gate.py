@@ -127,19 +127,19 @@ def test_interrupts_forfeit(run, rooms, book, home, interrupt, capfd):
 
 
 def test_a_release_that_does_not_say_what_ran_is_forfeited(run, rooms, book, monkeypatch, failure_of):
-    from dpsynth_assets.assets.gate import Passage
+    from dpsynth_assets.assets.gate import ChargedPassage
 
-    monkeypatch.setattr(Passage, "finish", lambda self, event: None)
+    monkeypatch.setattr(ChargedPassage, "finish", lambda self, event: None)
     result = run("source", "adapter")
     assert not result.success
     assert states(book) == {"adapter": ["forfeited"]}
 
 
 def test_more_than_was_reserved_cannot_be_committed(run, rooms, book, monkeypatch, failure_of, home):
-    from dpsynth_assets.assets.gate import Passage
+    from dpsynth_assets.assets.gate import ChargedPassage
 
-    honest = Passage.finish
-    monkeypatch.setattr(Passage, "finish", lambda self, *_: honest(self, PoissonSampledGaussian(0.2, 0.1, 999)))
+    honest = ChargedPassage.finish
+    monkeypatch.setattr(ChargedPassage, "finish", lambda self, *_: honest(self, PoissonSampledGaussian(0.2, 0.1, 999)))
     result = run("source", "adapter")
     text = failure_of(result, "adapter").step_failure_data.user_failure_data.description
     assert "did not accept the finished release" in text
@@ -148,10 +148,10 @@ def test_more_than_was_reserved_cannot_be_committed(run, rooms, book, monkeypatc
 
 
 def test_the_rows_are_read_once_per_grant(run, rooms, book, monkeypatch, failure_of):
-    from dpsynth_assets.assets.gate import Passage
+    from dpsynth_assets.assets.gate import ChargedPassage
 
-    once = Passage.read
-    monkeypatch.setattr(Passage, "read", lambda self: (once(self), once(self))[1])
+    once = ChargedPassage.read
+    monkeypatch.setattr(ChargedPassage, "read", lambda self: (once(self), once(self))[1])
     result = run("source", "adapter")
     assert "ProtocolError" in failure_of(result, "adapter").step_failure_data.user_failure_data.description
     assert states(book) == {"adapter": ["forfeited"]}

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from dpsynth_assets.classify.curation import CurationError, curate
-from dpsynth_assets.contract.terms import Curation
+from dpsynth_assets.contract.synthesis import Curation
 
 CELLS = (("card",), ("loan",))
 

@@ -11,7 +11,7 @@ from dpsynth_assets.classify import dp_training
 from dpsynth_assets.classify.dp_training import DpClassifierPlan, LabelledUnits, check_trainable, train_with_dp
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import load_classifier
-from dpsynth_assets.contract.terms import ClassifierRelease
+from dpsynth_assets.contract.releases import ClassifierRelease
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError

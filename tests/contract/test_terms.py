@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 from dpsynth_assets.contract import lint_contract, load_contract
-from dpsynth_assets.contract import terms as t
+from dpsynth_assets.contract.releases import Budget
 from dpsynth_assets.contract.sentences import EXAMPLES, fields_of
+from dpsynth_assets.contract.terms import LabelColumn, PrivacyTerms
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = yaml.safe_load((Path(__file__).parent / "right" / "minimal.odcs.yaml").read_text())
-FIELDS = dict(fields_of(t.PrivacyTerms))
+FIELDS = dict(fields_of(PrivacyTerms))
 
 
 def paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -81,14 +82,14 @@ def test_the_references_example_is_a_contract(tmp_path: Path) -> None:
 
 
 def test_terms_cannot_be_changed_nor_silently_converted() -> None:
-    budget = t.Budget(epsilon=1.0, delta=1e-6)
+    budget = Budget(epsilon=1.0, delta=1e-6)
     with pytest.raises(ValueError, match="frozen"):
         budget.epsilon = 2.0  # type: ignore[misc]
     for wrong in ("1.0", True, float("nan"), float("inf"), 0.0):
         with pytest.raises(ValueError, match="epsilon"):
-            t.Budget(epsilon=wrong, delta=1e-6)  # type: ignore[arg-type]
+            Budget(epsilon=wrong, delta=1e-6)  # type: ignore[arg-type]
 
 
 def test_plain_values_have_the_last_word_in_decoding() -> None:
-    label = t.LabelColumn(column="c", values=("a", "b"), codes=(7, 0), spellings=("A", "b"))
+    label = LabelColumn(column="c", values=("a", "b"), codes=(7, 0), spellings=("A", "b"))
     assert label.decoding == {7: "a", 0: "b", "A": "a", "a": "a", "b": "b"}
