@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +40,7 @@ from ledger import (
     Reservation,
     SourceTaken,
 )
-from resources.artifact_store import Artifact, ArtifactStore, Draft
+from resources.artifact_store import Artifact, ArtifactStore, Draft, distinct_charges
 from resources.home import Home, private_folder
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore, Snapshot
@@ -113,6 +113,7 @@ def release_gate(
     artifacts: ArtifactStore,
     ready: Callable[[], None] = lambda: None,
     replay: Replay | None = None,
+    made_from: Mapping[str, Artifact] | None = None,
 ) -> Iterator[Passage]:
     """Open the gate for one release, or raise `dg.Failure`.
 
@@ -120,6 +121,8 @@ def release_gate(
     that cannot be loaded, a rule that cannot be run) should fail there, and gives the reservation back.
 
     `replay` makes a release one that can be taken over after a kill: it says what runs again from a checkpoint folder.
+
+    `made_from` names what the release was made from beside the rows: its receipt carries their charges too.
 
     The block gets an object to `read` the rows from and to `finish` with the event that ran. After the block its
     `artifact` is the sealed draft. Whatever is raised in the block forfeits the charge, except that an interrupt leaves
@@ -159,7 +162,12 @@ def release_gate(
         checkpoints.release(discard=True)
     ran = Composed((passage.event, *reservation.replayed)) if reservation.replayed else passage.event
     charge = charge_figures(contract, plan.digest(), entry, ran, _checkpoint(book))
-    passage.artifact = artifacts.seal(draft, charges=[charge], about=about)
+    before = dict(made_from or {})
+    passage.artifact = artifacts.seal(
+        draft,
+        charges=[charge, *distinct_charges(*before.values())],
+        about={**about, **{name: artifact.id for name, artifact in before.items()}},
+    )
     _observe(context, contract, book)
 
 
