@@ -31,7 +31,8 @@ from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract, load_contract
 from dpsynth_assets.contract.releases import ClassifierRelease
 from dpsynth_assets.contract.synthesis import Curation
-from dpsynth_assets.language.generation import apportion, generate_corpus
+from dpsynth_assets.language.generation import generate_corpus
+from dpsynth_assets.privacy.apportionment import apportion
 from ledger import Composed, Ledger
 from ledger.accounting import epsilon as epsilon_of
 from resources.artifact_store import ArtifactStore

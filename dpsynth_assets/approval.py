@@ -49,17 +49,20 @@ def release_plans(contract: Contract, size: float = 1.0) -> dict[str, ReleasePla
         f"{contract.id}/adapter": TrainingPlan.from_contract(contract, size=size),
         f"{contract.id}/label_histogram": HistogramPlan.from_contract(contract),
     }
-    for name in classifier_releases(contract):
+    for name in optional_releases(contract):
+        if name == "votes":
+            plans[f"{contract.id}/{name}"] = HistogramPlan.of_votes(contract)
+            continue
         from dpsynth_assets.classify.dp_training import DpClassifierPlan
 
         plans[f"{contract.id}/{name}"] = DpClassifierPlan.from_contract(contract, name, size=size)
     return plans
 
 
-def classifier_releases(contract: Contract) -> tuple[str, ...]:
-    """The classifiers that the contract has trained on sensitive rows, in the order they are made."""
+def optional_releases(contract: Contract) -> tuple[str, ...]:
+    """The releases that a contract may plan beside adapter and histogram and does, in the order they are made."""
     releases = contract.privacy.releases
-    planned = {"labeller": releases.labeller, "dp_baseline": releases.dp_baseline}
+    planned = {"labeller": releases.labeller, "votes": releases.votes, "dp_baseline": releases.dp_baseline}
     return tuple(name for name, release in planned.items() if release is not None)
 
 
@@ -89,6 +92,7 @@ def needs(contract: Contract, book: Ledger) -> list[Need]:
     """What the ledger lacks for this contract, in the order to be agreed on; empty if it may run."""
     from dpsynth_assets.contract.diff import changes, terms_for_approval
 
+    contract = contract.declared
     terms, found = contract.privacy, []
     if terms.population not in book.populations():
         cap = f"ε {terms.budget.epsilon:g} at δ {terms.budget.delta:g}"

@@ -8,6 +8,7 @@ import dagster as dg
 
 from dpsynth_assets.assets.adapter import adapter_asset
 from dpsynth_assets.assets.budget import budget_asset
+from dpsynth_assets.assets.candidates import candidates_asset
 from dpsynth_assets.assets.card import card_asset
 from dpsynth_assets.assets.classifier import classifier_asset
 from dpsynth_assets.assets.common import releases_of
@@ -20,6 +21,7 @@ from dpsynth_assets.assets.safety_classifier import safety_classifier_asset
 from dpsynth_assets.assets.safety_evaluation import safety_evaluation_asset
 from dpsynth_assets.assets.source import source_asset
 from dpsynth_assets.assets.synthetic import synthetic_asset
+from dpsynth_assets.assets.votes import votes_asset
 from dpsynth_assets.automation import automated
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ FAMILIES = (
     labeller_asset,
     dp_baseline_asset,
     budget_asset,
+    candidates_asset,
+    votes_asset,
     corpus_asset,
     synthetic_asset,
     classifier_asset,
@@ -57,7 +61,7 @@ def build_contract_defs(contract: Contract) -> dg.Definitions:
 
 def _families(contract: Contract) -> list[Callable[[Contract], dg.AssetsDefinition]]:
     """All of them, but for those that the contract does not ask for."""
-    optional = {"labeller": labeller_asset, "dp_baseline": dp_baseline_asset}
+    optional = {"labeller": labeller_asset, "votes": votes_asset, "dp_baseline": dp_baseline_asset}
     absent = {family for name, family in optional.items() if name not in releases_of(contract)}
     if contract.privacy.safety_classifier is None:
         absent |= {safety_classifier_asset, safety_evaluation_asset}

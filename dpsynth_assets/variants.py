@@ -4,6 +4,9 @@ A variant is a contract like any other: the same source, population, curation an
 compose to the variant's epsilon. So everything that takes a contract takes a variant. The releases other than the
 adapter keep their proportion of the price, and the adapter gets all that composition then leaves.
 
+Its id is the contract's with the variant's name behind it, `ag_news--lora-3`: what is made of it is kept and published
+apart. What was approved, and the source, are the contract's.
+
 Variants about the same people add up in the ledger like any other releases. One with epsilon `none`, for sources
 declared public, trains without noise and is charged nothing, since it promises nothing.
 """
@@ -49,7 +52,7 @@ def variant(contract: Contract, name: str) -> Contract:
         for epsilon in contract.privacy.variants.epsilons if contract.privacy.variants else ():
             if _name(method, epsilon) == name:
                 terms = _at(contract, method, math.inf if isinstance(epsilon, str) else epsilon)
-                return replace(contract, privacy=terms, variant=name)
+                return replace(contract, id=f"{contract.id}--{name}", privacy=terms, base=contract)
     raise VariantError(f"{contract.id} has no variant {name!r}: it has {', '.join(names(contract))}")
 
 

@@ -53,6 +53,11 @@ class Artifact:
         return charges
 
 
+def distinct_charges(*artifacts: Artifact) -> list[dict[str, Any]]:
+    """The charges that something made of these artifacts rests on, each once."""
+    return list({charge["ledger_hash"]: charge for each in artifacts for charge in each.receipts}.values())
+
+
 class Draft:
     """An artifact in the making: a folder under its final id, not yet to be found by anybody."""
 
@@ -118,7 +123,7 @@ class ArtifactStore(dg.ConfigurableResource[None]):
         """
         pointer = self._kind(contract, kind) / "latest"
         if not pointer.exists():
-            raise ArtifactMissingError(f"there is no {kind} of {contract} yet: materialize {contract}/{kind} first")
+            raise ArtifactMissingError(f"{contract} has no {kind} yet: materialize {contract}/{kind} first")
         return self.get(contract, kind, pointer.read_text(encoding="utf-8"))
 
     def get(self, contract: str, kind: str, identity: str) -> Artifact:

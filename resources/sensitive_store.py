@@ -85,7 +85,7 @@ class SensitiveStore(dg.ConfigurableResource[None]):
         fingerprint = _fingerprint(table, contract, key)
         with known.locked():
             snapshot = Snapshot(
-                contract=contract.id,
+                contract=contract.declared.id,
                 id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
                 fingerprint=fingerprint,
                 source=location(contract, contract.source),
@@ -111,10 +111,10 @@ class SensitiveStore(dg.ConfigurableResource[None]):
         Raises:
             SourceError: there is none, or the contract has changed since it was taken.
         """
-        pointer = self._folder(contract.id) / "latest"
+        pointer = self._folder(contract.declared.id) / "latest"
         if not pointer.exists():
             raise SourceError(f"{contract.id} has no snapshot of its source: materialize {contract.id}/source")
-        manifest = self._folder(contract.id) / pointer.read_text(encoding="utf-8") / _MANIFEST
+        manifest = self._folder(contract.declared.id) / pointer.read_text(encoding="utf-8") / _MANIFEST
         stated = json.loads(manifest.read_text(encoding="utf-8"))
         snapshot = Snapshot(**stated | {name: tuple(stated[name]) for name in ("blocks", "overlaps")})
         if snapshot.contract_digest != contract.digest:
@@ -162,14 +162,14 @@ class SensitiveStore(dg.ConfigurableResource[None]):
 
     def keep_figures(self, contract: Contract, name: str, text: str) -> Path:
         """Keep figures about the standing snapshot's rows beside them, where only this user reads them."""
-        path = self._folder(contract.id) / self.latest(contract).id / name
+        path = self._folder(contract.declared.id) / self.latest(contract).id / name
         replace_atomically(path, text.encode(), mode=0o600)
         return path
 
     def _rows(self, snapshot: Snapshot, contract: Contract) -> pd.DataFrame:
         import pyarrow.parquet
 
-        table = pyarrow.parquet.read_table(self._folder(contract.id) / snapshot.id / _ROWS)
+        table = pyarrow.parquet.read_table(self._folder(contract.declared.id) / snapshot.id / _ROWS)
         return bound_units(as_rows(table, contract), contract.privacy.unit.max_records, self._key())
 
     def _write(self, snapshot: Snapshot, table: pa.Table) -> None:

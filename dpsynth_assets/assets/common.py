@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.approval import classifier_releases
+from dpsynth_assets.approval import optional_releases
 from dpsynth_assets.assets.figures import guarantee
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def contract_asset(
 
 def releases_of(contract: Contract) -> tuple[str, ...]:
     """The contract's assets that spend budget, in the order they are made."""
-    return ("adapter", "label_histogram", *classifier_releases(contract))
+    return ("adapter", "label_histogram", *optional_releases(contract))
 
 
 @contextmanager

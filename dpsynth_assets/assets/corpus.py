@@ -1,4 +1,4 @@
-"""`corpus`: synthetic rows drawn from the adapter, and the blocking quality checks on them. Free.
+"""`corpus`: synthetic rows chosen from the candidates, and the blocking quality checks on them. Free.
 
 The checks also leave an observation of the corpus: figures as numbers, which Dagster plots over time, and a picture.
 """
@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from dpsynth_assets.assets.candidates import CANDIDATES, proportions, rows_wanted
 from dpsynth_assets.assets.common import asset_key, contract_asset, plain_failures
 from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.figures import column_schema, picture, preview, receipts_metadata
 from dpsynth_assets.assets.label_histogram import released_counts
 from dpsynth_assets.assets.progress import reporter
+from dpsynth_assets.assets.votes import votes_on
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.synthesis import Curation
-from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
+from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore, distinct_charges
 from resources.sensitive_store import GrantRequiredError, SensitiveStore
 from resources.tabular import SourceError
 
@@ -31,49 +33,52 @@ def corpus_asset(contract: Contract) -> dg.AssetsDefinition:
     """The corpus asset of a contract."""
 
     terms = contract.privacy.curation
-    judged = ("labeller",) if terms.needs_labeller else ()
+    judges = (*(("labeller",) if terms.needs_labeller else ()), *(("votes",) if terms.proportions == "votes" else ()))
 
     @contract_asset(
         contract,
         "corpus",
         description=(
-            f"Synthetic records drawn from the adapter label by label{_said(terms)}. "
+            f"Synthetic records chosen from the candidates{_said(terms)}. "
             "Not for use before its quality checks have passed: `synthetic` publishes it then."
         ),
-        kinds={"pytorch", "parquet"},
-        after=("adapter", "label_histogram", *judged),
+        kinds={"parquet"},
+        after=("candidates", *judges),
     )
-    def corpus(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
+    def corpus(artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
+        import pandas as pd
+
         from dpsynth_assets.classify.curation import CurationError, curate
         from dpsynth_assets.classify.recipes import load_classifier
-        from dpsynth_assets.language.generation import apportion, generate_corpus
+        from dpsynth_assets.classify.votes import VotesError
+        from dpsynth_assets.privacy.apportionment import apportion
 
-        with plain_failures(ArtifactMissingError):
-            made_of = {
-                name: artifact_store.latest(contract.id, name) for name in ("adapter", "label_histogram", *judged)
-            }
-        adapter = made_of["adapter"]
-        rows = max(1, round(contract.privacy.generation.rows * float(adapter.receipt["about"].get("size", 1.0))))
-        counts = released_counts(made_of["label_histogram"])
-        if terms.proportions == "even":
-            counts = dict.fromkeys(counts, 1)
-        progress = reporter(context, "Generating synthetic records")
-        drawn = round(rows * terms.drawn)
-        marks = (adapter.id, made_of["label_histogram"].id, contract.digest, str(drawn))
-        with (
-            artifact_store.unfinished(contract.id, "corpus", *marks) as shards,
-            artifact_store.draft(contract.id, "corpus") as draft,
-        ):
-            texts = generate_corpus(contract, adapter.folder, counts, rows=drawn, progress=progress, shards=shards)
-            labeller = load_classifier(made_of["labeller"].folder / CLASSIFIER) if judged else None
-            with plain_failures(CurationError):
-                curated = curate(contract, texts, apportion(counts, rows), labeller=labeller)
-            frame = curated.frame
+        with plain_failures(ArtifactMissingError, CurationError, VotesError):
+            candidates = artifact_store.latest(contract.id, "candidates")
+            asked = {name: artifact_store.latest(contract.id, name) for name in judges}
+            drawn_from = candidates.receipt["about"]
+            histogram = artifact_store.get(contract.id, "label_histogram", drawn_from["label_histogram"])
+            wanted = apportion(
+                proportions(terms, released_counts(histogram)), rows_wanted(contract, float(drawn_from["size"]))
+            )
+            curated = curate(
+                contract,
+                pd.read_parquet(candidates.folder / CANDIDATES),
+                wanted,
+                labeller=load_classifier(asked["labeller"].folder / CLASSIFIER) if "labeller" in asked else None,
+                votes=votes_on(contract, candidates, asked["votes"]) if "votes" in asked else None,
+            )
+        frame = curated.frame
+        with artifact_store.draft(contract.id, "corpus") as draft:
             frame.to_parquet(draft.folder / ROWS, index=False)
             artifact = artifact_store.seal(
                 draft,
-                charges=[charge for each in made_of.values() for charge in each.receipts],
-                about={name: each.id for name, each in made_of.items()},
+                charges=distinct_charges(candidates, *asked.values()),
+                about={
+                    "candidates": candidates.id,
+                    **{name: drawn_from[name] for name in ("adapter", "label_histogram")},
+                    **{name: each.id for name, each in asked.items()},
+                },
             )
         return dg.MaterializeResult(
             metadata={
@@ -92,7 +97,11 @@ def corpus_asset(contract: Contract) -> dg.AssetsDefinition:
 def _said(terms: Curation) -> str:
     """What the description says of curation."""
     parts = [
-        ", as many of each as the noisy histogram says" if terms.proportions == "histogram" else ", as many of each",
+        {
+            "histogram": ", as many of each label as the noisy histogram says",
+            "even": ", as many of each label",
+            "votes": ", as many of each label as the noisy histogram and of each cluster as noisy votes say",
+        }[terms.proportions],
         {"asked": "", "agreed": ", kept where the labeller agrees", "relabelled": ", labelled by the labeller"}[
             terms.labels
         ],

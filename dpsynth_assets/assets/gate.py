@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -40,7 +40,7 @@ from ledger import (
     Reservation,
     SourceTaken,
 )
-from resources.artifact_store import Artifact, ArtifactStore, Draft
+from resources.artifact_store import Artifact, ArtifactStore, Draft, distinct_charges
 from resources.home import Home, private_folder
 from resources.ledger import LedgerResource
 from resources.sensitive_store import GrantRequiredError, SensitiveStore, Snapshot
@@ -128,6 +128,7 @@ def release_gate(
     artifacts: ArtifactStore,
     ready: Callable[[], None] = lambda: None,
     replay: Replay | None = None,
+    made_from: Mapping[str, Artifact] | None = None,
 ) -> Iterator[Passage]:
     """Open the gate for one release, or raise `dg.Failure`.
 
@@ -136,6 +137,8 @@ def release_gate(
 
     `replay` makes a release one that can be taken over after a kill: it says what runs again from a checkpoint folder.
 
+    `made_from` names what the release was made from beside the rows: its receipt carries their charges too.
+
     The block gets an object to `read` the rows from and to `finish` with the event that ran. After the block its
     `artifact` is the sealed draft. Whatever is raised in the block forfeits the charge, except that an interrupt leaves
     a release with checkpoints to be taken over.
@@ -143,7 +146,7 @@ def release_gate(
     A contract variant without privacy is let past: nothing is charged, and the artifact's receipt says so.
     """
     if contract.without_privacy:
-        with _uncharged(contract, plan, draft, store, artifacts) as let_past:
+        with _uncharged(contract, plan, draft, store, artifacts, made_from or {}) as let_past:
             yield let_past
         return
     book, reservation, checkpoints, about = _reserve(context, contract, plan, ledger, store, replay)
@@ -180,7 +183,12 @@ def release_gate(
         checkpoints.release(discard=True)
     ran = Composed((passage.event, *reservation.replayed)) if reservation.replayed else passage.event
     charge = charge_figures(contract, plan.digest(), entry, ran, _checkpoint(book))
-    passage.artifact = artifacts.seal(draft, charges=[charge], about=about)
+    before = dict(made_from or {})
+    passage.artifact = artifacts.seal(
+        draft,
+        charges=[charge, *distinct_charges(*before.values())],
+        about={**about, **{name: artifact.id for name, artifact in before.items()}},
+    )
     _observe(context, contract, book)
 
 
@@ -202,7 +210,12 @@ class UnchargedPassage:
 
 @contextmanager
 def _uncharged(
-    contract: Contract, plan: Plan, draft: Draft, store: SensitiveStore, artifacts: ArtifactStore
+    contract: Contract,
+    plan: Plan,
+    draft: Draft,
+    store: SensitiveStore,
+    artifacts: ArtifactStore,
+    made_from: Mapping[str, Artifact],
 ) -> Iterator[UnchargedPassage]:
     """Past the gate, for a variant without privacy. What fails in here may say so: the rows are public."""
     try:
@@ -211,6 +224,7 @@ def _uncharged(
             passage = UnchargedPassage(contract, store, folder)
             yield passage
             about = {"snapshot": snapshot.id, "size": snapshot.size, "guarantee": "none"}
+            about |= {name: artifact.id for name, artifact in made_from.items()}
             passage.artifact = artifacts.seal(draft, charges=[], about=about)
     except (GrantRequiredError, SourceError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None
@@ -383,7 +397,7 @@ def _observe(context: dg.AssetExecutionContext, contract: Contract, book: Ledger
     """Put the balance on the budget asset, so that its plots show every charge and every refusal."""
     with suppress(Exception):  # a picture that is missing must not replace the reason of a failure
         figures = balance_figures(book.balance(contract.privacy.population, with_pld=False))
-        context.log_event(dg.AssetObservation([contract.id, "budget"], metadata=figures))
+        context.log_event(dg.AssetObservation([contract.declared.id, "budget"], metadata=figures))
 
 
 def _without_content(

@@ -4,7 +4,6 @@ It reads nothing of the adapter, but comes after it: where the dear release is r
 """
 
 import json
-import math
 from typing import Any
 
 import dagster as dg
@@ -59,7 +58,7 @@ def label_histogram_asset(contract: Contract) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "noisy_counts": _table(contract, counts),
-                "epsilon": plan.epsilon if math.isfinite(plan.epsilon) else "none",
+                "epsilon": "none" if contract.without_privacy else plan.epsilon,
                 "noise_scale": plan.scale,
                 "dagster/uri": str(gate.artifact.folder / COUNTS),
                 **receipts_metadata(gate.artifact.receipts),

@@ -133,8 +133,8 @@ def proven(contract: Contract, artifacts: ArtifactStore, ledger: LedgerResource)
             f"Run its checks and publish again (materialize {contract.id}/corpus and {contract.id}/synthetic)"
         )
     known = corpus.receipt["about"]
-    kinds = ("adapter", "label_histogram", *(("labeller",) if "labeller" in known else ()))
-    made_from = [artifacts.get(contract.id, kind, known[kind]) for kind in kinds]
+    kinds = ("candidates", "adapter", "label_histogram", "labeller", "votes")
+    made_from = [artifacts.get(contract.id, kind, known[kind]) for kind in kinds if kind in known]
     folders = [each.folder for each in (synthetic, corpus, judged, *made_from)]
     home, book = Home.at(artifacts.home), ledger.open()
     problems = book.verify(checkpoints(home, folders)) or contradictions(home, book.entries(), folders)

@@ -1,14 +1,18 @@
-"""Drawn texts become a corpus: chosen or labelled by a released classifier, thinned of near repetitions, cut to size.
+"""Drawn texts become a corpus: chosen or labelled by a released classifier, thinned of near repetitions, cut to size,
+as the histogram says or as released votes say.
 
-Reads synthetic texts and releases only, so it costs nothing more: but what a labeller has touched rests on the
-labeller's charge too. Which steps pay is measured by `python -m benchmarks.curation`.
+Reads synthetic texts and releases only, so it costs nothing more: but what a labeller or votes have touched rests on
+their charge too. Which steps pay is measured by `python -m benchmarks.curation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from dpsynth_assets.privacy.apportionment import apportion_within
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
     from dpsynth_assets.classify.encoder import Encoder
     from dpsynth_assets.classify.evaluation import Classifier
+    from dpsynth_assets.classify.votes import Votes
     from dpsynth_assets.contract import Contract
 
 Cell = tuple[str, ...]
@@ -32,7 +37,8 @@ class Curated:
     Attributes:
         frame: as drawn, fewer rows, labels replaced where the contract says so.
         facts: how many rows each step left; `labeller_agrees`, the share of the drawn texts for which the labeller says
-            what they were asked for, tells how well the generator follows its labels.
+            what they were asked for, tells how well the generator follows its labels; `without_votes` is how many
+            rows are of clusters that no vote asked for, since the others were used up.
     """
 
     frame: pd.DataFrame
@@ -46,6 +52,7 @@ def curate(
     *,
     labeller: Classifier | None = None,
     encoder: Encoder | None = None,
+    votes: Votes | None = None,
 ) -> Curated:
     """Apply the contract's `curation` to drawn texts.
 
@@ -54,6 +61,7 @@ def curate(
         wanted: at most so many rows for each combination of labels.
         labeller: judges `classifier.target`; needed where `curation.needs_labeller`.
         encoder: tells how alike texts are; the packaged one unless given.
+        votes: held on these very texts; needed for `proportions: votes`.
 
     Raises:
         CurationError: nothing is left of a label of which rows are wanted, or the labeller predicts another label.
@@ -64,8 +72,9 @@ def curate(
 
     terms, target = contract.privacy.curation, contract.privacy.classifier.target
     facts: dict[str, float] = {"drawn": len(frame)}
-    if terms == Curation():  # as many as wanted of each were drawn
+    if terms == Curation(drawn=terms.drawn) and len(frame) <= sum(wanted.values()):  # no more than wanted were drawn
         return Curated(frame, {**facts, "rows": len(frame)})
+    frame = frame.reset_index(drop=True)  # its places are those that the votes name
     if terms.needs_labeller:
         assert labeller is not None, "a contract that needs a labeller plans one"
         values = next(label.values for label in contract.privacy.labels if label.column == target)
@@ -89,19 +98,43 @@ def curate(
         facts["left_by_distinctness"] = len(frame)
     columns = [label.column for label in contract.privacy.labels]
     cells = list(frame[columns].itertuples(index=False, name=None))
-    taken: dict[Cell, int] = dict.fromkeys(wanted, 0)
+    kinds: list[tuple[Cell, int]] = [(cell, 0) for cell in cells]
+    room = {(cell, 0): count for cell, count in wanted.items()}
+    if terms.proportions == "votes":
+        assert votes is not None, "a contract that goes by votes plans them"
+        kinds = list(zip(cells, votes.ballot.clusters[frame.index].tolist(), strict=True))
+        room, facts["without_votes"] = _by_votes(kinds, wanted, votes)
+    taken: Counter[tuple[Cell, int]] = Counter()
     places = []
-    for place, cell in enumerate(cells):
-        if taken[cell] < wanted[cell]:
-            taken[cell] += 1
+    for place, kind in enumerate(kinds):
+        if taken[kind] < room[kind]:
+            taken[kind] += 1
             places.append(place)
-    for cell, count in taken.items():
-        if wanted[cell] and not count:
+    counts = Counter(cells[place] for place in places)
+    for cell, count in wanted.items():
+        if count and not counts[cell]:
             raise CurationError(
                 f"no text is left that is {contract.plain_label(cell)!r}: raise curation.drawn, or ask less of texts"
             )
     frame = frame.iloc[places].reset_index(drop=True)
     return Curated(frame, {**facts, "rows": len(frame)})
+
+
+def _by_votes(
+    kinds: Sequence[tuple[Cell, int]], wanted: Mapping[Cell, int], votes: Votes
+) -> tuple[dict[tuple[Cell, int], int], float]:
+    """How many rows of each label and cluster: each label's in proportion to its votes, as far as there are any such
+    texts; and how many of all these are of clusters without votes."""
+    there: dict[Cell, Counter[int]] = {cell: Counter() for cell in wanted}
+    for cell, cluster in kinds:
+        there[cell][cluster] += 1
+    room, without = {}, 0
+    for cell, rows in wanted.items():
+        asked = votes.of_label(cell)
+        given = apportion_within(asked, there[cell], rows)
+        room.update({(cell, cluster): count for cluster, count in given.items()})
+        without += sum(count for cluster, count in given.items() if not asked[cluster])
+    return room, float(without)
 
 
 def _vectors(contract: Contract, frame: pd.DataFrame, encoder: Encoder | None) -> np.ndarray:

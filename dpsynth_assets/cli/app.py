@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from dpsynth_assets.cli import approve, audit, demo, diff, init, lint, plan, screen, sql, ui
+from dpsynth_assets.cli import approve, audit, bench, demo, diff, init, lint, plan, screen, sql, ui
 from dpsynth_assets.cli import run as run_verb
 from dpsynth_assets.cli.console import BadInput, fail
 
@@ -30,6 +30,7 @@ app.command("run")(run_verb.run)
 app.command("sql")(sql.sql)
 app.command("screen")(screen.screen)
 app.add_typer(audit.app, name="audit")
+app.add_typer(bench.app, name="bench")
 app.command("demo")(demo.demo)
 app.command("ui")(ui.ui)
 

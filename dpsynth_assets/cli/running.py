@@ -33,6 +33,8 @@ _LABELS = {
     "labeller": "Labeller, trained on the source with DP-SGD",
     "dp_baseline": "Classifier, trained on the source with DP-SGD",
     "budget": "Budget",
+    "candidates": "Synthetic candidates",
+    "votes": "Noisy votes on the candidates",
     "corpus": "Synthetic corpus",
     "quality": "Quality checks",
     "synthetic": "Published table",

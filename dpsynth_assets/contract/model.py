@@ -61,14 +61,19 @@ class Contract:
     privacy: PrivacyTerms
     quality: tuple[QualityRule, ...]
     warnings: tuple[Problem, ...] = ()
-    variant: str | None = None  # which of its release variants this is; `dpsynth_assets.variants` makes them
+    base: Contract | None = None  # of a release variant: the contract that declares it (`dpsynth_assets.variants`)
 
     def __hash__(self) -> int:
-        return hash((self.digest, self.source, self.variant))
+        return hash((self.digest, self.source, self.id))
 
     @property
     def title(self) -> str:
         return self.name
+
+    @property
+    def declared(self) -> Contract:
+        """The contract that people wrote and approved, whose source is read: this one, or what it is a variant of."""
+        return self.base or self
 
     @property
     def without_privacy(self) -> bool:

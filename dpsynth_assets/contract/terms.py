@@ -195,6 +195,12 @@ class PrivacyTerms(Terms):
                 "Leave `none` out; only a source that is declared public (`source_is_public: true`) may have it",
                 "variants",
             )
+        if self.variants is not None and self.budget.rule == "closed_plan":
+            raise TermsError(
+                "a closed plan names every release in advance, and variants are released one at a time",
+                "Write `rule: renyi_filter`, or leave the variants out",
+                "variants",
+            )
         if self.curation.needs_labeller and self.releases.labeller is None:
             raise TermsError(
                 "the labeller is to judge the drawn texts, and no release `labeller` is planned",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dpsynth_assets.language.finetuning import load_tuned
 from dpsynth_assets.language.objective import encode_prefix
+from dpsynth_assets.privacy.apportionment import apportion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,17 +32,6 @@ _SHARD = 2048  # texts; what a kill can lose
 
 class GenerationError(RuntimeError):
     """The adapter does not give as many usable texts as the contract asks for."""
-
-
-def apportion(counts: Mapping[Cell, int], rows: int) -> dict[Cell, int]:
-    """Splits `rows` over the cells in proportion to noisy counts, by largest remainder; evenly if all are zero."""
-    total = sum(counts.values())
-    shares = {cell: rows * (count / total if total else 1 / len(counts)) for cell, count in counts.items()}
-    split = {cell: int(share) for cell, share in shares.items()}
-    by_remainder = sorted(shares, key=lambda cell: shares[cell] - split[cell], reverse=True)
-    for cell in by_remainder[: rows - sum(split.values())]:
-        split[cell] += 1
-    return split
 
 
 def generate_corpus(

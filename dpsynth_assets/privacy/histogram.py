@@ -1,10 +1,10 @@
-"""A differentially private histogram of label combinations.
+"""A differentially private histogram: of label combinations, or of votes on clusters of drawn texts.
 
 Guarantee: the vector of counts over a closed, public set of cells changes by at most `max_records` in l1 norm when one
 privacy unit (with at most that many records) is added or removed. Independent discrete Laplace noise of scale
 `max_records / epsilon` makes its release epsilon-DP (Ghosh, Roughgarden and Sundararajan 2009), with delta 0. Misuse
-that breaks it: cells taken from the data, more than `max_records` records of a unit, using the exact counts anywhere
-else, or releasing the number of records beside it.
+that breaks it: cells taken from the data, more than `max_records` records of a unit, a record whose cell depends on
+other records, using the exact counts anywhere else, or releasing the number of records beside it.
 
 The noise is sampled exactly, in integers, from the operating system's randomness: Canonne, Kamath and Steinke 2020,
 "The Discrete Gaussian for Differential Privacy", algorithms 1 and 2. There is no floating point to attack.
@@ -26,6 +26,7 @@ from ledger import DiscreteLaplace
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.contract.releases import HistogramRelease
 
 Cell = tuple[str, ...]
 
@@ -35,10 +36,10 @@ _SCALE_DENOMINATOR = 2**16
 
 @dataclass(frozen=True)
 class HistogramPlan:
-    """A label-histogram release: public constants only.
+    """The release of a histogram: public constants only.
 
     Attributes:
-        cells: every label combination that exists, in order; anything else is not counted.
+        cells: every cell that exists, in order; anything else is not counted.
         max_records: bound on the records of one unit, the l1 sensitivity.
         scale: of the discrete Laplace noise; 0 for exact counts, which have no guarantee and no event.
         epsilon: of this release alone, infinite for exact counts; delta is 0.
@@ -53,15 +54,27 @@ class HistogramPlan:
 
     @classmethod
     def from_contract(cls, contract: Contract) -> HistogramPlan:
-        """The plan of the contract's label-histogram release."""
+        """The plan of the contract's label-histogram release: a cell is a label combination."""
+        return cls._of(contract, contract.privacy.releases.label_histogram, contract.cells)
+
+    @classmethod
+    def of_votes(cls, contract: Contract) -> HistogramPlan:
+        """The plan of the contract's `votes`: a cell is a label combination and, last, the number of a cluster."""
+        release = contract.privacy.releases.votes
+        assert release is not None, "votes are planned for only where the contract plans them"
+        numbers = range(release.clusters)
+        return cls._of(contract, release, tuple((*cell, str(number)) for cell in contract.cells for number in numbers))
+
+    @classmethod
+    def _of(cls, contract: Contract, release: HistogramRelease, cells: tuple[Cell, ...]) -> HistogramPlan:
         terms = contract.privacy
-        epsilon = terms.releases.label_histogram.epsilon_of(terms.budget)
+        epsilon = release.epsilon_of(terms.budget)
         scale = 0.0
         if math.isfinite(epsilon):
             numerator = -(-terms.unit.max_records * _SCALE_DENOMINATOR // Fraction(epsilon))
             scale = float(Fraction(int(numerator), _SCALE_DENOMINATOR))
         return cls(
-            cells=contract.cells,
+            cells=cells,
             max_records=terms.unit.max_records,
             scale=scale,
             epsilon=epsilon,
@@ -87,25 +100,32 @@ class HistogramPlan:
         """SHA-256 over the plan's canonical JSON."""
         return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
 
-    def release(self, labels: Sequence[Cell], units: Sequence[str]) -> dict[Cell, int]:
+    def release(self, records: Sequence[Cell], units: Sequence[str]) -> dict[Cell, int]:
         """The noisy count of every cell; zero where the noise made it negative (post-processing).
 
         Args:
-            labels: the label combination of each record; sensitive.
+            records: the cell of each record; sensitive.
             units: the privacy unit of each record, same length; sensitive.
 
         Raises:
             ValueError: some unit holds more than `max_records` records, so the declared sensitivity would be wrong.
         """
-        if len(labels) != len(units):
-            raise ValueError("labels and units must have one entry per record")
+        counts = self.exact(records, units)
+        if self.scale == 0:
+            return counts
+        return {cell: max(0, count + discrete_laplace(Fraction(self.scale))) for cell, count in counts.items()}
+
+    def exact(self, records: Sequence[Cell], units: Sequence[str]) -> dict[Cell, int]:
+        """The counts before noise, which must not leave the mechanism. Arguments and error as of `release`.
+
+        Their l1 sensitivity is `max_records`: a record adds one to one cell, and a unit has no more records.
+        """
+        if len(records) != len(units):
+            raise ValueError("records and units must have one entry per record")
         if max(Counter(units).values(), default=0) > self.max_records:
             raise ValueError(f"a unit has more than max_records ({self.max_records}) records: bound them on reading")
-        known = set(self.cells)
-        counts = Counter(label for label in labels if label in known)
-        if self.scale == 0:
-            return {cell: counts[cell] for cell in self.cells}
-        return {cell: max(0, counts[cell] + discrete_laplace(Fraction(self.scale))) for cell in self.cells}
+        counted = Counter(records)
+        return {cell: counted[cell] for cell in self.cells}
 
 
 def discrete_laplace(scale: Fraction) -> int:

@@ -197,7 +197,7 @@ def test_a_corpus_that_a_labeller_has_touched_rests_on_its_charge(contract_path,
 
 
 def test_evaluation_does_without_a_baseline_that_was_never_made(run, book):
-    assert run("source", "adapter", "label_histogram", "corpus", "synthetic", "classifier").success
+    assert run("source", "adapter", "label_histogram", "candidates", "corpus", "synthetic", "classifier").success
     result = run("evaluation")
     assert result.success
     assert charges(book) == []

@@ -27,7 +27,7 @@ def test_everything_is_made_and_each_release_is_charged_once(finished, home, boo
         ("small/label_histogram", "committed"),
     ]
     hashes = {entry.hash for entry in book.entries() if entry.kind == "committed"}
-    for kind in ("corpus", "verdict", "synthetic", "classifier", "evaluation", "card"):
+    for kind in ("candidates", "corpus", "verdict", "synthetic", "classifier", "evaluation", "card"):
         artifact = store.latest("small", kind)
         assert {charge["ledger_hash"] for charge in artifact.receipts} == hashes
         assert artifact.digest == folder_digest(artifact.folder)
@@ -59,8 +59,23 @@ def test_metadata_of_the_sensitive_assets_says_nothing_of_the_rows(finished):
 
 def test_free_assets_run_again_without_a_charge(finished, run, book):
     before = len(book.entries())
-    assert run("corpus", "synthetic", "classifier", "evaluation", "card").success
+    assert run("candidates", "corpus", "synthetic", "classifier", "evaluation", "card").success
     assert len(book.entries()) == before
+
+
+def test_curating_again_draws_nothing_again(finished, run, home, monkeypatch):
+    from dpsynth_assets.language import generation
+
+    def drawn_again(*_, **__):
+        raise AssertionError("texts were drawn")
+
+    monkeypatch.setattr(generation, "generate_corpus", drawn_again)
+    store = ArtifactStore(home=str(home.root))
+    first = store.latest("small", "corpus")
+    assert run("corpus").success
+    again = store.latest("small", "corpus")
+    assert (again.id != first.id, again.digest, again.receipts) == (True, first.digest, first.receipts)
+    assert again.receipt["about"]["candidates"] == store.latest("small", "candidates").id
 
 
 def test_a_corpus_that_fails_a_blocking_check_is_not_published(run, home, monkeypatch, failure_of):
@@ -87,9 +102,9 @@ def test_a_corpus_without_a_verdict_is_not_published(finished, run, home, failur
 
 
 def test_a_missing_input_is_named(run, failure_of):
-    result = run("corpus")
-    text = failure_of(result, "corpus").step_failure_data.user_failure_data.description
-    assert text == "there is no adapter of small yet: materialize small/adapter first"
+    for asset, missing in (("candidates", "adapter"), ("corpus", "candidates")):
+        text = failure_of(run(asset), asset).step_failure_data.user_failure_data.description
+        assert text == f"small has no {missing} yet: materialize small/{missing} first"
 
 
 def test_an_unsealed_draft_leaves_nothing(home):
@@ -160,7 +175,7 @@ def test_figures_are_checked_observed_and_drawn(contract, home, rooms, book, agr
         build_contract_defs(asking), dg.Definitions(resources=platform_resources(str(home.root)))
     )
     job = defs.resolve_implicit_global_asset_job_def()
-    keys = [dg.AssetKey(["small", name]) for name in ("source", "label_histogram", "adapter", "corpus")]
+    keys = [dg.AssetKey(["small", name]) for name in ("source", "label_histogram", "adapter", "candidates", "corpus")]
     with dg.DagsterInstance.ephemeral() as instance:
         made = job.execute_in_process(instance=instance, asset_selection=keys)
         assert made.success

@@ -56,7 +56,7 @@ def store(home):
 
 @pytest.fixture
 def published(run):
-    result = run("source", "adapter", "label_histogram", "corpus", "synthetic")
+    result = run("source", "adapter", "label_histogram", "candidates", "corpus", "synthetic")
     assert result.success, [event.message for event in result.all_events if event.is_failure]
 
 
@@ -126,7 +126,7 @@ def test_a_verdict_on_another_corpus_is_none(published, run, store, failure_of):
 
 def test_a_receipt_that_the_ledger_does_not_bear_out_is_refused(published, run, store, failure_of):
     """Of the table itself and of everything that it was made from; what was damaged is put right again each time."""
-    for kind in ("synthetic", "corpus", "adapter", "label_histogram"):
+    for kind in ("synthetic", "corpus", "candidates", "adapter", "label_histogram"):
         artifact = store.latest("small", kind)
         file, more = artifact.folder / "receipt.json", artifact.folder / "more.txt"
         whole = file.read_text(encoding="utf-8")

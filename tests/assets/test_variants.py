@@ -94,7 +94,7 @@ def run(contract, home, instance, *names):
     return defs.resolve_implicit_global_asset_job_def().execute_in_process(
         instance=instance,
         raise_on_error=False,
-        asset_selection=[dg.AssetKey(["small", name]) for name in names],
+        asset_selection=[dg.AssetKey([contract.id, name]) for name in names],
     )
 
 
@@ -107,22 +107,23 @@ def test_one_without_privacy_is_charged_nothing_and_says_so(contract, home, book
     assert book.balance("small-bank").epsilon_spent == before
     store = ArtifactStore(home=str(home.root))
     for name in ("adapter", "label_histogram", "labeller"):
-        artifact = store.latest("small", name)
+        artifact = store.latest("small--lora-none", name)
         assert artifact.receipts == []
         assert artifact.receipt["about"]["guarantee"] == "none"
-    counts = (store.latest("small", "label_histogram").folder / "counts.json").read_text()
+    counts = (store.latest("small--lora-none", "label_histogram").folder / "counts.json").read_text()
     assert counts == '[[["card"], 30], [["loan"], 30]]'
 
 
-def test_without_the_declaration_no_row_is_read_and_nothing_is_made(contract, home, book, instance, rooms, failure_of):
+def test_without_the_declaration_no_row_is_read_and_nothing_is_made(contract, home, book, instance, rooms):
     made = variants.variant(contract, "lora-none")
     secret = replace(made, privacy=made.privacy.model_copy(update={"source_is_public": False}))
     result = run(secret, home, instance, "source", "adapter")
     assert not result.success
     assert rooms.read == 0
-    said = failure_of(result, "adapter").step_failure_data.user_failure_data.description
+    [failure] = [each for each in result.all_events if each.is_step_failure]
+    said = failure.step_failure_data.user_failure_data.description
     assert "not declared public: its rows need a grant" in said
-    assert ArtifactStore(home=str(home.root)).find("small", "adapter") is None
+    assert ArtifactStore(home=str(home.root)).find("small--lora-none", "adapter") is None
 
 
 def test_a_mechanism_that_runs_uncharged_is_an_error(contract, home, book, instance, rooms, monkeypatch):
@@ -135,4 +136,4 @@ def test_a_mechanism_that_runs_uncharged_is_an_error(contract, home, book, insta
     )
     result = run(variants.variant(contract, "lora-none"), home, instance, "source", "adapter")
     assert not result.success
-    assert ArtifactStore(home=str(home.root)).find("small", "adapter") is None
+    assert ArtifactStore(home=str(home.root)).find("small--lora-none", "adapter") is None

@@ -12,7 +12,8 @@ import torch
 from dpsynth_assets.language import finetuning
 from dpsynth_assets.language.base_model import BaseModelError, load_base_model
 from dpsynth_assets.language.finetuning import attach_adapter, fine_tune, load_tuned
-from dpsynth_assets.language.generation import GenerationError, apportion, generate_corpus
+from dpsynth_assets.language.generation import GenerationError, generate_corpus
+from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError

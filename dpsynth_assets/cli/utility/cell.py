@@ -1,0 +1,232 @@
+"""One cell of the grid: releases made in a home of their own, classifiers trained on what they left, judged on the test
+split.
+
+The way through is that of `dpsynth run`: snapshot, gate, ledger. Each cell has its own ledger, since all cells together
+would be one large release about the same rows: which is why the source must be public. Homes stay, so that a killed
+cell goes on, and so that anybody can look at what a cell's figures come from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpsynth_assets import variants
+from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, Cell, GridError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dpsynth_assets.classify.encoder import Remembered
+    from dpsynth_assets.contract import Contract
+    from dpsynth_assets.contract.releases import ClassifierRelease
+    from resources.artifact_store import ArtifactStore
+
+AS_DRAWN, CURATED = "as drawn", "curated"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all cells of a grid share.
+
+    Attributes:
+        source: another copy of the contract's source.
+        size: share of the units, for a quick pass.
+        kinds: of classifiers (`dpsynth_assets.classify.recipes`).
+        seeds: classifiers of each kind on each corpus.
+        encoder: keeps the vectors of public and synthetic texts from cell to cell.
+        say: told what is going on.
+    """
+
+    contract: Contract
+    source: str | None
+    size: float | None
+    kinds: Sequence[str]
+    seeds: int
+    encoder: Remembered
+    say: Callable[[str], None] = lambda _: None
+
+
+def measure(cell: Cell, folder: Path, setup: Setup) -> dict[str, Any]:
+    """The cell's figures: `accuracies`, one entry for each corpus, kind and seed, and what they come from.
+
+    Raises:
+        GridError: a release of the cell failed.
+    """
+    started = time.monotonic()
+    ways = {REAL: _on_real, REAL_DP: _with_dp}
+    facts, found = ways.get(cell.line.method, _on_synthetic)(cell, folder, setup)
+    return {
+        "contract": setup.contract.id,
+        "contract_digest": setup.contract.digest,
+        "line": cell.line.name,
+        "run": cell.run,
+        "size": setup.size or 1.0,
+        "accuracies": list(found),
+        "minutes": round((time.monotonic() - started) / 60, 1),
+        **facts,
+    }
+
+
+Found = Iterator[dict[str, Any]]
+
+
+def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
+    """The variant's releases, its candidates as they were drawn, and as the contract has them curated."""
+    import pandas as pd
+
+    from dpsynth_assets.assets.candidates import CANDIDATES, proportions, rows_wanted
+    from dpsynth_assets.assets.common import releases_of
+    from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
+    from dpsynth_assets.assets.label_histogram import released_counts
+    from dpsynth_assets.assets.votes import votes_on
+    from dpsynth_assets.classify.curation import curate
+    from dpsynth_assets.classify.recipes import load_classifier
+    from dpsynth_assets.contract.synthesis import Curation
+    from dpsynth_assets.privacy.apportionment import apportion
+
+    contract = _affording(variants.variant(setup.contract, cell.line.name), 2 * (cell.line.epsilon or 0.0))
+    store = _made(contract, folder, (*releases_of(contract), "candidates"), setup)
+    candidates = store.latest(contract.id, "candidates")
+    drawn = pd.read_parquet(candidates.folder / CANDIDATES)
+    terms = contract.privacy.curation
+    counts = proportions(terms, released_counts(store.latest(contract.id, "label_histogram")))
+    rows = rows_wanted(contract, setup.size or 1.0)
+    corpora = {AS_DRAWN: drawn.head(rows)}
+    facts: dict[str, Any] = {"epsilon_of_adapter": cell.line.epsilon and contract.privacy.releases.adapter.epsilon}
+    if terms != Curation(drawn=terms.drawn):
+        judge, held = store.find(contract.id, "labeller"), store.find(contract.id, "votes")
+        curated = curate(
+            contract,
+            drawn,
+            apportion(counts, rows),
+            labeller=load_classifier(judge.folder / CLASSIFIER, setup.encoder) if judge else None,
+            encoder=setup.encoder,
+            votes=votes_on(contract, candidates, held) if held else None,
+        )
+        corpora[CURATED] = curated.frame
+        facts["curation"] = curated.facts
+
+    def found() -> Found:
+        test = _test(contract, folder)
+        for name, frame in corpora.items():
+            renamed = frame.rename(columns={contract.privacy.text.column: "text"})
+            yield from _trained(name, renamed, test, range(setup.seeds), setup)
+
+    return facts, found()
+
+
+def _with_dp(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
+    """A classifier of each kind that was trained on the real rows with DP-SGD, each with the whole epsilon."""
+    from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
+    from dpsynth_assets.classify.evaluation import evaluate
+    from dpsynth_assets.classify.recipes import load_classifier
+
+    def found() -> Found:
+        for kind in (kind for kind in setup.kinds if kind in ("minilm", "word_cnn")):
+            assert cell.line.epsilon is not None, "a line with DP has an epsilon"
+            release = _baseline(kind, cell.line.epsilon, setup.contract.privacy.unit.public_count)
+            afforded = _affording(setup.contract, 2 * cell.line.epsilon)
+            releases = afforded.privacy.releases.model_copy(update={"dp_baseline": release})
+            contract = replace(afforded, privacy=afforded.privacy.model_copy(update={"releases": releases}))
+            store = _made(contract, folder / kind, ("dp_baseline",), setup)
+            test = _test(contract, folder / kind)
+            encoder = setup.encoder if kind == "minilm" else None
+            classifier = load_classifier(store.latest(contract.id, "dp_baseline").folder / CLASSIFIER, encoder)
+            texts, labels = test["text"].tolist(), test[contract.privacy.classifier.target].tolist()
+            accuracy = float(evaluate(classifier, texts, labels)["accuracy"])
+            yield {"corpus": REAL_DP, "classifier": kind, "seed": 0, "accuracy": accuracy}
+
+    return {}, found()
+
+
+def _on_real(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
+    """Classifiers of all the real rows, without privacy."""
+    from resources.sensitive_store import SensitiveStore, public_rows
+
+    _made(setup.contract, folder, (), setup)
+    snapshot = SensitiveStore(home=str(_home(folder).root)).latest(setup.contract)
+    rows = public_rows(setup.contract, snapshot)
+    if setup.size is not None:
+        rows = rows.sample(frac=setup.size, random_state=cell.run)
+    test = _test(setup.contract, folder)
+    seeds = range(cell.run * setup.seeds, (cell.run + 1) * setup.seeds)
+    return {}, _trained(REAL, rows, test, seeds, setup)
+
+
+def _trained(corpus: str, frame: pd.DataFrame, test: pd.DataFrame, seeds: Sequence[int], setup: Setup) -> Found:
+    """Classifiers of each kind and seed on a corpus, judged on the public test split."""
+    from dpsynth_assets.classify.evaluation import evaluate
+    from dpsynth_assets.classify.recipes import RECIPES
+
+    privacy = setup.contract.privacy
+    target = privacy.classifier.target
+    classes = next(label.values for label in privacy.labels if label.column == target)
+    texts, labels = frame["text"].tolist(), frame[target].tolist()
+    for kind in setup.kinds:
+        for seed in seeds:
+            setup.say(f"{corpus}: {kind}, seed {seed}, {len(texts):,} rows")
+            classifier = RECIPES[kind].train(texts, labels, classes, seed, encoder=setup.encoder)
+            accuracy = float(evaluate(classifier, test["text"].tolist(), test[target].tolist())["accuracy"])
+            yield {"corpus": corpus, "classifier": kind, "seed": seed, "accuracy": accuracy, "rows": len(texts)}
+
+
+def _made(contract: Contract, folder: Path, names: Sequence[str], setup: Setup) -> ArtifactStore:
+    """The cell's home, with its snapshot and the named assets in it: made, unless they are there."""
+    from dpsynth_assets.approval import sign
+    from dpsynth_assets.cli.running import materialize
+    from ledger import Ledger
+    from resources.artifact_store import ArtifactStore
+
+    home = _home(folder)
+    if not home.ledger_file.exists():
+        home.create()
+        Ledger.create(home.ledger_file)
+    book = Ledger(home.ledger_file)
+    for person in (contract.owners[0], contract.approvers[0]):
+        sign(contract, book, actor=person, reason="a benchmark on a public source")
+    store = ArtifactStore(home=str(home.root))
+    lacking = [name for name in names if store.find(contract.id, name) is None]
+    if lacking or not names:
+        setup.say(f"making {', '.join(lacking) or 'the snapshot'}")
+        outcome = materialize(contract, home, source=setup.source, size=setup.size, only=("source", *lacking))
+        if not outcome.success:
+            raise GridError(f"{contract.id}: {'; '.join(outcome.failures.values())}")
+    return store
+
+
+def _home(folder: Path) -> Any:
+    from resources.home import Home
+
+    return Home.at(folder.absolute() / "home")
+
+
+def _test(contract: Contract, folder: Path) -> pd.DataFrame:
+    from resources.sensitive_store import SensitiveStore, test_rows
+
+    return test_rows(contract, SensitiveStore(home=str(_home(folder).root)).latest(contract))
+
+
+def _affording(contract: Contract, epsilon: float) -> Contract:
+    """The contract with room for a cell: its people's budget is that of a ledger which is nobody's."""
+    terms = contract.privacy
+    budget = terms.budget.model_copy(update={"epsilon": terms.budget.epsilon + epsilon})
+    base = contract.base and _affording(contract.base, epsilon)
+    return replace(contract, privacy=terms.model_copy(update={"budget": budget}), base=base)
+
+
+def _baseline(kind: str, epsilon: float, units: int) -> ClassifierRelease:
+    """DP training of a classifier, with settings that were chosen on rows set aside from AG News' train split."""
+    from dpsynth_assets.contract.releases import ClassifierRelease
+
+    rates = {"minilm": 0.1, "word_cnn": 0.01}
+    return ClassifierRelease(
+        classifier="minilm" if kind == "minilm" else "word_cnn",
+        epsilon=epsilon,
+        expected_batch_size=min(1_024, units // 8),
+        steps=100,
+        learning_rate=rates[kind],
+    )

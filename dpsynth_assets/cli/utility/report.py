@@ -1,0 +1,149 @@
+"""What a grid has found, as a table, a chart and a file of figures. Test splits that are declared public only.
+
+Intervals are 95 % ones of the mean over runs, by Student's t; where there is one run, over classifier seeds, and the
+table says so: that interval does not know how another adapter would have written.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COLOURS = {"lora": "#1f77b4", "prompt": "#ff7f0e", "full": "#2ca02c", REAL_DP: "#d62728", REAL: "#7f7f7f"}
+_NONE = "none"  # in place of an epsilon: no privacy
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Mean accuracy of a kind of classifier on what one line left, with its interval."""
+
+    method: str
+    epsilon: float | None
+    corpus: str
+    classifier: str
+    rows: int | None
+    runs: int
+    seeds: int
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def trained_on(self) -> str:
+        if self.corpus in (REAL, REAL_DP):
+            return "real rows" + (", DP-SGD" if self.corpus == REAL_DP else "")
+        return f"{self.method}, {self.corpus}"
+
+    @property
+    def over(self) -> str:
+        return f"{self.runs} runs" if self.runs > 1 else f"{self.seeds} seeds" if self.seeds > 1 else "1"
+
+
+def raw(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> pd.DataFrame:
+    """A row for each classifier that was trained."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {"line": cell.line.name, "method": cell.line.method, "epsilon": cell.line.epsilon, "run": cell.run, **each}
+            for cell, result in measured
+            for each in result["accuracies"]
+        ]
+    )
+
+
+def figures(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Figure]:
+    """One for each line, corpus and kind of classifier, by classifier, then line."""
+    groups: dict[tuple[str, str, str], list[tuple[Cell, dict[str, Any]]]] = {}
+    for cell, result in measured:
+        for each in result["accuracies"]:
+            groups.setdefault((each["classifier"], cell.line.name, each["corpus"]), []).append((cell, each))
+    found = []
+    for (classifier, _, corpus), entries in sorted(groups.items(), key=lambda group: group[0][0]):
+        by_run: dict[int, list[float]] = {}
+        for cell, each in entries:
+            by_run.setdefault(cell.run, []).append(each["accuracy"])
+        means = [statistics.fmean(accuracies) for accuracies in by_run.values()]
+        varied = means if len(means) > 1 else next(iter(by_run.values()))
+        low, high = _interval(varied)
+        line = entries[0][0].line
+        rows = [each["rows"] for _, each in entries if "rows" in each]
+        found.append(
+            Figure(
+                *(line.method, line.epsilon, corpus, classifier, round(statistics.fmean(rows)) if rows else None),
+                *(len(means), len(next(iter(by_run.values()))), statistics.fmean(means), low, high),
+            )
+        )
+    return found
+
+
+def _interval(values: Sequence[float]) -> tuple[float, float]:
+    """Student's t interval of the mean; nothing is known from one value."""
+    from scipy.stats import t
+
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, mean
+    reach = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    return mean - reach, mean + reach
+
+
+def markdown(found: Sequence[Figure]) -> str:
+    """The table."""
+    lines = [
+        "| classifier | trained on | ε | rows | accuracy, mean | 95 % | over |",
+        "|---|---|---:|---:|---:|---|---|",
+    ]
+    for each in found:
+        epsilon = _NONE if each.epsilon is None else f"{each.epsilon:g}"
+        rows = "" if each.rows is None else f"{each.rows:,}"
+        between = "" if each.low == each.high else f"{each.low:.1%} to {each.high:.1%}"
+        fields = [each.classifier, each.trained_on, epsilon, rows, f"{each.mean:.1%}", between, each.over]
+        lines.append(f"| {' | '.join(fields)} |")
+    return "\n".join(lines)
+
+
+def chart(found: Sequence[Figure], title: str, file: Path) -> None:
+    """Accuracy by epsilon, a panel for each classifier and a line for each method; training on real rows is the bar."""
+    from matplotlib.figure import Figure as Canvas
+
+    kinds = sorted({each.classifier for each in found})
+    ticks = sorted({each.epsilon for each in found if each.epsilon is not None})
+    places = {epsilon: place for place, epsilon in enumerate(ticks)}
+    canvas = Canvas(figsize=(5.2 * max(1, len(kinds)), 3.8), dpi=130, layout="constrained")
+    panels = canvas.subplots(1, max(1, len(kinds)), squeeze=False, sharey=True)[0]
+    for panel, kind in zip(panels, kinds, strict=False):
+        of_kind = [each for each in found if each.classifier == kind]
+        for name in dict.fromkeys(each.trained_on for each in of_kind if each.corpus != REAL):
+            line = sorted(
+                (each for each in of_kind if each.trained_on == name),
+                key=lambda each: len(ticks) if each.epsilon is None else places[each.epsilon],
+            )
+            x = [len(ticks) if each.epsilon is None else places[each.epsilon] for each in line]
+            y = [100 * each.mean for each in line]
+            reach = [
+                [max(0.0, 100 * (each.mean - each.low)) for each in line],
+                [max(0.0, 100 * (each.high - each.mean)) for each in line],
+            ]
+            dashed = "--" if line[0].corpus == "as drawn" else "-"
+            colour = _COLOURS[line[0].method]
+            panel.errorbar(x, y, reach, label=name, color=colour, linestyle=dashed, marker="o", markersize=4, capsize=3)
+        for each in of_kind:
+            if each.corpus == REAL:
+                panel.axhline(100 * each.mean, color=_COLOURS[REAL], linewidth=1, label="real rows, no privacy")
+        panel.set_xticks(range(len(ticks) + 1), [*(f"{epsilon:g}" for epsilon in ticks), "none"])
+        panel.set(title=kind, xlabel="ε of everything (none: no privacy)")
+        panel.grid(axis="y", alpha=0.3)
+        panel.legend(fontsize=7, frameon=False)
+    panels[0].set_ylabel("accuracy on the public test split, %")
+    canvas.suptitle(title)
+    canvas.savefig(file, metadata={"Software": None})
