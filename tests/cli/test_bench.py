@@ -1,0 +1,120 @@
+"""The grid: what is in it, that it goes on where it was, and that its table says what was found."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from dpsynth_assets.cli.utility import grid, report
+
+VARIANTS = """\
+          source_is_public: true
+          variants:
+            methods: [{method: lora, learning_rate: 0.002}, {method: full, learning_rate: 0.001}]
+            epsilons: [2.0, none]
+          curation: {proportions: even, drawn: 1.5}
+"""
+LABELLER = """\
+            labeller: {classifier: word_cnn, epsilon: 1.0, expected_batch_size: 8, steps: 10, learning_rate: 0.01}
+"""
+
+
+@pytest.fixture
+def contract_path(contract_path):
+    text = contract_path.read_text(encoding="utf-8").replace("confidential", "public").replace("restricted", "public")
+    contract_path.write_text(text.replace("          generation:", LABELLER + VARIANTS + "          generation:"))
+    return contract_path
+
+
+def lines_of(found):
+    return [line.name for line in found]
+
+
+def test_the_lines_are_the_variants_and_the_real_rows_with_and_without_privacy(contract):
+    assert lines_of(grid.lines(contract)) == ["real", "real-dp-2", "lora-2", "lora-none", "full-2", "full-none"]
+    assert lines_of(grid.lines(contract, ("full-2", "real"))) == ["real", "full-2"]
+    assert [line.epsilon for line in grid.lines(contract)] == [None, 2.0, 2.0, None, 2.0, None]
+    with pytest.raises(grid.GridError, match=r"lora-3: the lines are real, real-dp-2, lora-2"):
+        grid.lines(contract, ("lora-3",))
+
+
+def test_a_secret_source_has_no_grid(contract):
+    secret = replace(contract, privacy=contract.privacy.model_copy(update={"source_is_public": False}))
+    with pytest.raises(grid.GridError, match="one budget, not one for each cell"):
+        grid.lines(secret)
+
+
+def test_every_line_comes_once_before_any_comes_twice(contract):
+    chosen = grid.lines(contract, ("real", "lora-2"))
+    assert [(cell.line.name, cell.run) for cell in grid.cells(chosen, 2)] == [
+        *(("real", 0), ("lora-2", 0)),
+        *(("real", 1), ("lora-2", 1)),
+    ]
+
+
+def test_a_cell_is_measured_by_one_and_once(contract, tmp_path):
+    cell = grid.cells(grid.lines(contract, ("lora-2",)), 1)[0]
+    with grid.claimed(cell, tmp_path) as ours:
+        assert ours
+        with grid.claimed(cell, tmp_path) as theirs:
+            assert not theirs
+    with grid.claimed(cell, tmp_path) as again:
+        assert again, "a cell without a result is taken up again"
+        grid.keep(cell, tmp_path, {"accuracies": []})
+    with grid.claimed(cell, tmp_path) as measured:
+        assert not measured
+    assert [found for found, _ in grid.measured(grid.lines(contract), tmp_path)] == [cell]
+
+
+def entry(corpus, accuracy, seed=0, **more):
+    return {"corpus": corpus, "classifier": "minilm", "seed": seed, "accuracy": accuracy, **more}
+
+
+def test_means_and_intervals_are_over_runs_where_there_are_some(contract):
+    lora, real = grid.lines(contract, ("lora-2", "real"))[::-1]
+    runs = [(grid.Cell(lora, run), {"accuracies": [entry("curated", a, rows=10)]}) for run, a in enumerate((0.5, 0.7))]
+    seeds = [(grid.Cell(real, 0), {"accuracies": [entry("real", a, seed) for seed, a in enumerate((0.8, 0.9, 0.7))]})]
+    over_runs, over_seeds = report.figures([*runs, *seeds])
+    assert (over_runs.mean, over_runs.over, over_runs.rows) == (pytest.approx(0.6), "2 runs", 10)
+    assert over_runs.high - over_runs.mean == pytest.approx(12.706 * 0.1, rel=1e-3), "Student's t of one degree"
+    assert (over_seeds.mean, over_seeds.over) == (pytest.approx(0.8), "3 seeds")
+    assert over_seeds.mean - over_seeds.low == pytest.approx(4.303 * 0.1 / 3**0.5, rel=1e-3)
+    table = report.markdown([over_runs, over_seeds])
+    assert "| minilm | lora, curated | 2 | 10 | 60.0% |" in table
+    assert "| minilm | real rows | none |  | 80.0% |" in table
+
+
+def test_the_whole_way_on_a_small_contract(contract_path, home, tmp_path, rooms, dpsynth):
+    out = tmp_path / "utility"
+    options = ["bench", "utility", "--dataset", str(contract_path), "--out", str(out), "--kinds", "minilm"]
+    chosen = [word for name in ("real", "lora-2", "lora-none") for word in ("--only", name)]
+    code, _, error = dpsynth(*options, *chosen, "--runs", "2")
+    assert code == 0, error
+    assert rooms.read == 4, "two runs of two variants"
+    table = (out / "utility.md").read_text()
+    for said in ("lora, as drawn | 2 |", "lora, curated | 2 |", "lora, curated | none |", "real rows | none |"):
+        assert said in table
+    assert (out / "utility.png").read_bytes().startswith(b"\x89PNG")
+    assert set(pd.read_parquet(out / "utility.parquet")["line"]) == {"real", "lora-2", "lora-none"}
+    code, _, error = dpsynth(*options, *chosen, "--runs", "2")
+    assert code == 0, error
+    assert rooms.read == 4, "nothing is measured twice"
+    found = json.loads((out / "lora-none" / "run-1" / "result.json").read_text())
+    assert found["epsilon_of_adapter"] is None
+
+
+def test_bad_input_is_refused_before_anything_runs(contract_path, tmp_path, rooms, dpsynth):
+    def said(*options):
+        code, _, error = dpsynth("bench", "utility", "--dataset", contract_path, *options)
+        assert code != 0
+        return " ".join(error.split())
+
+    assert "no such file" in said("--source", "nowhere.parquet")
+    assert "choose from" in said("--kinds", "oracle")
+    assert "share in (0, 1]" in said("--size", "2")
+    assert "the lines are" in said("--only", "lora-7")
+    assert "nothing of this contract" in said("--report", "--out", str(tmp_path / "empty"))
+    assert rooms.read == 0
