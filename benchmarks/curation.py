@@ -3,10 +3,11 @@
     python -m benchmarks.curation contracts/ag_news.odcs.yaml --source ../shared/data/ag_news.parquet --epsilon 3 \
         --out curation
 
-Two adapters are trained, through gate and ledger: one that has the epsilon to itself (with the histogram), and one that
-leaves `--labeller` of it to a labeller, so that all three compose to the same. Texts are drawn once from each and
-curated in every way; classifiers of each corpus are judged on the public test split. Repeated, it goes on where it
-was. Two releases about the same rows are more than one: *public* sources only.
+An adapter is trained for each home, through gate and ledger: one has the epsilon to itself (with the histogram), one
+leaves `--labeller` of it to a labeller, one `--votes` of it to votes, and one both, so that all releases of each home
+compose to the same. Texts are drawn once in each and curated in every way; classifiers of each corpus are judged on the
+public test split. Repeated, it goes on where it was. Four adapters about the same rows are more than one: *public*
+sources only.
 """
 
 from __future__ import annotations
@@ -21,17 +22,19 @@ from pathlib import Path
 import pandas as pd
 
 from dpsynth_assets.approval import planned_releases, sign
+from dpsynth_assets.assets.candidates import CANDIDATES, proportions, rows_wanted
+from dpsynth_assets.assets.common import releases_of
 from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.label_histogram import released_counts
+from dpsynth_assets.assets.votes import votes_on
 from dpsynth_assets.classify.curation import CurationError, curate
 from dpsynth_assets.classify.encoder import MiniLM, Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract, load_contract
-from dpsynth_assets.contract.releases import ClassifierRelease
+from dpsynth_assets.contract.releases import ClassifierRelease, VotesRelease
 from dpsynth_assets.contract.synthesis import Curation
-from dpsynth_assets.language.generation import generate_corpus
 from dpsynth_assets.privacy.apportionment import apportion
 from ledger import Composed, Ledger
 from ledger.accounting import epsilon as epsilon_of
@@ -39,7 +42,7 @@ from resources.artifact_store import ArtifactStore
 from resources.home import Home
 from resources.sensitive_store import SensitiveStore, test_rows
 
-# With its own epsilon, and with what a labeller leaves.
+# With its own epsilon, and with what a labeller, votes, or both leave.
 ALONE: dict[str, Curation] = {
     "as drawn": Curation(),
     "without near repetitions": Curation(near_duplicates=0.9),
@@ -53,11 +56,21 @@ LABELLED: dict[str, Curation] = {
     "relabelled, without near repetitions": Curation(labels="relabelled", near_duplicates=0.9),
     "relabelled, as many of each label": Curation(labels="relabelled", proportions="even"),
 }
+VOTED: dict[str, Curation] = {
+    "as drawn, votes unused": Curation(),
+    "votes": Curation(proportions="votes"),
+    "votes, without near repetitions": Curation(proportions="votes", near_duplicates=0.9),
+}
+BOTH: dict[str, Curation] = {
+    "relabelled, votes": Curation(labels="relabelled", proportions="votes"),
+    "relabelled, surer than 0.7, votes": Curation(labels="relabelled", confidence=0.7, proportions="votes"),
+}
 
 
-def within(contract: Contract, epsilon: float, labeller: float | None) -> Contract:
+def within(contract: Contract, epsilon: float, labeller: float | None, votes: float | None, clusters: int) -> Contract:
     """The contract with the largest adapter release (to a hundredth) that composes to the epsilon with the others."""
     terms = contract.privacy
+    ballot = votes and VotesRelease(mechanism="discrete_laplace_histogram", epsilon=votes, clusters=clusters)
     release = labeller and ClassifierRelease(
         classifier="minilm",
         epsilon=labeller,
@@ -69,7 +82,8 @@ def within(contract: Contract, epsilon: float, labeller: float | None) -> Contra
 
     def at(share: float) -> Contract:
         adapter = terms.releases.adapter.model_copy(update={"epsilon": share, "share": None})
-        releases = terms.releases.model_copy(update={"adapter": adapter, "labeller": release or None})
+        planned = {"adapter": adapter, "labeller": release or None, "votes": ballot or None, "dp_baseline": None}
+        releases = terms.releases.model_copy(update=planned)
         return replace(contract, privacy=terms.model_copy(update={"budget": budget, "releases": releases}))
 
     low, high = 1, round(100 * epsilon)
@@ -84,7 +98,7 @@ def released(contract: Contract, folder: Path, source: str | None, size: float |
     """The contract's releases in a home of their own, made unless they are there."""
     home = Home.at(str(folder))
     store = ArtifactStore(home=str(folder))
-    wanted = [name.split("/")[1] for name, _ in planned_releases(contract)]
+    wanted = [*releases_of(contract), "candidates"]
     if not home.ledger_file.exists():
         home.create()
         book = Ledger.create(home.ledger_file)
@@ -106,22 +120,20 @@ def lines(
     terms, target = contract.privacy, contract.privacy.classifier.target
     test = test_rows(contract, SensitiveStore(home=str(folder)).latest(contract))
     counts = released_counts(store.latest(contract.id, "label_histogram"))
-    rows = round(terms.generation.rows * (chosen.size or 1.0))
-    drawn_file = folder / "drawn.parquet"
-    if not drawn_file.exists():
-        adapter = store.latest(contract.id, "adapter").folder
-        made = generate_corpus(contract, adapter, counts, rows=round(chosen.drawn * rows), shards=folder / "shards")
-        made.to_parquet(drawn_file, index=False)
-    drawn = pd.read_parquet(drawn_file)
+    rows = rows_wanted(contract, chosen.size or 1.0)
+    candidates = store.latest(contract.id, "candidates")
+    drawn = pd.read_parquet(candidates.folder / CANDIDATES)
+    held = store.find(contract.id, "votes")
+    votes = votes_on(contract, candidates, held) if held is not None else None
     judge = store.find(contract.id, "labeller")
     labeller = load_classifier(judge.folder / CLASSIFIER, encoder) if judge is not None else None
     for name, curation in arms.items():
         changed = replace(
             contract, privacy=terms.model_copy(update={"curation": curation.model_copy(update={"drawn": chosen.drawn})})
         )
-        share = dict.fromkeys(counts, 1) if curation.proportions == "even" else counts
+        wanted = apportion(proportions(curation, counts), rows)
         try:
-            curated = curate(changed, drawn, apportion(share, rows), labeller=labeller, encoder=encoder)
+            curated = curate(changed, drawn, wanted, labeller=labeller, encoder=encoder, votes=votes)
         except CurationError as error:
             yield f"| {name} | cannot: {error} | | | | | | |"
             continue
@@ -146,6 +158,8 @@ def main() -> None:
     parser.add_argument("--source", help="another copy of the source")
     parser.add_argument("--epsilon", type=float, default=3.0)
     parser.add_argument("--labeller", type=float, default=0.5, help="what of it the labeller gets")
+    parser.add_argument("--votes", type=float, default=0.3, help="what of it votes get")
+    parser.add_argument("--clusters", type=int, default=50, help="into how many clusters they divide the candidates")
     parser.add_argument("--drawn", type=float, default=2.0, help="texts drawn for each row that is wanted")
     parser.add_argument("--kinds", nargs="+", choices=list(RECIPES), default=["minilm", "word_cnn"])
     parser.add_argument("--seeds", type=int, default=3)
@@ -158,10 +172,15 @@ def main() -> None:
     encoder = Remembered(MiniLM())
     print("| curation | classifier | adapter's epsilon | rows | labeller agrees | accuracy, mean | from | to |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
-    for labeller, arms in ((None, ALONE), (chosen.labeller, LABELLED)):
-        planned = within(contract, chosen.epsilon, labeller)
-        folder = (chosen.out / ("alone" if labeller is None else f"labeller_{labeller:g}")).absolute()
+    homes = ((None, None, ALONE), (chosen.labeller, None, LABELLED), (None, chosen.votes, VOTED))
+    for labeller, votes, arms in (*homes, (chosen.labeller, chosen.votes, BOTH)):
+        planned = within(contract, chosen.epsilon, labeller, votes, chosen.clusters)
+        parts = (("labeller", labeller), ("votes", votes))
+        name = "_".join(f"{part}_{epsilon:g}" for part, epsilon in parts if epsilon is not None) or "alone"
+        folder = (chosen.out / name).absolute()
         folder.mkdir(parents=True, exist_ok=True)
+        drawing = planned.privacy.curation.model_copy(update={"drawn": chosen.drawn})
+        planned = replace(planned, privacy=planned.privacy.model_copy(update={"curation": drawing}))
         for line in lines(planned, folder, arms, chosen, encoder):
             print(line, flush=True)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.contract.classifiers import PublicRows
 
 _MANIFEST = "manifest.json"
 _ROWS = "rows.parquet"
@@ -248,15 +249,12 @@ def test_rows(contract: Contract, snapshot: Snapshot) -> pd.DataFrame:
     return rows
 
 
-def mixed_rows(contract: Contract) -> pd.DataFrame | None:
-    """The rows that the contract declares public for its safety classifier to be trained on too, in the same columns as
-    the test split's; None where it names none."""
+def mixed_rows(contract: Contract, mix: PublicRows) -> pd.DataFrame:
+    """Rows that the contract declares public, for classifiers to be trained on too, in the same columns as the test
+    split's."""
     from dpsynth_assets.contract.classifiers import PublicTestSplit
 
-    safety = contract.privacy.safety_classifier
-    if safety is None or safety.mix is None:
-        return None
-    named = PublicTestSplit(**safety.mix.model_dump())
+    named = PublicTestSplit(**mix.model_dump())
     elsewhere = replace(contract, privacy=contract.privacy.model_copy(update={"test_split": named}))
     rows = as_rows(test_table(elsewhere), elsewhere)
     if rows.empty:

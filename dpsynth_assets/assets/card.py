@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from dpsynth_assets.assets.classifier import trained_on
 from dpsynth_assets.assets.common import contract_asset, plain_failures
 from dpsynth_assets.assets.contamination import Facts, contamination_sentence
 from dpsynth_assets.assets.corpus import ROWS, VERDICT
@@ -89,8 +90,8 @@ def certificate(
         "## Usefulness",
         f"Classifiers of `{terms.classifier.target}` on the {results[0]['n']:,} records of the public test split "
         f"(declared public by {terms.test_split.declared_public_by}); always the commonest class: "
-        f"{results[0]['majority_baseline']:.1%}. ECE is the mean gap between how sure a classifier is and how often "
-        "it is right.",
+        f"{results[0]['majority_baseline']:.1%}. Those of synthetic rows were trained on {trained_on(contract)}. ECE "
+        "is the mean gap between how sure a classifier is and how often it is right.",
         table(results),
         "## Sample",
         preview(pd.read_parquet(corpus.folder / ROWS), rows=5).value or "",

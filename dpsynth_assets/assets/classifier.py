@@ -1,6 +1,7 @@
 """`classifier`: classifiers trained on the published synthetic table, of every kind that the contract names. Free."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -9,6 +10,11 @@ from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from resources.artifact_store import ArtifactMissingError, ArtifactStore
+from resources.sensitive_store import SensitiveStore, mixed_rows, test_rows
+from resources.tabular import SourceError
+
+if TYPE_CHECKING:
+    from dpsynth_assets.classify.training_rows import Additions
 
 
 def target_classes(contract: Contract) -> tuple[str, ...]:
@@ -28,6 +34,26 @@ def folder_of(artifact: Path, kind: str, seed: int) -> Path:
     return artifact / kind / str(seed)
 
 
+def additions(contract: Contract, store: SensitiveStore) -> "Additions":
+    """What the contract's classifiers are trained on beside the rows of a table. Texts of the public test split are
+    left out of the public rows: they test."""
+    from dpsynth_assets.classify.training_rows import Additions, labelled
+
+    terms, mix = contract.privacy.classifier, None
+    if terms.mix is not None:
+        rows = mixed_rows(contract, terms.mix)
+        tested = test_rows(contract, store.latest(contract))["text"].tolist()
+        mix = labelled(rows["text"].tolist(), rows[terms.target].tolist()).without(tested)
+    return Additions(mix, terms.augmentation)
+
+
+def trained_on(contract: Contract) -> str:
+    """What the classifiers are trained on, in words."""
+    mix = contract.privacy.classifier.mix
+    public = "" if mix is None else f" and rows that {mix.declared_public_by} declares public"
+    return f"the published synthetic table{public or ' alone'}"
+
+
 def classifier_asset(contract: Contract) -> dg.AssetsDefinition:
     """The classifier asset of a contract."""
     terms = contract.privacy.classifier
@@ -38,20 +64,23 @@ def classifier_asset(contract: Contract) -> dg.AssetsDefinition:
         contract,
         "classifier",
         description=(
-            f"Predicts `{target}` from text ({', '.join(terms.kinds)}{each}). Trained on the published synthetic table "
-            "alone: anybody may have it."
+            f"Predicts `{target}` from text ({', '.join(terms.kinds)}{each}). Trained on {trained_on(contract)}: "
+            "anybody may have it."
         ),
         kinds={"scikitlearn", "huggingface"},
         after=("synthetic",),
     )
-    def classifier(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
+    def classifier(
+        context: dg.AssetExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore
+    ) -> dg.MaterializeResult[None]:
         from dpsynth_assets.classify.encoder import MiniLM, Remembered
         from dpsynth_assets.classify.errors import ClassifierError
         from dpsynth_assets.classify.recipes import RECIPES
         from dpsynth_assets.publish.parquet import load
         from dpsynth_assets.publish.release import PublishError
 
-        with plain_failures(ArtifactMissingError, PublishError):
+        with plain_failures(ArtifactMissingError, PublishError, SourceError):
+            more = additions(contract, sensitive_store)
             synthetic = artifact_store.latest(contract.id, "synthetic")
             frame = load(Path(synthetic.receipt["about"]["parquet"]))  # refused unless these rows passed
         texts, labels = frame[contract.privacy.text.column].tolist(), frame[target].tolist()
@@ -69,6 +98,7 @@ def classifier_asset(contract: Contract) -> dg.AssetsDefinition:
                             encoder=encoder,
                             progress=reporter(context, f"Training {kind} on synthetic records"),
                             provenance={"release": synthetic.receipt["about"]["corpus"]},
+                            additions=more,
                         )
                     trained.save(folder_of(draft.folder, kind, seed))
                     facts[f"{kind}/{seed}"] = dict(trained.facts)
@@ -78,6 +108,7 @@ def classifier_asset(contract: Contract) -> dg.AssetsDefinition:
                 "target": target,
                 "classes": len(target_classes(contract)),
                 "synthetic_rows": len(frame),
+                "public_rows": len(more.mix or ()),
                 "classifiers": dg.MetadataValue.json(facts),
                 "dagster/uri": str(folder_of(artifact.folder, terms.kinds[0], seeds(contract)[0])),
                 **receipts_metadata(artifact.receipts),

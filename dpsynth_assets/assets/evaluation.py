@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.assets.classifier import folder_of, seeds, target_classes
+from dpsynth_assets.assets.classifier import additions, folder_of, seeds, target_classes
 from dpsynth_assets.assets.common import contract_asset, plain_failures, releases_of
 from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.figures import receipts_metadata
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dpsynth_assets.classify.encoder import Encoder
+    from dpsynth_assets.classify.training_rows import Additions
 
 FIGURES = "evaluation.json"
 SYNTHETIC, REAL, REAL_WITH_DP = "synthetic", "real", "real, with DP"
@@ -69,7 +70,7 @@ def evaluation_asset(contract: Contract) -> dg.AssetsDefinition:
                     "about"
                 ]["rows"]
                 progress = reporter(context, "Training on real records, declared public")
-                results += bench.on_real(snapshot, int(count), progress)
+                results += bench.on_real(snapshot, int(count), additions(contract, sensitive_store), progress)
         charges = [*classifiers.receipts, *(trained_with_dp.receipts if trained_with_dp else ())]
         about = {"classifier": classifiers.id} | ({"dp_baseline": trained_with_dp.id} if trained_with_dp else {})
         with artifact_store.draft(contract.id, "evaluation") as draft:
@@ -121,8 +122,11 @@ class _Bench:
         if classifier.classes == target_classes(self.contract):
             yield self._result(classifier.kind, REAL_WITH_DP, [classifier])
 
-    def on_real(self, snapshot: Snapshot, count: int, progress: Progress) -> Iterator[dict[str, Any]]:
-        """The same recipes on as many real rows as there are synthetic ones, for sources declared public."""
+    def on_real(
+        self, snapshot: Snapshot, count: int, more: "Additions", progress: Progress
+    ) -> Iterator[dict[str, Any]]:
+        """The same recipes on as many real rows as there are synthetic ones, for sources declared public, with the same
+        additions."""
         from dpsynth_assets.classify.recipes import RECIPES
 
         real = public_rows(self.contract, snapshot)
@@ -132,7 +136,9 @@ class _Bench:
             for seed in seeds(self.contract):
                 drawn = real.sample(n=min(count, len(real)), random_state=seed)
                 texts, labels = drawn["text"].tolist(), drawn[target].tolist()
-                yield RECIPES[kind].train(texts, labels, classes, seed, encoder=self.encoder, progress=progress)
+                yield RECIPES[kind].train(
+                    texts, labels, classes, seed, encoder=self.encoder, progress=progress, additions=more
+                )
 
         for kind in self.contract.privacy.classifier.kinds:
             yield self._result(kind, REAL, trained(kind))

@@ -166,7 +166,7 @@ def prepared(
 
     terms = terms_of(contract)
     column = contract.privacy.text.column if published else "text"
-    mix = mixed_rows(contract)
+    mix = None if terms.mix is None else mixed_rows(contract, terms.mix)
     return prepare(
         labelled(frame[column].tolist(), frame[terms.target].tolist(), terms.unsafe),
         contract.privacy.generation.seed,

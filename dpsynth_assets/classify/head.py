@@ -7,7 +7,7 @@ shipped and queried as freely as. On sensitive rows `dpsynth_assets.classify.dp_
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 KIND = "minilm"
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # inverse regularisation, on vectors of length one
+Beside = Callable[[Sequence[int], Sequence[int]], "tuple[np.ndarray, Sequence[str]]"]
+"""Vectors and labels of rows to fit beside those at the first places, where those at the second are judged by."""
+
 _FOLDS = 3
 _FOLD_ROWS = 4_000  # more rows do not change which strength wins, only how long it takes to find out
 
@@ -72,8 +75,11 @@ def train_head(
     *,
     strengths: Sequence[float] = STRENGTHS,
     provenance: Mapping[str, str] | None = None,
+    beside: Beside | None = None,
 ) -> Head:
     """Fit a head on vectors of synthetic rows. `provenance` (release, corpus digest) is kept with it.
+
+    `beside` gives rows that are fitted beside some of these; only rows that were passed here are ever judged by.
 
     Classes weigh alike however many rows they have, because a noisy histogram sets the synthetic proportions. The
     strength (one of `strengths`, as scikit-learn's C) and the temperature of the scores are chosen by cross-validation;
@@ -91,9 +97,19 @@ def train_head(
         raise ClassifierError(f"{len(codes)} labels need as many vectors, not an array of shape {matrix.shape}")
     if not np.isfinite(matrix).all():
         raise ClassifierError("a vector is not finite; encode the texts again")
-    present = present_classes(codes, classes)
-    strength, scores, heat = _choose(matrix, codes, strengths, seed)
-    fitted = _fit(matrix, codes, strength)
+    present_classes(codes, classes)
+
+    def with_others(train: np.ndarray, judged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        if beside is None:
+            return matrix[train], codes[train]
+        vectors, names = beside(train.tolist(), judged.tolist())
+        others = np.asarray(vectors, dtype=np.float64).reshape(len(names), matrix.shape[1])
+        return np.concatenate([matrix[train], others]), np.concatenate([codes[train], class_codes(names, classes)])
+
+    strength, scores, heat = _choose(matrix, codes, strengths, seed, with_others)
+    everything, all_codes = with_others(np.arange(len(codes)), np.arange(0))
+    fitted = _fit(everything, all_codes, strength)
+    present = present_classes(all_codes, classes)
     weights = np.zeros((len(classes), matrix.shape[1]))
     bias = np.full(len(classes), -np.inf)
     if len(present) == 2:  # scikit-learn keeps one row then, the second class's margin
@@ -102,6 +118,7 @@ def train_head(
         weights[present], bias[present] = fitted.coef_, fitted.intercept_
     facts = {
         "rows": len(codes),
+        "rows_beside": len(all_codes) - len(codes),
         "dimension": matrix.shape[1],
         "seed": seed,
         "strength": strength,
@@ -114,33 +131,42 @@ def train_head(
 
 
 def _choose(
-    matrix: np.ndarray, codes: np.ndarray, strengths: Sequence[float], seed: int
+    matrix: np.ndarray,
+    codes: np.ndarray,
+    strengths: Sequence[float],
+    seed: int,
+    with_others: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> tuple[float, dict[str, float], float]:
     """The strength with the best macro F1 over folds of the synthetic rows (of equals, the most regularised), all
-    their scores, and the temperature that fits the rows outside each fold's fit best."""
+    their scores, and the temperature that fits the rows outside each fold's fit best.
+
+    `with_others` gives what is fitted for the rows at some places, where those at others are judged by.
+    """
     import numpy as np
     from sklearn.metrics import f1_score
     from sklearn.model_selection import StratifiedKFold
 
     rows = np.random.default_rng(seed).permutation(len(codes))[:_FOLD_ROWS]
-    matrix, codes = matrix[rows], codes[rows]
-    counts = np.bincount(codes)
-    kept = counts[codes] >= _FOLDS  # a class with fewer rows cannot stand in every fold
-    matrix, codes = matrix[kept], codes[kept]
-    present, places = np.unique(codes, return_inverse=True)
+    counts = np.bincount(codes[rows])
+    rows = rows[counts[codes[rows]] >= _FOLDS]  # a class with fewer rows cannot stand in every fold
+    present, places = np.unique(codes[rows], return_inverse=True)
     if len(present) < 2:
         return (1.0 if 1.0 in strengths else strengths[0]), {}, 1.0
-    folds = list(StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(matrix, codes))
+    folds = []
+    for train, held_out in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(matrix[rows], codes[rows]):
+        fold_matrix, fold_codes = with_others(rows[train], rows[held_out])
+        comparable = np.isin(fold_codes, present)
+        folds.append((fold_matrix[comparable], fold_codes[comparable], held_out))
     scores, margins = {}, {}
     for strength in strengths:
         found = []
-        outside = np.zeros((len(codes), len(present)))
-        for train, held_out in folds:
-            fitted = _fit(matrix[train], codes[train], strength)
-            margin = fitted.decision_function(matrix[held_out])
+        outside = np.zeros((len(rows), len(present)))
+        for fold_matrix, fold_codes, held_out in folds:
+            fitted = _fit(fold_matrix, fold_codes, strength)
+            margin = fitted.decision_function(matrix[rows[held_out]])
             outside[held_out] = np.stack([np.zeros_like(margin), margin], axis=1) if margin.ndim == 1 else margin
             predicted = present[outside[held_out].argmax(axis=1)]
-            found.append(f1_score(codes[held_out], predicted, average="macro", zero_division=0))
+            found.append(f1_score(codes[rows[held_out]], predicted, average="macro", zero_division=0))
         scores[strength], margins[strength] = float(np.mean(found)), outside
     best = max(strengths, key=lambda strength: (round(scores[strength], 4), -strength))
     named = {f"{strength:g}": score for strength, score in scores.items()}

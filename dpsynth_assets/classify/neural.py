@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dpsynth_assets.classify import storage
 from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.holdout import class_codes, class_weights, present_classes, softmax, split, temperature
+from dpsynth_assets.classify.training_rows import NOTHING, Additions, Labelled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,8 +115,9 @@ def train_network(
     *,
     progress: Progress | None = None,
     provenance: Mapping[str, str] | None = None,
+    additions: Additions = NOTHING,
 ) -> Neural:
-    """Train what `build` makes on labelled synthetic texts.
+    """Train what `build` makes on labelled synthetic texts, and on `additions` beside those that are not held out.
 
     `build` is called with the numbers of the rows to train on (a network may start from something that was fitted to
     them), under the seed. What comes out is the network at its best look at the held-out rows, the start included.
@@ -123,29 +125,34 @@ def train_network(
     Raises:
         ClassifierError: the rows cannot train a classifier.
     """
+    import numpy as np
     import torch
 
     codes = class_codes(labels, classes)
-    present = present_classes(codes, classes)
+    present_classes(codes, classes)
     rows, held_out = split(codes, HELD_OUT, seed)
     if not len(held_out):
         raise ClassifierError(f"{len(codes)} rows leave none to validate on; generate more rows")
-    weights = class_weights(codes[rows], len(classes))
+    own = Labelled([texts[row] for row in rows], [labels[row] for row in rows])
+    beside = additions.beside(own, [texts[row] for row in held_out], seed)
+    fitted = np.concatenate([codes[rows], class_codes(beside.labels, classes)])
+    weights = class_weights(fitted, len(classes))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: Any = build(rows)
         prepared = network.prepare(texts)
-        train = [prepared[row] for row in rows], torch.as_tensor(codes[rows])
+        train = [*(prepared[row] for row in rows), *network.prepare(beside.texts)], torch.as_tensor(fitted)
         judge = [prepared[row] for row in held_out], codes[held_out]
         steps, loss = _fit(network, train, judge, torch.as_tensor(weights).float(), schedule, progress)
     heat = temperature(_scores(network, judge[0], len(classes)), judge[1])
     facts = {
         "rows": len(codes),
+        "rows_beside": len(beside),
         "held_out_rows": len(held_out),
         "seed": seed,
         "steps": steps,
         "held_out_loss": loss,
-        "classes_without_rows": [name for i, name in enumerate(classes) if i not in present],
+        "classes_without_rows": [name for i, name in enumerate(classes) if i not in fitted and i not in codes],
         "provenance": dict(provenance or {}),
     }
     return Neural(kind, tuple(classes), network.eval(), heat, facts)

@@ -24,6 +24,7 @@ from dpsynth_assets.classify.evaluation import Classifier
 from dpsynth_assets.classify.head import KIND as MINILM
 from dpsynth_assets.classify.head import STRENGTHS, Head, train_head
 from dpsynth_assets.classify.neural import Neural, Schedule, train_network
+from dpsynth_assets.classify.training_rows import NOTHING, Additions, Labelled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +58,7 @@ class Recipe(Protocol):
         encoder: Encoder | None = None,
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
+        additions: Additions = NOTHING,
     ) -> StoredClassifier:
         """Train on labelled *synthetic or public* texts; the same rows and seed give the same classifier.
 
@@ -64,6 +66,7 @@ class Recipe(Protocol):
             encoder: for kinds that build on the frozen encoder: one that may remember what it encoded.
             progress: told (done, of how many), of the longest part.
             provenance: names for the record, such as the release that the rows are of.
+            additions: what is trained on beside the texts, and is never held out to judge by.
 
         Raises:
             ClassifierError: the rows cannot train a classifier.
@@ -111,10 +114,26 @@ class FrozenRecipe:
         encoder: Encoder | None = None,
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
+        additions: Additions = NOTHING,
     ) -> Frozen:
         encoder = encoder or encoders.MiniLM()
         vectors = encoder.encode(texts, progress=progress)
-        head = train_head(vectors, labels, classes, seed, strengths=self.strengths, provenance=provenance)
+        remembered = encoders.Remembered(encoder)
+
+        def beside(train: Sequence[int], judged: Sequence[int]) -> tuple[np.ndarray, Sequence[str]]:
+            own = Labelled([texts[row] for row in train], [labels[row] for row in train])
+            rows = additions.beside(own, [texts[row] for row in judged], seed)
+            return remembered.encode(rows.texts), rows.labels
+
+        head = train_head(
+            vectors,
+            labels,
+            classes,
+            seed,
+            strengths=self.strengths,
+            provenance=provenance,
+            beside=beside if additions else None,
+        )
         return Frozen(head, encoder)
 
 
@@ -135,6 +154,7 @@ class TunedRecipe:
         encoder: Encoder | None = None,
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
+        additions: Additions = NOTHING,
     ) -> Neural:
         from dpsynth_assets.classify.tuned import BATCH, MAX_STEPS, MAX_TOKENS, TunedMiniLM
 
@@ -154,6 +174,7 @@ class TunedRecipe:
             schedule,
             progress=progress,
             provenance=provenance,
+            additions=additions,
         )
 
 
@@ -177,6 +198,7 @@ class CnnRecipe:
         encoder: Encoder | None = None,
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
+        additions: Additions = NOTHING,
     ) -> Neural:
         from dpsynth_assets.classify.word_cnn import CnnShape, WordCnn
 
@@ -192,6 +214,7 @@ class CnnRecipe:
             schedule,
             progress=progress,
             provenance=provenance,
+            additions=additions,
         )
 
 

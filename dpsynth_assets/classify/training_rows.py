@@ -1,7 +1,8 @@
-"""What a safety classifier is trained on and judged by: synthetic rows, filtered, augmented, mixed with public ones.
+"""What classifiers are trained on and judged by: synthetic rows, filtered, augmented, mixed with public ones.
 
 Every row here is *synthetic or declared public*, and so is whatever is decided from it. Texts, not rows, are split: a
-text that stands twice lies on one side, or the thresholds would be judged on what was learned by heart.
+text that stands twice lies on one side, or what is decided would be judged on what was learned by heart. For the same
+reason rows are added after a split, to the side that is trained on.
 """
 
 from __future__ import annotations
@@ -31,21 +32,24 @@ _DOUBTFUL = 0.1  # a label that the other rows give less than this chance is tak
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Distinct texts and which of them are unsafe, shape (texts,)."""
+    """Distinct texts and their labels."""
 
     texts: list[str]
-    unsafe: np.ndarray
+    labels: list[str]
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @property
-    def labels(self) -> list[str]:
-        return [CLASSES[int(unsafe)] for unsafe in self.unsafe]
+    def unsafe(self) -> np.ndarray:
+        """Of rows labelled safe and unsafe: which are unsafe, shape (texts,)."""
+        import numpy as np
+
+        return np.array([label == UNSAFE for label in self.labels], dtype=bool)
 
     def at(self, places: Iterable[int]) -> Labelled:
         chosen = [int(place) for place in places]
-        return Labelled([self.texts[place] for place in chosen], self.unsafe[chosen])
+        return Labelled([self.texts[place] for place in chosen], [self.labels[place] for place in chosen])
 
     def without(self, texts: Iterable[str]) -> Labelled:
         """The rows with other texts than these."""
@@ -54,21 +58,57 @@ class Labelled:
 
     def and_then(self, more: Labelled) -> Labelled:
         """These, and those of `more` whose texts are new."""
-        import numpy as np
-
         new = more.without(self.texts)
-        return Labelled([*self.texts, *new.texts], np.concatenate([self.unsafe, new.unsafe]))
+        return Labelled([*self.texts, *new.texts], [*self.labels, *new.labels])
 
 
-def labelled(texts: Sequence[str], values: Sequence[str], unsafe: str) -> Labelled:
-    """Rows of a table, each distinct text once. One that is labelled both ways is left out: nothing can be learned."""
-    import numpy as np
+def labelled(texts: Sequence[str], values: Sequence[str], unsafe: str | None = None) -> Labelled:
+    """Rows of a table, each distinct text once. One that is labelled in two ways is left out: nothing can be learned.
 
-    said: dict[str, set[bool]] = {}
+    With `unsafe`, that value is called unsafe and all others safe, whatever they are.
+    """
+    if unsafe is not None:
+        values = [UNSAFE if value == unsafe else SAFE for value in values]
+    said: dict[str, set[str]] = {}
     for text, value in zip(texts, values, strict=True):
-        said.setdefault(text, set()).add(value == unsafe)
+        said.setdefault(text, set()).add(value)
     kept = {text: next(iter(found)) for text, found in said.items() if len(found) == 1}
-    return Labelled(list(kept), np.array(list(kept.values()), dtype=bool))
+    return Labelled(list(kept), list(kept.values()))
+
+
+@dataclass(frozen=True, eq=False)
+class Additions:
+    """What is trained on beside the rows that are: it never reaches the rows that anything is judged by.
+
+    Attributes:
+        mix: public rows.
+        augmentation: add each training text once more with spelling tricks in it.
+    """
+
+    mix: Labelled | None = None
+    augmentation: bool = False
+
+    def __bool__(self) -> bool:
+        return self.mix is not None or self.augmentation
+
+    def to(self, train: Labelled, judged: Iterable[str], seed: int) -> Labelled:
+        """The training side of a split with everything added: first its own rows, then those that are new. None has a
+        text of `judged`, the other side."""
+        judged = set(judged)
+        if self.mix is not None:
+            train = train.and_then(self.mix.without(judged))
+        if self.augmentation:
+            copies = labelled([disguised(text, seed) for text in train.texts], train.labels)
+            train = train.and_then(copies.without(judged))
+        return train
+
+    def beside(self, train: Labelled, judged: Iterable[str], seed: int) -> Labelled:
+        """What `to` adds."""
+        whole = self.to(train, judged, seed)
+        return whole.at(range(len(train), len(whole)))
+
+
+NOTHING = Additions()
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +158,8 @@ def prepare(
     train = train.without(validation.texts)
     if filtering:
         train = _filtered(train, seed, encoder)
-    if mix is not None:
-        train = train.and_then(mix.without(validation.texts))
-    _both_kinds(train, "to train on")
-    if augmentation:
-        copies = Labelled([disguised(text, seed) for text in train.texts], train.unsafe)
-        train = train.and_then(labelled(copies.texts, copies.labels, UNSAFE).without(validation.texts))
-    return Prepared(train, calibration, certification)
+    _both_kinds(Additions(mix).to(train, validation.texts, seed), "to train on")
+    return Prepared(Additions(mix, augmentation).to(train, validation.texts, seed), calibration, certification)
 
 
 def _both_kinds(rows: Labelled, purpose: str) -> None:

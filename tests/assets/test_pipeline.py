@@ -223,3 +223,43 @@ def test_rules_compare_with_the_source_only_where_it_is_public(finished, contrac
         materials_for(asking, *given)
     public = replace(asking, privacy=asking.privacy.model_copy(update={"source_is_public": True}))
     assert len(materials_for(public, *given).values("text", "source")) == 60
+
+
+def test_classifiers_meet_public_rows_and_no_text_that_tests(contract_path, home, rooms, monkeypatch):
+    """Rows of `classifier.mix` and tricks of spelling are trained on; what is tested on is left out of them."""
+    import json
+
+    from dpsynth_assets.classify.recipes import FrozenRecipe
+    from dpsynth_assets.contract import load_contract
+    from dpsynth_assets.factory import build_contract_defs
+    from ledger import Ledger
+    from resources.platform import platform_resources
+    from tests.conftest import agree
+
+    mix = "classifier: {target: topic, mix: {path: mix.jsonl, declared_public_by: owner@example.org}"
+    text = contract_path.read_text(encoding="utf-8")
+    contract_path.write_text(text.replace("classifier: {target: topic", mix + ", augmentation: true"), encoding="utf-8")
+    test = [json.loads(line) for line in (contract_path.parent / "test.jsonl").read_text().splitlines()]
+    own = [{"customer": "p", "text": f"a public card {row}", "topic": "card"} for row in range(10)]
+    (contract_path.parent / "mix.jsonl").write_text("\n".join(map(json.dumps, [*own, *test[:5]])), encoding="utf-8")
+    given = []
+    train = FrozenRecipe.train
+
+    def watched(self, texts, labels, classes, seed, *, additions, **more):
+        given.append((texts, additions))
+        return train(self, texts, labels, classes, seed, additions=additions, **more)
+
+    monkeypatch.setattr(FrozenRecipe, "train", watched)
+    changed = load_contract(contract_path)
+    agree(changed, Ledger(home.ledger_file))
+    resources = dg.Definitions(resources=platform_resources(str(home.root)))
+    job = dg.Definitions.merge(build_contract_defs(changed), resources).resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process()
+    [(texts, additions)] = given
+    assert len(texts) == 24
+    assert additions.mix.texts == [row["text"] for row in own]
+    assert additions.augmentation
+    [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "classifier"]
+    assert made.materialization.metadata["public_rows"].value == 10
+    card = (ArtifactStore(home=str(home.root)).latest("small", "card").folder / "card.md").read_text(encoding="utf-8")
+    assert "trained on the published synthetic table and rows that owner@example.org declares public" in card

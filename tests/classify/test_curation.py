@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from dpsynth_assets.classify.curation import CurationError, curate
+from dpsynth_assets.classify.votes import Ballot, Votes
 from dpsynth_assets.contract.synthesis import Curation
 
 CELLS = (("card",), ("loan",))
@@ -32,11 +33,12 @@ class Lengths:
 
 @pytest.fixture
 def curated(contract):
-    def run(rows, wanted=(10, 10), **terms):
+    def run(rows, wanted=(10, 10), votes=None, **terms):
         changed = replace(contract, privacy=contract.privacy.model_copy(update={"curation": Curation(**terms)}))
         frame = pd.DataFrame(rows, columns=["text", "topic"])
         before = frame.copy()
-        made = curate(changed, frame, dict(zip(CELLS, wanted, strict=True)), labeller=ByWords(), encoder=Lengths())
+        asked = dict(zip(CELLS, wanted, strict=True))
+        made = curate(changed, frame, asked, labeller=ByWords(), encoder=Lengths(), votes=votes)
         pd.testing.assert_frame_equal(frame, before)
         return list(made.frame.itertuples(index=False, name=None)), made.facts
 
@@ -92,3 +94,54 @@ def test_a_labeller_of_another_label_judges_nothing(curated, monkeypatch):
     monkeypatch.setattr(ByWords, "classes", ("safe", "unsafe"))
     with pytest.raises(CurationError, match="does not predict `topic`"):
         curated(ROWS, labels="relabelled")
+
+
+def votes(clusters, counts, scale=0.5):
+    """Votes made by hand: the cluster of each drawn text, and counts for each label and cluster."""
+    number = max(clusters) + 1
+    ballot = Ballot(np.zeros((number, 2), dtype=np.float32), np.array(clusters))
+    named = {(label, str(cluster)): n for (label, cluster), n in counts.items()}
+    return Votes(named, scale, ballot, "d" * 64)
+
+
+DRAWN = [(f"{i} {'card' if i % 2 == 0 else 'loan'}", "card" if i % 2 == 0 else "loan") for i in range(24)]
+BY_FOUR = [i // 2 % 4 for i in range(24)]  # three cards and three loans in each of four clusters
+
+
+def places(rows):
+    return [int(text.split()[0]) for text, _ in rows]
+
+
+def test_each_label_s_rows_go_to_its_clusters_by_votes(curated):
+    said = votes(BY_FOUR, {("card", 0): 20, ("card", 1): 10, ("loan", 3): 30})
+    kept, facts = curated(DRAWN, wanted=(3, 2), votes=said, proportions="votes", drawn=4)
+    assert places(kept) == [0, 2, 7, 8, 15], "the first texts of each label and cluster, in their order"
+    assert (facts["rows"], facts["without_votes"]) == (5, 0)
+
+
+def test_what_a_cluster_lacks_the_others_give_and_no_text_comes_twice(curated):
+    said = votes(BY_FOUR, {("card", 0): 80, ("card", 1): 10, ("card", 2): 10, ("loan", 3): 30})
+    kept, facts = curated(DRAWN, wanted=(7, 5), votes=said, proportions="votes", drawn=2)
+    assert len(set(places(kept))) == 12
+    taken = [(label, BY_FOUR[place]) for place, (_, label) in zip(places(kept), kept, strict=True)]
+    assert [taken.count(("card", cluster)) for cluster in range(4)] == [3, 2, 2, 0], "of the first there are three only"
+    assert taken.count(("loan", 3)) == 3
+    assert facts["without_votes"] == 2, "loans of clusters that nobody voted for, since three are all there are"
+
+
+def test_counts_within_the_noise_choose_nothing(curated):
+    said = votes(BY_FOUR, {("card", 0): 10, ("card", 1): 9, ("loan", 0): 30}, scale=3.5)  # 2 sd: 9.9
+    kept, _ = curated(DRAWN, wanted=(3, 1), votes=said, proportions="votes", drawn=2)
+    assert places(kept) == [0, 1, 8, 16]
+
+
+def test_votes_choose_after_the_labeller_and_by_its_labels(curated):
+    """Every second text is asked for under the wrong label; the labeller puts that right before votes are counted."""
+    swapped = [(text, "loan" if label == "card" else "card") for text, label in DRAWN]
+    said = votes(BY_FOUR, {("card", 2): 20, ("loan", 1): 20})
+    kept, facts = curated(swapped, wanted=(2, 2), votes=said, proportions="votes", labels="relabelled", drawn=4)
+    assert kept == [DRAWN[3], DRAWN[4], DRAWN[11], DRAWN[12]]
+    assert facts["without_votes"] == 0
+    sure = [(text + "!!!" * (place >= 8), label) for place, (text, label) in enumerate(DRAWN)]
+    kept, _ = curated(sure, wanted=(2, 2), votes=said, proportions="votes", confidence=0.8, drawn=4)
+    assert places(kept) == [11, 12, 19, 20], "clusters stay with their texts when others are left out"

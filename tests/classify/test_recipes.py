@@ -10,6 +10,8 @@ from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.neural import Schedule, train_network
 from dpsynth_assets.classify.recipes import RECIPES, CnnRecipe, FrozenRecipe, TunedRecipe, load_classifier
+from dpsynth_assets.classify.spelling import disguised
+from dpsynth_assets.classify.training_rows import Additions, labelled
 from dpsynth_assets.classify.word_cnn import CnnShape, WordCnn
 
 CLASSES = ("card", "loan", "weather")
@@ -86,6 +88,40 @@ def test_rows_that_cannot_train_are_refused(encoder):
             recipe.train(texts, ["card"] * 4, CLASSES, 0, encoder=encoder)
     with pytest.raises(ClassifierError, match="none to validate on"):
         CnnRecipe().train(texts[:2], labels[:2], CLASSES, 0)
+
+
+class Noted(Additions):
+    """Additions that note for which splits they were asked, and what they gave."""
+
+    def beside(self, train, judged, seed):
+        given = super().beside(train, judged, seed)
+        self.asked.append((set(train.texts), set(judged), given))
+        return given
+
+
+@pytest.mark.parametrize("kind", ["minilm", "word_cnn"])
+def test_what_is_added_is_trained_on_and_nothing_is_judged_by_it(kind, encoder):
+    """Public rows teach a class that no synthetic row has; whatever is held out is synthetic, and its copies too."""
+    texts, labels = rows(80)
+    texts = [f"{text} {place}" for place, text in enumerate(texts)]
+    public = labelled([f"it will rain tomorrow, says forecast {i}" for i in range(40)], ["weather"] * 40)
+    additions = Noted(public, augmentation=True)
+    object.__setattr__(additions, "asked", [])
+    trained = QUICK[kind].train(texts, labels, CLASSES, 1, encoder=encoder, additions=additions)
+    assert len(additions.asked) == {"minilm": 4, "word_cnn": 1}[kind], "for each fold, and for all rows"
+    assert any(judged for _, judged, _ in additions.asked)
+    for train, judged, given in additions.asked:
+        assert train | judged <= set(texts)
+        assert not train & judged
+        assert set(public.texts) <= set(given.texts)
+        assert not judged & set(given.texts)
+        assert not {disguised(text, 1) for text in judged} & set(given.texts)
+        assert {disguised(text, 1) for text in train} <= set(given.texts) | train
+    forecast = trained.predict_proba(["it will rain tomorrow, says forecast 99"])
+    assert CLASSES[forecast.argmax()] == "weather"
+    assert trained.facts["classes_without_rows"] == []
+    assert trained.facts["rows"] == 80
+    assert trained.facts["rows_beside"] == len(additions.asked[-1][2])
 
 
 def test_fine_tuning_starts_as_the_head_and_is_never_worse_on_held_out_rows(encoder):

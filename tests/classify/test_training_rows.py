@@ -14,7 +14,7 @@ from dpsynth_assets.classify.calibration import fit
 from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.spelling import TRICKS, disguised
 from dpsynth_assets.classify.threshold import Bound, Rows, Targets, Thresholds
-from dpsynth_assets.classify.training_rows import halves, labelled, prepare
+from dpsynth_assets.classify.training_rows import Additions, halves, labelled, prepare
 
 
 def rows(n: int, word: str = "text", share: int = 3):
@@ -65,6 +65,21 @@ def test_filtering_leaves_out_what_the_other_rows_contradict():
     synthetic, public = labelled(texts, truth, "bad"), rows(60, "public")
     kept = prepare(synthetic, seed=0, validation=public, filtering=True, encoder=Words()).train
     assert set(synthetic.texts) - set(kept.texts) == {texts[3], texts[80]}
+
+
+def test_additions_come_after_the_split_and_never_bring_a_judged_text_back():
+    train, judged = rows(30), rows(10, "judged")
+    mix = labelled([*rows(5, "mixed").texts, *judged.texts, *train.texts[:3]], ["other"] * 18)
+    made = Additions(mix, augmentation=True).to(train, judged.texts, seed=0)
+    assert made.texts[:35] == [*train.texts, *mix.texts[:5]]
+    assert made.labels[30:35] == ["other"] * 5, "labels are any, not only safe and unsafe"
+    assert made.labels[:30] == train.labels, "a text that is there keeps its label"
+    assert set(made.texts[35:]) <= {disguised(text, 0) for text in made.texts[:35]}
+    assert len(made) > 60
+    assert not set(made.texts) & {*judged.texts, *(disguised(text, 0) for text in judged.texts)}
+    beside = Additions(mix, augmentation=True).beside(train, judged.texts, seed=0)
+    assert (beside.texts, beside.labels) == (made.texts[30:], made.labels[30:])
+    assert len(Additions().beside(train, [], 0)) == 0
 
 
 def test_augmentation_adds_each_text_once_more_under_its_label():

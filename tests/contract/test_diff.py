@@ -22,3 +22,24 @@ def test_correlated_noise_shows_and_does_not_weaken():
     # Terms that were approved before there were bands.
     del before["releases"]["adapter"]["noise_bands"]
     assert [str(change) for change in changes(before, after)] == ["releases.adapter.noise_bands: nothing -> 4"]
+
+
+def test_public_rows_to_train_on_need_two_signatures():
+    before = terms_for_approval(load_contract(MINIMAL))
+    assert "classifier" not in before
+    after = {**before, "classifier": {"mix": {"path": "public.jsonl", "declared_public_by": "owner@example.com"}}}
+    assert {change.term for change in changes(before, after) if change.weakens} == {
+        "classifier.mix.path",
+        "classifier.mix.declared_public_by",
+    }
+    assert not [change for change in changes(after, before) if change.weakens]
+
+
+def test_votes_show_and_do_not_weaken():
+    """Whatever is planned, the ledger holds the budget."""
+    before = terms_for_approval(load_contract(MINIMAL))
+    after = copy.deepcopy(before)
+    after["releases"]["votes"] = {"mechanism": "discrete_laplace_histogram", "epsilon": 0.2, "clusters": 20}
+    found = changes(before, after)
+    assert {"releases.votes.clusters", "releases.votes.epsilon"} <= {change.term for change in found}
+    assert not [change for change in found if change.weakens]
