@@ -161,6 +161,7 @@ def main() -> None:
     parser.add_argument("--votes", type=float, default=0.3, help="what of it votes get")
     parser.add_argument("--clusters", type=int, default=50, help="into how many clusters they divide the candidates")
     parser.add_argument("--drawn", type=float, default=2.0, help="texts drawn for each row that is wanted")
+    parser.add_argument("--rows", type=int, help="of each corpus; the contract's number unless given")
     parser.add_argument("--kinds", nargs="+", choices=list(RECIPES), default=["minilm", "word_cnn"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", type=float, help="share of the units, for a quick pass")
@@ -179,8 +180,10 @@ def main() -> None:
         name = "_".join(f"{part}_{epsilon:g}" for part, epsilon in parts if epsilon is not None) or "alone"
         folder = (chosen.out / name).absolute()
         folder.mkdir(parents=True, exist_ok=True)
-        drawing = planned.privacy.curation.model_copy(update={"drawn": chosen.drawn})
-        planned = replace(planned, privacy=planned.privacy.model_copy(update={"curation": drawing}))
+        terms = planned.privacy
+        generation = terms.generation.model_copy(update={"rows": chosen.rows or terms.generation.rows})
+        update = {"curation": Curation(drawn=chosen.drawn), "generation": generation}
+        planned = replace(planned, privacy=terms.model_copy(update=update))
         for line in lines(planned, folder, arms, chosen, encoder):
             print(line, flush=True)
 
