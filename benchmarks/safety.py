@@ -24,18 +24,22 @@ from dpsynth_assets.assets.safety_evaluation import FIGURES
 from dpsynth_assets.classify.safety_figures import table
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract, load_contract
-from dpsynth_assets.contract.releases import ClassifierRelease
+from dpsynth_assets.contract.releases import ClassifierRelease, VariantMethod, Variants
+from dpsynth_assets.variants import variant
 from ledger import Ledger
 from resources.artifact_store import ArtifactStore
 from resources.home import Home
 
-_FOR_THE_ADAPTER = 0.95  # of the epsilon; the histogram takes what it says, and both compose to less than their sum
-
 
 def at_epsilon(contract: Contract, epsilon: float) -> Contract:
     """The contract with so much for the synthetic table, and as much again for the baseline."""
-    terms = contract.privacy
-    adapter = terms.releases.adapter.model_copy(update={"epsilon": _FOR_THE_ADAPTER * epsilon, "share": None})
+    terms, adapter = contract.privacy, contract.privacy.releases.adapter
+    alone = Variants(
+        methods=(VariantMethod(method=adapter.method, learning_rate=adapter.learning_rate),), epsilons=(epsilon,)
+    )
+    budget = terms.budget.model_copy(update={"epsilon": terms.budget.epsilon + 3 * epsilon})
+    declared = replace(contract, privacy=terms.model_copy(update={"variants": alone, "budget": budget}))
+    made = variant(declared, f"{adapter.method}-{epsilon:g}")
     baseline = ClassifierRelease(
         classifier="minilm",
         epsilon=epsilon,
@@ -43,9 +47,8 @@ def at_epsilon(contract: Contract, epsilon: float) -> Contract:
         steps=100,
         learning_rate=0.1,
     )
-    budget = terms.budget.model_copy(update={"epsilon": 3 * epsilon})
-    releases = terms.releases.model_copy(update={"adapter": adapter, "dp_baseline": baseline})
-    return replace(contract, privacy=terms.model_copy(update={"budget": budget, "releases": releases}))
+    releases = made.privacy.releases.model_copy(update={"dp_baseline": baseline})
+    return replace(made, privacy=made.privacy.model_copy(update={"releases": releases}))
 
 
 def run(contract: Contract, source: str | None, size: float | None, out: Path | None) -> str:
