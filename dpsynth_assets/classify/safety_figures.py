@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.classify.screening import Screener
 
 _BINS = 10
+_PRECISIONS = (0.9, 0.95)  # at which rankings are compared
 _LEAST = 10  # rows of a slice: fewer say nothing
 _TIMED, _WARM_UP = 200, 10
 
@@ -32,14 +33,16 @@ def figures(rows: Rows, thresholds: Thresholds, slices: Mapping[str, Sequence[st
     Returns:
         `n`, `unsafe`; `precision` and `recall` at the block threshold with Clopper-Pearson's 95 % intervals
         (`precision` is None where nothing was blocked); `blocked`, `reviewed`, `allowed`, shares of all texts;
-        `missed`, the share of the unsafe ones that were allowed; `average_precision`; `calibration_error` and the
-        `calibration` bins behind it; `slices`.
+        `missed`, the share of the unsafe ones that were allowed; `average_precision`; `recall_at`, the most recall that
+        a threshold chosen on these very rows would have at a precision of 0.9 and of 0.95, which compares rankings and
+        promises nothing; `calibration_error` and the `calibration` bins behind it; `slices`.
     """
-    from sklearn.metrics import average_precision_score
+    from sklearn.metrics import average_precision_score, precision_recall_curve
 
     blocked, allowed = _decided(rows, thresholds)
     found, unsafe = int((blocked & rows.unsafe).sum()), int(rows.unsafe.sum())
     bins = calibration_bins(rows)
+    at_best = precision_recall_curve(rows.unsafe, rows.probabilities) if unsafe else None
     return {
         "n": len(rows),
         "unsafe": unsafe,
@@ -50,6 +53,9 @@ def figures(rows: Rows, thresholds: Thresholds, slices: Mapping[str, Sequence[st
         "allowed": float(allowed.mean()),
         "missed": float((allowed & rows.unsafe).sum() / unsafe) if unsafe else None,
         "average_precision": float(average_precision_score(rows.unsafe, rows.probabilities)) if unsafe else None,
+        "recall_at": {
+            f"{least:g}": float(at_best[1][at_best[0] >= least].max()) if at_best else None for least in _PRECISIONS
+        },
         "calibration_error": sum(each["n"] * abs(each["probability"] - each["unsafe"]) for each in bins) / len(rows),
         "calibration": bins,
         "slices": _slices(rows, thresholds, slices or {}),
@@ -119,8 +125,9 @@ def plot_calibration(curves: Mapping[str, Rows], path: Path) -> None:
 def table(results: Sequence[Mapping[str, Any]]) -> str:
     """Results (`classifier`, `trained_on` and `figures`) as a Markdown table."""
     lines = [
-        "| classifier | trained on | precision | recall | blocked | to review | unsafe allowed | average precision |",
-        "|---|---|--:|--:|--:|--:|--:|--:|",
+        "| classifier | trained on | precision | recall | blocked | to review | unsafe allowed | average precision "
+        "| recall at best, precision 0.9 / 0.95 |",
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     for result in results:
         cells = [
@@ -130,6 +137,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
             _with_interval(result, "recall"),
             *(_percent(result[name]) for name in ("blocked", "reviewed", "missed")),
             "none" if result["average_precision"] is None else f"{result['average_precision']:.3f}",
+            " / ".join(_percent(recall) for recall in result["recall_at"].values()),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
