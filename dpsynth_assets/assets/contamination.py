@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import asset_key, plain_failures
+from dpsynth_assets.assets.common import asset_key, of_partition, partitions_of, plain_failures
 from dpsynth_assets.contract import Contract, resolve
 from dpsynth_assets.contract.synthesis import EMBEDDED, INDEX_SUFFIX
 from resources.artifact_store import ArtifactMissingError, ArtifactStore
@@ -99,15 +99,17 @@ def compare(
     (adapter_folder / FACTS).write_text(json.dumps(public, indent=2), encoding="utf-8")
 
 
-def contamination_check(contract: Contract) -> dg.AssetChecksDefinition:
+def contamination_check(declared: Contract) -> dg.AssetChecksDefinition:
     """The check on the adapter. Reads the facts that it carries and no row, so it can run again by itself."""
 
     @dg.asset_check(
-        asset=asset_key(contract, "adapter"),
+        asset=asset_key(declared, "adapter"),
         name=CHECK,
         description="Warns where nothing says what the base model has read, or where it has read a public source.",
+        partitions_def=partitions_of(declared),
     )
-    def contamination(artifact_store: ArtifactStore) -> dg.AssetCheckResult:
+    def contamination(context: dg.AssetCheckExecutionContext, artifact_store: ArtifactStore) -> dg.AssetCheckResult:
+        contract = of_partition(declared, context)
         with plain_failures(ArtifactMissingError):
             facts = Facts.of(artifact_store.latest(contract.id, "adapter").folder)
         shown = {} if facts is None else {name: value for name, value in vars(facts).items() if value is not None}
