@@ -1,7 +1,7 @@
 """What all assets of a contract share: key, group, owners, tags, version, partitions, and failures in plain words.
 
-A contract's release variants are partitions of its assets. A body works on the contract of its partition (`of_partition`),
-which is made when the body runs: making one takes a second or two, and loading a code location must not.
+A contract's release variants are partitions of its assets. A body works on the contract of its partition
+(`of_partition`), which is made when the body runs: that takes a second or two, which loading a code location must not.
 """
 
 from __future__ import annotations

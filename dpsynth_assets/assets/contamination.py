@@ -9,8 +9,6 @@ of the check, nor the facts that the adapter carries to the card.
 Decision 11 says why there is no charged release of it.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,13 +51,13 @@ class Facts:
     by_chance: float | None = None
 
     @classmethod
-    def of(cls, adapter_folder: Path) -> Facts | None:
+    def of(cls, adapter_folder: Path) -> "Facts | None":
         """Those that an adapter carries; None where nothing was compared."""
         path = adapter_folder / FACTS
         return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
-def corpus_index(contract: Contract) -> CorpusIndex | None:
+def corpus_index(contract: Contract) -> "CorpusIndex | None":
     """The index of the base model's corpus, if there is one: the embedded model's own, or a file that the contract
     names as `corpus`.
 
@@ -81,7 +79,7 @@ def corpus_index(contract: Contract) -> CorpusIndex | None:
 
 
 def compare(
-    contract: Contract, texts: Sequence[str], index: CorpusIndex, adapter_folder: Path, store: SensitiveStore
+    contract: Contract, texts: "Sequence[str]", index: "CorpusIndex", adapter_folder: Path, store: SensitiveStore
 ) -> None:
     """Inside the gate: the figures go into the sensitive store, and into the adapter's folder what may be known."""
     from dpsynth_assets.language.contamination.overlap import measure

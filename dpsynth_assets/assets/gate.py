@@ -312,7 +312,7 @@ def _misstated(passage: ChargedPassage, reservation: Reservation) -> Exception |
 
 
 def release_name(context: dg.AssetExecutionContext, contract: Contract) -> str:
-    """What a release is charged under, `inbox--lora-3/adapter`: the contract of the asset's partition, and the asset."""
+    """What a release is charged under, as `inbox--lora-3/adapter`: the contract of the partition, and the asset."""
     return f"{contract.id}/{context.asset_key.path[-1]}"
 
 

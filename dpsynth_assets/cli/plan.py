@@ -61,8 +61,9 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
         typer.echo(json.dumps(_as_json(quote, items, plans) | about, indent=2))
         return
     terms = contract.privacy
+    named = f", variant {_variant(contract)}," if contract.base else ""
     say(
-        f"[bold]{contract.title}[/]{f', variant {_variant(contract)},' if contract.base else ''} draws on the budget of population [bold]{terms.population}[/]: "
+        f"[bold]{contract.title}[/]{named} draws on the budget of population [bold]{terms.population}[/]: "
         f"ε {quote.epsilon_cap:g} at δ {quote.delta:g}, adding or removing one {terms.unit.name}. "
         f"Spent so far: ε {quote.epsilon_spent:.3f}."
     )
@@ -98,12 +99,12 @@ def _variant(contract: Contract) -> str | None:
 def _say_uncharged(contract: Contract, *, as_json: bool) -> None:
     """A variant without privacy costs nothing, since it promises nothing."""
     if as_json:
-        about = {"contract": contract.declared.id, "variant": _variant(contract), "guarantee": None, "releases": {}}
+        about = {"contract": contract.declared.id, "variant": _variant(contract), "guarantee": "none"}
         typer.echo(json.dumps(about, indent=2))
         return
     say(
-        f"[bold]{contract.title}[/], variant {_variant(contract)}, is made without noise from a source declared public. "
-        "It has no privacy guarantee at all, and is charged to no budget."
+        f"[bold]{contract.title}[/], variant {_variant(contract)}, is made without noise, from a source declared "
+        "public. It has no privacy guarantee at all, and is charged to no budget."
     )
 
 
