@@ -169,7 +169,7 @@ def bank(roomy, home, agree):
 
 
 def specs(contract):
-    return {spec.key.path[-1]: spec for spec in build_contract_defs(contract).resolve_all_asset_specs()}
+    return {spec.key.path[-1]: spec for asset in build_contract_defs(contract).assets for spec in asset.specs}
 
 
 def test_releases_and_what_is_made_of_them_have_a_partition_for_each_variant(contract):
@@ -246,16 +246,20 @@ def snapshot_of(home, contract):
     return SensitiveStore(home=str(home.root)).latest(contract).id
 
 
-def test_a_refused_partition_leaves_the_others_alone(contract, home, book, instance, rooms):
-    """Budget 8: `main` takes 7 for its adapter, so there is no room for one of epsilon 3, and some for one of 0.5."""
+def test_a_refused_partition_leaves_the_others_alone(contract_path, home, agree, instance, rooms):
+    """Budget 8: `main` takes 7 for its adapter, so there is no room for one of 7.5."""
+    contract_path.write_text(contract_path.read_text().replace("[1.0, 3.0, none]", "[7.5, none]"), encoding="utf-8")
+    contract, book = load_contract(contract_path), Ledger(home.ledger_file)
+    agree(contract, book)
     assert run_partition(contract, home, instance, "main", "source", "adapter").success
-    refused = run_partition(contract, home, instance, "lora-3", "adapter")
-    assert "The privacy ledger refused small--lora-3/adapter" in failures(refused)["adapter"]
+    refused = run_partition(contract, home, instance, "lora-7.5", "adapter")
+    assert "The privacy ledger refused small--lora-7.5/adapter" in failures(refused)["adapter"]
     assert rooms.read == 1
     assert run_partition(contract, home, instance, "lora-none", "adapter").success
     assert instance.get_materialized_partitions(dg.AssetKey(["small", "adapter"])) == {"main", "lora-none"}
     store = ArtifactStore(home=str(home.root))
-    assert store.find("small--lora-3", "adapter") is None
+    assert store.find("small--lora-7.5", "adapter") is None
+    assert [charge.release for charge in book.reservations()] == ["small/adapter"]
     assert store.latest("small", "adapter").receipts[0]["release"] == "small/adapter"
 
 
