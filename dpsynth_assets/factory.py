@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -56,7 +57,10 @@ def asset_names(contract: Contract) -> tuple[str, ...]:
 def build_contract_defs(contract: Contract) -> dg.Definitions:
     """Assets and checks of one contract. The resources they need come from `resources.platform_resources`."""
     assets = [automated(family(contract)) for family in _families(contract)]
-    return dg.Definitions(assets=assets, asset_checks=[quality_checks(contract), contamination_check(contract)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.PreviewWarning)  # Dagster's word for checks that are partitioned
+        checks = [quality_checks(contract), contamination_check(contract)]
+    return dg.Definitions(assets=assets, asset_checks=checks)
 
 
 def _families(contract: Contract) -> list[Callable[[Contract], dg.AssetsDefinition]]:

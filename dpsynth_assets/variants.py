@@ -56,6 +56,11 @@ def variant(contract: Contract, name: str) -> Contract:
     raise VariantError(f"{contract.id} has no variant {name!r}: it has {', '.join(names(contract))}")
 
 
+def name_of(contract: Contract) -> str:
+    """Which variant a contract is; `main` for one that people wrote."""
+    return MAIN if contract.base is None else contract.id.removeprefix(f"{contract.base.id}--")
+
+
 def _name(method: VariantMethod, epsilon: float | str) -> str:
     return f"{method.method}-{epsilon if isinstance(epsilon, str) else f'{epsilon:g}'}"
 

@@ -14,7 +14,7 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ import dagster as dg
 from resources.home import Home, replace_atomically
 
 RECEIPT = "receipt.json"
+GUARANTEE, NONE = "guarantee", "none"  # what a receipt says of something that was made without privacy
 
 
 class ArtifactMissingError(Exception):
@@ -51,6 +52,11 @@ class Artifact:
         """The charges that this artifact rests on, its own or those of what it was made from."""
         charges: list[dict[str, Any]] = self.receipt["charges"]
         return charges
+
+    @property
+    def without_guarantee(self) -> bool:
+        """Whether it was made, itself or what it was made from, without privacy (the gate's uncharged passage)."""
+        return bool(self.receipt["about"].get(GUARANTEE) == NONE)
 
 
 def distinct_charges(*artifacts: Artifact) -> list[dict[str, Any]]:
@@ -99,16 +105,36 @@ class ArtifactStore(dg.ConfigurableResource[None]):
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
 
-    def seal(self, draft: Draft, *, charges: list[dict[str, Any]], about: dict[str, Any] | None = None) -> Artifact:
-        """Finish a draft: write its receipt, then make it the standing artifact of its kind."""
+    def seal(
+        self,
+        draft: Draft,
+        *,
+        made_from: Mapping[str, Artifact] | None = None,
+        charges: Sequence[dict[str, Any]] = (),
+        about: Mapping[str, Any] | None = None,
+    ) -> Artifact:
+        """Finish a draft: write its receipt, then make it the standing artifact of its kind.
+
+        Args:
+            made_from: artifacts whose charges it rests on; the receipt names each. Where one has no guarantee, neither
+                has this.
+            charges: further ones, such as its own.
+            about: further facts for the receipt.
+        """
+        before = dict(made_from or {})
+        unprotected = any(each.without_guarantee for each in before.values())
         receipt = {
             "contract": draft.contract,
             "kind": draft.kind,
             "id": draft.id,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "artifact_digest": draft.digest(),
-            "charges": charges,
-            "about": about or {},
+            "charges": [*charges, *distinct_charges(*before.values())],
+            "about": {
+                **{name: each.id for name, each in before.items()},
+                **(about or {}),
+                **({GUARANTEE: NONE} if unprotected else {}),
+            },
         }
         data = json.dumps(receipt, indent=2, sort_keys=True, allow_nan=False).encode()
         replace_atomically(draft.folder / RECEIPT, data)

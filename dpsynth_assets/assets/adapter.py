@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.contamination import compare, corpus_index
 from dpsynth_assets.assets.figures import plan_metadata, receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
@@ -15,17 +15,17 @@ from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
 
-def adapter_asset(contract: Contract) -> dg.AssetsDefinition:
+def adapter_asset(declared: Contract) -> dg.AssetsDefinition:
     """The adapter asset of a contract."""
-    release = contract.privacy.releases.adapter
+    release = declared.privacy.releases.adapter
 
     @contract_asset(
-        contract,
+        declared,
         "adapter",
         description=(
-            f"{_what_is_trained(release)} of base model `{contract.privacy.base_model.name}`, trained "
+            f"{_what_is_trained(release)} of base model `{declared.privacy.base_model.name}`, trained "
             f"with DP-SGD: Poisson-sampled batches of {release.expected_batch_size} "
-            f"{contract.privacy.unit.name}s expected, {release.steps} steps, each unit's gradient clipped to "
+            f"{declared.privacy.unit.name}s expected, {release.steps} steps, each unit's gradient clipped to "
             f"{release.clipping_norm:g}{_noise(release)}."
         ),
         kinds={"pytorch", "huggingface"},
@@ -42,6 +42,7 @@ def adapter_asset(contract: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.privacy.checkpoint import CheckpointFolder
         from dpsynth_assets.privacy.plan import TrainingPlan
 
+        contract = of_partition(declared, context)
         with plain_failures(SourceError):
             size = sensitive_store.latest(contract).size
         plan = TrainingPlan.from_contract(contract, size=size)

@@ -5,7 +5,7 @@ Apart from the corpus, so that curating again draws nothing again, and so that a
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import preview, receipts_metadata
 from dpsynth_assets.assets.label_histogram import released_counts
 from dpsynth_assets.assets.progress import reporter
@@ -16,13 +16,13 @@ from resources.artifact_store import ArtifactMissingError, ArtifactStore
 CANDIDATES = "candidates.parquet"
 
 
-def candidates_asset(contract: Contract) -> dg.AssetsDefinition:
+def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
     """The candidates asset of a contract."""
 
-    terms = contract.privacy.curation
+    terms = declared.privacy.curation
 
     @contract_asset(
-        contract,
+        declared,
         "candidates",
         description=(
             "Texts drawn from the adapter label by label, "
@@ -36,6 +36,7 @@ def candidates_asset(contract: Contract) -> dg.AssetsDefinition:
     def candidates(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
         from dpsynth_assets.language.generation import generate_corpus
 
+        contract = of_partition(declared, context)
         with plain_failures(ArtifactMissingError):
             adapter = artifact_store.latest(contract.id, "adapter")
             histogram = artifact_store.latest(contract.id, "label_histogram")
@@ -51,9 +52,7 @@ def candidates_asset(contract: Contract) -> dg.AssetsDefinition:
             frame = generate_corpus(contract, adapter.folder, counts, rows=drawn, progress=progress, shards=shards)
             frame.to_parquet(draft.folder / CANDIDATES, index=False)
             artifact = artifact_store.seal(
-                draft,
-                charges=[*adapter.receipts, *histogram.receipts],
-                about={"adapter": adapter.id, "label_histogram": histogram.id, "size": size},
+                draft, made_from={"adapter": adapter, "label_histogram": histogram}, about={"size": size}
             )
         return dg.MaterializeResult(
             metadata={

@@ -5,22 +5,22 @@ from typing import Any
 import dagster as dg
 
 from dpsynth_assets.assets.classifier import trained_on
-from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.contamination import Facts, contamination_sentence
 from dpsynth_assets.assets.corpus import ROWS, VERDICT
 from dpsynth_assets.assets.evaluation import results_of
-from dpsynth_assets.assets.figures import guarantee, preview, receipts_metadata
+from dpsynth_assets.assets.figures import NO_GUARANTEE, guarantee, preview, receipts_metadata
 from dpsynth_assets.contract import Contract
 from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
 
 CARD = "card.md"
 
 
-def card_asset(contract: Contract) -> dg.AssetsDefinition:
+def card_asset(declared: Contract) -> dg.AssetsDefinition:
     """The card asset of a contract."""
 
     @contract_asset(
-        contract,
+        declared,
         "card",
         description="The certificate of the standing release: what is guaranteed, what it cost, how good it is.",
         kinds={"markdown"},
@@ -29,6 +29,7 @@ def card_asset(contract: Contract) -> dg.AssetsDefinition:
     def card(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
         from dpsynth_assets.quality.verdict import QualityError, Verdict
 
+        contract = of_partition(declared, context)
         with plain_failures(ArtifactMissingError, QualityError):
             synthetic = artifact_store.latest(contract.id, "synthetic")
             corpus = artifact_store.get(contract.id, "corpus", synthetic.receipt["about"]["corpus"])
@@ -39,9 +40,7 @@ def card_asset(contract: Contract) -> dg.AssetsDefinition:
         text = certificate(contract, synthetic, corpus, verdict, results_of(evaluation), Facts.of(adapter.folder))
         with artifact_store.draft(contract.id, "card") as draft:
             (draft.folder / CARD).write_text(text, encoding="utf-8")
-            artifact = artifact_store.seal(
-                draft, charges=evaluation.receipts, about={"synthetic": synthetic.id, "evaluation": evaluation.id}
-            )
+            artifact = artifact_store.seal(draft, made_from={"evaluation": evaluation, "synthetic": synthetic})
         return dg.MaterializeResult(
             metadata={
                 "card": dg.MetadataValue.md(text),
@@ -78,9 +77,7 @@ def certificate(
         f"{str(corpus.receipt['created'])[:10]}, contract `{contract.id}` {contract.version} "
         f"(SHA-256 `{contract.digest[:16]}`).",
         "## Guarantee",
-        f"This release alone: ({about['epsilon']:.3f}, {terms.budget.delta:g})-differential privacy, adding or "
-        f"removing one {terms.unit.name}. Over time: {guarantee(contract)}.",
-        "Whatever is computed from this table and everything trained on it has the same guarantee at no further cost.",
+        *_guarantee(contract, about["epsilon"]),
         "## Base model",
         contamination_sentence(contract, contamination),
         "## What it cost",
@@ -98,3 +95,18 @@ def certificate(
         f"Owners: {', '.join(contract.owners)}.",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _guarantee(contract: Contract, epsilon: float | None) -> list[str]:
+    """What the release promises, and what follows for whatever is made of it."""
+    terms = contract.privacy
+    if epsilon is None:
+        return [
+            f"This release has {NO_GUARANTEE}. It was charged to no budget.",
+            "Whatever is computed from this table and everything trained on it has none either.",
+        ]
+    return [
+        f"This release alone: ({epsilon:.3f}, {terms.budget.delta:g})-differential privacy, adding or "
+        f"removing one {terms.unit.name}. Over time: {guarantee(contract)}.",
+        "Whatever is computed from this table and everything trained on it has the same guarantee at no further cost.",
+    ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
@@ -54,17 +54,17 @@ def trained_on(contract: Contract) -> str:
     return f"the published synthetic table{public or ' alone'}"
 
 
-def classifier_asset(contract: Contract) -> dg.AssetsDefinition:
+def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
     """The classifier asset of a contract."""
-    terms = contract.privacy.classifier
+    terms = declared.privacy.classifier
     target = terms.target
     each = "" if terms.seeds == 1 else f", {terms.seeds} of each"
 
     @contract_asset(
-        contract,
+        declared,
         "classifier",
         description=(
-            f"Predicts `{target}` from text ({', '.join(terms.kinds)}{each}). Trained on {trained_on(contract)}: "
+            f"Predicts `{target}` from text ({', '.join(terms.kinds)}{each}). Trained on {trained_on(declared)}: "
             "anybody may have it."
         ),
         kinds={"scikitlearn", "huggingface"},
@@ -79,6 +79,7 @@ def classifier_asset(contract: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.publish.parquet import load
         from dpsynth_assets.publish.release import PublishError
 
+        contract = of_partition(declared, context)
         with plain_failures(ArtifactMissingError, PublishError, SourceError):
             more = additions(contract, sensitive_store)
             synthetic = artifact_store.latest(contract.id, "synthetic")
@@ -102,7 +103,7 @@ def classifier_asset(contract: Contract) -> dg.AssetsDefinition:
                         )
                     trained.save(folder_of(draft.folder, kind, seed))
                     facts[f"{kind}/{seed}"] = dict(trained.facts)
-            artifact = artifact_store.seal(draft, charges=synthetic.receipts, about={"synthetic": synthetic.id})
+            artifact = artifact_store.seal(draft, made_from={"synthetic": synthetic})
         return dg.MaterializeResult(
             metadata={
                 "target": target,

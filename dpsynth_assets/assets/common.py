@@ -1,4 +1,8 @@
-"""What all assets of a contract share: key, group, owners, tags, version, and failures in plain words."""
+"""What all assets of a contract share: key, group, owners, tags, version, partitions, and failures in plain words.
+
+A contract's release variants are partitions of its assets. A body works on the contract of its partition
+(`of_partition`), which is made when the body runs: that takes a second or two, which loading a code location must not.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,47 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets import variants
 from dpsynth_assets.approval import optional_releases
-from dpsynth_assets.assets.figures import guarantee
+from dpsynth_assets.assets.figures import NO_GUARANTEE, guarantee
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
 _CODE = "1"
+_SHARED = ("source", "budget", "dp_baseline")  # one for all variants, which have no baseline of their own
 
 
 def asset_key(contract: Contract, name: str) -> dg.AssetKey:
     """`<contract>/<name>`."""
     return dg.AssetKey([contract.id, name])
+
+
+def partitions_of(contract: Contract) -> dg.StaticPartitionsDefinition | None:
+    """The contract's release variants; None where it declares none, or is one itself."""
+    if contract.privacy.variants is None or contract.base is not None:
+        return None
+    return dg.StaticPartitionsDefinition(list(variants.names(contract)))
+
+
+def of_partition(declared: Contract, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> Contract:
+    """The contract of the partition that a body runs for; the contract itself where it has no partitions.
+
+    For bodies of partitioned assets and their checks only: in one run with these, an asset that has no partitions sees
+    a partition all the same.
+
+    Raises:
+        dg.Failure: the run is for no partition or for several, or the variant cannot be made.
+    """
+    if partitions_of(declared) is None:
+        return declared
+    try:
+        name = context.partition_key
+    except dg.DagsterInvariantViolationError:
+        text = f"{declared.id} has release variants: run one partition at a time, {', '.join(variants.names(declared))}"
+        raise dg.Failure(text, allow_retries=False) from None
+    with plain_failures(variants.VariantError):
+        return variants.variant(declared, name)
 
 
 def contract_asset(
@@ -36,16 +69,18 @@ def contract_asset(
 
     `after` names the contract's assets that this one is made from. `spends` marks a release: it passes the gate, and
     nothing automates or retries it. `follows` is off for free assets that do not follow their inputs by themselves,
-    such as the snapshot.
+    such as the snapshot. All but those that the contract's variants share are partitioned by variant.
     """
     promise = f"Charged to the privacy ledger of population `{contract.privacy.population}`."
     free = f"Post-processing: costs nothing, and carries the guarantee of what it was made from: {guarantee(contract)}."
+    partitions = None if name in _SHARED else partitions_of(contract)
+    said = [description, promise if spends else free if follows else "", _on_partitions(contract) if partitions else ""]
     return dg.asset(
         key=asset_key(contract, name),
         deps=[asset_key(contract, upstream) for upstream in after],
         group_name=contract.id.replace("-", "_"),
         owners=list(contract.owners),
-        description=f"{description}\n\n{promise if spends else free if follows else ''}".strip(),
+        description="\n\n".join(part for part in said if part),
         kinds=kinds,
         tags={
             "contract": contract.id,
@@ -54,7 +89,15 @@ def contract_asset(
         },
         code_version=f"{_CODE}-{contract.digest[:12]}",
         metadata={"contract_version": contract.version, "contract_file": contract.path.name},
+        partitions_def=partitions,
     )
+
+
+def _on_partitions(contract: Contract) -> str:
+    """What the description says of partitions."""
+    declared = contract.privacy.variants
+    unprotected = f" A partition that ends in `-none` has {NO_GUARANTEE}." if declared and declared.has_none else ""
+    return f"A partition for each release variant; `{variants.MAIN}` is the release described here.{unprotected}"
 
 
 def releases_of(contract: Contract) -> tuple[str, ...]:

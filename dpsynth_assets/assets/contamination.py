@@ -9,8 +9,6 @@ of the check, nor the facts that the adapter carries to the card.
 Decision 11 says why there is no charged release of it.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import asset_key, plain_failures
+from dpsynth_assets.assets.common import asset_key, of_partition, partitions_of, plain_failures
 from dpsynth_assets.contract import Contract, resolve
 from dpsynth_assets.contract.synthesis import EMBEDDED, INDEX_SUFFIX
 from resources.artifact_store import ArtifactMissingError, ArtifactStore
@@ -53,13 +51,13 @@ class Facts:
     by_chance: float | None = None
 
     @classmethod
-    def of(cls, adapter_folder: Path) -> Facts | None:
+    def of(cls, adapter_folder: Path) -> "Facts | None":
         """Those that an adapter carries; None where nothing was compared."""
         path = adapter_folder / FACTS
         return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
-def corpus_index(contract: Contract) -> CorpusIndex | None:
+def corpus_index(contract: Contract) -> "CorpusIndex | None":
     """The index of the base model's corpus, if there is one: the embedded model's own, or a file that the contract
     names as `corpus`.
 
@@ -81,7 +79,7 @@ def corpus_index(contract: Contract) -> CorpusIndex | None:
 
 
 def compare(
-    contract: Contract, texts: Sequence[str], index: CorpusIndex, adapter_folder: Path, store: SensitiveStore
+    contract: Contract, texts: "Sequence[str]", index: "CorpusIndex", adapter_folder: Path, store: SensitiveStore
 ) -> None:
     """Inside the gate: the figures go into the sensitive store, and into the adapter's folder what may be known."""
     from dpsynth_assets.language.contamination.overlap import measure
@@ -99,15 +97,17 @@ def compare(
     (adapter_folder / FACTS).write_text(json.dumps(public, indent=2), encoding="utf-8")
 
 
-def contamination_check(contract: Contract) -> dg.AssetChecksDefinition:
+def contamination_check(declared: Contract) -> dg.AssetChecksDefinition:
     """The check on the adapter. Reads the facts that it carries and no row, so it can run again by itself."""
 
     @dg.asset_check(
-        asset=asset_key(contract, "adapter"),
+        asset=asset_key(declared, "adapter"),
         name=CHECK,
         description="Warns where nothing says what the base model has read, or where it has read a public source.",
+        partitions_def=partitions_of(declared),
     )
-    def contamination(artifact_store: ArtifactStore) -> dg.AssetCheckResult:
+    def contamination(context: dg.AssetCheckExecutionContext, artifact_store: ArtifactStore) -> dg.AssetCheckResult:
+        contract = of_partition(declared, context)
         with plain_failures(ArtifactMissingError):
             facts = Facts.of(artifact_store.latest(contract.id, "adapter").folder)
         shown = {} if facts is None else {name: value for name, value in vars(facts).items() if value is not None}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from dpsynth_assets.assets.candidates import CANDIDATES, proportions, rows_wanted
-from dpsynth_assets.assets.common import asset_key, contract_asset, plain_failures
+from dpsynth_assets.assets.common import asset_key, contract_asset, of_partition, partitions_of, plain_failures
 from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.figures import column_schema, picture, preview, receipts_metadata
 from dpsynth_assets.assets.label_histogram import released_counts
@@ -17,7 +17,8 @@ from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.assets.votes import votes_on
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.synthesis import Curation
-from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore, distinct_charges
+from dpsynth_assets.variants import name_of
+from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
 from resources.sensitive_store import GrantRequiredError, SensitiveStore
 from resources.tabular import SourceError
 
@@ -29,14 +30,14 @@ ROWS = "corpus.parquet"
 VERDICT = "verdict.json"
 
 
-def corpus_asset(contract: Contract) -> dg.AssetsDefinition:
+def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
     """The corpus asset of a contract."""
 
-    terms = contract.privacy.curation
+    terms = declared.privacy.curation
     judges = (*(("labeller",) if terms.needs_labeller else ()), *(("votes",) if terms.proportions == "votes" else ()))
 
     @contract_asset(
-        contract,
+        declared,
         "corpus",
         description=(
             f"Synthetic records chosen from the candidates{_said(terms)}. "
@@ -45,7 +46,7 @@ def corpus_asset(contract: Contract) -> dg.AssetsDefinition:
         kinds={"parquet"},
         after=("candidates", *judges),
     )
-    def corpus(artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
+    def corpus(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
         import pandas as pd
 
         from dpsynth_assets.classify.curation import CurationError, curate
@@ -53,6 +54,7 @@ def corpus_asset(contract: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.classify.votes import VotesError
         from dpsynth_assets.privacy.apportionment import apportion
 
+        contract = of_partition(declared, context)
         with plain_failures(ArtifactMissingError, CurationError, VotesError):
             candidates = artifact_store.latest(contract.id, "candidates")
             asked = {name: artifact_store.latest(contract.id, name) for name in judges}
@@ -73,12 +75,8 @@ def corpus_asset(contract: Contract) -> dg.AssetsDefinition:
             frame.to_parquet(draft.folder / ROWS, index=False)
             artifact = artifact_store.seal(
                 draft,
-                charges=distinct_charges(candidates, *asked.values()),
-                about={
-                    "candidates": candidates.id,
-                    **{name: drawn_from[name] for name in ("adapter", "label_histogram")},
-                    **{name: each.id for name, each in asked.items()},
-                },
+                made_from={"candidates": candidates, **asked},
+                about={name: drawn_from[name] for name in ("adapter", "label_histogram")},
             )
         return dg.MaterializeResult(
             metadata={
@@ -110,21 +108,22 @@ def _said(terms: Curation) -> str:
     return "".join(parts)
 
 
-def quality_checks(contract: Contract) -> dg.AssetChecksDefinition:
+def quality_checks(declared: Contract) -> dg.AssetChecksDefinition:
     """The contract's quality rules as asset checks on the corpus; the verdict is stored beside it."""
     from dpsynth_assets.quality.rules import rules_of
 
     specs = [
         dg.AssetCheckSpec(
             rule.name,
-            asset=asset_key(contract, "corpus"),
+            asset=asset_key(declared, "corpus"),
             blocking=rule.blocking,
             description=rule.description or None,
+            partitions_def=partitions_of(declared),
         )
-        for rule in rules_of(contract)
+        for rule in rules_of(declared)
     ]
 
-    @dg.multi_asset_check(specs=specs, name=f"{contract.id.replace('-', '_')}__quality")
+    @dg.multi_asset_check(specs=specs, name=f"{declared.id.replace('-', '_')}__quality")
     def quality(
         context: dg.AssetCheckExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore
     ) -> Iterator[dg.AssetCheckResult]:
@@ -133,6 +132,7 @@ def quality_checks(contract: Contract) -> dg.AssetChecksDefinition:
         from dpsynth_assets.assets.materials import materials_for
         from dpsynth_assets.quality.rules import judge
 
+        contract = of_partition(declared, context)
         with plain_failures(ArtifactMissingError, SourceError, GrantRequiredError):
             corpus = artifact_store.latest(contract.id, "corpus")
             progress = reporter(context.op_execution_context, "Embedding texts for the quality rules")
@@ -141,15 +141,19 @@ def quality_checks(contract: Contract) -> dg.AssetChecksDefinition:
         verdict = judge(materials, contract)
         with artifact_store.draft(contract.id, "verdict") as draft:
             verdict.save(draft.folder / VERDICT)
-            artifact_store.seal(draft, charges=corpus.receipts, about={"corpus": corpus.id})
+            artifact_store.seal(draft, made_from={"corpus": corpus})
         context.op_execution_context.log_event(
-            dg.AssetObservation(asset_key(contract, "corpus"), metadata=_observed(contract, materials, verdict))
+            dg.AssetObservation(
+                asset_key(declared, "corpus"),
+                metadata=_observed(contract, materials, verdict),
+                partition=name_of(contract) if partitions_of(declared) else None,
+            )
         )
         severities = {True: dg.AssetCheckSeverity.ERROR, False: dg.AssetCheckSeverity.WARN}
         for result in verdict.results:
             yield dg.AssetCheckResult(
                 check_name=result.name,
-                asset_key=asset_key(contract, "corpus"),
+                asset_key=asset_key(declared, "corpus"),
                 passed=result.passed,
                 severity=severities[result.blocking],
                 description=result.description or None,

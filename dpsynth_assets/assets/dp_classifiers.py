@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import plan_metadata, receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
 from dpsynth_assets.assets.progress import reporter
@@ -44,17 +44,17 @@ def dp_baseline_asset(contract: Contract) -> dg.AssetsDefinition:
 
 
 def _asset(
-    contract: Contract, name: str, release: ClassifierRelease | None, purpose: str, after: tuple[str, ...]
+    declared: Contract, name: str, release: ClassifierRelease | None, purpose: str, after: tuple[str, ...]
 ) -> dg.AssetsDefinition:
     assert release is not None, "the factory makes this asset only where the contract plans the release"
 
     @contract_asset(
-        contract,
+        declared,
         name,
         description=(
-            f"{_WHAT[release.classifier]} that predicts `{contract.privacy.classifier.target}`, trained on the "
+            f"{_WHAT[release.classifier]} that predicts `{declared.privacy.classifier.target}`, trained on the "
             f"sensitive rows with DP-SGD: Poisson-sampled batches of {release.expected_batch_size} "
-            f"{contract.privacy.unit.name}s expected, {release.steps} steps, each unit's gradient clipped to "
+            f"{declared.privacy.unit.name}s expected, {release.steps} steps, each unit's gradient clipped to "
             f"{release.clipping_norm:g}. {purpose}"
         ),
         kinds={"pytorch"},
@@ -70,6 +70,7 @@ def _asset(
         from dpsynth_assets.classify.dp_training import DpClassifierPlan, train_with_dp
         from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 
+        contract = declared if name == "dp_baseline" else of_partition(declared, context)
         with plain_failures(SourceError):
             size = sensitive_store.latest(contract).size
         plan = DpClassifierPlan.from_contract(contract, name, size=size)

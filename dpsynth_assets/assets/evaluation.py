@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets.assets.classifier import additions, folder_of, seeds, target_classes
-from dpsynth_assets.assets.common import contract_asset, plain_failures, releases_of
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures, releases_of
 from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
@@ -32,13 +32,13 @@ FIGURES = "evaluation.json"
 SYNTHETIC, REAL, REAL_WITH_DP = "synthetic", "real", "real, with DP"
 
 
-def evaluation_asset(contract: Contract) -> dg.AssetsDefinition:
+def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
     """The evaluation asset of a contract."""
-    test, public = contract.privacy.test_split, contract.privacy.source_is_public
-    baseline = tuple(name for name in releases_of(contract) if name == "dp_baseline")
+    test, public = declared.privacy.test_split, declared.privacy.source_is_public
+    baseline = tuple(name for name in releases_of(declared) if name == "dp_baseline")
 
     @contract_asset(
-        contract,
+        declared,
         "evaluation",
         description=(
             f"Accuracy of the classifiers on the test split, declared public by {test.declared_public_by}."
@@ -55,9 +55,11 @@ def evaluation_asset(contract: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.classify.errors import ClassifierError
         from dpsynth_assets.classify.evaluation import markdown, table
 
+        contract = of_partition(declared, context)
+        compared = "dp_baseline" in releases_of(contract)
         with plain_failures(ArtifactMissingError, SourceError, ClassifierError):
             classifiers = artifact_store.latest(contract.id, "classifier")
-            trained_with_dp = artifact_store.find(contract.id, "dp_baseline") if baseline else None
+            trained_with_dp = artifact_store.find(contract.id, "dp_baseline") if compared else None
             snapshot = sensitive_store.latest(contract)
             rows = test_rows(contract, snapshot)
             bench = _Bench(contract, Remembered(MiniLM()), rows)
@@ -71,11 +73,10 @@ def evaluation_asset(contract: Contract) -> dg.AssetsDefinition:
                 ]["rows"]
                 progress = reporter(context, "Training on real records, declared public")
                 results += bench.on_real(snapshot, int(count), additions(contract, sensitive_store), progress)
-        charges = [*classifiers.receipts, *(trained_with_dp.receipts if trained_with_dp else ())]
-        about = {"classifier": classifiers.id} | ({"dp_baseline": trained_with_dp.id} if trained_with_dp else {})
+        made_from = {"classifier": classifiers} | ({"dp_baseline": trained_with_dp} if trained_with_dp else {})
         with artifact_store.draft(contract.id, "evaluation") as draft:
             (draft.folder / FIGURES).write_text(json.dumps(results, indent=2), encoding="utf-8")
-            artifact = artifact_store.seal(draft, charges=charges, about=about)
+            artifact = artifact_store.seal(draft, made_from=made_from)
         return dg.MaterializeResult(
             metadata={
                 **_numbers(results),

@@ -59,7 +59,9 @@ def charge_figures(
 
 
 def receipts_metadata(charges: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The charges that a result rests on, as a table."""
+    """The charges that a result rests on, as a table; where there are none, nothing is promised of it."""
+    if not charges:
+        return {"receipts": dg.MetadataValue.md(f"Nothing was charged: {NO_GUARANTEE}.")}
     rows = [
         f"| `{c['release']}` | {c['event']['event']} | {c['ledger_seq']} | `{str(c['ledger_hash'])[:12]}` |"
         for c in charges

@@ -40,7 +40,7 @@ from ledger import (
     Reservation,
     SourceTaken,
 )
-from resources.artifact_store import Artifact, ArtifactStore, Draft, distinct_charges
+from resources.artifact_store import GUARANTEE, NONE, Artifact, ArtifactStore, Draft
 from resources.home import Home, private_folder
 from resources.ledger import LedgerResource
 from resources.sensitive_store import GrantRequiredError, SensitiveStore, Snapshot
@@ -146,7 +146,7 @@ def release_gate(
     A contract variant without privacy is let past: nothing is charged, and the artifact's receipt says so.
     """
     if contract.without_privacy:
-        with _uncharged(contract, plan, draft, store, artifacts, made_from or {}) as let_past:
+        with _uncharged(contract, plan, draft, store, artifacts, made_from) as let_past:
             yield let_past
         return
     book, reservation, checkpoints, about = _reserve(context, contract, plan, ledger, store, replay)
@@ -183,12 +183,7 @@ def release_gate(
         checkpoints.release(discard=True)
     ran = Composed((passage.event, *reservation.replayed)) if reservation.replayed else passage.event
     charge = charge_figures(contract, plan.digest(), entry, ran, _checkpoint(book))
-    before = dict(made_from or {})
-    passage.artifact = artifacts.seal(
-        draft,
-        charges=[charge, *distinct_charges(*before.values())],
-        about={**about, **{name: artifact.id for name, artifact in before.items()}},
-    )
+    passage.artifact = artifacts.seal(draft, made_from=made_from, charges=[charge], about=about)
     _observe(context, contract, book)
 
 
@@ -215,7 +210,7 @@ def _uncharged(
     draft: Draft,
     store: SensitiveStore,
     artifacts: ArtifactStore,
-    made_from: Mapping[str, Artifact],
+    made_from: Mapping[str, Artifact] | None,
 ) -> Iterator[UnchargedPassage]:
     """Past the gate, for a variant without privacy. What fails in here may say so: the rows are public."""
     try:
@@ -223,9 +218,8 @@ def _uncharged(
         with artifacts.unfinished(contract.id, draft.kind, plan.digest(), snapshot.id) as folder:
             passage = UnchargedPassage(contract, store, folder)
             yield passage
-            about = {"snapshot": snapshot.id, "size": snapshot.size, "guarantee": "none"}
-            about |= {name: artifact.id for name, artifact in made_from.items()}
-            passage.artifact = artifacts.seal(draft, charges=[], about=about)
+            about = {"snapshot": snapshot.id, "size": snapshot.size, GUARANTEE: NONE}
+            passage.artifact = artifacts.seal(draft, made_from=made_from, about=about)
     except (GrantRequiredError, SourceError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None
 
@@ -249,14 +243,15 @@ def _reserve(
         bind(contract, snapshot, book, store)
         _void_dead(context.instance, book, population)
         about = {"snapshot": snapshot.id, "size": snapshot.size}
-        key = spec_key(context, plan)
+        release = release_name(context, contract)
+        key = spec_key(release, plan)
         if replay is not None and (left := unfinished(book, store, key, snapshot.fingerprint)) is not None:
             return book, *left, about
         reservation = book.reserve(
             population,
             plan.event(),
             source=snapshot.fingerprint,
-            release=context.asset_key.to_user_string(),
+            release=release,
             key=key,
             owner=context.run.run_id,
             plan_digest=plan.digest(),
@@ -266,7 +261,7 @@ def _reserve(
         return book, reservation, checkpoints, about
     except BudgetRefused as error:
         _observe(context, contract, book)
-        refusal = refused(context.asset_key, error)
+        refusal = refused(release_name(context, contract), error)
     except (LedgerError, SourceError) as error:
         refusal = dg.Failure(str(error), allow_retries=False)
     raise refusal
@@ -297,7 +292,7 @@ def _take_over(
         return grant, replace(reservation, replayed=reservation.replayed + ((again,) if again else ()))
     except BudgetRefused as error:
         _observe(context, contract, book)
-        refusal = refused(context.asset_key, error)
+        refusal = refused(release_name(context, contract), error)
     except LedgerError as error:
         refusal = dg.Failure(str(error), allow_retries=False)
     except CheckpointError as error:  # it would stand in the way of every later run
@@ -316,17 +311,21 @@ def _misstated(passage: ChargedPassage, reservation: Reservation) -> Exception |
     return None
 
 
-def spec_key(context: dg.AssetExecutionContext, plan: Plan) -> str:
-    """What is released: asset, partition and plan. Not the run: a re-execution is a new charge."""
-    partition = context.partition_key if context.has_partition_key else ""
-    parts = "\0".join([context.asset_key.to_user_string(), partition, plan.digest()])
-    return hashlib.sha256(parts.encode()).hexdigest()
+def release_name(context: dg.AssetExecutionContext, contract: Contract) -> str:
+    """What a release is charged under, as `inbox--lora-3/adapter`: the contract of the partition, and the asset."""
+    return f"{contract.id}/{context.asset_key.path[-1]}"
 
 
-def refused(key: dg.AssetKey, error: BudgetRefused) -> dg.Failure:
+def spec_key(release: str, plan: Plan) -> str:
+    """What is released: asset and partition, as the release's name has them, and plan. Not the run: a re-execution is
+    a new charge."""
+    return hashlib.sha256(f"{release}\0{plan.digest()}".encode()).hexdigest()
+
+
+def refused(release: str, error: BudgetRefused) -> dg.Failure:
     """The ledger's no, for people: what was spent, asked and left, and what to do."""
     text = (
-        f"The privacy ledger refused {key.to_user_string()}, since {error.why}: the budget of {error.block!r} is "
+        f"The privacy ledger refused {release}, since {error.why}: the budget of {error.block!r} is "
         f"epsilon {error.cap:g} at delta {error.delta:g}; spent {error.spent:.3f}, "
         f"asked {error.asked:.3f}, left {error.left:.3f}. No sensitive row was read. "
         f"The standing release stays usable without limit (`dpsynth sql`); a further one needs a larger budget "

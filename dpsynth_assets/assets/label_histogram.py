@@ -8,7 +8,7 @@ from typing import Any
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import contract_asset
+from dpsynth_assets.assets.common import contract_asset, of_partition
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
 from dpsynth_assets.contract import Contract
@@ -19,12 +19,12 @@ from resources.sensitive_store import SensitiveStore
 COUNTS = "counts.json"
 
 
-def label_histogram_asset(contract: Contract) -> dg.AssetsDefinition:
+def label_histogram_asset(declared: Contract) -> dg.AssetsDefinition:
     """The label-histogram asset of a contract."""
-    columns = [label.column for label in contract.privacy.labels]
+    columns = [label.column for label in declared.privacy.labels]
 
     @contract_asset(
-        contract,
+        declared,
         "label_histogram",
         description=(
             f"Noisy counts of records per combination of {', '.join(columns)} (discrete Laplace noise). "
@@ -42,6 +42,7 @@ def label_histogram_asset(contract: Contract) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         from dpsynth_assets.privacy.histogram import HistogramPlan
 
+        contract = of_partition(declared, context)
         plan = HistogramPlan.from_contract(contract)
         with (
             artifact_store.draft(contract.id, "label_histogram") as draft,

@@ -77,15 +77,16 @@ def _encoder(
     def encode(texts: Sequence[str], reference: str | None) -> NDArray[Any]:
         if reference is not None:
             return embed(texts)
-        about = {"corpus": corpus.id, "texts": len(texts), "encoder": encoder.SHA256["model.safetensors"]}
+        facts = {"texts": len(texts), "encoder": encoder.SHA256["model.safetensors"]}
+        about = {"corpus": corpus.id, **facts}
         kept = artifacts.find(corpus.contract, "embeddings")
-        if kept is not None and kept.receipt["about"] == about:
+        if kept is not None and about.items() <= kept.receipt["about"].items():
             stored: NDArray[Any] = np.load(kept.folder / EMBEDDINGS, allow_pickle=False)
             return stored
         vectors = embed(texts)
         with artifacts.draft(corpus.contract, "embeddings") as draft:
             np.save(draft.folder / EMBEDDINGS, vectors, allow_pickle=False)
-            artifacts.seal(draft, charges=corpus.receipts, about=about)
+            artifacts.seal(draft, made_from={"corpus": corpus}, about=facts)
         return vectors
 
     return encode

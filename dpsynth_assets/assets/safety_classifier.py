@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.corpus import VERDICT
-from dpsynth_assets.assets.figures import receipts_metadata
+from dpsynth_assets.assets.figures import NO_GUARANTEE, receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from ledger import LedgerError
@@ -37,12 +37,12 @@ class UnprovenError(Exception):
     """A synthetic table that cannot be shown to be what it claims."""
 
 
-def safety_classifier_asset(contract: Contract) -> dg.AssetsDefinition:
+def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
     """The safety classifier of a contract that asks for one."""
-    terms = terms_of(contract)
+    terms = terms_of(declared)
 
     @contract_asset(
-        contract,
+        declared,
         "safety_classifier",
         description=(
             f"Tells texts whose `{terms.target}` is {terms.unsafe}: allow, review or block. An int8 ONNX model of at "
@@ -66,6 +66,7 @@ def safety_classifier_asset(contract: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.publish.release import PublishError
         from dpsynth_assets.quality.verdict import QualityError
 
+        contract = of_partition(declared, context)
         spoken = (ArtifactMissingError, QualityError, PublishError, LedgerError, UnprovenError, SourceError)
         with plain_failures(*spoken, ClassifierError, EncoderError):
             synthetic, frame = proven(contract, artifact_store, ledger)
@@ -85,8 +86,8 @@ def safety_classifier_asset(contract: Contract) -> dg.AssetsDefinition:
                 )
                 facts = _facts(terms, students, rows)
                 (draft.folder / FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
-                about = {"synthetic": synthetic.id, "student": students.chosen.name}
-                artifact = artifact_store.seal(draft, charges=synthetic.receipts, about=about)
+                about = {"student": students.chosen.name}
+                artifact = artifact_store.seal(draft, made_from={"synthetic": synthetic}, about=about)
         chosen = students.chosen
         return dg.MaterializeResult(
             metadata={
@@ -125,6 +126,8 @@ def proven(contract: Contract, artifacts: ArtifactStore, ledger: LedgerResource)
     synthetic = artifacts.latest(contract.id, "synthetic")
     about = synthetic.receipt["about"]
     corpus = artifacts.get(contract.id, "corpus", about["corpus"])
+    if synthetic.without_guarantee or corpus.without_guarantee:
+        raise UnprovenError(f"the synthetic table of {contract.id} has {NO_GUARANTEE}: no classifier is trained on it")
     judged = artifacts.get(contract.id, "verdict", about["verdict"])
     verdict = Verdict.load(judged.folder / VERDICT)
     if judged.receipt["about"].get("corpus") != corpus.id or not verdict.passed:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets.assets.classifier import target_classes
-from dpsynth_assets.assets.common import contract_asset, plain_failures, releases_of
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures, releases_of
 from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.evaluation import REAL, REAL_WITH_DP, SYNTHETIC
 from dpsynth_assets.assets.figures import receipts_metadata
@@ -33,20 +33,19 @@ if TYPE_CHECKING:
 FIGURES, CURVE, CALIBRATION = "evaluation.json", "precision_recall.png", "calibration.png"
 
 
-def safety_evaluation_asset(contract: Contract) -> dg.AssetsDefinition:
+def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
     """The evaluation of a contract's safety classifier."""
-    terms, split = terms_of(contract), contract.privacy.test_split
-    compared = terms.target == contract.privacy.classifier.target and "dp_baseline" in releases_of(contract)
+    terms, split = terms_of(declared), declared.privacy.test_split
 
     @contract_asset(
-        contract,
+        declared,
         "safety_evaluation",
         description=(
             f"Precision and recall of the exported safety classifier on the test split, declared public by "
             f"{split.declared_public_by}, by category, with its calibration, size and speed."
         ),
         kinds={"onnx"},
-        after=("safety_classifier", *(("dp_baseline",) if compared else ())),
+        after=("safety_classifier", *(("dp_baseline",) if _compared(declared) else ())),
     )
     def safety_evaluation(
         context: dg.AssetExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore
@@ -57,10 +56,11 @@ def safety_evaluation_asset(contract: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.classify.screening import ScreeningError
         from dpsynth_assets.publish.release import PublishError
 
+        contract = of_partition(declared, context)
         spoken = (ArtifactMissingError, SourceError, ClassifierError, ScreeningError, EncoderError, PublishError)
         with plain_failures(*spoken):
             classifier = artifact_store.latest(contract.id, "safety_classifier")
-            baseline = artifact_store.find(contract.id, "dp_baseline") if compared else None
+            baseline = artifact_store.find(contract.id, "dp_baseline") if _compared(contract) else None
             validation, tested, whole = public_halves(contract, sensitive_store)
             bench = _Bench(contract, tested, whole, validation, Remembered(MiniLM()))
             judged = list(bench.exported(classifier, reporter(context, "Screening public test records")))
@@ -82,11 +82,8 @@ def safety_evaluation_asset(contract: Contract) -> dg.AssetsDefinition:
             curves = {each.name: (each.rows, each.thresholds) for each in judged}
             plot_precision_recall(curves, terms.precision, draft.folder / CURVE)
             plot_calibration({name: rows for name, (rows, _) in curves.items()}, draft.folder / CALIBRATION)
-            artifact = artifact_store.seal(
-                draft,
-                charges=[*classifier.receipts, *(baseline.receipts if baseline else ())],
-                about={"safety_classifier": classifier.id} | ({"dp_baseline": baseline.id} if baseline else {}),
-            )
+            made_from = {"safety_classifier": classifier} | ({"dp_baseline": baseline} if baseline else {})
+            artifact = artifact_store.seal(draft, made_from=made_from)
         return dg.MaterializeResult(
             metadata={
                 **{name: float(results[0][name]) for name in _PLOTTED if results[0][name] is not None},
@@ -105,6 +102,11 @@ def safety_evaluation_asset(contract: Contract) -> dg.AssetsDefinition:
 
 
 _PLOTTED = ("precision", "recall", "reviewed", "missed", "average_precision", "calibration_error")
+
+
+def _compared(contract: Contract) -> bool:
+    """Whether a baseline of the same label is planned. A release variant has none."""
+    return terms_of(contract).target == contract.privacy.classifier.target and "dp_baseline" in releases_of(contract)
 
 
 def _published(artifacts: ArtifactStore, classifier: Artifact) -> "pd.DataFrame":

@@ -5,13 +5,13 @@ again from storage, and the publisher compares its digests with the rows and the
 """
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.corpus import ROWS, VERDICT, standing_verdict_of
-from dpsynth_assets.assets.figures import column_schema, preview, receipts_metadata
+from dpsynth_assets.assets.figures import NO_GUARANTEE, column_schema, preview, receipts_metadata
 from dpsynth_assets.contract import Contract
 from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
 from resources.warehouse import Warehouse
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from dpsynth_assets.publish.release import ReleaseRecord
 
 
-def synthetic_asset(contract: Contract) -> dg.AssetsDefinition:
+def synthetic_asset(declared: Contract) -> dg.AssetsDefinition:
     """The published table of a contract."""
 
     @contract_asset(
-        contract,
+        declared,
         "synthetic",
         description=(
-            f"The published synthetic table `{contract.table}`: query it with `dpsynth sql`. "
+            f"The published synthetic table `{declared.table}`: query it with `dpsynth sql`. "
             "Only a corpus with a passing quality verdict gets here."
         ),
         kinds={"duckdb", "parquet"},
@@ -41,6 +41,7 @@ def synthetic_asset(contract: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.publish.release import PublishError
         from dpsynth_assets.quality.verdict import QualityError, Verdict
 
+        contract = of_partition(declared, context)
         with plain_failures(ArtifactMissingError, QualityError, PublishError):
             corpus = artifact_store.latest(contract.id, "corpus")
             judged = standing_verdict_of(artifact_store, corpus)
@@ -49,15 +50,11 @@ def synthetic_asset(contract: Contract) -> dg.AssetsDefinition:
             record = release_record(contract, corpus, len(frame))
             parquet = warehouse.publish(corpus.folder / ROWS, contract=contract, release=record, verdict=verdict)
         with artifact_store.draft(contract.id, "synthetic") as draft:
-            about = {
-                "corpus": corpus.id,
-                "verdict": judged.id,
-                "parquet": str(parquet),
-                "epsilon": record.epsilon,
-                "rows": len(frame),
-            }
-            (draft.folder / "release.json").write_text(json.dumps(about), encoding="utf-8")
-            artifact = artifact_store.seal(draft, charges=corpus.receipts, about=about)
+            made_from = {"corpus": corpus, "verdict": judged}
+            about = {"parquet": str(parquet), "epsilon": record.epsilon, "rows": len(frame)}
+            ids = {name: each.id for name, each in made_from.items()}
+            (draft.folder / "release.json").write_text(json.dumps({**ids, **about}), encoding="utf-8")
+            artifact = artifact_store.seal(draft, made_from=made_from, about=about)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(frame),
@@ -65,8 +62,7 @@ def synthetic_asset(contract: Contract) -> dg.AssetsDefinition:
                 "dagster/uri": str(parquet),
                 "dagster/table_name": contract.table,
                 "preview": preview(frame),
-                "epsilon": record.epsilon,
-                "delta": record.delta,
+                **_promised(record),
                 "quality": verdict.summary(),
                 **receipts_metadata(artifact.receipts),
             }
@@ -76,10 +72,15 @@ def synthetic_asset(contract: Contract) -> dg.AssetsDefinition:
 
 
 def release_record(contract: Contract, corpus: Artifact, rows: int) -> "ReleaseRecord":
-    """What the warehouse keeps about a published corpus. Its epsilon composes the charges that it rests on."""
+    """What the warehouse keeps about a published corpus. Its epsilon composes the charges that it rests on; a variant
+    without privacy has none, and no delta.
+
+    Raises:
+        PublishError: the contract promises privacy, and the corpus rests on something that no charge covers.
+    """
     from dpsynth_assets.publish.release import ReleaseRecord
 
-    terms = contract.privacy
+    terms, private = contract.privacy, not contract.without_privacy
     return ReleaseRecord(
         id=corpus.id,
         contract=contract.id,
@@ -88,8 +89,8 @@ def release_record(contract: Contract, corpus: Artifact, rows: int) -> "ReleaseR
         population=terms.population,
         unit=terms.unit.name,
         neighbouring_relation=terms.unit.neighbouring_relation,
-        epsilon=composed_epsilon(contract, corpus),
-        delta=terms.budget.delta,
+        epsilon=composed_epsilon(contract, corpus) if private else None,
+        delta=terms.budget.delta if private else None,
         rows=rows,
         created=str(corpus.receipt["created"]),
         receipts=tuple(corpus.receipts),
@@ -97,11 +98,29 @@ def release_record(contract: Contract, corpus: Artifact, rows: int) -> "ReleaseR
 
 
 def composed_epsilon(contract: Contract, artifact: Artifact) -> float:
-    """The epsilon, at the budget's delta, of everything that an artifact was made from, composed."""
+    """The epsilon, at the budget's delta, of everything that an artifact was made from, composed.
+
+    Raises:
+        PublishRefused: something that it was made from was made without privacy, or nothing of it was charged: no
+            epsilon holds.
+    """
+    from dpsynth_assets.publish.release import PublishRefused
     from ledger import Composed
     from ledger.accounting import epsilon
     from ledger.events import from_json
 
+    if artifact.without_guarantee or not artifact.receipts:
+        raise PublishRefused(
+            f"the {artifact.kind} {artifact.id} of {contract.id} rests on a release that was made without privacy or "
+            "was never charged, so no epsilon can be stated: make the contract's releases anew"
+        )
     charges = {charge["ledger_hash"]: charge for charge in artifact.receipts}
     events = tuple(from_json(charge["event"]) for charge in charges.values())
     return float(epsilon(Composed(events), contract.privacy.budget.delta))
+
+
+def _promised(record: "ReleaseRecord") -> dict[str, Any]:
+    """The guarantee as metadata."""
+    if record.epsilon is None:
+        return {"epsilon": NO_GUARANTEE}
+    return {"epsilon": record.epsilon, "delta": record.delta}

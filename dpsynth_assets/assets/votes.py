@@ -7,7 +7,7 @@ combinations and clusters, and nothing else of the records. `dpsynth_assets.clas
 import dagster as dg
 
 from dpsynth_assets.assets.candidates import CANDIDATES
-from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
 from dpsynth_assets.assets.progress import reporter
@@ -18,14 +18,14 @@ from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
 
 
-def votes_asset(contract: Contract) -> dg.AssetsDefinition:
+def votes_asset(declared: Contract) -> dg.AssetsDefinition:
     """The votes of a contract that plans them."""
-    release = contract.privacy.releases.votes
+    release = declared.privacy.releases.votes
     assert release is not None, "the factory makes this asset only where the contract plans the release"
-    columns = [label.column for label in contract.privacy.labels]
+    columns = [label.column for label in declared.privacy.labels]
 
     @contract_asset(
-        contract,
+        declared,
         "votes",
         description=(
             f"Noisy counts of sensitive records per combination of {', '.join(columns)} and per nearest of "
@@ -48,6 +48,7 @@ def votes_asset(contract: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.classify.votes import Ballot, encoder_for
         from dpsynth_assets.privacy.histogram import HistogramPlan
 
+        contract = of_partition(declared, context)
         with plain_failures(ArtifactMissingError, EncoderError, VotesError):
             candidates = _fresh_candidates(contract, artifact_store)
             encoder = encoder_for(contract)

@@ -65,6 +65,24 @@ def contract_at(path: Path) -> Contract:
     return load_contract(path)
 
 
+def variant_of(contract: Contract, name: str | None) -> Contract:
+    """The contract of a release variant (`dpsynth_assets.variants`), or the contract itself where none is named.
+
+    Raises:
+        BadInput: it has no such variant, or none at all.
+    """
+    from dpsynth_assets import variants
+
+    if name is None:
+        return contract
+    if contract.privacy.variants is None:
+        raise BadInput(f"--variant {name}: {contract.id} declares no `variants`; docs/contracts.md says how")
+    try:
+        return variants.variant(contract, name)
+    except variants.VariantError as error:
+        raise BadInput(f"--variant {name}: {error}") from None
+
+
 def shown(path: Path) -> str:
     """A path relative to the working directory where it lies below it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, console, contract_at, say, shown
+from dpsynth_assets.cli.console import BadInput, console, contract_at, say, shown, variant_of
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def plan(
     contract: Annotated[Path | None, typer.Argument(help="A contract file.")] = None,
+    variant: Annotated[str | None, typer.Option(help="A release variant of the contract, such as lora-3.")] = None,
     size: Annotated[float, typer.Option(help="Plan a quick pass over this share of the units.")] = 1.0,
     events: Annotated[
         Path | None, typer.Option(help="In place of a contract: a JSON list of [release, event].")
@@ -29,7 +30,7 @@ def plan(
     if (contract is None) == (events is None):
         raise BadInput("give a contract, or --events FILE with a list of releases")
     if contract is not None:
-        _plan_contract(contract_at(contract), size, as_json=as_json)
+        _plan_contract(variant_of(contract_at(contract), variant), size, as_json=as_json)
     elif events is not None:
         _plan_events(_events_in(events), epsilon, delta, as_json=as_json)
 
@@ -40,6 +41,9 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
     from ledger import Ledger, quote_unregistered
     from resources.home import Home
 
+    if contract.without_privacy:
+        _say_uncharged(contract, as_json=as_json)
+        return
     planned = release_plans(contract, size)
     items = [(release, each.event()) for release, each in planned.items()]
     plans = {release: each.describe() for release, each in planned.items()}
@@ -53,11 +57,13 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
         lacking = [need.what for need in needs(contract, book)]
         quote = book.quote(scope, items)
     if as_json:
-        typer.echo(json.dumps(_as_json(quote, items, plans) | {"needs_approval": lacking}, indent=2))
+        about = {"contract": contract.declared.id, "variant": _variant(contract), "needs_approval": lacking}
+        typer.echo(json.dumps(_as_json(quote, items, plans) | about, indent=2))
         return
     terms = contract.privacy
+    named = f", variant {_variant(contract)}," if contract.base else ""
     say(
-        f"[bold]{contract.title}[/] draws on the budget of population [bold]{terms.population}[/]: "
+        f"[bold]{contract.title}[/]{named} draws on the budget of population [bold]{terms.population}[/]: "
         f"ε {quote.epsilon_cap:g} at δ {quote.delta:g}, adding or removing one {terms.unit.name}. "
         f"Spent so far: ε {quote.epsilon_spent:.3f}."
     )
@@ -75,12 +81,31 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
         say(f"Nothing was spent. It lacks {'; '.join(lacking)}.")
         say(f"Next: [bold]dpsynth approve {shown(contract.path)} --as OWNER --reason ...[/], then an approver.")
     elif quote.admitted:
-        say(f"Nothing was spent. Next: [bold]dpsynth run {shown(contract.path)}[/]")
+        option = f" --variant {_variant(contract)}" if contract.base else ""
+        say(f"Nothing was spent. Next: [bold]dpsynth run {shown(contract.path)}{option}[/]")
     else:
         say(
             "Nothing was spent. What stands can be used without limit ([bold]dpsynth sql[/]); more needs a larger "
             "budget in the contract, approved by its owners and approvers."
         )
+
+
+def _variant(contract: Contract) -> str | None:
+    from dpsynth_assets.variants import name_of
+
+    return name_of(contract) if contract.privacy.variants else None
+
+
+def _say_uncharged(contract: Contract, *, as_json: bool) -> None:
+    """A variant without privacy costs nothing, since it promises nothing."""
+    if as_json:
+        about = {"contract": contract.declared.id, "variant": _variant(contract), "guarantee": "none"}
+        typer.echo(json.dumps(about, indent=2))
+        return
+    say(
+        f"[bold]{contract.title}[/], variant {_variant(contract)}, is made without noise, from a source declared "
+        "public. It has no privacy guarantee at all, and is charged to no budget."
+    )
 
 
 def _plan_events(items: list[tuple[str, Event]], epsilon: float, delta: float, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, console, contract_at, say
+from dpsynth_assets.cli.console import BadInput, console, contract_at, say, variant_of
 
 if TYPE_CHECKING:
     from dpsynth_assets.cli.running import Outcome
@@ -22,14 +22,14 @@ def run(
     contract: Annotated[Path, typer.Argument(help="A contract file.")],
     source: Annotated[str | None, typer.Option(help="Another copy of the source: a file, or hub:owner/name.")] = None,
     size: Annotated[float | None, typer.Option(help="Share of the units to use, in (0, 1], for a quick pass.")] = None,
+    variant: Annotated[str | None, typer.Option(help="A release variant of the contract, such as lora-3.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this asset (repeat for more), such as corpus.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Materialize a contract's assets. Every release is charged to the ledger first; a no ends with exit code 3."""
-    raise typer.Exit(
-        run_contract(contract_at(contract), source, size, tuple(only or ()), quiet=quiet or as_json, as_json=as_json)
-    )
+    chosen = variant_of(contract_at(contract), variant)
+    raise typer.Exit(run_contract(chosen, source, size, tuple(only or ()), quiet=quiet or as_json, as_json=as_json))
 
 
 def run_contract(
@@ -41,7 +41,8 @@ def run_contract(
     quiet: bool = False,
     as_json: bool = False,
 ) -> int:
-    """Run it, show the outcome, and give the exit code."""
+    """Run it, or the partition of the release variant that it is, show the outcome, and give the exit code."""
+    from dpsynth_assets import variants
     from ledger import Ledger
     from resources.home import Home
 
@@ -54,8 +55,9 @@ def run_contract(
     home = Home.at()
     Ledger(home.ledger_file)  # fails closed, before Dagster and the models are loaded
     if not quiet:
+        named = f" · variant {variants.name_of(contract)}" if contract.base else ""
         say(
-            f"[bold]{contract.title}[/] · population {contract.privacy.population} · "
+            f"[bold]{contract.title}[/]{named} · population {contract.privacy.population} · "
             f"budget ε {contract.privacy.budget.epsilon:g} at δ {contract.privacy.budget.delta:g}"
         )
 
@@ -65,7 +67,15 @@ def run_contract(
     names = asset_names(contract)
     if unknown := sorted(set(only) - set(names)):
         raise BadInput(f"--only {', '.join(unknown)}: the contract's assets are {', '.join(names)}")
-    outcome = materialize(contract, home, source=source, size=size, only=only, out=None if quiet else console())
+    outcome = materialize(
+        contract.declared,
+        home,
+        source=source,
+        size=size,
+        only=only or (names if contract.base else ()),  # a variant has no baseline
+        partition=variants.name_of(contract),
+        out=None if quiet else console(),
+    )
     if as_json:
         typer.echo(json.dumps(_as_json(contract, home, outcome), indent=2))
     else:
@@ -86,9 +96,11 @@ def _show(contract: Contract, home: Home, outcome: Outcome) -> None:
 
 def _as_json(contract: Contract, home: Home, outcome: Outcome) -> dict[str, object]:
     from dpsynth_assets.cli import summary
+    from dpsynth_assets.variants import name_of
 
     return {
-        "contract": contract.id,
+        "contract": contract.declared.id,
+        "variant": name_of(contract) if contract.privacy.variants else None,
         "run": outcome.run_id,
         "success": outcome.success,
         "seconds": round(outcome.seconds, 1),

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster import DagsterEventType
 
+from dpsynth_assets.assets.common import partitions_of
 from dpsynth_assets.assets.progress import shown_by
 from dpsynth_assets.factory import build_contract_defs
+from dpsynth_assets.variants import MAIN
 from resources.platform import platform_resources
 
 if TYPE_CHECKING:
@@ -65,9 +67,11 @@ def materialize(
     source: str | None = None,
     size: float | None = None,
     only: tuple[str, ...] = (),
+    partition: str = MAIN,
     out: Console | None = None,
 ) -> Outcome:
-    """Materialize all assets of the contract, or `only` the named ones."""
+    """Materialize all assets of the contract, or `only` the named ones; of a contract with release variants, the named
+    one's partition."""
     home.enter()
     display = _Display(contract, out)
     defs = dg.Definitions.merge(
@@ -83,6 +87,7 @@ def materialize(
         result = job.execute_in_process(
             run_config={"ops": ops, "loggers": {"console": {}}},  # unnamed loggers are not used
             instance=instance,
+            partition_key=partition if partitions_of(contract) else None,
             asset_selection=[dg.AssetKey([contract.id, name]) for name in only] or None,
             raise_on_error=False,
             tags={"dpsynth/contract": contract.id, "dpsynth/launched_by": "dpsynth run"},

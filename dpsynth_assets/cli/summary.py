@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from dpsynth_assets.assets.card import CARD
 from dpsynth_assets.assets.corpus import ROWS
 from dpsynth_assets.assets.evaluation import REAL, REAL_WITH_DP, results_of
+from dpsynth_assets.assets.figures import NO_GUARANTEE
 from dpsynth_assets.cli.console import console, say, shown
-from dpsynth_assets.publish.sql import plain
+from dpsynth_assets.publish.sql import plain, schema_of
+from dpsynth_assets.variants import name_of
 from ledger import Ledger
 from resources.artifact_store import Artifact, ArtifactStore
 
@@ -46,7 +48,7 @@ def show_refusal(contract: Contract, home: Home, outcome: Outcome) -> None:
             f"left   ε {refusal['epsilon_left']:.3f}\n\n"
             "The refusal is in the ledger (dpsynth audit). To go on: use the release that stands, without limit; or "
             "enlarge the budget in the contract, which its owners must approve; or plan a cheaper release "
-            f"(dpsynth plan {shown(contract.path)}).",
+            f"(dpsynth plan {_called(contract)}).",
             title="Refused by the privacy ledger",
             border_style="red",
             title_align="left",
@@ -92,10 +94,9 @@ def _show_standing(contract: Contract, home: Home) -> None:
     corpus = store.get(contract.id, "corpus", about["corpus"])
     say()
     _show_sample(contract, _sample(contract, corpus))
-    say(
-        f"[bold]{about['rows']:,}[/] synthetic rows, published with ε {about['epsilon']:.3f} at "
-        f"δ {contract.privacy.budget.delta:g}; quality checks passed."
-    )
+    delta = contract.privacy.budget.delta
+    promised = NO_GUARANTEE if about["epsilon"] is None else f"ε {about['epsilon']:.3f} at δ {delta:g}"
+    say(f"[bold]{about['rows']:,}[/] synthetic rows, published with {promised}; quality checks passed.")
     evaluation = store.find(contract.id, "evaluation")
     if evaluation is not None:
         _show_accuracy(contract, results_of(evaluation))
@@ -144,7 +145,7 @@ def _show_budget(contract: Contract, home: Home) -> None:
 
 def _show_next(contract: Contract, home: Home) -> None:
     out = console()
-    table = plain(contract.id, contract.table)
+    table = plain(schema_of(contract.id), contract.table)
     say("\n[bold]Next[/]")
     if _store(home).find(contract.id, "synthetic") is not None:
         out.print(f'  dpsynth sql "select * from {table} limit 10"    query the synthetic table, free of budget')
@@ -152,6 +153,11 @@ def _show_next(contract: Contract, home: Home) -> None:
     say("  make ui                                       the Dagster UI: assets, plots of the budget, checks")
     if (card := _store(home).find(contract.id, "card")) is not None:
         say(f"  {shown(card.folder / CARD)}    the certificate")
+
+
+def _called(contract: Contract) -> str:
+    """The contract as the commands take it."""
+    return shown(contract.path) + (f" --variant {name_of(contract)}" if contract.base else "")
 
 
 def _sample(contract: Contract, corpus: Artifact) -> pd.DataFrame:

@@ -185,3 +185,8 @@ class Variants(Terms):
         if len(set(self.epsilons)) != len(self.epsilons):
             raise TermsError("the epsilons are not distinct", "Keep each once", "epsilons")
         return self
+
+    @property
+    def has_none(self) -> bool:
+        """Whether some are released without privacy."""
+        return "none" in self.epsilons

@@ -35,8 +35,8 @@ class QueryError(PublishError):
 class ReleaseRecord:
     """One release of one synthetic table. `created` is ISO 8601 in UTC; `parquet` is filled in on publishing.
 
-    `epsilon` and `delta` are of this table: all its charged parts together. What the population has spent in all, over
-    every release, is the ledger's to say.
+    `epsilon` and `delta` are of this table: all its charged parts together. Both are None where it has no guarantee at
+    all. What the population has spent in all, over every release, is the ledger's to say.
     """
 
     id: str
@@ -46,8 +46,8 @@ class ReleaseRecord:
     population: str
     unit: str
     neighbouring_relation: str
-    epsilon: float
-    delta: float
+    epsilon: float | None
+    delta: float | None
     rows: int
     created: str
     receipts: tuple[Mapping[str, Any], ...] = field(default=())
@@ -61,9 +61,11 @@ class ReleaseRecord:
                     f"the release's {name} {getattr(self, name)!r} cannot name a file: "
                     "use letters, digits, dot, dash and underscore, starting with a letter or digit"
                 )
-        if not (math.isfinite(self.epsilon) and self.epsilon > 0):
+        if (self.epsilon is None) != (self.delta is None):
+            raise PublishError(f"release {self.id}: a guarantee has an epsilon and a delta, no guarantee has neither")
+        if self.epsilon is not None and not (math.isfinite(self.epsilon) and self.epsilon > 0):
             raise PublishError(f"release {self.id}: epsilon must be a positive number, not {self.epsilon!r}")
-        if not 0 <= self.delta < 1:
+        if self.delta is not None and not 0 <= self.delta < 1:
             raise PublishError(f"release {self.id}: delta must lie in [0, 1), not {self.delta!r}")
         try:
             moment = datetime.fromisoformat(self.created)
@@ -94,6 +96,11 @@ def guarantee(release: ReleaseRecord, contract: Contract) -> str:
     """The release's guarantee in plain words, for the comment on its view."""
     bound = contract.privacy.unit.max_records
     unit = release.unit
+    if release.epsilon is None:
+        return (
+            "Synthetic, with no privacy guarantee at all: made without noise from a source that its owner declares "
+            f"public. Rows may repeat what a {unit} of {release.population} wrote."
+        )
     whole = f"one {unit}" + (f" with all its records (at most {bound:,} of them count)" if bound > 1 else "")
     return (
         f"Synthetic: no row is a real record. Differentially private with epsilon = {release.epsilon:.4g} and "

@@ -22,6 +22,13 @@ def plain(*parts: str) -> str:
     return ".".join(part if re.fullmatch(r"[a-z_][a-z0-9_]*", part) else identifier(part) for part in parts)
 
 
+def schema_of(contract: str) -> str:
+    """The SQL schema of a contract: its id, and where that is a release variant's, `inbox--lora-0.5`, a name that needs
+    no quotes, `inbox__lora_0_5`."""
+    base, variant, name = contract.partition("--")
+    return f"{base}__{re.sub(r'[^a-z0-9]+', '_', name.lower())}" if variant else contract
+
+
 def unknown_table(message: str, tables: Sequence[str]) -> str | None:
     """The friendly form of DuckDB's complaint about a table that is not there, or None if it is another complaint."""
     match = re.search(

@@ -1,8 +1,9 @@
 """The warehouse: one DuckDB file of views over the published Parquet, replaced as a whole on every publication.
 
 For a contract `inbox` with a table `messages` it holds the view `inbox.messages` (the latest release), a view per
-release (`inbox.messages__<release>`), and in its main schema the tables `releases` and `quality`. Comments on views and
-columns carry the guarantee. Whoever has the old file open keeps reading it; whoever opens it next sees the new one.
+release (`inbox.messages__<release>`), and in its main schema the tables `releases` and `quality`. A release variant
+`inbox--lora-3` has a schema of its own, `inbox__lora_3`. Comments on views and columns carry the guarantee. Whoever has
+the old file open keeps reading it; whoever opens it next sees the new one.
 
 Nothing gets in without a passing verdict on exactly these rows under exactly this contract. It knows neither the source
 nor the ledger's file; charges arrive as receipts.
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from dpsynth_assets.publish import parquet
 from dpsynth_assets.publish.parquet import Papers
 from dpsynth_assets.publish.release import PublishRefused, QueryError, ReleaseRecord, guarantee
-from dpsynth_assets.publish.sql import first_lines, identifier, literal, plain, unknown_table
+from dpsynth_assets.publish.sql import first_lines, identifier, literal, plain, schema_of, unknown_table
 from dpsynth_assets.quality.digest import digest_of_table
 from dpsynth_assets.quality.rules import columns_of, rules_of
 from dpsynth_assets.quality.verdict import Verdict
@@ -43,14 +44,15 @@ CREATE TABLE releases (
     release_id VARCHAR NOT NULL, contract VARCHAR NOT NULL, contract_version VARCHAR NOT NULL,
     table_name VARCHAR NOT NULL, view_name VARCHAR NOT NULL, latest BOOLEAN NOT NULL,
     population VARCHAR NOT NULL, unit VARCHAR NOT NULL, neighbouring_relation VARCHAR NOT NULL,
-    epsilon DOUBLE NOT NULL, delta DOUBLE NOT NULL, guarantee VARCHAR NOT NULL,
+    epsilon DOUBLE, delta DOUBLE, guarantee VARCHAR NOT NULL,
     row_count BIGINT NOT NULL, created TIMESTAMP NOT NULL, receipts JSON NOT NULL,
     quality_passed BOOLEAN NOT NULL, quality_summary VARCHAR NOT NULL,
     corpus_digest VARCHAR NOT NULL, contract_digest VARCHAR NOT NULL, parquet VARCHAR NOT NULL,
     PRIMARY KEY (contract, table_name, release_id)
 );
 COMMENT ON TABLE releases IS 'Every published synthetic table: its guarantee, receipts and verdict. Times are UTC.';
-COMMENT ON COLUMN releases.epsilon IS 'Epsilon of this table alone; the ledger knows what its population spent in all.';
+COMMENT ON COLUMN releases.epsilon IS
+    'Epsilon of this table alone; the ledger knows what its population spent. NULL: no privacy guarantee at all.';
 COMMENT ON COLUMN releases.unit IS 'Whom the guarantee protects: everything one of them contributed, together.';
 COMMENT ON COLUMN releases.receipts IS 'The ledger''s entries for the releases this table was made from.';
 COMMENT ON COLUMN releases.latest IS 'Whether the view of the table''s own name shows this release.';
@@ -77,6 +79,7 @@ def publish(
         columns=_descriptions(contract),
     )
     with _single_publisher(home_warehouse):
+        _refuse_taken_schema(home_warehouse, release)
         path = parquet.write(home_warehouse / PARQUET, table, papers)
         _rebuild(home_warehouse)
     return path
@@ -166,10 +169,20 @@ def _refuse_unless_fit(table: pa.Table, contract: Contract, release: ReleaseReco
     for name, (says, expected) in declared.items():
         if says != expected:
             raise PublishRefused(f"the release record's {name} is {says!r}, but should be {expected!r}")
-    if contract.id.lower() in _RESERVED:
+    if schema_of(contract.id).lower() in _RESERVED:
         raise PublishRefused(
             f"contract id {contract.id!r} is a name that DuckDB reserves; give the contract another id"
         )
+
+
+def _refuse_taken_schema(home_warehouse: Path, release: ReleaseRecord) -> None:
+    """Two contracts in one schema would hide each other's tables: contract `inbox__lora_3` and a variant of `inbox`."""
+    schema = schema_of(release.contract).lower()
+    for other in releases(home_warehouse):
+        if other.contract != release.contract and schema_of(other.contract).lower() == schema:
+            raise PublishRefused(
+                f"{release.contract} and {other.contract} would share the SQL schema {schema}: give one another id"
+            )
 
 
 def _descriptions(contract: Contract) -> dict[str, str]:
@@ -204,11 +217,12 @@ def _rebuild(home_warehouse: Path) -> Path:
             for papers in everything:
                 release = papers.release
                 name = _view_of_release(release, taken)
-                _create_view(connection, (release.contract, name), papers)
+                schema = schema_of(release.contract)
+                _create_view(connection, (schema, name), papers)
                 current = latest[release.contract, release.table] == release.id
                 if current:
-                    _create_view(connection, (release.contract, release.table), papers)
-                _insert(connection, papers, plain(release.contract, name), current)
+                    _create_view(connection, (schema, release.table), papers)
+                _insert(connection, papers, plain(schema, name), current)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -303,4 +317,4 @@ def _reader(home_warehouse: Path) -> Iterator[Any]:
 def _tables(connection: Any) -> list[str]:
     """The tables an analyst can ask: the latest view of each, then the catalogue."""
     rows = connection.execute("SELECT DISTINCT contract, table_name FROM releases ORDER BY ALL").fetchall()
-    return [*(plain(*row) for row in rows), "releases", "quality"]
+    return [*(plain(schema_of(contract), table) for contract, table in rows), "releases", "quality"]

@@ -92,6 +92,34 @@ def test_two_contracts_share_a_warehouse_and_may_share_release_ids(home, put, co
     assert query(home, f"SELECT count(*) FROM {view}")[1] == [(2,)]
 
 
+def test_a_variant_has_a_schema_that_needs_no_quotes(home, put, contract):
+    put()
+    put("a text", "of a variant", under=replace(contract, id="inbox--lora-0.5"))
+    assert query(home, "SELECT min(message) FROM inbox__lora_0_5.messages")[1] == [("a text",)]
+    ((view,),) = query(home, "SELECT view_name FROM releases WHERE contract = 'inbox--lora-0.5'")[1]
+    assert view == "inbox__lora_0_5.messages__r1"
+    assert query(home, f"SELECT count(*) FROM {view}")[1] == [(2,)]
+    with pytest.raises(QueryError, match=r"Published: inbox\.messages, inbox__lora_0_5\.messages"):
+        query(home, "SELECT * FROM nothing.at_all")
+
+
+def test_two_contracts_cannot_have_one_schema(home, put, contract):
+    put(under=replace(contract, id="inbox--lora-3"))
+    with pytest.raises(PublishRefused, match="would share the SQL schema inbox__lora_3"):
+        put(under=replace(contract, id="inbox__lora_3"))
+    assert query(home, "SELECT contract FROM releases")[1] == [("inbox--lora-3",)]
+
+
+def test_a_release_without_guarantee_has_no_epsilon_and_says_so(home, put):
+    put(epsilon=None, delta=None, receipts=())
+    ((epsilon, delta, said),) = query(home, "SELECT epsilon, delta, guarantee FROM releases")[1]
+    assert (epsilon, delta) == (None, None)
+    assert "no privacy guarantee at all" in said
+    assert "Differentially private" not in said
+    ((comment,),) = query(home, "SELECT comment FROM duckdb_views() WHERE view_name = 'messages'")[1]
+    assert said in comment
+
+
 def test_quotes_in_descriptions_and_names_are_only_text(home, put, contract):
     odd = replace(contract, description="It's \"fine\"'; DROP TABLE releases; --")
     put(under=odd)
@@ -168,6 +196,9 @@ def test_no_corpus_or_no_parquet_is_refused(home, corpus, judged, release, contr
         {"id": ".hidden"},
         {"epsilon": float("nan")},
         {"epsilon": float("inf")},
+        {"epsilon": 0.0},
+        {"epsilon": None},
+        {"delta": None},
         {"delta": 1.0},
         {"created": "2030-01-01"},
         {"created": "2030-01-01T00:00:00+02:00"},
