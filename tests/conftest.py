@@ -180,7 +180,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch):
     import numpy as np
     import pandas as pd
 
-    from dpsynth_assets.classify import encoder
+    from dpsynth_assets.classify import encoder, export
     from dpsynth_assets.language import base_model, finetuning, generation
     from dpsynth_assets.quality import rules
 
@@ -211,6 +211,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(finetuning, "fine_tune", fine_tune)
     monkeypatch.setattr(generation, "generate_corpus", generate_corpus)
     monkeypatch.setattr(encoder, "MiniLM", MiniLM)
+    monkeypatch.setattr(export, "device_encoder", MiniLM)
     monkeypatch.setattr(rules, "check_rules", lambda contract: ())
     monkeypatch.setattr(base_model, "load_base_model", lambda name: None)
     return state

@@ -7,6 +7,8 @@ import json
 import dagster as dg
 import pytest
 
+from dpsynth_assets import variants
+
 VARIANTS = """\
           source_is_public: true
           variants:
@@ -50,12 +52,14 @@ def test_a_variant_is_run_charged_and_queried_under_its_name(dpsynth, home, cont
     assert "published with no privacy guarantee at all" in " ".join(out.split())
 
 
-def test_a_variant_is_planned_by_name(dpsynth, contract_path, book):
+def test_a_variant_is_planned_by_name(dpsynth, contract, contract_path, book):
     code, out, _ = dpsynth("plan", contract_path, "--variant", "lora-6", "--json")
     assert code == 0
     plan = json.loads(out)
     assert list(plan["releases"]) == ["small--lora-6/adapter", "small--lora-6/label_histogram"]
-    assert 5.9 < plan["releases"]["small--lora-6/label_histogram"]["epsilon_spent_after"] <= 6
+    price = variants.variant(contract, "lora-6").privacy.releases.adapter.epsilon
+    assert plan["releases"]["small--lora-6/adapter"]["epsilon_alone"] == pytest.approx(price, rel=1e-3)
+    assert price < 6
     assert plan["variant"] == "lora-6"
     assert plan["needs_approval"] == []
     code, out, _ = dpsynth("plan", contract_path, "--variant", "lora-6")
