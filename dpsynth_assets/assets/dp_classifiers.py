@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from dpsynth_assets.approval import optional_releases
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import plan_metadata, receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
@@ -38,9 +39,9 @@ def labeller_asset(contract: Contract) -> dg.AssetsDefinition:
 def dp_baseline_asset(contract: Contract) -> dg.AssetsDefinition:
     """The baseline of a contract that plans one."""
     purpose = "The bar that classifiers trained on synthetic rows are held against."
-    release, before = contract.privacy.releases.dp_baseline, contract.privacy.releases.labeller
-    after = ("source", "label_histogram", *(("labeller",) if before is not None else ()))
-    return _asset(contract, "dp_baseline", release, purpose, after)
+    before = (name for name in optional_releases(contract) if name != "dp_baseline")
+    after = ("source", "label_histogram", *before)
+    return _asset(contract, "dp_baseline", contract.privacy.releases.dp_baseline, purpose, after)
 
 
 def _asset(
