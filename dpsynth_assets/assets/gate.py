@@ -146,7 +146,7 @@ def release_gate(
     A contract variant without privacy is let past: nothing is charged, and the artifact's receipt says so.
     """
     if contract.without_privacy:
-        with _uncharged(contract, plan, draft, store, artifacts, made_from) as let_past:
+        with _uncharged(contract, plan, draft, ledger, store, artifacts, made_from) as let_past:
             yield let_past
         return
     book, reservation, checkpoints, about = _reserve(context, contract, plan, ledger, store, replay)
@@ -208,19 +208,22 @@ def _uncharged(
     contract: Contract,
     plan: Plan,
     draft: Draft,
+    ledger: LedgerResource,
     store: SensitiveStore,
     artifacts: ArtifactStore,
     made_from: Mapping[str, Artifact] | None,
 ) -> Iterator[UnchargedPassage]:
-    """Past the gate, for a variant without privacy. What fails in here may say so: the rows are public."""
+    """Past the gate, for a variant without privacy: two people have agreed to it, and nothing is charged. What fails in
+    here may say so: the rows are public."""
     try:
+        require_approved(contract, ledger.open())
         snapshot = store.latest(contract)
         with artifacts.unfinished(contract.id, draft.kind, plan.digest(), snapshot.id) as folder:
             passage = UnchargedPassage(contract, store, folder)
             yield passage
             about = {"snapshot": snapshot.id, "size": snapshot.size, GUARANTEE: NONE}
             passage.artifact = artifacts.seal(draft, made_from=made_from, about=about)
-    except (GrantRequiredError, SourceError) as error:
+    except (LedgerError, GrantRequiredError, SourceError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None
 
 
