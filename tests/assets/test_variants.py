@@ -134,6 +134,16 @@ def test_without_the_declaration_no_row_is_read_and_nothing_is_made(contract, ho
     assert ArtifactStore(home=str(home.root)).find("small--lora-none", "adapter") is None
 
 
+def test_terms_that_nobody_approved_let_nothing_past(contract, home, book, instance, rooms):
+    made = variants.variant(contract, "lora-none")
+    assert run(made, home, instance, "source").success
+    others = replace(made, base=replace(contract, approvers=("somebody@example.org",)))
+    result = run(others, home, instance, "adapter")
+    [failure] = [each for each in result.all_events if each.is_step_failure]
+    assert "needs approval of" in failure.step_failure_data.user_failure_data.description
+    assert rooms.read == 0
+
+
 def test_a_mechanism_that_runs_uncharged_is_an_error(contract, home, book, instance, rooms, monkeypatch):
     """Were noise planned where the gate lets pass, its event would be in no ledger."""
     from dpsynth_assets.language import finetuning
