@@ -104,6 +104,8 @@ def test_the_whole_way_on_a_small_contract(contract_path, home, tmp_path, rooms,
     assert rooms.read == 4, "nothing is measured twice"
     found = json.loads((out / "lora-none" / "run-1" / "result.json").read_text())
     assert found["epsilon_of_adapter"] is None
+    private = json.loads((out / "lora-2" / "run-0" / "result.json").read_text())
+    assert private["epsilon_of_adapter"] < private["epsilon_composed"] <= 2
 
 
 def test_bad_input_is_refused_before_anything_runs(contract_path, tmp_path, rooms, dpsynth):

@@ -78,6 +78,7 @@ def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any
     """The variant's releases, its candidates as they were drawn, and as the contract has them curated."""
     import pandas as pd
 
+    from dpsynth_assets.approval import planned_releases
     from dpsynth_assets.assets.candidates import CANDIDATES, proportions, rows_wanted
     from dpsynth_assets.assets.common import releases_of
     from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
@@ -87,6 +88,8 @@ def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any
     from dpsynth_assets.classify.recipes import load_classifier
     from dpsynth_assets.contract.synthesis import Curation
     from dpsynth_assets.privacy.apportionment import apportion
+    from ledger import Composed
+    from ledger.accounting import epsilon as epsilon_of
 
     contract = _affording(variants.variant(setup.contract, cell.line.name), 2 * (cell.line.epsilon or 0.0))
     store = _made(contract, folder, (*releases_of(contract), "candidates"), setup)
@@ -96,7 +99,11 @@ def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any
     counts = proportions(terms, released_counts(store.latest(contract.id, "label_histogram")))
     rows = rows_wanted(contract, setup.size or 1.0)
     corpora = {AS_DRAWN: drawn.head(rows)}
-    facts: dict[str, Any] = {"epsilon_of_adapter": cell.line.epsilon and contract.privacy.releases.adapter.epsilon}
+    facts: dict[str, Any] = {"epsilon_of_adapter": None, "epsilon_composed": None}
+    if cell.line.epsilon is not None:  # at a smaller size the releases' events, and what they compose to, are others
+        events = tuple(event for _, event in planned_releases(contract, setup.size or 1.0))
+        composed = float(epsilon_of(Composed(events), contract.privacy.budget.delta))
+        facts = {"epsilon_of_adapter": contract.privacy.releases.adapter.epsilon, "epsilon_composed": composed}
     if terms != Curation(drawn=terms.drawn):
         judge, held = store.find(contract.id, "labeller"), store.find(contract.id, "votes")
         curated = curate(
