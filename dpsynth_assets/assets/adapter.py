@@ -6,6 +6,7 @@ from dpsynth_assets.assets.common import contract_asset, of_partition, plain_fai
 from dpsynth_assets.assets.contamination import compare, corpus_index
 from dpsynth_assets.assets.figures import plan_metadata, receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
+from dpsynth_assets.assets.passage import Rooms
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.releases import AdapterRelease
@@ -48,25 +49,19 @@ def adapter_asset(declared: Contract) -> dg.AssetsDefinition:
         plan = TrainingPlan.from_contract(contract, size=size)
         index = corpus_index(contract)
         progress = reporter(context, "Training with DP-SGD")
-        with (
-            artifact_store.draft(contract.id, "adapter") as draft,
-            release_gate(
-                context,
-                contract,
-                plan,
-                draft,
-                ledger=ledger,
-                store=sensitive_store,
-                artifacts=artifact_store,
-                ready=lambda: _check_what_follows(contract),
-                replay=lambda folder, charged: plan.steps_again(CheckpointFolder(folder, plan.digest()), charged),
-            ) as gate,
-        ):
+        with release_gate(
+            context,
+            contract,
+            plan,
+            Rooms(ledger, sensitive_store, artifact_store),
+            ready=lambda: _check_what_follows(contract),
+            replay=lambda folder, charged: plan.steps_again(CheckpointFolder(folder, plan.digest()), charged),
+        ) as gate:
             checkpoints = CheckpointFolder(gate.checkpoints, plan.digest())
             rows = gate.read()
             if index is not None:
-                compare(contract, rows["text"].tolist(), index, draft.folder, sensitive_store)
-            result = fine_tune(contract, plan, rows, draft.folder, progress=progress, checkpoints=checkpoints)
+                compare(contract, rows["text"].tolist(), index, gate.folder, sensitive_store)
+            result = fine_tune(contract, plan, rows, gate.folder, progress=progress, checkpoints=checkpoints)
             gate.finish(result.event, result.replay)
         return dg.MaterializeResult(
             metadata={

@@ -13,6 +13,7 @@ from dpsynth_assets.approval import optional_releases
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import plan_metadata, receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
+from dpsynth_assets.assets.passage import Rooms
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.releases import ClassifierRelease
@@ -76,22 +77,16 @@ def _asset(
             size = sensitive_store.latest(contract).size
         plan = DpClassifierPlan.from_contract(contract, name, size=size)
         progress = reporter(context, "Training a classifier with DP-SGD")
-        with (
-            artifact_store.draft(contract.id, name) as draft,
-            release_gate(
-                context,
-                contract,
-                plan,
-                draft,
-                ledger=ledger,
-                store=sensitive_store,
-                artifacts=artifact_store,
-                ready=lambda: _check(plan),
-                replay=lambda folder, charged: plan.steps_again(CheckpointFolder(folder, plan.digest()), charged),
-            ) as gate,
-        ):
+        with release_gate(
+            context,
+            contract,
+            plan,
+            Rooms(ledger, sensitive_store, artifact_store),
+            ready=lambda: _check(plan),
+            replay=lambda folder, charged: plan.steps_again(CheckpointFolder(folder, plan.digest()), charged),
+        ) as gate:
             checkpoints = CheckpointFolder(gate.checkpoints, plan.digest())
-            run = train_with_dp(plan, gate.read(), draft.folder / CLASSIFIER, progress, checkpoints)
+            run = train_with_dp(plan, gate.read(), gate.folder / CLASSIFIER, progress, checkpoints)
             if plan.mechanism.is_private:
                 gate.finish(plan.mechanism.event(run.steps), plan.mechanism.event_of_replay(run.lives))
         return dg.MaterializeResult(

@@ -20,13 +20,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from dpsynth_assets.approval import require_approved
 from dpsynth_assets.assets.confinement import confined_output
 from dpsynth_assets.assets.figures import balance_figures, charge_figures
+from dpsynth_assets.assets.passage import ChargedPassage, Passage, Plan, Rooms, UnchargedPassage
 from dpsynth_assets.assets.resumption import Checkpoints, Replay, unfinished
 from ledger import (
     BudgetRefused,
@@ -40,64 +41,14 @@ from ledger import (
     Reservation,
     SourceTaken,
 )
-from resources.artifact_store import GUARANTEE, NONE, Artifact, ArtifactStore, Draft
+from resources.artifact_store import GUARANTEE, NONE, Artifact, Draft
 from resources.home import Home, private_folder
 from resources.ledger import LedgerResource
 from resources.sensitive_store import GrantRequiredError, SensitiveStore, Snapshot
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dpsynth_assets.contract import Contract
-
-
-class Plan(Protocol):
-    """What a release is going to do, in public constants."""
-
-    def event(self) -> Event:
-        """The event that is charged."""
-
-    def digest(self) -> str:
-        """Identity of the plan; the charge carries it."""
-
-
-class Passage(Protocol):
-    """The right to read the rows once, and the duty to say what ran.
-
-    `artifact` is there when the gate has closed: the sealed draft with its receipt. `checkpoints` is a folder in the
-    sensitive zone for what a killed run leaves.
-    """
-
-    artifact: Artifact
-    checkpoints: Path
-
-    def read(self) -> pd.DataFrame: ...
-
-    def finish(self, event: Event | None, replayed: Event | None = None) -> None: ...
-
-
-class ChargedPassage:
-    """One passage through the gate: the right to read the rows once, and the duty to say what ran.
-
-    `artifact` is there when the gate has closed: the sealed draft with its receipt.
-    """
-
-    artifact: Artifact
-
-    def __init__(self, contract: Contract, grant: Grant, store: SensitiveStore, checkpoints: Path) -> None:
-        self._contract, self._grant, self._store = contract, grant, store
-        self.event: Event | None = None
-        self.replayed: Event | None = None
-        self.checkpoints = checkpoints  # a folder in the sensitive zone, for a release that can be taken over
-
-    def read(self) -> pd.DataFrame:
-        """The sensitive rows. Works once."""
-        return self._store.read(self._grant, self._contract)
-
-    def finish(self, event: Event | None, replayed: Event | None = None) -> None:
-        """State what really ran, and what of it ran more than once. Without this the release is forfeited."""
-        self.event, self.replayed = event, replayed
 
 
 def bind(contract: Contract, snapshot: Snapshot, book: Ledger, store: SensitiveStore) -> None:
@@ -121,11 +72,8 @@ def release_gate(
     context: dg.AssetExecutionContext,
     contract: Contract,
     plan: Plan,
-    draft: Draft,
+    rooms: Rooms,
     *,
-    ledger: LedgerResource,
-    store: SensitiveStore,
-    artifacts: ArtifactStore,
     ready: Callable[[], None] = lambda: None,
     replay: Replay | None = None,
     made_from: Mapping[str, Artifact] | None = None,
@@ -139,17 +87,35 @@ def release_gate(
 
     `made_from` names what the release was made from beside the rows: its receipt carries their charges too.
 
-    The block gets an object to `read` the rows from and to `finish` with the event that ran. After the block its
-    `artifact` is the sealed draft. Whatever is raised in the block forfeits the charge, except that an interrupt leaves
-    a release with checkpoints to be taken over.
+    The block gets a passage to `read` the rows from, with a `folder` to write in, and to `finish` with the event that
+    ran. After the block its `artifact` is the sealed folder. Whatever is raised in the block forfeits the charge,
+    except that an interrupt leaves a release with checkpoints to be taken over.
 
     A contract variant without privacy is let past: nothing is charged, and the artifact's receipt says so.
     """
-    if contract.without_privacy:
-        with _uncharged(contract, plan, draft, ledger, store, artifacts, made_from) as let_past:
-            yield let_past
-        return
-    book, reservation, checkpoints, about = _reserve(context, contract, plan, ledger, store, replay)
+    with rooms.artifacts.draft(contract.id, context.asset_key.path[-1]) as draft:
+        if contract.without_privacy:
+            with _uncharged(contract, plan, rooms, draft, made_from) as let_past:
+                yield let_past
+        else:
+            with _charged(context, contract, plan, rooms, draft, ready, replay, made_from) as passage:
+                yield passage
+
+
+@contextmanager
+def _charged(
+    context: dg.AssetExecutionContext,
+    contract: Contract,
+    plan: Plan,
+    rooms: Rooms,
+    draft: Draft,
+    ready: Callable[[], None],
+    replay: Replay | None,
+    made_from: Mapping[str, Artifact] | None,
+) -> Iterator[ChargedPassage]:
+    """Through the gate, in the order at the head of this module."""
+    store = rooms.sensitive
+    book, reservation, checkpoints, about = _reserve(context, contract, plan, rooms.ledger, store, replay)
     try:
         if reservation.state == "reserved":
             grant = _activate(book, reservation, ready)
@@ -158,7 +124,7 @@ def release_gate(
     except BaseException:
         checkpoints.release(discard=False)
         raise
-    passage = ChargedPassage(contract, grant, store, checkpoints.folder)
+    passage = ChargedPassage(contract, grant, store, draft, checkpoints.folder)
     problem: BaseException | None = None
     try:
         with confined_output(_output_file(store, reservation)):
@@ -166,7 +132,7 @@ def release_gate(
     except BaseException as error:  # forfeits come before everything else, even on an interrupt
         problem = error
     if problem is None:
-        problem = _misstated(passage, reservation)
+        problem = passage.misstated(sum(getattr(event, "steps", 0) for event in reservation.replayed))
     if problem is not None:
         kept = not isinstance(problem, Exception) and checkpoints.exist()
         if not kept:
@@ -183,46 +149,28 @@ def release_gate(
         checkpoints.release(discard=True)
     ran = Composed((passage.event, *reservation.replayed)) if reservation.replayed else passage.event
     charge = charge_figures(contract, plan.digest(), entry, ran, _checkpoint(book))
-    passage.artifact = artifacts.seal(draft, made_from=made_from, charges=[charge], about=about)
+    passage.artifact = rooms.artifacts.seal(draft, made_from=made_from, charges=[charge], about=about)
     _observe(context, contract, book)
-
-
-class UnchargedPassage:
-    """The rows of a source that its owner declares public, for what no guarantee is given of."""
-
-    artifact: Artifact
-
-    def __init__(self, contract: Contract, store: SensitiveStore, checkpoints: Path) -> None:
-        self._contract, self._store, self.checkpoints = contract, store, checkpoints
-
-    def read(self) -> pd.DataFrame:
-        return self._store.read_public(self._contract)
-
-    def finish(self, event: Event | None, replayed: Event | None = None) -> None:
-        if event is not None or replayed is not None:
-            raise RuntimeError(f"{event or replayed} ran where no mechanism was to run: nothing would account for it")
 
 
 @contextmanager
 def _uncharged(
     contract: Contract,
     plan: Plan,
+    rooms: Rooms,
     draft: Draft,
-    ledger: LedgerResource,
-    store: SensitiveStore,
-    artifacts: ArtifactStore,
     made_from: Mapping[str, Artifact] | None,
 ) -> Iterator[UnchargedPassage]:
     """Past the gate, for a variant without privacy: two people have agreed to it, and nothing is charged. What fails in
     here may say so: the rows are public."""
     try:
-        require_approved(contract, ledger.open())
-        snapshot = store.latest(contract)
-        with artifacts.unfinished(contract.id, draft.kind, plan.digest(), snapshot.id) as folder:
-            passage = UnchargedPassage(contract, store, folder)
+        require_approved(contract, rooms.ledger.open())
+        snapshot = rooms.sensitive.latest(contract)
+        with rooms.artifacts.unfinished(contract.id, draft.kind, plan.digest(), snapshot.id) as folder:
+            passage = UnchargedPassage(contract, rooms.sensitive, draft, folder)
             yield passage
             about = {"snapshot": snapshot.id, "size": snapshot.size, GUARANTEE: NONE}
-            passage.artifact = artifacts.seal(draft, made_from=made_from, about=about)
+            passage.artifact = rooms.artifacts.seal(draft, made_from=made_from, about=about)
     except (LedgerError, GrantRequiredError, SourceError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None
 
@@ -302,16 +250,6 @@ def _take_over(
         _forfeit(book, reservation, "its checkpoints cannot be read")
         refusal = dg.Failure(f"{error}. The release was forfeited; running it again is a new charge.")
     raise refusal
-
-
-def _misstated(passage: ChargedPassage, reservation: Reservation) -> Exception | None:
-    """What is wrong with what a finished release says it ran."""
-    if passage.event is None:
-        return RuntimeError("the release ended without stating what ran")
-    charged = sum(getattr(event, "steps", 0) for event in reservation.replayed)
-    if getattr(passage.replayed, "steps", 0) > charged:
-        return RuntimeError("more steps ran a second time than were charged")
-    return None
 
 
 def release_name(context: dg.AssetExecutionContext, contract: Contract) -> str:

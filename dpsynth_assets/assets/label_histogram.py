@@ -11,6 +11,7 @@ import dagster as dg
 from dpsynth_assets.assets.common import contract_asset, of_partition
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
+from dpsynth_assets.assets.passage import Rooms
 from dpsynth_assets.contract import Contract
 from resources.artifact_store import Artifact, ArtifactStore
 from resources.ledger import LedgerResource
@@ -44,17 +45,12 @@ def label_histogram_asset(declared: Contract) -> dg.AssetsDefinition:
 
         contract = of_partition(declared, context)
         plan = HistogramPlan.from_contract(contract)
-        with (
-            artifact_store.draft(contract.id, "label_histogram") as draft,
-            release_gate(
-                context, contract, plan, draft, ledger=ledger, store=sensitive_store, artifacts=artifact_store
-            ) as gate,
-        ):
+        with release_gate(context, contract, plan, Rooms(ledger, sensitive_store, artifact_store)) as gate:
             rows = gate.read()
             labels = list(rows[columns].itertuples(index=False, name=None))
             counts = plan.release(labels, rows["unit"].tolist())
             released = [[list(cell), count] for cell, count in counts.items()]
-            (draft.folder / COUNTS).write_text(json.dumps(released), encoding="utf-8")
+            (gate.folder / COUNTS).write_text(json.dumps(released), encoding="utf-8")
             gate.finish(None if contract.without_privacy else plan.event())
         return dg.MaterializeResult(
             metadata={

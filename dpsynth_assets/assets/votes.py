@@ -10,6 +10,7 @@ from dpsynth_assets.assets.candidates import CANDIDATES
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
+from dpsynth_assets.assets.passage import Rooms
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.classify.votes import Votes, VotesError
 from dpsynth_assets.contract import Contract
@@ -56,23 +57,12 @@ def votes_asset(declared: Contract) -> dg.AssetsDefinition:
             progress = reporter(context, "Embedding candidates")
             ballot = Ballot.of(drawn, release.clusters, contract.privacy.generation.seed, encoder, progress)
         plan = HistogramPlan.of_votes(contract)
-        with (
-            artifact_store.draft(contract.id, "votes") as draft,
-            release_gate(
-                context,
-                contract,
-                plan,
-                draft,
-                ledger=ledger,
-                store=sensitive_store,
-                artifacts=artifact_store,
-                made_from={"candidates": candidates},
-            ) as gate,
-        ):
+        rooms = Rooms(ledger, sensitive_store, artifact_store)
+        with release_gate(context, contract, plan, rooms, made_from={"candidates": candidates}) as gate:
             rows = gate.read()
             cells = ballot.cast(list(rows[columns].itertuples(index=False, name=None)), rows["text"].tolist(), encoder)
             counts = plan.release(cells, rows["unit"].tolist())
-            Votes(counts, plan.scale, ballot, candidates.digest).save(draft.folder)
+            Votes(counts, plan.scale, ballot, candidates.digest).save(gate.folder)
             gate.finish(None if contract.without_privacy else plan.event())
         return dg.MaterializeResult(
             metadata={

@@ -41,6 +41,13 @@ class Generation(Terms):
     top_p: Annotated[Share, Field(description="each token comes from the likeliest ones that make up this share")] = (
         0.95
     )
+    top_k: Annotated[
+        int | None, Field(ge=1, description="each token is one of so many likeliest; no bound if not given")
+    ] = None
+    min_characters: Annotated[int, Field(ge=1, description="shorter synthetic texts are drawn again")] = 1
+    stop: Annotated[
+        tuple[Name, ...], Field(strict=False, description="a synthetic text ends before the first of these")
+    ] = ()
     batch_size: Annotated[int, Field(ge=1, description="how many texts are drawn at once: memory and speed only")] = 256
     seed: Annotated[int, Field(description="the same seed draws the same texts")] = 0
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.contract.synthesis import Generation
 
 Cell = tuple[str, ...]
 Progress = Callable[[int, int], None]  # (rows done, rows in all)
@@ -44,7 +45,7 @@ def generate_corpus(
 ) -> pd.DataFrame:
     """A frame with the text column and one column per label, shuffled, exactly `rows` rows.
 
-    Texts that are empty or stand in the corpus already are drawn again, in further rounds.
+    Texts that are too short or stand in the corpus already are drawn again, in further rounds.
 
     Args:
         adapter_folder: what `dpsynth_assets.language.finetuning.fine_tune` wrote.
@@ -83,8 +84,9 @@ def generate_corpus(
     for cell, target in targets.items():
         if len(kept[cell]) < target:
             raise GenerationError(
-                f"label {contract.plain_label(cell)!r} gave {len(kept[cell])} distinct texts of {target} asked: train "
-                "longer, raise the temperature, or ask for fewer rows"
+                f"label {contract.plain_label(cell)!r} gave {len(kept[cell])} distinct texts of {target} asked that "
+                f"have {terms.generation.min_characters} characters or more: train longer, raise the temperature, ask "
+                "for fewer rows, or lower min_characters"
             )
     columns = [terms.text.column, *(label.column for label in terms.labels)]
     frame = pd.DataFrame([(text, *cell) for cell, texts in kept.items() for text in texts], columns=columns)
@@ -113,13 +115,20 @@ def _drawing(contract: Contract, adapter_folder: Path) -> Draw:
 
     terms = contract.privacy
     generation = terms.generation
-    decoding = Decoding(generation.max_new_tokens, generation.temperature, generation.top_p)
+    decoding = Decoding(generation.max_new_tokens, generation.temperature, generation.top_p, generation.top_k)
     model, tokenizer = load_tuned(terms.base_model.name, terms.releases.adapter.method, adapter_folder)
     sampler = sampler_for(model, tokenizer.eos_token_id, decoding, generation.batch_size)
     prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
 
     def draw(cells: Sequence[Cell], seed: int, told: Callable[[int], None]) -> list[str]:
         drawn = sampler.sample([prefixes[cell] for cell in cells], seed, told)
-        return [" ".join(text.split()) for text in tokenizer.batch_decode(drawn, skip_special_tokens=True)]
+        return [usable(text, generation) for text in tokenizer.batch_decode(drawn, skip_special_tokens=True)]
 
     return draw
+
+
+def usable(text: str, terms: Generation) -> str:
+    """A drawn text up to its first stop, on one line; empty if that is too short."""
+    ends = [at for stop in terms.stop if (at := text.find(stop)) >= 0]
+    text = " ".join(text[: min(ends, default=None)].split())
+    return text if len(text) >= terms.min_characters else ""

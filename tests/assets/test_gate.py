@@ -127,7 +127,7 @@ def test_interrupts_forfeit(run, rooms, book, home, interrupt, capfd):
 
 
 def test_a_release_that_does_not_say_what_ran_is_forfeited(run, rooms, book, monkeypatch, failure_of):
-    from dpsynth_assets.assets.gate import ChargedPassage
+    from dpsynth_assets.assets.passage import ChargedPassage
 
     monkeypatch.setattr(ChargedPassage, "finish", lambda self, event: None)
     result = run("source", "adapter")
@@ -136,7 +136,7 @@ def test_a_release_that_does_not_say_what_ran_is_forfeited(run, rooms, book, mon
 
 
 def test_more_than_was_reserved_cannot_be_committed(run, rooms, book, monkeypatch, failure_of, home):
-    from dpsynth_assets.assets.gate import ChargedPassage
+    from dpsynth_assets.assets.passage import ChargedPassage
 
     honest = ChargedPassage.finish
     monkeypatch.setattr(ChargedPassage, "finish", lambda self, *_: honest(self, PoissonSampledGaussian(0.2, 0.1, 999)))
@@ -148,7 +148,7 @@ def test_more_than_was_reserved_cannot_be_committed(run, rooms, book, monkeypatc
 
 
 def test_the_rows_are_read_once_per_grant(run, rooms, book, monkeypatch, failure_of):
-    from dpsynth_assets.assets.gate import ChargedPassage
+    from dpsynth_assets.assets.passage import ChargedPassage
 
     once = ChargedPassage.read
     monkeypatch.setattr(ChargedPassage, "read", lambda self: (once(self), once(self))[1])

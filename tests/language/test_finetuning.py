@@ -12,7 +12,7 @@ import torch
 from dpsynth_assets.language import finetuning
 from dpsynth_assets.language.base_model import BaseModelError, load_base_model
 from dpsynth_assets.language.finetuning import attach_adapter, fine_tune, load_tuned
-from dpsynth_assets.language.generation import GenerationError, generate_corpus
+from dpsynth_assets.language.generation import GenerationError, generate_corpus, usable
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
@@ -220,6 +220,34 @@ def test_too_few_distinct_texts_end_in_an_error_that_says_what_to_do(contract, p
     monkeypatch.setattr(generation, "_drawing", lambda *_: lambda cells, *_: ["always the same"] * len(cells))
     with pytest.raises(GenerationError, match="raise the temperature"):
         generate_corpus(contract, tmp_path / "adapter", dict.fromkeys(contract.cells, 1), rows=30)
+
+
+def test_a_drawn_text_ends_before_its_first_stop_and_is_drawn_again_if_too_short(contract):
+    def rules(**terms):
+        return contract.privacy.generation.model_copy(update=terms)
+
+    text = "Dear all,\n\nthe  bus is late.\n-- \nA."
+    assert usable(text, rules()) == "Dear all, the bus is late. -- A."
+    assert usable(text, rules(stop=("-- ", "\n\n"))) == "Dear all,"
+    assert usable(text, rules(stop=("late", "?"))) == "Dear all, the bus is"
+    assert usable(text, rules(stop=("Dear",))) == ""
+    assert usable(text, rules(stop=("\n\n",), min_characters=9)) == "Dear all,"
+    assert usable(text, rules(stop=("\n\n",), min_characters=10)) == ""
+
+
+def test_the_contract_s_decoding_rules_reach_the_corpus(contract, plan, tmp_path):
+    """With the likeliest token only, a label has one text: and there are no two distinct ones."""
+    fine_tune(contract, plan, frame_of(contract, per_unit=1), tmp_path / "adapter")
+    generation = contract.privacy.generation.model_copy(update={"top_k": 1})
+    greedy = replace(contract, privacy=contract.privacy.model_copy(update={"generation": generation}))
+    counts = dict.fromkeys(contract.cells, 1)
+    assert len(generate_corpus(contract, tmp_path / "adapter", counts, rows=2 * len(counts))) == 2 * len(counts)
+    with pytest.raises(GenerationError, match="gave 1 distinct texts of 2 asked"):
+        generate_corpus(greedy, tmp_path / "adapter", counts, rows=2 * len(counts))
+    long = contract.privacy.generation.model_copy(update={"min_characters": 500})
+    never = replace(contract, privacy=contract.privacy.model_copy(update={"generation": long}))
+    with pytest.raises(GenerationError, match=r"500 characters or more.*lower min_characters"):
+        generate_corpus(never, tmp_path / "adapter", counts, rows=len(counts))
 
 
 def test_a_missing_base_model_is_named_with_what_to_do():
