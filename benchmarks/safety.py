@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dpsynth_assets.approval import sign
+from dpsynth_assets.assets.common import releases_of
 from dpsynth_assets.assets.safety_evaluation import FIGURES
 from dpsynth_assets.classify.safety_figures import table
 from dpsynth_assets.cli.running import materialize
@@ -29,6 +30,8 @@ from dpsynth_assets.variants import variant
 from ledger import Ledger
 from resources.artifact_store import ArtifactStore
 from resources.home import Home
+
+FREE = ("candidates", "corpus", "verdict", "synthetic", "safety_classifier", "safety_evaluation")
 
 
 def at_epsilon(contract: Contract, epsilon: float) -> Contract:
@@ -59,7 +62,8 @@ def run(contract: Contract, source: str | None, size: float | None, out: Path | 
         book = Ledger.create(home.ledger_file)
         for person in (contract.owners[0], contract.approvers[0]):
             sign(contract, book, actor=person, reason="a benchmark on a public source")
-        outcome = materialize(contract, home, source=source, size=size)
+        needed = ("source", *releases_of(contract), *FREE)
+        outcome = materialize(contract, home, source=source, size=size, only=needed)
         if not outcome.success:
             sys.exit(f"the run failed: {outcome.failures or outcome.checks_failed}")
         store = ArtifactStore(home=folder)
