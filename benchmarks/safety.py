@@ -31,7 +31,7 @@ from ledger import Ledger
 from resources.artifact_store import ArtifactStore
 from resources.home import Home
 
-FREE = ("candidates", "corpus", "verdict", "synthetic", "safety_classifier", "safety_evaluation")
+FREE = ("candidates", "corpus", "synthetic", "safety_classifier", "safety_evaluation")
 
 
 def at_epsilon(contract: Contract, epsilon: float) -> Contract:
@@ -46,7 +46,7 @@ def at_epsilon(contract: Contract, epsilon: float) -> Contract:
     baseline = ClassifierRelease(
         classifier="minilm",
         epsilon=epsilon,
-        expected_batch_size=min(1_000, terms.unit.public_count // 10),
+        expected_batch_size=min(2_048, terms.unit.public_count // 5),
         steps=100,
         learning_rate=0.1,
     )

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets.assets.classifier import target_classes
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.corpus import VERDICT
+from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.figures import NO_GUARANTEE, receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dpsynth_assets.classify.safety import Students
-    from dpsynth_assets.classify.training_rows import Labelled, Prepared
+    from dpsynth_assets.classify.training_rows import Labelled, Prepared, Teacher
     from dpsynth_assets.contract.classifiers import SafetyClassifier
 
 FACTS = "safety.json"
@@ -71,7 +73,8 @@ def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         with plain_failures(*spoken, ClassifierError, EncoderError):
             synthetic, frame = proven(contract, artifact_store, ledger)
             encoder = Remembered(device_encoder())
-            rows = prepared(contract, frame, _public_validation(contract, sensitive_store), encoder)
+            teacher = _teacher(contract, synthetic, artifact_store, encoder)
+            rows = prepared(contract, frame, _public_validation(contract, sensitive_store), encoder, teacher=teacher)
             with artifact_store.draft(contract.id, "safety_classifier") as draft:
                 students = build(
                     terms.students,
@@ -156,7 +159,13 @@ def proven(contract: Contract, artifacts: ArtifactStore, ledger: LedgerResource)
 
 
 def prepared(
-    contract: Contract, frame: "pd.DataFrame", public: "Labelled | None", encoder: Any, *, published: bool = True
+    contract: Contract,
+    frame: "pd.DataFrame",
+    public: "Labelled | None",
+    encoder: Any,
+    *,
+    published: bool = True,
+    teacher: "Teacher | None" = None,
 ) -> "Prepared":
     """The rows that the contract's safety classifiers are trained on and judged by.
 
@@ -164,6 +173,7 @@ def prepared(
         frame: synthetic rows, or others in their place, for a comparison.
         public: rows to set the thresholds on, where the contract wants public ones.
         published: whether the text column has the contract's name, as in a published table; otherwise `text`.
+        teacher: says of training texts how likely they are unsafe.
     """
     from dpsynth_assets.classify.training_rows import labelled, prepare
 
@@ -178,7 +188,43 @@ def prepared(
         filtering=terms.filtering,
         augmentation=terms.augmentation,
         encoder=encoder,
+        teacher=teacher,
     )
+
+
+def _teacher(contract: Contract, synthetic: Artifact, artifacts: ArtifactStore, encoder: Any) -> "Teacher | None":
+    """What teaches the students: the labeller that judged this very corpus, whose charge is in its receipt, or a head
+    that is trained on the labels of the rows themselves.
+
+    Raises:
+        UnprovenError: no labeller judged the corpus.
+        ClassifierError: the labeller predicts another label than the contract does now.
+    """
+    from dpsynth_assets.classify.errors import ClassifierError
+    from dpsynth_assets.classify.recipes import RECIPES, load_classifier
+    from dpsynth_assets.classify.training_rows import CLASSES, UNSAFE
+
+    terms = terms_of(contract)
+    if terms.teacher is None:
+        return None
+    if terms.teacher == "minilm":
+        seed = contract.privacy.generation.seed
+
+        def by_labels(rows: "Labelled") -> Any:
+            head = RECIPES["minilm"].train(rows.texts, rows.labels, CLASSES, seed, encoder=encoder)
+            return head.predict_proba(rows.texts)[:, CLASSES.index(UNSAFE)]
+
+        return by_labels
+    corpus = artifacts.get(contract.id, "corpus", synthetic.receipt["about"]["corpus"])
+    if (judge := corpus.receipt["about"].get("labeller")) is None:
+        raise UnprovenError(
+            f"the corpus {corpus.id} of {contract.id} was judged by no labeller, which is to teach the classifier: "
+            f"make it again under these terms (materialize {contract.id}/corpus and {contract.id}/synthetic)"
+        )
+    labeller = load_classifier(artifacts.get(contract.id, "labeller", judge).folder / CLASSIFIER, encoder)
+    if labeller.classes != target_classes(contract):
+        raise ClassifierError("the corpus' labeller predicts another label than the contract asks for now")
+    return lambda rows: labeller.predict_proba(rows.texts)[:, labeller.classes.index(terms.unsafe)]
 
 
 def public_halves(contract: Contract, store: SensitiveStore) -> "tuple[Labelled | None, Labelled, pd.DataFrame]":
@@ -253,6 +299,7 @@ def _manifest(contract: Contract, synthetic: Artifact, rows: "Prepared", publish
             "release": synthetic.receipt["about"]["corpus"],
             "synthetic_rows": published,
             "texts": len(rows.train),
+            "taught_by": terms.teacher or "labels",
             "public_rows_mixed_in": None if terms.mix is None else terms.mix.model_dump(mode="json"),
         },
         "guarantee": {

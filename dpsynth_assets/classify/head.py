@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.classify import storage
 from dpsynth_assets.classify.errors import ClassifierError
-from dpsynth_assets.classify.holdout import class_codes, present_classes, softmax, temperature
+from dpsynth_assets.classify.holdout import (
+    class_codes,
+    class_targets,
+    class_weights,
+    present_classes,
+    softmax,
+    temperature,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,10 +83,12 @@ def train_head(
     strengths: Sequence[float] = STRENGTHS,
     provenance: Mapping[str, str] | None = None,
     beside: Beside | None = None,
+    targets: np.ndarray | None = None,
 ) -> Head:
     """Fit a head on vectors of synthetic rows. `provenance` (release, corpus digest) is kept with it.
 
     `beside` gives rows that are fitted beside some of these; only rows that were passed here are ever judged by.
+    `targets`, shape (rows, classes), are fitted in place of the labels; F1 is of the labels all the same.
 
     Classes weigh alike however many rows they have, because a noisy histogram sets the synthetic proportions. The
     strength (one of `strengths`, as scikit-learn's C) and the temperature of the scores are chosen by cross-validation;
@@ -98,18 +107,20 @@ def train_head(
     if not np.isfinite(matrix).all():
         raise ClassifierError("a vector is not finite; encode the texts again")
     present_classes(codes, classes)
+    own = class_targets(codes, len(classes), targets)
 
     def with_others(train: np.ndarray, judged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if beside is None:
-            return matrix[train], codes[train]
+            return matrix[train], own[train]
         vectors, names = beside(train.tolist(), judged.tolist())
         others = np.asarray(vectors, dtype=np.float64).reshape(len(names), matrix.shape[1])
-        return np.concatenate([matrix[train], others]), np.concatenate([codes[train], class_codes(names, classes)])
+        theirs = class_targets(class_codes(names, classes), len(classes))
+        return np.concatenate([matrix[train], others]), np.concatenate([own[train], theirs])
 
-    strength, scores, heat = _choose(matrix, codes, strengths, seed, with_others)
-    everything, all_codes = with_others(np.arange(len(codes)), np.arange(0))
-    fitted = _fit(everything, all_codes, strength)
-    present = present_classes(all_codes, classes)
+    strength, scores, heat = _choose(matrix, codes, own, strengths, seed, with_others)
+    everything, wanted = with_others(np.arange(len(codes)), np.arange(0))
+    fitted = _fit(everything, wanted, strength)
+    present = fitted.classes_
     weights = np.zeros((len(classes), matrix.shape[1]))
     bias = np.full(len(classes), -np.inf)
     if len(present) == 2:  # scikit-learn keeps one row then, the second class's margin
@@ -118,7 +129,7 @@ def train_head(
         weights[present], bias[present] = fitted.coef_, fitted.intercept_
     facts = {
         "rows": len(codes),
-        "rows_beside": len(all_codes) - len(codes),
+        "rows_beside": len(wanted) - len(codes),
         "dimension": matrix.shape[1],
         "seed": seed,
         "strength": strength,
@@ -133,14 +144,16 @@ def train_head(
 def _choose(
     matrix: np.ndarray,
     codes: np.ndarray,
+    targets: np.ndarray,
     strengths: Sequence[float],
     seed: int,
     with_others: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
 ) -> tuple[float, dict[str, float], float]:
     """The strength with the best macro F1 over folds of the synthetic rows (of equals, the most regularised), all
-    their scores, and the temperature that fits the rows outside each fold's fit best.
+    their scores, and the temperature that fits the targets outside each fold's fit best.
 
-    `with_others` gives what is fitted for the rows at some places, where those at others are judged by.
+    `with_others` gives vectors and targets that are fitted for the rows at some places, where those at others are
+    judged by.
     """
     import numpy as np
     from sklearn.metrics import f1_score
@@ -149,20 +162,21 @@ def _choose(
     rows = np.random.default_rng(seed).permutation(len(codes))[:_FOLD_ROWS]
     counts = np.bincount(codes[rows])
     rows = rows[counts[codes[rows]] >= _FOLDS]  # a class with fewer rows cannot stand in every fold
-    present, places = np.unique(codes[rows], return_inverse=True)
+    present = np.unique(codes[rows])
     if len(present) < 2:
         return (1.0 if 1.0 in strengths else strengths[0]), {}, 1.0
     folds = []
     for train, held_out in StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(matrix[rows], codes[rows]):
-        fold_matrix, fold_codes = with_others(rows[train], rows[held_out])
-        comparable = np.isin(fold_codes, present)
-        folds.append((fold_matrix[comparable], fold_codes[comparable], held_out))
+        fold_matrix, fold_targets = with_others(rows[train], rows[held_out])
+        comparable = fold_targets[:, present].sum(axis=1) > 0
+        fold_targets = np.where(np.isin(np.arange(fold_targets.shape[1]), present), fold_targets, 0)
+        folds.append((fold_matrix[comparable], fold_targets[comparable], held_out))
     scores, margins = {}, {}
     for strength in strengths:
         found = []
         outside = np.zeros((len(rows), len(present)))
-        for fold_matrix, fold_codes, held_out in folds:
-            fitted = _fit(fold_matrix, fold_codes, strength)
+        for fold_matrix, fold_targets, held_out in folds:
+            fitted = _fit(fold_matrix, fold_targets, strength)
             margin = fitted.decision_function(matrix[rows[held_out]])
             outside[held_out] = np.stack([np.zeros_like(margin), margin], axis=1) if margin.ndim == 1 else margin
             predicted = present[outside[held_out].argmax(axis=1)]
@@ -170,10 +184,13 @@ def _choose(
         scores[strength], margins[strength] = float(np.mean(found)), outside
     best = max(strengths, key=lambda strength: (round(scores[strength], 4), -strength))
     named = {f"{strength:g}": score for strength, score in scores.items()}
-    return best, named, temperature(margins[best], places)
+    return best, named, temperature(margins[best], targets[np.ix_(rows, present)])
 
 
-def _fit(matrix: np.ndarray, codes: np.ndarray, strength: float) -> Any:
+def _fit(matrix: np.ndarray, targets: np.ndarray, strength: float) -> Any:
+    """A row counts once for each class, as much as that class' target; together all classes count alike."""
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=strength, class_weight="balanced", max_iter=5_000).fit(matrix, codes)
+    rows, codes = targets.nonzero()
+    weights = targets[rows, codes] * class_weights(targets)[codes]
+    return LogisticRegression(C=strength, max_iter=5_000).fit(matrix[rows], codes, sample_weight=weights)

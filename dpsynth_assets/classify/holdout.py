@@ -66,34 +66,52 @@ def split(codes: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.nd
     return np.sort(np.concatenate(train)), np.sort(np.concatenate(held_out))
 
 
-def class_weights(codes: np.ndarray, classes: int) -> np.ndarray:
+def class_targets(codes: np.ndarray, classes: int, targets: np.ndarray | None = None) -> np.ndarray:
+    """What is to be learned of each row: `targets` if there are some, or certainty of its label. Shape (rows, classes).
+
+    Raises:
+        ClassifierError: the targets are not a probability of every class for every row.
+    """
+    import numpy as np
+
+    if targets is None:
+        return np.asarray(np.eye(classes)[codes])
+    if targets.shape != (len(codes), classes):
+        raise ClassifierError(f"{len(codes)} rows of {classes} classes have targets of shape {targets.shape}")
+    if not (np.isfinite(targets).all() and (targets >= 0).all() and np.allclose(targets.sum(axis=1), 1)):
+        raise ClassifierError("a row's targets are not probabilities that add up to 1")
+    return targets
+
+
+def class_weights(targets: np.ndarray) -> np.ndarray:
     """Weights by which all classes that occur count alike, shape (classes,); their mean over the rows is 1.
 
     A noisy histogram sets the proportions of synthetic rows, so those are no reason to prefer a class.
     """
     import numpy as np
 
-    counts = np.bincount(codes, minlength=classes)
-    present = counts > 0
-    return np.where(present, len(codes) / (present.sum() * np.maximum(counts, 1)), 0.0)
+    mass = targets.sum(axis=0)
+    present = mass > 0
+    return np.where(present, len(targets) / present.sum() / np.where(present, mass, 1), 0.0)
 
 
-def temperature(scores: np.ndarray, codes: np.ndarray) -> float:
-    """The T for which softmax(scores / T) fits held-out labels best, by mean log-likelihood (Guo et al. 2017, 4.2).
+def temperature(scores: np.ndarray, targets: np.ndarray) -> float:
+    """The T for which softmax(scores / T) fits held-out targets best, by mean log-likelihood (Guo et al. 2017, 4.2).
 
-    Dividing scores by T changes no decision, only how sure the classifier says it is. `scores` has shape (rows,
-    classes) and may hold -inf for classes that never occur; without rows T is 1.
+    Dividing scores by T changes no decision, only how sure the classifier says it is. Both have shape (rows, classes);
+    `scores` may hold -inf for classes that never occur. Without rows T is 1.
     """
     import numpy as np
     from scipy.optimize import minimize_scalar
 
-    if not len(codes):
+    if not len(targets):
         return 1.0
 
     def loss(log_temperature: float) -> float:
         scaled = scores / np.exp(log_temperature)
         shifted = scaled - scaled.max(axis=1, keepdims=True)
-        return float(np.mean(np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(codes)), codes]))
+        likelihood = (targets * np.where(targets > 0, shifted, 0)).sum(axis=1)
+        return float(np.mean(targets.sum(axis=1) * np.log(np.exp(shifted).sum(axis=1)) - likelihood))
 
     found = minimize_scalar(loss, bounds=(np.log(_COLDEST), np.log(_HOTTEST)), method="bounded")
     return float(np.exp(found.x))

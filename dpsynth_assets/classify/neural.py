@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dpsynth_assets.classify import storage
 from dpsynth_assets.classify.errors import ClassifierError
-from dpsynth_assets.classify.holdout import class_codes, class_weights, present_classes, softmax, split, temperature
+from dpsynth_assets.classify.holdout import (
+    class_codes,
+    class_targets,
+    class_weights,
+    present_classes,
+    softmax,
+    split,
+    temperature,
+)
 from dpsynth_assets.classify.training_rows import NOTHING, Additions, Labelled
 
 if TYPE_CHECKING:
@@ -116,8 +124,10 @@ def train_network(
     progress: Progress | None = None,
     provenance: Mapping[str, str] | None = None,
     additions: Additions = NOTHING,
+    targets: np.ndarray | None = None,
 ) -> Neural:
     """Train what `build` makes on labelled synthetic texts, and on `additions` beside those that are not held out.
+    `targets`, shape (texts, classes), take the place of the labels throughout.
 
     `build` is called with the numbers of the rows to train on (a network may start from something that was fitted to
     them), under the seed. What comes out is the network at its best look at the held-out rows, the start included.
@@ -135,14 +145,15 @@ def train_network(
         raise ClassifierError(f"{len(codes)} rows leave none to validate on; generate more rows")
     own = Labelled([texts[row] for row in rows], [labels[row] for row in rows])
     beside = additions.beside(own, [texts[row] for row in held_out], seed)
-    fitted = np.concatenate([codes[rows], class_codes(beside.labels, classes)])
-    weights = class_weights(fitted, len(classes))
+    own_targets = class_targets(codes, len(classes), targets)
+    wanted = np.concatenate([own_targets[rows], class_targets(class_codes(beside.labels, classes), len(classes))])
+    weights = class_weights(wanted)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: Any = build(rows)
         prepared = network.prepare(texts)
-        train = [*(prepared[row] for row in rows), *network.prepare(beside.texts)], torch.as_tensor(fitted)
-        judge = [prepared[row] for row in held_out], codes[held_out]
+        train = [*(prepared[row] for row in rows), *network.prepare(beside.texts)], torch.as_tensor(wanted).float()
+        judge = [prepared[row] for row in held_out], own_targets[held_out]
         steps, loss = _fit(network, train, judge, torch.as_tensor(weights).float(), schedule, progress)
     heat = temperature(_scores(network, judge[0], len(classes)), judge[1])
     facts = {
@@ -152,7 +163,7 @@ def train_network(
         "seed": seed,
         "steps": steps,
         "held_out_loss": loss,
-        "classes_without_rows": [name for i, name in enumerate(classes) if i not in fitted and i not in codes],
+        "classes_without_rows": [name for i, name in enumerate(classes) if not wanted[:, i].any() and i not in codes],
         "provenance": dict(provenance or {}),
     }
     return Neural(kind, tuple(classes), network.eval(), heat, facts)
@@ -169,7 +180,7 @@ def _fit(
     """Trains in place; the steps of the state that is kept, and its loss on the held-out rows."""
     import torch
 
-    examples, codes = train
+    examples, wanted = train
     per_epoch = -(-len(examples) // schedule.batch_size)
     steps = min(schedule.epochs * per_epoch, schedule.max_steps)
     look_every = min(per_epoch, max(1, schedule.max_steps // 10))
@@ -187,7 +198,7 @@ def _fit(
         chosen, order = order[: schedule.batch_size], order[schedule.batch_size :]
         network.train()
         logits = network.logits([examples[row] for row in chosen.tolist()])
-        loss = torch.nn.functional.cross_entropy(logits, codes[chosen], weights)
+        loss = _cross_entropy(logits, wanted[chosen], weights)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -210,9 +221,16 @@ def _loss(network: Any, judge: tuple[list[list[int]], np.ndarray], weights: Tens
     """Mean loss on held-out rows, weighted as in training."""
     import torch
 
-    examples, codes = judge
+    examples, wanted = judge
     scores = torch.as_tensor(_scores(network, examples, len(weights)))
-    return float(torch.nn.functional.cross_entropy(scores, torch.as_tensor(codes), weights.double()))
+    return float(_cross_entropy(scores, torch.as_tensor(wanted), weights.double()))
+
+
+def _cross_entropy(logits: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
+    """Over the rows' weight, not their number: of certain targets that is the usual weighted mean."""
+    from torch.nn.functional import cross_entropy
+
+    return cross_entropy(logits, wanted, weights, reduction="sum") / (wanted @ weights).sum()
 
 
 def _scores(network: Any, prepared: Sequence[list[int]], classes: int) -> np.ndarray:

@@ -59,6 +59,7 @@ class Recipe(Protocol):
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
         additions: Additions = NOTHING,
+        targets: np.ndarray | None = None,
     ) -> StoredClassifier:
         """Train on labelled *synthetic or public* texts; the same rows and seed give the same classifier.
 
@@ -67,6 +68,7 @@ class Recipe(Protocol):
             progress: told (done, of how many), of the longest part.
             provenance: names for the record, such as the release that the rows are of.
             additions: what is trained on beside the texts, and is never held out to judge by.
+            targets: probabilities to learn in place of the labels, shape (texts, classes).
 
         Raises:
             ClassifierError: the rows cannot train a classifier.
@@ -115,6 +117,7 @@ class FrozenRecipe:
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
         additions: Additions = NOTHING,
+        targets: np.ndarray | None = None,
     ) -> Frozen:
         encoder = encoder or encoders.MiniLM()
         vectors = encoder.encode(texts, progress=progress)
@@ -133,6 +136,7 @@ class FrozenRecipe:
             strengths=self.strengths,
             provenance=provenance,
             beside=beside if additions else None,
+            targets=targets,
         )
         return Frozen(head, encoder)
 
@@ -155,6 +159,7 @@ class TunedRecipe:
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
         additions: Additions = NOTHING,
+        targets: np.ndarray | None = None,
     ) -> Neural:
         from dpsynth_assets.classify.tuned import BATCH, MAX_STEPS, MAX_TOKENS, TunedMiniLM
 
@@ -175,6 +180,7 @@ class TunedRecipe:
             progress=progress,
             provenance=provenance,
             additions=additions,
+            targets=targets,
         )
 
 
@@ -199,6 +205,7 @@ class CnnRecipe:
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
         additions: Additions = NOTHING,
+        targets: np.ndarray | None = None,
     ) -> Neural:
         from dpsynth_assets.classify.word_cnn import CnnShape, WordCnn
 
@@ -215,6 +222,7 @@ class CnnRecipe:
             progress=progress,
             provenance=provenance,
             additions=additions,
+            targets=targets,
         )
 
 

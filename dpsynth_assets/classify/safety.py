@@ -95,9 +95,16 @@ def settle(score: Score, rows: Prepared, targets: Targets) -> Settled:
 def train(
     student: str, rows: Prepared, seed: int, encoder: Encoder | None, progress: Progress | None = None
 ) -> StoredClassifier:
-    """A student of the two classes safe and unsafe."""
+    """A student of the two classes safe and unsafe, of a teacher's probabilities where one was asked (distillation:
+    Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2, at temperature 1)."""
     return RECIPES[student].train(
-        rows.train.texts, rows.train.labels, CLASSES, seed, encoder=encoder, progress=progress
+        rows.train.texts,
+        rows.train.labels,
+        CLASSES,
+        seed,
+        encoder=encoder,
+        progress=progress,
+        targets=rows.targets,
     )
 
 

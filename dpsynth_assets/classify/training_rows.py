@@ -8,8 +8,8 @@ reason rows are added after a split, to the side that is trained on.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dpsynth_assets.classify.errors import ClassifierError
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from dpsynth_assets.classify.encoder import Encoder
+
+Teacher = Callable[["Labelled"], "np.ndarray"]
+"""For each of some rows, how likely it is unsafe, shape (rows,)."""
 
 SAFE, UNSAFE = "safe", "unsafe"
 CLASSES = (SAFE, UNSAFE)
@@ -113,11 +116,27 @@ NOTHING = Additions()
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """Rows to train on, to calibrate on and to certify thresholds on; no text is in two of them."""
+    """Rows to train on, to calibrate on and to certify thresholds on; no text is in two of them.
+
+    `chances` are what a teacher says of training texts: how likely they are unsafe.
+    """
 
     train: Labelled
     calibration: Labelled
     certification: Labelled
+    chances: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> np.ndarray | None:
+        """What students learn of the training rows, shape (texts, 2), safe and unsafe; None where no teacher was asked.
+        Of texts that no teacher has read, their label."""
+        import numpy as np
+
+        if not self.chances:
+            return None
+        own = zip(self.train.texts, self.train.unsafe, strict=True)
+        unsafe = np.array([self.chances.get(text, float(label)) for text, label in own])
+        return np.stack([1 - unsafe, unsafe], axis=1)
 
     @property
     def validation(self) -> Labelled:
@@ -133,6 +152,7 @@ def prepare(
     filtering: bool = False,
     augmentation: bool = False,
     encoder: Encoder | None = None,
+    teacher: Teacher | None = None,
 ) -> Prepared:
     """Split, filter, mix and augment.
 
@@ -142,6 +162,8 @@ def prepare(
         filtering: leave out synthetic training rows whose label the others contradict.
         augmentation: add each training text once more with spelling tricks in it.
         encoder: for filtering.
+        teacher: asked about the synthetic training rows. What it says of a text holds of its augmented copy too, which
+            it could not read; public rows keep their labels, which somebody has checked.
 
     Raises:
         ClassifierError: too few rows of one of the two kinds.
@@ -159,7 +181,11 @@ def prepare(
     if filtering:
         train = _filtered(train, seed, encoder)
     _both_kinds(Additions(mix).to(train, validation.texts, seed), "to train on")
-    return Prepared(Additions(mix, augmentation).to(train, validation.texts, seed), calibration, certification)
+    chances = {} if teacher is None else dict(zip(train.texts, map(float, teacher(train)), strict=True))
+    if augmentation:
+        chances = {disguised(text, seed): chance for text, chance in chances.items()} | chances
+    everything = Additions(mix, augmentation).to(train, validation.texts, seed)
+    return Prepared(everything, calibration, certification, chances)
 
 
 def _both_kinds(rows: Labelled, purpose: str) -> None:

@@ -54,7 +54,7 @@ def utility(
     if source is not None and not source.startswith("hub:") and not Path(source).exists():
         raise BadInput(f"--source {source}: there is no such file")
     try:
-        lines = grid.lines(contract, only or ())
+        lines = grid.lines(contract, only or (), size or 1.0)
     except grid.GridError as error:
         raise BadInput(str(error)) from None
     folder = out or Path("utility") / contract.id
@@ -86,15 +86,14 @@ def _run(lines: list[Line], runs: int, folder: Path, setup: Setup) -> None:
 
 
 def _write(contract: Contract, folder: Path, size: float, *, show: bool = True) -> None:
-    """Table, chart and figures of the cells that this very contract was measured in, at this size."""
+    """Table, chart and figures of the cells that were measured under these very terms, at this size."""
     from dpsynth_assets.cli.utility import grid
     from dpsynth_assets.cli.utility import report as written
 
-    every = grid.measured(grid.lines(contract), folder)
-    found = [(cell, r) for cell, r in every if (r["contract_digest"], r["size"]) == (contract.digest, size)]
+    lines = grid.lines(contract, size=size)
+    found = grid.measured(lines, folder)
     if not found:
         raise BadInput(f"nothing of this contract at this size has been measured in {folder}")
-    other = len(every) - len(found)
     figures = written.figures(found)
     text = written.markdown(figures)
     (folder / _TABLE).write_text(f"# {contract.title}\n\n{text}\n", encoding="utf-8")
@@ -104,6 +103,6 @@ def _write(contract: Contract, folder: Path, size: float, *, show: bool = True) 
         from rich.markdown import Markdown
 
         console().print(Markdown(text))
-        if other:
-            say(f"{other} cells of another version of the contract, or of another size, are left out.", style="dim")
+        if other := grid.left_out(lines, folder):
+            say(f"{other} cells that were measured under other terms, or at another size, are left out.", style="dim")
         say(f"Written to {', '.join(shown(folder.absolute() / name) for name in (_TABLE, _CHART, _FIGURES))}.")

@@ -64,6 +64,10 @@ class SafetyClassifier(Terms):
         tuple[Literal["minilm", "minilm_tuned", "word_cnn"], ...],
         Field(min_length=1, strict=False, description="which kinds of small classifiers are tried"),
     ] = ("minilm", "word_cnn")
+    teacher: Annotated[
+        Literal["labeller", "minilm"] | None,
+        Field(description="whose probabilities students learn in place of labels: the labeller's, or a head's"),
+    ] = None
     max_megabytes: Annotated[Positive, Field(description="larger exports are left out")] = 25.0
     validation: Annotated[
         Literal["synthetic", "test_split"], Field(description="the rows on which the thresholds are set")

@@ -189,6 +189,15 @@ class PrivacyTerms(Terms):
                     "Name a label column, and the one of its values that is unsafe",
                     "safety_classifier",
                 )
+            judged = self.curation.needs_labeller and safety.target == self.classifier.target
+            if safety.teacher == "labeller" and not judged:
+                raise TermsError(
+                    f"the labeller is to teach what is {safety.unsafe}, and no labeller judges `{safety.target}` in "
+                    "the corpus",
+                    "Let it choose or label the drawn texts (`curation`), by the same target, or write "
+                    "`teacher: minilm`",
+                    "safety_classifier",
+                )
         if self.variants is not None and "none" in self.variants.epsilons and not self.source_is_public:
             raise TermsError(
                 "a variant without privacy would publish the source's people without any guarantee",

@@ -10,7 +10,7 @@ import pytest
 
 from dpsynth_assets.assets import safety_evaluation
 from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves
-from dpsynth_assets.classify import dp_training
+from dpsynth_assets.classify import dp_training, safety
 from dpsynth_assets.classify.recipes import RECIPES
 from dpsynth_assets.classify.screening import Screener
 from dpsynth_assets.language import generation
@@ -27,11 +27,18 @@ CLASSIFIER = """\
 """
 
 
+TAUGHT_BY_LABELLER = "teacher: labeller}\n          curation: {labels: relabelled"
+
+
 @pytest.fixture(params=["validation: synthetic"])
 def contract_path(contract_path, request):
     """The small contract, with a safety classifier that takes loans for unsafe."""
     text = contract_path.read_text(encoding="utf-8") if contract_path.exists() else ""
     text = text.replace("classifier: {target: topic}\n", "classifier: {target: topic}\n" + TERMS)
+    if request.param == TAUGHT_BY_LABELLER:
+        text = text.replace(
+            "          generation:", CLASSIFIER.replace("dp_baseline", "labeller") + "          generation:"
+        )
     contract_path.write_text(text.replace("VALIDATION", request.param).replace("rows: 24", "rows: 300"), "utf-8")
     return contract_path
 
@@ -191,6 +198,52 @@ def test_declared_public_rows_are_mixed_in_and_need_two_signatures(published, ru
     before = {name: value for name, value in after.items() if name != "safety_classifier"}
     assert {change.weakens for change in changes(before, after)} == {"other rows are declared public"}
     assert changes(after, before)[0].weakens is None
+
+
+@pytest.fixture
+def learned(monkeypatch):
+    """What students were given to learn, one entry a student."""
+    given, train = [], safety.train
+    monkeypatch.setattr(
+        safety, "train", lambda name, rows, *more: (given.append(rows.targets), train(name, rows, *more))[1]
+    )
+    return given
+
+
+@pytest.mark.parametrize("contract_path", ["teacher: minilm"], indirect=True)
+def test_a_head_on_the_same_rows_teaches_the_students(published, run, store, learned):
+    assert run("safety_classifier").success
+    manifest = Screener(store.latest("small", "safety_classifier").folder / "word_cnn").manifest
+    assert manifest["trained_on"]["taught_by"] == "minilm"
+    [targets] = learned
+    assert len(targets) == manifest["trained_on"]["texts"]
+    assert ((targets > 0) & (targets < 1)).all()
+
+
+@pytest.mark.parametrize("contract_path", [TAUGHT_BY_LABELLER], indirect=True)
+def test_the_labeller_of_the_corpus_teaches_the_students(contract, run, store, monkeypatch, learned, failure_of):
+    def train_with_dp(plan, frame, folder, progress, checkpoints):
+        rows = [f"my {topic} number {row} is lost" for row, topic in enumerate(("card", "loan") * 40)]
+        RECIPES["word_cnn"].train(rows, ["card", "loan"] * 40, plan.classes, 0).save(folder)
+        return SimpleNamespace(steps=plan.mechanism.steps, lives=(plan.mechanism.steps,))
+
+    monkeypatch.setattr(dp_training, "train_with_dp", train_with_dp)
+    made = ("source", "adapter", "label_histogram", "labeller", "candidates", "corpus", "synthetic")
+    result = run(*made, "safety_classifier")
+    assert result.success, [event.message for event in result.all_events if event.is_failure]
+    exported = store.latest("small", "safety_classifier")
+    manifest = Screener(exported.folder / "word_cnn").manifest
+    assert manifest["trained_on"]["taught_by"] == "labeller"
+    [targets] = learned
+    assert len(targets) == manifest["trained_on"]["texts"]
+    assert ((targets > 0) & (targets < 1)).all()
+    assert "small/labeller" in {charge["release"] for charge in exported.receipts}, "it is paid for"
+
+    corpus = store.latest("small", "corpus")
+    receipt = json.loads((corpus.folder / "receipt.json").read_text())
+    del receipt["about"]["labeller"]
+    (corpus.folder / "receipt.json").write_text(json.dumps(receipt))
+    assert "judged by no labeller" in why(run("safety_classifier"), failure_of)
 
 
 @pytest.mark.parametrize("useful", [True, False])

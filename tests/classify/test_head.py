@@ -44,6 +44,22 @@ def test_the_same_rows_and_seed_give_the_same_head(head):
     assert again.facts["strength"] == head.facts["strength"]
 
 
+def test_probabilities_are_fitted_as_rows_of_both_labels_would_be():
+    """Three rows of one label and one of the other, at the same place, are one row of 3/4 and 1/4, four times."""
+    vectors, labels = toy(60, classes=("card", "loan"))
+    other = {"card": "loan", "loan": "card"}
+    repeated = np.repeat(vectors, 4, axis=0)
+    spread = [name for label in labels for name in (label, label, label, other[label])]
+    chances = np.array([[0.75 if name == label else 0.25 for name in ("card", "loan")] for label in labels])
+    by_rows = train_head(repeated, spread, ("card", "loan"), seed=0, strengths=(1.0,))
+    targets = np.repeat(chances, 4, axis=0)
+    by_targets = train_head(
+        repeated, np.repeat(labels, 4).tolist(), ("card", "loan"), 0, strengths=(1.0,), targets=targets
+    )
+    heats = [head.facts["temperature"] for head in (by_rows, by_targets)]
+    np.testing.assert_allclose(by_rows.weights * heats[0], by_targets.weights * heats[1], atol=1e-3)
+
+
 def test_two_classes_in_either_order():
     vectors, labels = toy(200, classes=("card", "loan"))
     for classes in (("card", "loan"), ("loan", "card"), ("app", "loan", "card")):

@@ -57,6 +57,17 @@ def test_it_learns_and_never_says_a_class_that_it_has_not_seen(trained):
     assert classifier.facts["provenance"] == {"r": "1"}
 
 
+def test_probabilities_are_learned_in_place_of_labels(trained, encoder):
+    """Texts of one kind, called now this and now that: a classifier that was told how often says so."""
+    kind, _ = trained
+    texts, labels = rows(80)
+    sure = np.array([[0.9, 0.1, 0.0] if label == "card" else [0.4, 0.6, 0.0] for label in labels])
+    taught = QUICK[kind].train(texts, labels, CLASSES, 1, encoder=encoder, targets=sure)
+    by_labels = QUICK[kind].train(texts, labels, CLASSES, 1, encoder=encoder)
+    loans = [text for text, label in zip(texts, labels, strict=True) if label == "loan"]
+    assert taught.predict_proba(loans)[:, 1].mean() < by_labels.predict_proba(loans)[:, 1].mean() - 0.05
+
+
 def test_it_survives_storage(trained, tmp_path, encoder):
     kind, classifier = trained
     classifier.save(tmp_path)

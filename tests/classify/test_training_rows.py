@@ -93,6 +93,24 @@ def test_augmentation_adds_each_text_once_more_under_its_label():
     assert set(made.validation.texts) == set(plain.validation.texts)
 
 
+def test_a_teacher_reads_training_rows_only_and_its_word_holds_of_their_copies():
+    synthetic, mix, read = rows(100), rows(50, "mixed"), []
+
+    def teacher(given):
+        read.extend(given.texts)
+        return np.where(given.unsafe, 0.8, 0.3)
+
+    made = prepare(synthetic, seed=0, mix=mix, augmentation=True, teacher=teacher)
+    assert set(read) == set(synthetic.texts) - set(made.validation.texts)
+    targets = made.targets
+    assert targets.shape == (len(made.train), 2)
+    np.testing.assert_allclose(targets.sum(axis=1), 1)
+    for text, unsafe, (_, chance) in zip(made.train.texts, made.train.unsafe, targets, strict=True):
+        taught = set(read) | {disguised(each, 0) for each in read}
+        assert chance == pytest.approx((0.8 if unsafe else 0.3) if text in taught else float(unsafe))
+    assert prepare(synthetic, seed=0).targets is None
+
+
 def test_too_few_rows_say_so_without_quoting_one():
     with pytest.raises(ClassifierError, match="2 distinct texts in the synthetic table") as caught:
         prepare(labelled(["PRIVATE one", "PRIVATE two"], ["bad", "fine"], "bad"), seed=0)

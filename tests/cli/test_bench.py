@@ -69,6 +69,34 @@ def test_a_cell_is_measured_by_one_and_once(contract, tmp_path):
     assert [found for found, _ in grid.measured(grid.lines(contract), tmp_path)] == [cell]
 
 
+def test_cells_are_measured_again_where_the_terms_they_depend_on_have_changed(contract, tmp_path):
+    def changed(**terms):
+        return replace(contract, privacy=contract.privacy.model_copy(update=terms))
+
+    def terms_of(contract, size=1.0):
+        return {line.name: line.terms for line in grid.lines(contract, size=size)}
+
+    declared = contract.privacy.variants
+    faster = declared.methods[1].model_copy(update={"learning_rate": 0.003})
+    before, rate = (
+        terms_of(contract),
+        terms_of(changed(variants=declared.model_copy(update={"methods": (declared.methods[0], faster)}))),
+    )
+    assert {name for name in before if before[name] != rate[name]} == {"full-2", "full-none"}
+    hotter = terms_of(changed(generation=contract.privacy.generation.model_copy(update={"temperature": 0.5})))
+    assert {name for name in before if before[name] == hotter[name]} == {"real", "real-dp-2"}
+    assert not set(before.values()) & set(terms_of(contract, size=0.5).values())
+
+    old = grid.lines(contract, ("lora-2",))
+    new = grid.lines(changed(curation=contract.privacy.curation.model_copy(update={"drawn": 2.0})), ("lora-2",))
+    with grid.claimed(grid.Cell(old[0], 0), tmp_path):
+        grid.keep(grid.Cell(old[0], 0), tmp_path, {"accuracies": []})
+    with grid.claimed(grid.Cell(new[0], 0), tmp_path) as ours:
+        assert ours
+    assert (grid.measured(new, tmp_path), grid.left_out(new, tmp_path)) == ([], 1)
+    assert grid.left_out(old, tmp_path) == 0
+
+
 def entry(corpus, accuracy, seed=0, **more):
     return {"corpus": corpus, "classifier": "minilm", "seed": seed, "accuracy": accuracy, **more}
 
@@ -102,9 +130,9 @@ def test_the_whole_way_on_a_small_contract(contract_path, home, tmp_path, rooms,
     code, _, error = dpsynth(*options, *chosen, "--runs", "2")
     assert code == 0, error
     assert rooms.read == 4, "nothing is measured twice"
-    found = json.loads((out / "lora-none" / "run-1" / "result.json").read_text())
+    [found] = [json.loads(file.read_text()) for file in out.glob("lora-none/*/run-1/result.json")]
     assert found["epsilon_of_adapter"] is None
-    private = json.loads((out / "lora-2" / "run-0" / "result.json").read_text())
+    [private] = [json.loads(file.read_text()) for file in out.glob("lora-2/*/run-0/result.json")]
     assert private["epsilon_of_adapter"] < private["epsilon_composed"] <= 2
 
 

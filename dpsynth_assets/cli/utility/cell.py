@@ -61,7 +61,6 @@ def measure(cell: Cell, folder: Path, setup: Setup) -> dict[str, Any]:
     facts, found = ways.get(cell.line.method, _on_synthetic)(cell, folder, setup)
     return {
         "contract": setup.contract.id,
-        "contract_digest": setup.contract.digest,
         "line": cell.line.name,
         "run": cell.run,
         "size": setup.size or 1.0,

@@ -1,12 +1,14 @@
 """The grid: which classifiers are compared, cell by cell, and what has been measured of it so far.
 
 A line is a release variant of the contract, DP training on the real rows for one epsilon, or training on them without
-privacy. A cell is one run of a line. Each has a folder; what it found lies there as `result.json`, written last. Cells
-are locked one by one, so that several processes can share a grid, and one that was killed is taken up again.
+privacy. A cell is one run of a line. Each has a folder, named by the terms that it depends on, so that releases made
+under others are never taken for it; what it found lies there as `result.json`, written last. Cells are locked one by
+one, so that several processes can share a grid, and one that was killed is taken up again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,11 +32,13 @@ class GridError(ValueError):
 
 @dataclass(frozen=True)
 class Line:
-    """`name` is that of the variant, `real`, or `real-dp-<epsilon>`. `epsilon` is None without privacy."""
+    """`name` is that of the variant, `real`, or `real-dp-<epsilon>`. `epsilon` is None without privacy. `terms` is the
+    identity of what its cells depend on."""
 
     name: str
     method: str
     epsilon: float | None
+    terms: str
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,11 @@ class Cell:
     run: int
 
     def folder(self, out: Path) -> Path:
-        return out / self.line.name / f"run-{self.run}"
+        return out / self.line.name / self.line.terms / f"run-{self.run}"
 
 
-def lines(contract: Contract, only: Sequence[str] = ()) -> list[Line]:
-    """All lines of a contract, or the named ones.
+def lines(contract: Contract, only: Sequence[str] = (), size: float = 1.0) -> list[Line]:
+    """All lines of a contract, or the named ones, at a share `size` of its units.
 
     Raises:
         GridError: the contract declares no variants or a secret source, or has no line of a name.
@@ -61,14 +65,28 @@ def lines(contract: Contract, only: Sequence[str] = ()) -> list[Line]:
         raise GridError(
             f"the source of {contract.id} is not declared public: its people have one budget, not one for each cell"
         )
-    found = [Line(REAL, REAL, None)]
-    found += [Line(f"{REAL_DP}-{each:g}", REAL_DP, each) for each in declared.epsilons if not isinstance(each, str)]
+    real = _terms(contract, None, size)
+    found = [Line(REAL, REAL, None, real)]
+    bars = [each for each in declared.epsilons if not isinstance(each, str)]
+    found += [Line(f"{REAL_DP}-{each:g}", REAL_DP, each, real) for each in bars]
     for name in variants.names(contract)[1:]:
         method, _, epsilon = name.partition("-")
-        found.append(Line(name, method, None if epsilon == "none" else float(epsilon)))
+        of = _terms(contract, method, size)
+        found.append(Line(name, method, None if epsilon == "none" else float(epsilon), of))
     if unknown := sorted(set(only) - {line.name for line in found}):
         raise GridError(f"{', '.join(unknown)}: the lines are {', '.join(line.name for line in found)}")
     return [line for line in found if not only or line.name in only]
+
+
+def _terms(contract: Contract, method: str | None, size: float) -> str:
+    """Identity of what the cells of a method depend on, or those of the real rows: terms of other methods may change
+    and leave them as they are."""
+    terms = contract.privacy.model_dump(mode="json", exclude_defaults=True)
+    methods = {each["method"]: each for each in terms.pop("variants")["methods"]}
+    for name in ("safety_classifier", *(("releases", "generation", "curation") if method is None else ())):
+        terms.pop(name, None)
+    text = json.dumps([terms, methods.get(method), size], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def cells(chosen: Sequence[Line], runs: int) -> list[Cell]:
@@ -105,7 +123,12 @@ def measured(chosen: Sequence[Line], out: Path) -> list[tuple[Cell, dict[str, An
     """The cells of these lines that have been measured, in the order of lines and runs."""
     found = []
     for line in chosen:
-        for file in sorted((out / line.name).glob(f"run-*/{RESULT}"), key=lambda each: int(each.parent.name[4:])):
-            run = int(file.parent.name.removeprefix("run-"))
+        files = (out / line.name / line.terms).glob(f"run-*/{RESULT}")
+        for run, file in sorted((int(file.parent.name.removeprefix("run-")), file) for file in files):
             found.append((Cell(line, run), json.loads(file.read_text(encoding="utf-8"))))
     return found
+
+
+def left_out(chosen: Sequence[Line], out: Path) -> int:
+    """How many cells of these lines were measured under other terms, or at another size."""
+    return sum(len(list((out / line.name).glob(f"*/run-*/{RESULT}"))) for line in chosen) - len(measured(chosen, out))
