@@ -31,6 +31,7 @@ from dpsynth_assets.classify.curation import CurationError, curate
 from dpsynth_assets.classify.encoder import MiniLM, Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
+from dpsynth_assets.classify.training_rows import Lesson
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract, load_contract
 from dpsynth_assets.contract.releases import ClassifierRelease, VotesRelease
@@ -142,7 +143,7 @@ def lines(
         for kind in chosen.kinds:
             found = []
             for seed in range(chosen.seeds):
-                trained = RECIPES[kind].train(texts, labels, classes, seed, encoder=encoder)
+                trained = RECIPES[kind].train(Lesson(texts, labels, classes), seed, encoder=encoder)
                 found.append(float(evaluate(trained, test["text"].tolist(), test[target].tolist())["accuracy"]))
             agree = curated.facts.get("labeller_agrees")
             yield (

@@ -76,6 +76,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.classify.encoder import MiniLM, Remembered
         from dpsynth_assets.classify.errors import ClassifierError
         from dpsynth_assets.classify.recipes import RECIPES
+        from dpsynth_assets.classify.training_rows import Lesson
         from dpsynth_assets.publish.parquet import load
         from dpsynth_assets.publish.release import PublishError
 
@@ -85,6 +86,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
             synthetic = artifact_store.latest(contract.id, "synthetic")
             frame = load(Path(synthetic.receipt["about"]["parquet"]))  # refused unless these rows passed
         texts, labels = frame[contract.privacy.text.column].tolist(), frame[target].tolist()
+        lesson = Lesson(texts, labels, target_classes(contract), more)
         encoder = Remembered(MiniLM())
         facts = {}
         with artifact_store.draft(contract.id, "classifier") as draft:
@@ -92,14 +94,11 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
                 for seed in seeds(contract):
                     with plain_failures(ClassifierError):
                         trained = RECIPES[kind].train(
-                            texts,
-                            labels,
-                            target_classes(contract),
+                            lesson,
                             seed,
                             encoder=encoder,
                             progress=reporter(context, f"Training {kind} on synthetic records"),
                             provenance={"release": synthetic.receipt["about"]["corpus"]},
-                            additions=more,
                         )
                     trained.save(folder_of(draft.folder, kind, seed))
                     facts[f"{kind}/{seed}"] = dict(trained.facts)

@@ -129,6 +129,7 @@ class _Bench:
         """The same recipes on as many real rows as there are synthetic ones, for sources declared public, with the same
         additions."""
         from dpsynth_assets.classify.recipes import RECIPES
+        from dpsynth_assets.classify.training_rows import Lesson
 
         real = public_rows(self.contract, snapshot)
         target, classes = self.contract.privacy.classifier.target, target_classes(self.contract)
@@ -136,10 +137,8 @@ class _Bench:
         def trained(kind: str) -> Iterator[Any]:
             for seed in seeds(self.contract):
                 drawn = real.sample(n=min(count, len(real)), random_state=seed)
-                texts, labels = drawn["text"].tolist(), drawn[target].tolist()
-                yield RECIPES[kind].train(
-                    texts, labels, classes, seed, encoder=self.encoder, progress=progress, additions=more
-                )
+                lesson = Lesson(drawn["text"].tolist(), drawn[target].tolist(), classes, more)
+                yield RECIPES[kind].train(lesson, seed, encoder=self.encoder, progress=progress)
 
         for kind in self.contract.privacy.classifier.kinds:
             yield self._result(kind, REAL, trained(kind))

@@ -202,7 +202,7 @@ def _teacher(contract: Contract, synthetic: Artifact, artifacts: ArtifactStore, 
     """
     from dpsynth_assets.classify.errors import ClassifierError
     from dpsynth_assets.classify.recipes import RECIPES, load_classifier
-    from dpsynth_assets.classify.training_rows import CLASSES, UNSAFE
+    from dpsynth_assets.classify.training_rows import CLASSES, UNSAFE, Lesson
 
     terms = terms_of(contract)
     if terms.teacher is None:
@@ -211,7 +211,7 @@ def _teacher(contract: Contract, synthetic: Artifact, artifacts: ArtifactStore, 
         seed = contract.privacy.generation.seed
 
         def by_labels(rows: "Labelled") -> Any:
-            head = RECIPES["minilm"].train(rows.texts, rows.labels, CLASSES, seed, encoder=encoder)
+            head = RECIPES["minilm"].train(Lesson(rows.texts, rows.labels, CLASSES), seed, encoder=encoder)
             return head.predict_proba(rows.texts)[:, CLASSES.index(UNSAFE)]
 
         return by_labels

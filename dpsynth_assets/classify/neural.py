@@ -24,7 +24,7 @@ from dpsynth_assets.classify.holdout import (
     split,
     temperature,
 )
-from dpsynth_assets.classify.training_rows import NOTHING, Additions, Labelled
+from dpsynth_assets.classify.training_rows import Lesson
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,19 +115,14 @@ class Neural:
 def train_network(
     kind: str,
     build: Callable[[np.ndarray], nn.Module],
-    texts: Sequence[str],
-    labels: Sequence[str],
-    classes: Sequence[str],
+    lesson: Lesson,
     seed: int,
     schedule: Schedule,
     *,
     progress: Progress | None = None,
     provenance: Mapping[str, str] | None = None,
-    additions: Additions = NOTHING,
-    targets: np.ndarray | None = None,
 ) -> Neural:
-    """Train what `build` makes on labelled synthetic texts, and on `additions` beside those that are not held out.
-    `targets`, shape (texts, classes), take the place of the labels throughout.
+    """Train what `build` makes on a lesson of synthetic texts, some of which are held out.
 
     `build` is called with the numbers of the rows to train on (a network may start from something that was fitted to
     them), under the seed. What comes out is the network at its best look at the held-out rows, the start included.
@@ -138,20 +133,20 @@ def train_network(
     import numpy as np
     import torch
 
-    codes = class_codes(labels, classes)
+    classes = lesson.classes
+    codes = class_codes(lesson.labels, classes)
     present_classes(codes, classes)
     rows, held_out = split(codes, HELD_OUT, seed)
     if not len(held_out):
         raise ClassifierError(f"{len(codes)} rows leave none to validate on; generate more rows")
-    own = Labelled([texts[row] for row in rows], [labels[row] for row in rows])
-    beside = additions.beside(own, [texts[row] for row in held_out], seed)
-    own_targets = class_targets(codes, len(classes), targets)
+    beside = lesson.beside(rows, held_out, seed)
+    own_targets = class_targets(codes, len(classes), lesson.targets)
     wanted = np.concatenate([own_targets[rows], class_targets(class_codes(beside.labels, classes), len(classes))])
     weights = class_weights(wanted)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: Any = build(rows)
-        prepared = network.prepare(texts)
+        prepared = network.prepare(lesson.texts)
         train = [*(prepared[row] for row in rows), *network.prepare(beside.texts)], torch.as_tensor(wanted).float()
         judge = [prepared[row] for row in held_out], own_targets[held_out]
         steps, loss = _fit(network, train, judge, torch.as_tensor(weights).float(), schedule, progress)

@@ -24,7 +24,7 @@ from dpsynth_assets.classify.evaluation import Classifier
 from dpsynth_assets.classify.head import KIND as MINILM
 from dpsynth_assets.classify.head import STRENGTHS, Head, train_head
 from dpsynth_assets.classify.neural import Neural, Schedule, train_network
-from dpsynth_assets.classify.training_rows import NOTHING, Additions, Labelled
+from dpsynth_assets.classify.training_rows import Lesson
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,25 +50,19 @@ class Recipe(Protocol):
 
     def train(
         self,
-        texts: Sequence[str],
-        labels: Sequence[str],
-        classes: Sequence[str],
+        lesson: Lesson,
         seed: int,
         *,
         encoder: Encoder | None = None,
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
-        additions: Additions = NOTHING,
-        targets: np.ndarray | None = None,
     ) -> StoredClassifier:
-        """Train on labelled *synthetic or public* texts; the same rows and seed give the same classifier.
+        """Train on *synthetic or public* texts; the same lesson and seed give the same classifier.
 
         Args:
             encoder: for kinds that build on the frozen encoder: one that may remember what it encoded.
             progress: told (done, of how many), of the longest part.
             provenance: names for the record, such as the release that the rows are of.
-            additions: what is trained on beside the texts, and is never held out to judge by.
-            targets: probabilities to learn in place of the labels, shape (texts, classes).
 
         Raises:
             ClassifierError: the rows cannot train a classifier.
@@ -108,35 +102,30 @@ class FrozenRecipe:
 
     def train(
         self,
-        texts: Sequence[str],
-        labels: Sequence[str],
-        classes: Sequence[str],
+        lesson: Lesson,
         seed: int,
         *,
         encoder: Encoder | None = None,
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
-        additions: Additions = NOTHING,
-        targets: np.ndarray | None = None,
     ) -> Frozen:
         encoder = encoder or encoders.MiniLM()
-        vectors = encoder.encode(texts, progress=progress)
+        vectors = encoder.encode(lesson.texts, progress=progress)
         remembered = encoders.Remembered(encoder)
 
         def beside(train: Sequence[int], judged: Sequence[int]) -> tuple[np.ndarray, Sequence[str]]:
-            own = Labelled([texts[row] for row in train], [labels[row] for row in train])
-            rows = additions.beside(own, [texts[row] for row in judged], seed)
+            rows = lesson.beside(train, judged, seed)
             return remembered.encode(rows.texts), rows.labels
 
         head = train_head(
             vectors,
-            labels,
-            classes,
+            lesson.labels,
+            lesson.classes,
             seed,
             strengths=self.strengths,
             provenance=provenance,
-            beside=beside if additions else None,
-            targets=targets,
+            beside=beside if lesson.additions else None,
+            targets=lesson.targets,
         )
         return Frozen(head, encoder)
 
@@ -150,37 +139,30 @@ class TunedRecipe:
 
     def train(
         self,
-        texts: Sequence[str],
-        labels: Sequence[str],
-        classes: Sequence[str],
+        lesson: Lesson,
         seed: int,
         *,
         encoder: Encoder | None = None,
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
-        additions: Additions = NOTHING,
-        targets: np.ndarray | None = None,
     ) -> Neural:
         from dpsynth_assets.classify.tuned import BATCH, MAX_STEPS, MAX_TOKENS, TunedMiniLM
 
         def build(rows: np.ndarray) -> nn.Module:
-            vectors = (encoder or encoders.MiniLM(max_tokens=MAX_TOKENS)).encode([texts[row] for row in rows])
-            head = train_head(vectors, [labels[row] for row in rows], classes, seed)
-            return TunedMiniLM(encoders.MiniLM(max_tokens=MAX_TOKENS), len(classes), head)
+            own = lesson.of(rows)
+            vectors = (encoder or encoders.MiniLM(max_tokens=MAX_TOKENS)).encode(own.texts)
+            head = train_head(vectors, own.labels, own.classes, seed, targets=own.targets)
+            return TunedMiniLM(encoders.MiniLM(max_tokens=MAX_TOKENS), len(own.classes), head)
 
         schedule = Schedule(self.learning_rate, BATCH, self.epochs, MAX_STEPS, patience=2)
         return train_network(
             MINILM_TUNED,
             build,
-            texts,
-            labels,
-            classes,
+            lesson,
             seed,
             schedule,
             progress=progress,
             provenance=provenance,
-            additions=additions,
-            targets=targets,
         )
 
 
@@ -196,16 +178,12 @@ class CnnRecipe:
 
     def train(
         self,
-        texts: Sequence[str],
-        labels: Sequence[str],
-        classes: Sequence[str],
+        lesson: Lesson,
         seed: int,
         *,
         encoder: Encoder | None = None,
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
-        additions: Additions = NOTHING,
-        targets: np.ndarray | None = None,
     ) -> Neural:
         from dpsynth_assets.classify.word_cnn import CnnShape, WordCnn
 
@@ -213,16 +191,12 @@ class CnnRecipe:
         schedule = Schedule(self.learning_rate, batch_size=64, epochs=self.epochs, max_steps=3_000, patience=3)
         return train_network(
             WORD_CNN,
-            lambda _: WordCnn(shape, len(classes), self.dropout),
-            texts,
-            labels,
-            classes,
+            lambda _: WordCnn(shape, len(lesson.classes), self.dropout),
+            lesson,
             seed,
             schedule,
             progress=progress,
             provenance=provenance,
-            additions=additions,
-            targets=targets,
         )
 
 

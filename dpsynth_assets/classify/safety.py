@@ -16,7 +16,7 @@ from dpsynth_assets.classify import calibration, export
 from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.recipes import RECIPES, StoredClassifier
 from dpsynth_assets.classify.threshold import Rows, Targets, Thresholds, choose
-from dpsynth_assets.classify.training_rows import CLASSES, Prepared
+from dpsynth_assets.classify.training_rows import CLASSES, Lesson, Prepared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,15 +97,8 @@ def train(
 ) -> StoredClassifier:
     """A student of the two classes safe and unsafe, of a teacher's probabilities where one was asked (distillation:
     Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2, at temperature 1)."""
-    return RECIPES[student].train(
-        rows.train.texts,
-        rows.train.labels,
-        CLASSES,
-        seed,
-        encoder=encoder,
-        progress=progress,
-        targets=rows.targets,
-    )
+    lesson = Lesson(rows.train.texts, rows.train.labels, CLASSES, targets=rows.targets)
+    return RECIPES[student].train(lesson, seed, encoder=encoder, progress=progress)
 
 
 def build(

@@ -115,6 +115,35 @@ NOTHING = Additions()
 
 
 @dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a classifier is to learn.
+
+    Attributes:
+        labels: one for each text.
+        classes: all labels that there are, whether or not a text has one.
+        additions: what is trained on beside the texts, and is never held out to judge by.
+        targets: probabilities to learn in place of the labels, shape (texts, classes).
+    """
+
+    texts: Sequence[str]
+    labels: Sequence[str]
+    classes: Sequence[str]
+    additions: Additions = NOTHING
+    targets: np.ndarray | None = None
+
+    def of(self, rows: Iterable[int]) -> Lesson:
+        """The same about some of the texts, without additions."""
+        chosen = [int(row) for row in rows]
+        texts, labels = ([every[row] for row in chosen] for every in (self.texts, self.labels))
+        return Lesson(texts, labels, self.classes, targets=None if self.targets is None else self.targets[chosen])
+
+    def beside(self, train: Iterable[int], judged: Iterable[int], seed: int) -> Labelled:
+        """What is added to the texts at some places, where those at others are judged by."""
+        own = self.of(train)
+        return self.additions.beside(Labelled([*own.texts], [*own.labels]), self.of(judged).texts, seed)
+
+
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """Rows to train on, to calibrate on and to certify thresholds on; no text is in two of them.
 

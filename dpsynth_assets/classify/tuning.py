@@ -16,6 +16,7 @@ from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.holdout import class_codes, split
 from dpsynth_assets.classify.recipes import CnnRecipe, FrozenRecipe, Recipe, TunedRecipe
+from dpsynth_assets.classify.training_rows import Lesson
 
 if TYPE_CHECKING:
     from dpsynth_assets.classify.encoder import Encoder
@@ -114,8 +115,7 @@ def rank(
         train, held_out = split(codes, _HELD_OUT, seed)
         judges = ([texts[row] for row in held_out], [labels[row] for row in held_out]), public
         for place, (name, recipe) in enumerate(candidates.items(), start=1):
-            chosen = [texts[row] for row in train], [labels[row] for row in train]
-            classifier = recipe.train(*chosen, classes, seed, encoder=encoder)
+            classifier = recipe.train(Lesson(texts, labels, classes).of(train), seed, encoder=encoder)
             on_synthetic, on_real = (float(evaluate(classifier, *rows)["accuracy"]) for rows in judges)
             accuracies[name].append((on_synthetic, on_real))
             if progress is not None:

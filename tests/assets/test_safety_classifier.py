@@ -13,6 +13,7 @@ from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halv
 from dpsynth_assets.classify import dp_training, safety
 from dpsynth_assets.classify.recipes import RECIPES
 from dpsynth_assets.classify.screening import Screener
+from dpsynth_assets.classify.training_rows import Lesson
 from dpsynth_assets.language import generation
 from resources.artifact_store import ArtifactStore
 from resources.sensitive_store import SensitiveStore
@@ -224,7 +225,7 @@ def test_a_head_on_the_same_rows_teaches_the_students(published, run, store, lea
 def test_the_labeller_of_the_corpus_teaches_the_students(contract, run, store, monkeypatch, learned, failure_of):
     def train_with_dp(plan, frame, folder, progress, checkpoints):
         rows = [f"my {topic} number {row} is lost" for row, topic in enumerate(("card", "loan") * 40)]
-        RECIPES["word_cnn"].train(rows, ["card", "loan"] * 40, plan.classes, 0).save(folder)
+        RECIPES["word_cnn"].train(Lesson(rows, ["card", "loan"] * 40, plan.classes), 0).save(folder)
         return SimpleNamespace(steps=plan.mechanism.steps, lives=(plan.mechanism.steps,))
 
     monkeypatch.setattr(dp_training, "train_with_dp", train_with_dp)
@@ -252,7 +253,7 @@ def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, m
 
     def train_with_dp(plan, frame, folder, progress, checkpoints):
         labels = frame["topic"] if useful else frame["topic"].map({"card": "loan", "loan": "card"})
-        RECIPES["word_cnn"].train(frame["text"].tolist(), labels.tolist(), plan.classes, 0).save(folder)
+        RECIPES["word_cnn"].train(Lesson(frame["text"].tolist(), labels.tolist(), plan.classes), 0).save(folder)
         return SimpleNamespace(steps=plan.mechanism.steps, lives=(plan.mechanism.steps,))
 
     monkeypatch.setattr(dp_training, "train_with_dp", train_with_dp)

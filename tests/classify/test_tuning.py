@@ -22,8 +22,8 @@ class Told:
     real: float
     seen: list
 
-    def train(self, texts, labels, classes, seed, *, encoder=None, progress=None, provenance=None):
-        self.seen.append((tuple(texts), seed))
+    def train(self, lesson, seed, *, encoder=None, progress=None, provenance=None):
+        self.seen.append((tuple(lesson.texts), seed))
         return self
 
     classes = CLASSES

@@ -167,6 +167,7 @@ def _trained(corpus: str, frame: pd.DataFrame, test: pd.DataFrame, seeds: Sequen
     """Classifiers of each kind and seed on a corpus, judged on the public test split."""
     from dpsynth_assets.classify.evaluation import evaluate
     from dpsynth_assets.classify.recipes import RECIPES
+    from dpsynth_assets.classify.training_rows import Lesson
 
     privacy = setup.contract.privacy
     target = privacy.classifier.target
@@ -175,7 +176,7 @@ def _trained(corpus: str, frame: pd.DataFrame, test: pd.DataFrame, seeds: Sequen
     for kind in setup.kinds:
         for seed in seeds:
             setup.say(f"{corpus}: {kind}, seed {seed}, {len(texts):,} rows")
-            classifier = RECIPES[kind].train(texts, labels, classes, seed, encoder=setup.encoder)
+            classifier = RECIPES[kind].train(Lesson(texts, labels, classes), seed, encoder=setup.encoder)
             accuracy = float(evaluate(classifier, test["text"].tolist(), test[target].tolist())["accuracy"])
             yield {"corpus": corpus, "classifier": kind, "seed": seed, "accuracy": accuracy, "rows": len(texts)}
 
