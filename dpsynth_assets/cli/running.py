@@ -95,6 +95,12 @@ def materialize(
     return _outcome(result, time.monotonic() - started)
 
 
+_KNOWN = {
+    "DagsterExecutionInterruptedError": "interrupted; what was charged for it stays charged",
+    "DagsterAssetCheckFailedError": "the corpus breaks a rule of the contract that it must meet",
+}
+
+
 def _outcome(result: dg.ExecuteInProcessResult, seconds: float) -> Outcome:
     outcome = Outcome(result.success, result.run_id, seconds)
     for event in result.all_events:
@@ -103,14 +109,8 @@ def _outcome(result: dg.ExecuteInProcessResult, seconds: float) -> Outcome:
             about = data.user_failure_data
             name = _short(event.step_key)
             if about is None:
-                interrupted = data.error is not None and data.error.cls_name == "DagsterExecutionInterruptedError"
-                outcome.failures[name] = (
-                    "interrupted; what was charged for it stays charged"
-                    if interrupted
-                    else data.error.message.strip()
-                    if data.error
-                    else "failed"
-                )
+                kind, said = (data.error.cls_name, data.error.message.strip()) if data.error else ("", "failed")
+                outcome.failures[name] = _KNOWN.get(kind or "", said)
                 continue
             outcome.failures[name] = about.description or "failed"
             figures = {key: value.value for key, value in about.metadata.items()}
