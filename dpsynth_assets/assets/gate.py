@@ -15,7 +15,6 @@ Knows the ledger and the store; nothing of what a release computes.
 from __future__ import annotations
 
 import hashlib
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -28,6 +27,7 @@ from dpsynth_assets.approval import require_approved
 from dpsynth_assets.assets.confinement import confined_output
 from dpsynth_assets.assets.figures import balance_figures, charge_figures
 from dpsynth_assets.assets.passage import ChargedPassage, Passage, Plan, Rooms, UnchargedPassage
+from dpsynth_assets.assets.refusal import refused, without_content
 from dpsynth_assets.assets.resumption import Checkpoints, Replay, unfinished
 from ledger import (
     BudgetRefused,
@@ -139,7 +139,7 @@ def _charged(
             _forfeit(book, reservation, f"failed: {type(problem).__name__}")
         checkpoints.release(discard=not kept)
         _observe(context, contract, book)
-        substitute = _without_content(problem, reservation, store, contract)
+        substitute = without_content(problem, reservation, store, contract)
         problem = None
         raise substitute from None
     assert passage.event is not None
@@ -263,26 +263,6 @@ def spec_key(release: str, plan: Plan) -> str:
     return hashlib.sha256(f"{release}\0{plan.digest()}".encode()).hexdigest()
 
 
-def refused(release: str, error: BudgetRefused) -> dg.Failure:
-    """The ledger's no, for people: what was spent, asked and left, and what to do."""
-    text = (
-        f"The privacy ledger refused {release}, since {error.why}: the budget of {error.block!r} is "
-        f"epsilon {error.cap:g} at delta {error.delta:g}; spent {error.spent:.3f}, "
-        f"asked {error.asked:.3f}, left {error.left:.3f}. No sensitive row was read. "
-        f"The standing release stays usable without limit (`dpsynth sql`); a further one needs a larger budget "
-        f"in the contract, approved by its owners, or a cheaper release within what is left (`dpsynth plan`)."
-    )
-    figures: dict[str, Any] = {
-        "epsilon_spent": float(error.spent),
-        "epsilon_asked": float(error.asked),
-        "epsilon_left": float(error.left),
-        "epsilon_cap": float(error.cap),
-        "refused_by_privacy_ledger": True,
-        "population": error.population,
-    }
-    return dg.Failure(text, metadata=figures, allow_retries=False)
-
-
 def _activate(book: Ledger, reservation: Reservation, ready: Callable[[], None]) -> Grant:
     try:
         ready()
@@ -338,32 +318,3 @@ def _observe(context: dg.AssetExecutionContext, contract: Contract, book: Ledger
     with suppress(Exception):  # a picture that is missing must not replace the reason of a failure
         figures = balance_figures(book.balance(contract.privacy.population, with_pld=False))
         context.log_event(dg.AssetObservation([contract.declared.id, "budget"], metadata=figures))
-
-
-def _without_content(
-    problem: BaseException, reservation: Reservation, store: SensitiveStore, contract: Contract
-) -> BaseException:
-    """What is raised in place of `problem`: its type, and where its text is kept."""
-    name = type(problem).__name__
-    kept = "no trace could be kept"
-    with suppress(OSError):
-        path = store.keep_trace(reservation.id, "".join(traceback.format_exception(problem)))
-        kept = f"the trace is kept for the operator in {path}"
-    if isinstance(problem, SystemExit):
-        return SystemExit(problem.code if isinstance(problem.code, int) else 1)
-    if not isinstance(problem, Exception):
-        return _bare(type(problem))
-    return dg.Failure(
-        f"{contract.id}: the release failed with {name} after its budget was charged. Its text may quote sensitive "
-        f"rows, so it is not shown here; {kept}. Running it again is a new charge.",
-        metadata={"reservation": reservation.id, "exception": name},
-        allow_retries=False,
-    )
-
-
-def _bare(kind: type[BaseException]) -> BaseException:
-    """An interrupt of the same kind, without its arguments."""
-    try:
-        return kind()
-    except TypeError:
-        return KeyboardInterrupt()
