@@ -43,6 +43,7 @@ from resources.artifact_store import ArtifactStore
 from resources.home import Home
 from resources.sensitive_store import SensitiveStore, test_rows
 
+TAUGHT = "relabelled, the labeller's probabilities learned"
 # With its own epsilon, and with what a labeller, votes, or both leave.
 ALONE: dict[str, Curation] = {
     "as drawn": Curation(),
@@ -56,6 +57,7 @@ LABELLED: dict[str, Curation] = {
     "relabelled, surer than 0.7": Curation(labels="relabelled", confidence=0.7),
     "relabelled, without near repetitions": Curation(labels="relabelled", near_duplicates=0.9),
     "relabelled, as many of each label": Curation(labels="relabelled", proportions="even"),
+    TAUGHT: Curation(labels="relabelled"),
 }
 VOTED: dict[str, Curation] = {
     "as drawn, votes unused": Curation(),
@@ -139,11 +141,12 @@ def lines(
             yield f"| {name} | cannot: {error} | | | | | | |"
             continue
         texts, labels = curated.frame[terms.text.column].tolist(), curated.frame[target].tolist()
-        classes = next(label.values for label in terms.labels if label.column == target)
+        taught = labeller.predict_proba(texts) if labeller is not None and name == TAUGHT else None
+        lesson = Lesson(texts, labels, terms.classes, targets=taught)
         for kind in chosen.kinds:
             found = []
             for seed in range(chosen.seeds):
-                trained = RECIPES[kind].train(Lesson(texts, labels, classes), seed, encoder=encoder)
+                trained = RECIPES[kind].train(lesson, seed, encoder=encoder)
                 found.append(float(evaluate(trained, test["text"].tolist(), test[target].tolist())["accuracy"]))
             agree = curated.facts.get("labeller_agrees")
             yield (

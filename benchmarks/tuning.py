@@ -44,7 +44,7 @@ def main() -> None:
     target = contract.privacy.classifier.target
     frame = load(chosen.synthetic)
     synthetic = frame[contract.privacy.text.column].tolist(), frame[target].tolist()
-    classes = next(label.values for label in contract.privacy.labels if label.column == target)
+    classes = contract.privacy.classes
     public = public_rows(contract, chosen.rows)
     encoder = Remembered(MiniLM())
     print(f"{len(frame)} synthetic rows, {len(public[0])} real rows, {chosen.seeds} seeds")

@@ -8,6 +8,7 @@ import dagster as dg
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
+from dpsynth_assets.assets.teaching import teacher_of
 from dpsynth_assets.contract import Contract
 from resources.artifact_store import ArtifactMissingError, ArtifactStore
 from resources.sensitive_store import SensitiveStore, mixed_rows, test_rows
@@ -15,12 +16,6 @@ from resources.tabular import SourceError
 
 if TYPE_CHECKING:
     from dpsynth_assets.classify.training_rows import Additions
-
-
-def target_classes(contract: Contract) -> tuple[str, ...]:
-    """The values of the label that the contract wants classified."""
-    target = contract.privacy.classifier.target
-    return next(label.values for label in contract.privacy.labels if label.column == target)
 
 
 def seeds(contract: Contract) -> range:
@@ -86,8 +81,11 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
             synthetic = artifact_store.latest(contract.id, "synthetic")
             frame = load(Path(synthetic.receipt["about"]["parquet"]))  # refused unless these rows passed
         texts, labels = frame[contract.privacy.text.column].tolist(), frame[target].tolist()
-        lesson = Lesson(texts, labels, target_classes(contract), more)
-        encoder = Remembered(MiniLM())
+        encoder, targets = Remembered(MiniLM()), None
+        if terms.teacher is not None:
+            with plain_failures(ClassifierError, ArtifactMissingError):
+                targets = teacher_of(contract, synthetic, artifact_store, encoder).predict_proba(texts)
+        lesson = Lesson(texts, labels, contract.privacy.classes, more, targets)
         facts = {}
         with artifact_store.draft(contract.id, "classifier") as draft:
             for kind in terms.kinds:
@@ -106,7 +104,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "target": target,
-                "classes": len(target_classes(contract)),
+                "classes": len(contract.privacy.classes),
                 "synthetic_rows": len(frame),
                 "public_rows": len(more.mix or ()),
                 "classifiers": dg.MetadataValue.json(facts),

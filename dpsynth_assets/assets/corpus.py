@@ -176,9 +176,10 @@ def _observed(contract: Contract, materials: "Materials", verdict: "Verdict") ->
     target = contract.privacy.classifier.target
     if not {materials.text, target} <= set(materials.synthetic.columns):
         return {**figures}  # the blocking rule about columns says what is wrong
-    values = next(label.values for label in contract.privacy.labels if label.column == target)
     reference = next(iter(materials.references), None)
-    drawn = picture(portrait(materials, target, values, reference), "lengths and labels of the synthetic rows")
+    drawn = picture(
+        portrait(materials, target, contract.privacy.classes, reference), "lengths and labels of the synthetic rows"
+    )
     return {**figures, "lengths_and_labels": drawn}
 
 

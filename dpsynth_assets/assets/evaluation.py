@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.assets.classifier import additions, folder_of, seeds, target_classes
+from dpsynth_assets.assets.classifier import additions, folder_of, seeds
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures, releases_of
 from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.figures import receipts_metadata
@@ -120,7 +120,7 @@ class _Bench:
         from dpsynth_assets.classify.recipes import load_classifier
 
         classifier = load_classifier(baseline.folder / CLASSIFIER)
-        if classifier.classes == target_classes(self.contract):
+        if classifier.classes == self.contract.privacy.classes:
             yield self._result(classifier.kind, REAL_WITH_DP, [classifier])
 
     def on_real(
@@ -132,7 +132,7 @@ class _Bench:
         from dpsynth_assets.classify.training_rows import Lesson
 
         real = public_rows(self.contract, snapshot)
-        target, classes = self.contract.privacy.classifier.target, target_classes(self.contract)
+        target, classes = self.contract.privacy.classifier.target, self.contract.privacy.classes
 
         def trained(kind: str) -> Iterator[Any]:
             for seed in seeds(self.contract):

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.assets.classifier import target_classes
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.corpus import VERDICT
-from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.figures import NO_GUARANTEE, receipts_metadata
 from dpsynth_assets.assets.progress import reporter
+from dpsynth_assets.assets.teaching import teacher_of
 from dpsynth_assets.contract import Contract
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
@@ -197,11 +196,9 @@ def _teacher(contract: Contract, synthetic: Artifact, artifacts: ArtifactStore, 
     that is trained on the labels of the rows themselves.
 
     Raises:
-        UnprovenError: no labeller judged the corpus.
-        ClassifierError: the labeller predicts another label than the contract does now.
+        ClassifierError: no labeller judged the corpus, or it predicts another label than the contract does now.
     """
-    from dpsynth_assets.classify.errors import ClassifierError
-    from dpsynth_assets.classify.recipes import RECIPES, load_classifier
+    from dpsynth_assets.classify.recipes import RECIPES
     from dpsynth_assets.classify.training_rows import CLASSES, UNSAFE, Lesson
 
     terms = terms_of(contract)
@@ -215,15 +212,7 @@ def _teacher(contract: Contract, synthetic: Artifact, artifacts: ArtifactStore, 
             return head.predict_proba(rows.texts)[:, CLASSES.index(UNSAFE)]
 
         return by_labels
-    corpus = artifacts.get(contract.id, "corpus", synthetic.receipt["about"]["corpus"])
-    if (judge := corpus.receipt["about"].get("labeller")) is None:
-        raise UnprovenError(
-            f"the corpus {corpus.id} of {contract.id} was judged by no labeller, which is to teach the classifier: "
-            f"make it again under these terms (materialize {contract.id}/corpus and {contract.id}/synthetic)"
-        )
-    labeller = load_classifier(artifacts.get(contract.id, "labeller", judge).folder / CLASSIFIER, encoder)
-    if labeller.classes != target_classes(contract):
-        raise ClassifierError("the corpus' labeller predicts another label than the contract asks for now")
+    labeller = teacher_of(contract, synthetic, artifacts, encoder)
     return lambda rows: labeller.predict_proba(rows.texts)[:, labeller.classes.index(terms.unsafe)]
 
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.assets.classifier import target_classes
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures, releases_of
 from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.evaluation import REAL, REAL_WITH_DP, SYNTHETIC
@@ -173,7 +172,7 @@ class _Bench:
         from dpsynth_assets.classify.safety import settle
 
         trained = load_classifier(baseline.folder / CLASSIFIER)
-        if trained.classes != target_classes(self.contract):
+        if trained.classes != self.contract.privacy.classes:
             raise ClassifierError("the standing baseline predicts another label than the contract asks for now")
         unsafe = trained.classes.index(terms_of(self.contract).unsafe)
 

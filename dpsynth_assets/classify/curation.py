@@ -77,8 +77,7 @@ def curate(
     frame = frame.reset_index(drop=True)  # its places are those that the votes name
     if terms.needs_labeller:
         assert labeller is not None, "a contract that needs a labeller plans one"
-        values = next(label.values for label in contract.privacy.labels if label.column == target)
-        if tuple(labeller.classes) != tuple(values):
+        if tuple(labeller.classes) != contract.privacy.classes:
             raise CurationError(
                 f"the standing labeller does not predict `{target}` as the contract has it: make it again"
             )

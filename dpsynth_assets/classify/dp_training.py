@@ -93,7 +93,6 @@ class DpClassifierPlan:
             steps=max(1, round(release.steps * size)),
         )
         epsilon = release.epsilon_of(terms.budget)
-        target = terms.classifier.target
         return cls(
             mechanism=calibrated(shape, epsilon, terms.budget.delta),
             learning=Learning(release.learning_rate),
@@ -103,8 +102,8 @@ class DpClassifierPlan:
             neighbouring_relation=terms.unit.neighbouring_relation,
             max_records=terms.unit.max_records,
             classifier=release.classifier,
-            target=target,
-            classes=next(label.values for label in terms.labels if label.column == target),
+            target=terms.classifier.target,
+            classes=terms.classes,
             max_tokens=terms.text.max_tokens,
         )
 

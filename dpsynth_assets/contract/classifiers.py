@@ -39,6 +39,10 @@ class Classifier(Terms):
     seeds: Annotated[int, Field(ge=1, le=100, description="how many of each kind, alike but for their seed")] = 1
     mix: Annotated[PublicRows | None, Field(description="public rows to train on beside the synthetic ones")] = None
     augmentation: Annotated[bool, Field(description="train on each text once more with spelling tricks in it")] = False
+    teacher: Annotated[
+        Literal["labeller"] | None,
+        Field(description="learn the labeller's probabilities in place of the published labels"),
+    ] = None
 
     @model_validator(mode="after")
     def _kinds_are_distinct(self) -> Classifier:

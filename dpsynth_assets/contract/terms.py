@@ -167,6 +167,11 @@ class PrivacyTerms(Terms):
         Variants | None, Field(description="further versions of the release, by method and epsilon, to be compared")
     ] = None
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The values of the label that is classified."""
+        return next(label.values for label in self.labels if label.column == self.classifier.target)
+
     @model_validator(mode="after")
     def _consistent(self) -> PrivacyTerms:
         columns = [label.column for label in self.labels]
@@ -178,6 +183,12 @@ class PrivacyTerms(Terms):
             raise TermsError(
                 f"classifier.target {self.classifier.target!r} is not one of the label columns {columns}",
                 "Name one of the label columns",
+                "classifier",
+            )
+        if self.classifier.teacher == "labeller" and not self.curation.needs_labeller:
+            raise TermsError(
+                "the labeller is to teach the classifiers, and no labeller judges the corpus",
+                "Let it choose or label the drawn texts (`curation`), or leave `teacher` out",
                 "classifier",
             )
         if self.safety_classifier is not None:

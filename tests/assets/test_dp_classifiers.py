@@ -5,9 +5,11 @@ Real training on made-up rows; only the encoder is a stand-in.
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 
 import dagster as dg
+import numpy as np
 import pytest
 
 from dpsynth_assets.approval import planned_releases, scope_of
@@ -164,9 +166,13 @@ def test_the_whole_contract_and_what_its_evaluation_compares(run, book, home, co
     assert "| word_cnn | real, with DP rows |" in card
 
 
-def test_a_corpus_that_a_labeller_has_touched_rests_on_its_charge(contract_path, home, monkeypatch, instance, rooms):
-    """Planned, charged, made before the corpus, and in the receipts and the epsilon of all that follows."""
+def test_a_corpus_that_a_labeller_has_touched_rests_on_its_charge(
+    contract_path, home, monkeypatch, instance, rooms, failure_of
+):
+    """Planned, charged, made before the corpus, and in the receipts and the epsilon of all that follows. It may teach
+    the classifiers, since they rest on its charge."""
     from dpsynth_assets.assets.synthetic import composed_epsilon
+    from dpsynth_assets.classify import recipes
     from dpsynth_assets.contract import load_contract
     from dpsynth_assets.factory import build_contract_defs
     from ledger import Ledger
@@ -175,6 +181,19 @@ def test_a_corpus_that_a_labeller_has_touched_rests_on_its_charge(contract_path,
 
     text = contract_path.read_text(encoding="utf-8").replace("dp_baseline: {", "labeller: {")
     curation = "          curation: {confidence: 0.1, drawn: 3, proportions: even}\n"
+    text = text.replace("seeds: 2}", "seeds: 1, teacher: labeller}")
+    lessons = []
+
+    class Noting:
+        def __init__(self, recipe):
+            self._recipe = recipe
+
+        def train(self, lesson, *args, **more):
+            lessons.append(lesson)
+            return self._recipe.train(lesson, *args, **more)
+
+    for kind in ("minilm", "word_cnn"):
+        monkeypatch.setitem(recipes.RECIPES, kind, Noting(recipes.RECIPES[kind]))
     contract_path.write_text(
         text.replace("          test_split:", curation + "          test_split:"), encoding="utf-8"
     )
@@ -194,6 +213,19 @@ def test_a_corpus_that_a_labeller_has_touched_rests_on_its_charge(contract_path,
     assert composed_epsilon(changed, store.latest("small", "corpus")) == pytest.approx(float(alone), rel=1e-6)
     [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "corpus"]
     assert made.materialization.metadata["drawn"].value == 3 * changed.privacy.generation.rows
+    labeller = recipes.load_classifier(store.latest("small", "labeller").folder / "classifier")
+    assert len(lessons) == 2
+    for lesson in lessons:
+        np.testing.assert_allclose(lesson.targets, labeller.predict_proba(lesson.texts))
+
+    corpus = store.latest("small", "corpus").folder / "receipt.json"
+    receipt = json.loads(corpus.read_text())
+    del receipt["about"]["labeller"]
+    corpus.write_text(json.dumps(receipt))
+    refused = job.execute_in_process(
+        instance=instance, raise_on_error=False, asset_selection=[dg.AssetKey(["small", "classifier"])]
+    )
+    assert "judged by no labeller" in failure_of(refused, "classifier").step_failure_data.user_failure_data.description
 
 
 def test_evaluation_does_without_a_baseline_that_was_never_made(run, book):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dpsynth_assets.classify.encoder import Remembered
+    from dpsynth_assets.classify.evaluation import Classifier
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.releases import ClassifierRelease
     from resources.artifact_store import ArtifactStore
@@ -97,19 +98,20 @@ def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any
     terms = contract.privacy.curation
     counts = proportions(terms, released_counts(store.latest(contract.id, "label_histogram")))
     rows = rows_wanted(contract, setup.size or 1.0)
-    corpora = {AS_DRAWN: drawn.head(rows)}
+    corpora, judge = {AS_DRAWN: drawn.head(rows)}, store.find(contract.id, "labeller")
+    labeller = load_classifier(judge.folder / CLASSIFIER, setup.encoder) if judge else None
     facts: dict[str, Any] = {"epsilon_of_adapter": None, "epsilon_composed": None}
     if cell.line.epsilon is not None:  # at a smaller size the releases' events, and what they compose to, are others
         events = tuple(event for _, event in planned_releases(contract, setup.size or 1.0))
         composed = float(epsilon_of(Composed(events), contract.privacy.budget.delta))
         facts = {"epsilon_of_adapter": contract.privacy.releases.adapter.epsilon, "epsilon_composed": composed}
     if terms != Curation(drawn=terms.drawn):
-        judge, held = store.find(contract.id, "labeller"), store.find(contract.id, "votes")
+        held = store.find(contract.id, "votes")
         curated = curate(
             contract,
             drawn,
             apportion(counts, rows),
-            labeller=load_classifier(judge.folder / CLASSIFIER, setup.encoder) if judge else None,
+            labeller=labeller,
             encoder=setup.encoder,
             votes=votes_on(contract, candidates, held) if held else None,
         )
@@ -120,7 +122,8 @@ def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any
         test = _test(contract, folder)
         for name, frame in corpora.items():
             renamed = frame.rename(columns={contract.privacy.text.column: "text"})
-            yield from _trained(name, renamed, test, range(setup.seeds), setup)
+            teaches = name == CURATED and contract.privacy.classifier.teacher is not None
+            yield from _trained(name, renamed, test, range(setup.seeds), setup, labeller if teaches else None)
 
     return facts, found()
 
@@ -163,7 +166,14 @@ def _on_real(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Fo
     return {}, _trained(REAL, rows, test, seeds, setup)
 
 
-def _trained(corpus: str, frame: pd.DataFrame, test: pd.DataFrame, seeds: Sequence[int], setup: Setup) -> Found:
+def _trained(
+    corpus: str,
+    frame: pd.DataFrame,
+    test: pd.DataFrame,
+    seeds: Sequence[int],
+    setup: Setup,
+    teacher: Classifier | None = None,
+) -> Found:
     """Classifiers of each kind and seed on a corpus, judged on the public test split."""
     from dpsynth_assets.classify.evaluation import evaluate
     from dpsynth_assets.classify.recipes import RECIPES
@@ -171,12 +181,12 @@ def _trained(corpus: str, frame: pd.DataFrame, test: pd.DataFrame, seeds: Sequen
 
     privacy = setup.contract.privacy
     target = privacy.classifier.target
-    classes = next(label.values for label in privacy.labels if label.column == target)
     texts, labels = frame["text"].tolist(), frame[target].tolist()
+    lesson = Lesson(texts, labels, privacy.classes, targets=teacher.predict_proba(texts) if teacher else None)
     for kind in setup.kinds:
         for seed in seeds:
             setup.say(f"{corpus}: {kind}, seed {seed}, {len(texts):,} rows")
-            classifier = RECIPES[kind].train(Lesson(texts, labels, classes), seed, encoder=setup.encoder)
+            classifier = RECIPES[kind].train(lesson, seed, encoder=setup.encoder)
             accuracy = float(evaluate(classifier, test["text"].tolist(), test[target].tolist())["accuracy"])
             yield {"corpus": corpus, "classifier": kind, "seed": seed, "accuracy": accuracy, "rows": len(texts)}
 

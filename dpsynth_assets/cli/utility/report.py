@@ -134,9 +134,9 @@ def chart(found: Sequence[Figure], title: str, file: Path) -> None:
                 [max(0.0, 100 * (each.mean - each.low)) for each in line],
                 [max(0.0, 100 * (each.high - each.mean)) for each in line],
             ]
-            dashed = "--" if line[0].corpus == "as drawn" else "-"
-            colour = _COLOURS[line[0].method]
-            panel.errorbar(x, y, reach, label=name, color=colour, linestyle=dashed, marker="o", markersize=4, capsize=3)
+            as_drawn, colour = line[0].corpus == "as drawn", _COLOURS[line[0].method]
+            look: dict[str, Any] = {"linestyle": "--", "markerfacecolor": "white"} if as_drawn else {"linestyle": "-"}
+            panel.errorbar(x, y, reach, label=name, color=colour, marker="o", markersize=4, capsize=3, **look)
         for each in of_kind:
             if each.corpus == REAL:
                 panel.axhline(100 * each.mean, color=_COLOURS[REAL], linewidth=1, label="real rows, no privacy")
