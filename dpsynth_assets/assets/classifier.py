@@ -81,7 +81,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
             synthetic = artifact_store.latest(contract.id, "synthetic")
             frame = load(Path(synthetic.receipt["about"]["parquet"]))  # refused unless these rows passed
         texts, labels = frame[contract.privacy.text.column].tolist(), frame[target].tolist()
-        encoder, targets = Remembered(MiniLM()), None
+        encoder, targets, taught_by = Remembered(MiniLM()), None, terms.teacher or "labels"
         if terms.teacher is not None:
             with plain_failures(ClassifierError, ArtifactMissingError):
                 targets = teacher_of(contract, synthetic, artifact_store, encoder).predict_proba(texts)
@@ -96,7 +96,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
                             seed,
                             encoder=encoder,
                             progress=reporter(context, f"Training {kind} on synthetic records"),
-                            provenance={"release": synthetic.receipt["about"]["corpus"]},
+                            provenance={"release": synthetic.receipt["about"]["corpus"], "taught_by": taught_by},
                         )
                     trained.save(folder_of(draft.folder, kind, seed))
                     facts[f"{kind}/{seed}"] = dict(trained.facts)
@@ -104,6 +104,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "target": target,
+                "taught_by": taught_by,
                 "classes": len(contract.privacy.classes),
                 "synthetic_rows": len(frame),
                 "public_rows": len(more.mix or ()),
