@@ -16,6 +16,7 @@ from resources.tabular import SourceError
 
 if TYPE_CHECKING:
     from dpsynth_assets.classify.training_rows import Additions
+    from dpsynth_assets.contract.classifiers import Classifier, SafetyClassifier
 
 
 def seeds(contract: Contract) -> range:
@@ -42,11 +43,11 @@ def additions(contract: Contract, store: SensitiveStore) -> "Additions":
     return Additions(mix, terms.augmentation)
 
 
-def trained_on(contract: Contract) -> str:
-    """What the classifiers are trained on, in words."""
-    mix = contract.privacy.classifier.mix
-    public = "" if mix is None else f" and rows that {mix.declared_public_by} declares public"
-    return f"the published synthetic table{public or ' alone'}"
+def trained_on(terms: "Classifier | SafetyClassifier") -> str:
+    """What classifiers are trained on, in words."""
+    public = "" if terms.mix is None else f" and rows that {terms.mix.declared_public_by} declares public"
+    taught = ", taught by the labeller" if terms.teacher == "labeller" else ""
+    return f"the published synthetic table{public}{taught}{'' if public or taught else ' alone'}"
 
 
 def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
@@ -59,7 +60,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         declared,
         "classifier",
         description=(
-            f"Predicts `{target}` from text ({', '.join(terms.kinds)}{each}). Trained on {trained_on(declared)}: "
+            f"Predicts `{target}` from text ({', '.join(terms.kinds)}{each}). Trained on {trained_on(terms)}: "
             "anybody may have it."
         ),
         kinds={"scikitlearn", "huggingface"},

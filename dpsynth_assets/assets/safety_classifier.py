@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets.assets.classifier import trained_on
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.corpus import VERDICT
 from dpsynth_assets.assets.figures import NO_GUARANTEE, receipts_metadata
@@ -48,7 +49,7 @@ def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         description=(
             f"Tells texts whose `{terms.target}` is {terms.unsafe}: allow, review or block. An int8 ONNX model of at "
             f"most {terms.max_megabytes:g} MB for devices, blocking with a precision of {terms.precision:g} at "
-            f"{terms.confidence:.0%} confidence. Trained on the published synthetic table alone: anybody may have it."
+            f"{terms.confidence:.0%} confidence. Trained on {trained_on(terms)}: anybody may have it."
         ),
         kinds={"onnx"},
         after=("synthetic",),
@@ -300,7 +301,8 @@ def _manifest(contract: Contract, synthetic: Artifact, rows: "Prepared", publish
             "population": privacy.population,
             "sentence": (
                 f"({epsilon:.4g}, {delta:g})-differentially private for adding or removing one {privacy.unit.name} of "
-                f"{privacy.population}: post-processing of the synthetic release named here, however often it is used."
+                f"{privacy.population}: post-processing of the releases whose receipts stand here, however often it is "
+                "used."
             ),
         },
         "receipts": synthetic.receipts,

@@ -60,6 +60,30 @@ def test_probabilities_are_fitted_as_rows_of_both_labels_would_be():
     np.testing.assert_allclose(by_rows.weights * heats[0], by_targets.weights * heats[1], atol=1e-3)
 
 
+def test_of_many_classes_a_row_counts_for_the_likeliest_only(monkeypatch):
+    """Seventy-seven copies of every row would be too many; what is left of a row still counts as one."""
+    from sklearn.linear_model import LogisticRegression
+
+    from dpsynth_assets.classify.head import _LIKELIEST
+
+    fitted, fit = [], LogisticRegression.fit
+
+    def noted(self, matrix, codes, sample_weight):
+        fitted.append(codes)
+        return fit(self, matrix, codes, sample_weight)
+
+    monkeypatch.setattr(LogisticRegression, "fit", noted)
+    names = [f"class {number}" for number in range(20)]
+    vectors, _ = toy(200)
+    targets = np.random.default_rng(0).dirichlet(np.ones(20), size=200)
+    labels = [names[place] for place in targets.argmax(axis=1)]
+    head = train_head(vectors, labels, names, seed=0, strengths=(1.0,), targets=targets)
+    assert len(fitted[-1]) == 200 * _LIKELIEST
+    certain = train_head(vectors, labels, names, seed=0, strengths=(1.0,))
+    assert len(fitted[-1]) == 200, "a label is one class"
+    assert head.predict_proba(vectors).shape == certain.predict_proba(vectors).shape == (200, 20)
+
+
 def test_two_classes_in_either_order():
     vectors, labels = toy(200, classes=("card", "loan"))
     for classes in (("card", "loan"), ("loan", "card"), ("app", "loan", "card")):

@@ -69,7 +69,7 @@ def test_a_cell_is_measured_by_one_and_once(contract, tmp_path):
     assert [found for found, _ in grid.measured(grid.lines(contract), tmp_path)] == [cell]
 
 
-def test_cells_are_measured_again_where_the_terms_they_depend_on_have_changed(contract, tmp_path):
+def test_cells_are_measured_again_where_the_terms_they_depend_on_have_changed(contract, tmp_path, monkeypatch):
     def changed(**terms):
         return replace(contract, privacy=contract.privacy.model_copy(update=terms))
 
@@ -86,6 +86,8 @@ def test_cells_are_measured_again_where_the_terms_they_depend_on_have_changed(co
     hotter = terms_of(changed(generation=contract.privacy.generation.model_copy(update={"temperature": 0.5})))
     assert {name for name in before if before[name] == hotter[name]} == {"real", "real-dp-2"}
     assert not set(before.values()) & set(terms_of(contract, size=0.5).values())
+    monkeypatch.setattr(grid, "BAR_STEPS", 200)
+    assert {name for name in before if before[name] != terms_of(contract)[name]} == {"real-dp-2"}
 
     old = grid.lines(contract, ("lora-2",))
     new = grid.lines(changed(curation=contract.privacy.curation.model_copy(update={"drawn": 2.0})), ("lora-2",))

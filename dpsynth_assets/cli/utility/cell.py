@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets import variants
-from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, Cell, GridError
+from dpsynth_assets.cli.utility.grid import BAR, BAR_STEPS, REAL, REAL_DP, Cell, GridError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +135,7 @@ def _with_dp(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Fo
     from dpsynth_assets.classify.recipes import load_classifier
 
     def found() -> Found:
-        for kind in (kind for kind in setup.kinds if kind in ("minilm", "word_cnn")):
+        for kind in (kind for kind in setup.kinds if kind in BAR):
             assert cell.line.epsilon is not None, "a line with DP has an epsilon"
             release = _baseline(kind, cell.line.epsilon, setup.contract.privacy.unit.public_count)
             afforded = _affording(setup.contract, 2 * cell.line.epsilon)
@@ -236,15 +236,14 @@ def _affording(contract: Contract, epsilon: float) -> Contract:
 
 
 def _baseline(kind: str, epsilon: float, units: int) -> ClassifierRelease:
-    """DP training of a classifier with fixed settings, chosen on AG News rows that were set aside from its train split
-    (docs/experiments.md)."""
+    """DP training of a classifier with the grid's fixed settings."""
     from dpsynth_assets.contract.releases import ClassifierRelease
 
-    batch, rate = {"minilm": (1_024, 0.1), "word_cnn": (2_048, 0.03)}[kind]
+    batch, rate = BAR[kind]
     return ClassifierRelease(
         classifier="minilm" if kind == "minilm" else "word_cnn",
         epsilon=epsilon,
         expected_batch_size=min(batch, units // 8),
-        steps=100,
+        steps=BAR_STEPS,
         learning_rate=rate,
     )

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 RESULT = "result.json"
 REAL, REAL_DP = "real", "real-dp"
+# DP training on the real rows: expected batch and learning rate by kind of classifier. docs/experiments.md says how they
+# were chosen.
+BAR, BAR_STEPS = {"minilm": (1_024, 0.1), "word_cnn": (2_048, 0.03)}, 100
 
 
 class GridError(ValueError):
@@ -65,10 +68,9 @@ def lines(contract: Contract, only: Sequence[str] = (), size: float = 1.0) -> li
         raise GridError(
             f"the source of {contract.id} is not declared public: its people have one budget, not one for each cell"
         )
-    real = _terms(contract, None, size)
-    found = [Line(REAL, REAL, None, real)]
-    bars = [each for each in declared.epsilons if not isinstance(each, str)]
-    found += [Line(f"{REAL_DP}-{each:g}", REAL_DP, each, real) for each in bars]
+    found = [Line(REAL, REAL, None, _terms(contract, REAL, size))]
+    bar, bars = _terms(contract, REAL_DP, size), [each for each in declared.epsilons if not isinstance(each, str)]
+    found += [Line(f"{REAL_DP}-{each:g}", REAL_DP, each, bar) for each in bars]
     for name in variants.names(contract)[1:]:
         method, _, epsilon = name.partition("-")
         of = _terms(contract, method, size)
@@ -78,14 +80,15 @@ def lines(contract: Contract, only: Sequence[str] = (), size: float = 1.0) -> li
     return [line for line in found if not only or line.name in only]
 
 
-def _terms(contract: Contract, method: str | None, size: float) -> str:
-    """Identity of what the cells of a method depend on, or those of the real rows: terms of other methods may change
-    and leave them as they are."""
+def _terms(contract: Contract, method: str, size: float) -> str:
+    """Identity of what the cells of a method depend on: terms of other methods may change and leave them as they
+    are."""
     terms = contract.privacy.model_dump(mode="json", exclude_defaults=True)
-    methods = {each["method"]: each for each in terms.pop("variants")["methods"]}
-    for name in ("safety_classifier", *(("releases", "generation", "curation") if method is None else ())):
+    own = {each["method"]: each for each in terms.pop("variants")["methods"]} | {REAL: None, REAL_DP: [BAR, BAR_STEPS]}
+    no_text_is_drawn = ("releases", "generation", "curation") if method in (REAL, REAL_DP) else ()
+    for name in ("safety_classifier", *no_text_is_drawn):
         terms.pop(name, None)
-    text = json.dumps([terms, methods.get(method), size], sort_keys=True)
+    text = json.dumps([terms, own[method], size], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
