@@ -88,7 +88,8 @@ def certificate(
         f"Classifiers of `{terms.classifier.target}` on the {results[0]['n']:,} records of the public test split "
         f"(declared public by {terms.test_split.declared_public_by}); always the commonest class: "
         f"{results[0]['majority_baseline']:.1%}. Those of synthetic rows were trained on "
-        f"{trained_on(terms.classifier)}. ECE is the mean gap between how sure a classifier is and how often it is right.",
+        f"{trained_on(terms.classifier)}. ECE is the mean gap between how sure a classifier is and how often it is "
+        "right.",
         table(results),
         "## Sample",
         preview(pd.read_parquet(corpus.folder / ROWS), rows=5).value or "",

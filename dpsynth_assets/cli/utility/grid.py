@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 RESULT = "result.json"
 REAL, REAL_DP = "real", "real-dp"
-# DP training on the real rows: expected batch and learning rate by kind of classifier. docs/experiments.md says how they
-# were chosen.
+# DP training on the real rows: expected batch and learning rate by kind of classifier, and steps. How they were chosen
+# stands in docs/experiments.md.
 BAR, BAR_STEPS = {"minilm": (1_024, 0.1), "word_cnn": (2_048, 0.03)}, 100
 
 
