@@ -166,7 +166,7 @@ def _uncharged(
     try:
         require_approved(contract, rooms.ledger.open())
         snapshot = rooms.sensitive.latest(contract)
-        with rooms.artifacts.unfinished(contract.id, draft.kind, plan.digest(), snapshot.id) as folder:
+        with rooms.artifacts.unfinished(contract.id, draft.kind, plan.digest(), snapshot.fingerprint) as folder:
             passage = UnchargedPassage(contract, rooms.sensitive, draft, folder)
             yield passage
             about = {"snapshot": snapshot.id, "size": snapshot.size, GUARANTEE: NONE}
