@@ -8,9 +8,12 @@ import dagster as dg
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
+from dpsynth_assets.assets.proof import UnprovenError, published_table
 from dpsynth_assets.assets.teaching import teacher_of
 from dpsynth_assets.contract import Contract
+from ledger import LedgerError
 from resources.artifact_store import ArtifactMissingError, ArtifactStore
+from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore, mixed_rows, test_rows
 from resources.tabular import SourceError
 
@@ -67,20 +70,22 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         after=("synthetic",),
     )
     def classifier(
-        context: dg.AssetExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore
+        context: dg.AssetExecutionContext,
+        artifact_store: ArtifactStore,
+        sensitive_store: SensitiveStore,
+        ledger: LedgerResource,
     ) -> dg.MaterializeResult[None]:
         from dpsynth_assets.classify.encoder import MiniLM, Remembered
         from dpsynth_assets.classify.errors import ClassifierError
         from dpsynth_assets.classify.recipes import RECIPES
         from dpsynth_assets.classify.training_rows import Lesson
-        from dpsynth_assets.publish.parquet import load
         from dpsynth_assets.publish.release import PublishError
+        from dpsynth_assets.quality.verdict import QualityError
 
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactMissingError, PublishError, SourceError):
+        with plain_failures(ArtifactMissingError, PublishError, QualityError, LedgerError, UnprovenError, SourceError):
             more = additions(contract, sensitive_store)
-            synthetic = artifact_store.latest(contract.id, "synthetic")
-            frame = load(Path(synthetic.receipt["about"]["parquet"]))  # refused unless these rows passed
+            synthetic, frame = published_table(contract, artifact_store, ledger)
         texts, labels = frame[contract.privacy.text.column].tolist(), frame[target].tolist()
         encoder, targets, taught_by = Remembered(MiniLM()), None, terms.teacher or "labels"
         if terms.teacher is not None:

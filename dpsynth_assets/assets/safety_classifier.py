@@ -5,22 +5,19 @@ be what it claims: its corpus passed its rules, and ledger and receipts of every
 """
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from dpsynth_assets.assets.classifier import trained_on
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
-from dpsynth_assets.assets.corpus import VERDICT
-from dpsynth_assets.assets.figures import NO_GUARANTEE, receipts_metadata
+from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
+from dpsynth_assets.assets.proof import UnprovenError, guaranteed_table
 from dpsynth_assets.assets.teaching import teacher_of
 from dpsynth_assets.contract import Contract
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
-from resources.evidence import checkpoints, contradictions
-from resources.home import Home
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore, mixed_rows, test_rows
 from resources.tabular import SourceError
@@ -33,10 +30,6 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract.classifiers import SafetyClassifier
 
 FACTS = "safety.json"
-
-
-class UnprovenError(Exception):
-    """A synthetic table that cannot be shown to be what it claims."""
 
 
 def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
@@ -71,7 +64,7 @@ def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         contract = of_partition(declared, context)
         spoken = (ArtifactMissingError, QualityError, PublishError, LedgerError, UnprovenError, SourceError)
         with plain_failures(*spoken, ClassifierError, EncoderError):
-            synthetic, frame = proven(contract, artifact_store, ledger)
+            synthetic, frame = guaranteed_table(contract, artifact_store, ledger)
             encoder = Remembered(device_encoder())
             teacher = _teacher(contract, synthetic, artifact_store, encoder)
             rows = prepared(contract, frame, _public_validation(contract, sensitive_store), encoder, teacher=teacher)
@@ -114,48 +107,6 @@ def terms_of(contract: Contract) -> "SafetyClassifier":
     terms = contract.privacy.safety_classifier
     assert terms is not None
     return terms
-
-
-def proven(contract: Contract, artifacts: ArtifactStore, ledger: LedgerResource) -> "tuple[Artifact, pd.DataFrame]":
-    """The standing synthetic table and its rows, after ledger and receipts were found to agree about it.
-
-    Raises:
-        UnprovenError: the corpus has no passing verdict, or a receipt is not borne out by the ledger.
-        ArtifactMissingError, PublishError, QualityError, LedgerError: something is not there, or is not readable.
-    """
-    from dpsynth_assets.publish.parquet import load, read
-    from dpsynth_assets.quality.verdict import Verdict
-
-    synthetic = artifacts.latest(contract.id, "synthetic")
-    about = synthetic.receipt["about"]
-    corpus = artifacts.get(contract.id, "corpus", about["corpus"])
-    if synthetic.without_guarantee or corpus.without_guarantee:
-        raise UnprovenError(f"the synthetic table of {contract.id} has {NO_GUARANTEE}: no classifier is trained on it")
-    judged = artifacts.get(contract.id, "verdict", about["verdict"])
-    verdict = Verdict.load(judged.folder / VERDICT)
-    if judged.receipt["about"].get("corpus") != corpus.id or not verdict.passed:
-        raise UnprovenError(
-            f"the corpus {corpus.id} of {contract.id} has no passing quality verdict: no classifier is trained on it. "
-            f"Run its checks and publish again (materialize {contract.id}/corpus and {contract.id}/synthetic)"
-        )
-    known = corpus.receipt["about"]
-    kinds = ("candidates", "adapter", "label_histogram", "labeller", "votes")
-    made_from = [artifacts.get(contract.id, kind, known[kind]) for kind in kinds if kind in known]
-    folders = [each.folder for each in (synthetic, corpus, judged, *made_from)]
-    home, book = Home.at(artifacts.home), ledger.open()
-    problems = book.verify(checkpoints(home, folders)) or contradictions(home, book.entries(), folders)
-    if not synthetic.receipts:
-        problems = ["its receipt names no charge", *problems]
-    if problems:
-        raise UnprovenError(
-            f"the synthetic table of {contract.id} is not borne out by the privacy ledger: no classifier is trained on "
-            f"it. {problems[0]} (`dpsynth audit verify` says all)"
-        )
-    parquet = Path(about["parquet"])
-    frame = load(parquet)
-    if read(parquet).verdict.corpus_digest != verdict.corpus_digest:
-        raise UnprovenError(f"{parquet} holds another table than {contract.id} published: publish it again")
-    return synthetic, frame
 
 
 def prepared(

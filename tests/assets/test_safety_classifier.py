@@ -124,12 +124,13 @@ def test_without_a_passing_verdict_nothing_is_trained(published, run, store, fai
     assert store.find("small", "safety_classifier") is None
 
 
-def test_a_verdict_on_another_corpus_is_none(published, run, store, failure_of):
+@pytest.mark.parametrize("trained", ["classifier", "safety_classifier"])
+def test_a_verdict_on_another_corpus_is_none(published, run, store, failure_of, trained):
     judged = store.latest("small", "verdict")
     receipt = json.loads((judged.folder / "receipt.json").read_text())
     receipt["about"]["corpus"] = "another"
     (judged.folder / "receipt.json").write_text(json.dumps(receipt))
-    assert "no passing quality verdict" in why(run("safety_classifier"), failure_of)
+    assert "no passing quality verdict" in why(run(trained), failure_of, trained)
 
 
 def test_a_receipt_that_the_ledger_does_not_bear_out_is_refused(published, run, store, failure_of):
@@ -159,14 +160,15 @@ def test_a_receipt_that_the_ledger_does_not_bear_out_is_refused(published, run, 
     assert store.find("small", "safety_classifier") is None
 
 
-def test_a_tampered_ledger_is_refused(published, run, home, failure_of):
+@pytest.mark.parametrize("trained", ["classifier", "safety_classifier"])
+def test_a_tampered_ledger_is_refused(published, run, home, failure_of, trained):
     import duckdb
 
     with duckdb.connect(str(home.ledger_file)) as connection:
         for (trigger,) in connection.execute("select trigger_name from duckdb_triggers()").fetchall():
             connection.execute(f'drop trigger "{trigger}" on entries' if "entries" in trigger else "select 1")
         connection.execute("update entries set body = replace(body, 'customer', 'consumer') where kind = 'registered'")
-    assert "not borne out" in why(run("safety_classifier"), failure_of)
+    assert "not borne out" in why(run(trained), failure_of, trained)
 
 
 @pytest.mark.parametrize("contract_path", ["validation: test_split"], indirect=True)

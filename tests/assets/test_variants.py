@@ -11,7 +11,7 @@ import pytest
 
 from dpsynth_assets import variants
 from dpsynth_assets.approval import planned_releases
-from dpsynth_assets.assets.safety_classifier import UnprovenError, proven
+from dpsynth_assets.assets.proof import UnprovenError, guaranteed_table
 from dpsynth_assets.assets.synthetic import composed_epsilon
 from dpsynth_assets.contract import load_contract
 from dpsynth_assets.contract.diff import changes, terms_for_approval
@@ -120,6 +120,28 @@ def test_one_without_privacy_is_charged_nothing_and_says_so(contract, home, book
         assert artifact.receipt["about"]["guarantee"] == "none"
     counts = (store.latest("small--lora-none", "label_histogram").folder / "counts.json").read_text()
     assert counts == '[[["card"], 30], [["loan"], 30]]'
+
+
+def test_one_without_privacy_that_was_killed_goes_on_from_its_checkpoint(contract, home, book, instance, monkeypatch):
+    """After another snapshot of the same source too: every run makes one."""
+    from dpsynth_assets.language import finetuning
+
+    found = []
+
+    def fine_tune(contract, plan, frame, folder, progress=None, checkpoints=None):
+        with checkpoints.open() as opened:
+            found.append(opened.load())
+            opened.begin_step()
+            opened.save({"step": 1})
+        if len(found) == 1:
+            raise KeyboardInterrupt
+        return finetuning.FineTuned(folder, None)
+
+    monkeypatch.setattr(finetuning, "fine_tune", fine_tune)
+    made = variants.variant(contract, "lora-none")
+    assert not run(made, home, instance, "source", "adapter").success
+    assert run(made, home, instance, "source", "adapter").success
+    assert found == [None, {"step": 1}]
 
 
 def test_without_the_declaration_no_row_is_read_and_nothing_is_made(contract, home, book, instance, rooms):
@@ -363,9 +385,9 @@ def test_no_safety_classifier_is_trained_on_a_table_without_guarantee(contract, 
     store, ledger = ArtifactStore(home=str(home.root)), LedgerResource(home=str(home.root))
     made = variants.variant(contract, "lora-none")
     with pytest.raises(UnprovenError, match="no privacy guarantee at all"):
-        proven(made, store, ledger)
+        guaranteed_table(made, store, ledger)
     for kind in ("corpus", "synthetic"):  # nor where the mark were lost
         receipt = store.latest(made.id, kind).folder / "receipt.json"
         receipt.write_text(receipt.read_text().replace('"guarantee": "none"', '"guarantee": ""'))
     with pytest.raises(UnprovenError, match="its receipt names no charge"):
-        proven(made, store, ledger)
+        guaranteed_table(made, store, ledger)
