@@ -130,7 +130,7 @@ def test_one_without_privacy_that_was_killed_goes_on_from_its_checkpoint(contrac
 
     def fine_tune(contract, plan, frame, folder, progress=None, checkpoints=None):
         with checkpoints.open() as opened:
-            found.append(opened.load())
+            found.append((opened.load() or {}).get("step", 0))
             opened.begin_step()
             opened.save({"step": 1})
         if len(found) == 1:
@@ -141,7 +141,7 @@ def test_one_without_privacy_that_was_killed_goes_on_from_its_checkpoint(contrac
     made = variants.variant(contract, "lora-none")
     assert not run(made, home, instance, "source", "adapter").success
     assert run(made, home, instance, "source", "adapter").success
-    assert found == [None, {"step": 1}]
+    assert found == [0, 1]
 
 
 def test_without_the_declaration_no_row_is_read_and_nothing_is_made(contract, home, book, instance, rooms):
