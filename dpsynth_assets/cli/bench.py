@@ -72,7 +72,7 @@ def _run(lines: list[Line], runs: int, folder: Path, setup: Setup) -> None:
 
     todo = grid.cells(lines, runs)
     for number, cell in enumerate(todo, start=1):
-        with grid.claimed(cell, folder) as ours:
+        with grid.claimed(cell, folder, setup.kinds, setup.seeds) as ours:
             if not ours:
                 continue
             say(f"[bold]{cell.line.name}[/], run {cell.run} (cell {number} of {len(todo)})")

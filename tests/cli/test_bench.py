@@ -69,6 +69,22 @@ def test_a_cell_is_measured_by_one_and_once(contract, tmp_path):
     assert [found for found, _ in grid.measured(grid.lines(contract), tmp_path)] == [cell]
 
 
+def test_a_cell_is_measured_again_where_more_kinds_or_seeds_are_asked_for(contract, tmp_path):
+    def ours(cell, kinds, seeds=1):
+        with grid.claimed(cell, tmp_path, kinds, seeds) as found:
+            return found
+
+    bar, drawn = grid.cells(grid.lines(contract, ("real-dp-2", "lora-2")), 1)
+    for cell, corpora in ((bar, ["real-dp"]), (drawn, ["as drawn", "curated"])):
+        ours(cell, ())
+        grid.keep(cell, tmp_path, {"accuracies": [entry(corpus, 0.5) for corpus in corpora]})
+        assert not ours(cell, ["minilm"])
+        assert ours(cell, ["minilm", "word_cnn"])
+    assert ours(drawn, ["minilm"], seeds=2)
+    assert ours(drawn, ["minilm", "minilm_tuned"])
+    assert not ours(bar, ["minilm", "minilm_tuned"], seeds=2), "the bar has one of each kind that it has"
+
+
 def test_cells_are_measured_again_where_the_terms_they_depend_on_have_changed(contract, tmp_path, monkeypatch):
     def changed(**terms):
         return replace(contract, privacy=contract.privacy.model_copy(update=terms))

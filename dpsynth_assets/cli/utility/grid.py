@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,8 +101,9 @@ def cells(chosen: Sequence[Line], runs: int) -> list[Cell]:
 
 
 @contextmanager
-def claimed(cell: Cell, out: Path) -> Iterator[bool]:
-    """Whether the cell is ours to measure: not measured yet, and not in another process' hands."""
+def claimed(cell: Cell, out: Path, kinds: Sequence[str] = (), seeds: int = 1) -> Iterator[bool]:
+    """Whether the cell is ours to measure: not in another process' hands, and not measured yet with these kinds of
+    classifiers and so many seeds of each."""
     from filelock import FileLock, Timeout
 
     folder = cell.folder(out)
@@ -113,9 +115,19 @@ def claimed(cell: Cell, out: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        yield not (folder / RESULT).exists()
+        result = folder / RESULT
+        yield not (result.exists() and _answers(cell, json.loads(result.read_text("utf-8")), kinds, seeds))
     finally:
         lock.release()
+
+
+def _answers(cell: Cell, result: dict[str, Any], kinds: Sequence[str], seeds: int) -> bool:
+    """Whether a result has every kind and seed on each of its corpora. The bar has its own kinds, and one of each."""
+    if cell.line.method == REAL_DP:
+        kinds, seeds = [kind for kind in kinds if kind in BAR], 1
+    found = Counter((each["corpus"], each["classifier"]) for each in result["accuracies"])
+    corpora = {corpus for corpus, _ in found}
+    return not kinds or (bool(corpora) and all(found[corpus, kind] >= seeds for corpus in corpora for kind in kinds))
 
 
 def keep(cell: Cell, out: Path, result: dict[str, Any]) -> None:
