@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import absl.logging
 import hypothesis
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Dagster closes all handlers when it configures logging, and this one closes its stream, which would be pytest's.
+absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
 
 MARKER = "XYZZY-4471-PLUGH"
 TOPICS = ("card", "loan")
