@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor, nn
 
+    from dpsynth_assets.classify.encoder import Encoder
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.checkpoint import CheckpointFolder
     from dpsynth_assets.privacy.training import Progress, TrainingRun
@@ -165,6 +166,7 @@ def train_with_dp(
     folder: Path,
     progress: Progress | None = None,
     checkpoints: CheckpointFolder | None = None,
+    encoder: Encoder | None = None,
 ) -> TrainingRun:
     """Train the plan's classifier on the sensitive rows and write it to `folder` (read it with `load_classifier`).
 
@@ -174,6 +176,7 @@ def train_with_dp(
             unit, as the sensitive store hands them out.
         progress: told (steps done, steps in all), and nothing of the rows' encoding before.
         checkpoints: in the sensitive zone; a run that was killed there is continued.
+        encoder: for *public* rows, one that remembers them, so that many settings can be tried.
 
     Raises:
         ValueError: a unit has more records than the plan bounds, which would break the declared sensitivity.
@@ -184,7 +187,7 @@ def train_with_dp(
 
     if not frame.empty and int(frame.groupby("unit", sort=False).size().max()) > plan.max_records:
         raise ValueError(f"a unit has more than max_records ({plan.max_records}) records: bound them on reading")
-    method = _method(plan)
+    method = _method(plan, encoder)
     model = method.model()
     _verify(plan, method, model)
     examples = method.examples(frame["text"].tolist())
@@ -209,8 +212,8 @@ def check_trainable(plan: DpClassifierPlan) -> None:
     _verify(plan, method, method.model())
 
 
-def _method(plan: DpClassifierPlan) -> _Head | _Cnn:
-    return _Head(plan) if plan.classifier == "minilm" else _Cnn(plan)
+def _method(plan: DpClassifierPlan, encoder: Encoder | None = None) -> _Head | _Cnn:
+    return _Head(plan, encoder) if plan.classifier == "minilm" else _Cnn(plan)
 
 
 def _verify(plan: DpClassifierPlan, method: _Head | _Cnn, model: nn.Module) -> None:
@@ -226,11 +229,11 @@ def _verify(plan: DpClassifierPlan, method: _Head | _Cnn, model: nn.Module) -> N
 class _Head:
     """A linear layer on vectors of the frozen encoder, from zero."""
 
-    def __init__(self, plan: DpClassifierPlan) -> None:
-        from dpsynth_assets.classify import encoder
+    def __init__(self, plan: DpClassifierPlan, encoder: Encoder | None = None) -> None:
+        from dpsynth_assets.classify import encoder as encoders
 
         self._plan = plan
-        self._encoder = encoder.MiniLM(max_tokens=plan.max_tokens)
+        self._encoder = encoder or encoders.MiniLM(max_tokens=plan.max_tokens)
 
     def model(self) -> nn.Module:
         from torch import nn
