@@ -1,13 +1,12 @@
-"""What each way of curating drawn texts is worth, at one epsilon of everything together.
+"""What each way of curating drawn texts is worth, alone and with others, at one epsilon of everything together.
 
     python -m benchmarks.curation contracts/ag_news.odcs.yaml --source ../shared/data/ag_news.parquet --epsilon 3 \
         --out curation
 
-An adapter is trained for each home, through gate and ledger: one has the epsilon to itself (with the histogram), one
-leaves `--labeller` of it to a labeller, one `--votes` of it to votes, and one both, so that all releases of each home
-compose to the same. Texts are drawn once in each and curated in every way; classifiers of each corpus are judged on the
-public test split. Repeated, it goes on where it was. Four adapters about the same rows are more than one: *public*
-sources only.
+Histogram, adapter, labeller and votes are released once, through gate and ledger, so that all compose to the epsilon.
+Texts are drawn once and curated in every way: differences between the lines are not those between two adapters. A line
+that uses fewer releases rests on less, which is said. Classifiers of each corpus are judged on the public test split,
+which only a contract whose source is *public* may do so often. Repeated, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ import argparse
 import statistics
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -31,7 +31,7 @@ from dpsynth_assets.classify.curation import CurationError, curate
 from dpsynth_assets.classify.encoder import MiniLM, Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
-from dpsynth_assets.classify.training_rows import Lesson
+from dpsynth_assets.classify.training_rows import Additions, Lesson
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract, load_contract
 from dpsynth_assets.contract.releases import ClassifierRelease, VotesRelease
@@ -43,58 +43,88 @@ from resources.artifact_store import ArtifactStore
 from resources.home import Home
 from resources.sensitive_store import SensitiveStore, test_rows
 
-TAUGHT = "relabelled, the labeller's probabilities learned"
-# With its own epsilon, and with what a labeller, votes, or both leave.
-ALONE: dict[str, Curation] = {
-    "as drawn": Curation(),
-    "without near repetitions": Curation(near_duplicates=0.9),
-    "as many of each label": Curation(proportions="even"),
-}
-LABELLED: dict[str, Curation] = {
-    "as drawn, labeller unused": Curation(),
-    "agreed": Curation(labels="agreed"),
-    "relabelled": Curation(labels="relabelled"),
-    "relabelled, surer than 0.7": Curation(labels="relabelled", confidence=0.7),
-    "relabelled, without near repetitions": Curation(labels="relabelled", near_duplicates=0.9),
-    "relabelled, as many of each label": Curation(labels="relabelled", proportions="even"),
-    TAUGHT: Curation(labels="relabelled"),
-}
-VOTED: dict[str, Curation] = {
-    "as drawn, votes unused": Curation(),
-    "votes": Curation(proportions="votes"),
-    "votes, without near repetitions": Curation(proportions="votes", near_duplicates=0.9),
-}
-BOTH: dict[str, Curation] = {
-    "relabelled, votes": Curation(labels="relabelled", proportions="votes"),
-    "relabelled, surer than 0.7, votes": Curation(labels="relabelled", confidence=0.7, proportions="votes"),
+
+AS_DRAWN = Curation()
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way of curating, and what training does: learn the labeller's probabilities, add texts in disguise."""
+
+    curation: Curation = AS_DRAWN
+    taught: bool = False
+    augmented: bool = False
+
+    def uses(self, release: str) -> bool:
+        """Whether it rests on the release."""
+        if release == "labeller":
+            return self.taught or self.curation.needs_labeller
+        return release != "votes" or self.curation.proportions == "votes"
+
+
+def _relabelled(**terms: Any) -> Curation:
+    return Curation(labels="relabelled", **terms)
+
+
+ARMS = {
+    "as drawn": Arm(),
+    "without near repetitions (0.9)": Arm(Curation(near_duplicates=0.9)),
+    "as many of each label": Arm(Curation(proportions="even")),
+    "votes": Arm(Curation(proportions="votes")),
+    "augmented": Arm(augmented=True),
+    "the labeller surer than 0.7": Arm(Curation(confidence=0.7)),
+    "only where the labeller agrees": Arm(Curation(labels="agreed")),
+    "relabelled": Arm(_relabelled()),
+    "taught": Arm(taught=True),
+    "relabelled, surer than 0.7": Arm(_relabelled(confidence=0.7)),
+    "relabelled, votes": Arm(_relabelled(proportions="votes")),
+    "relabelled, taught": Arm(_relabelled(), taught=True),
+    "relabelled, taught, surer than 0.7": Arm(_relabelled(confidence=0.7), taught=True),
+    "relabelled, taught, without near repetitions (0.9)": Arm(_relabelled(near_duplicates=0.9), taught=True),
+    "relabelled, taught, as many of each label": Arm(_relabelled(proportions="even"), taught=True),
+    "relabelled, taught, votes": Arm(_relabelled(proportions="votes"), taught=True),
+    "relabelled, taught, augmented": Arm(_relabelled(), taught=True, augmented=True),
+    "all of these": Arm(_relabelled(confidence=0.7, near_duplicates=0.9, proportions="votes"), True, True),
 }
 
 
-def within(contract: Contract, epsilon: float, labeller: float | None, votes: float | None, clusters: int) -> Contract:
-    """The contract with the largest adapter release (to a hundredth) that composes to the epsilon with the others."""
-    terms = contract.privacy
-    ballot = votes and VotesRelease(mechanism="discrete_laplace_histogram", epsilon=votes, clusters=clusters)
-    release = labeller and ClassifierRelease(
+def within(contract: Contract, chosen: argparse.Namespace) -> Contract:
+    """The contract with a labeller, votes and the largest adapter release (to a hundredth) that all compose to the
+    epsilon."""
+    terms, epsilon = contract.privacy, chosen.epsilon
+    labeller = ClassifierRelease(
         classifier="minilm",
-        epsilon=labeller,
-        expected_batch_size=min(1_000, terms.unit.public_count // 10),
+        epsilon=chosen.labeller,
+        expected_batch_size=min(2_048, terms.unit.public_count // 8),
         steps=100,
         learning_rate=0.1,
     )
-    budget = terms.budget.model_copy(update={"epsilon": 2 * epsilon})
+    votes = VotesRelease(mechanism="discrete_laplace_histogram", epsilon=chosen.votes, clusters=chosen.clusters)
+    generation = terms.generation.model_copy(update={"rows": chosen.rows or terms.generation.rows})
+    update = {
+        "budget": terms.budget.model_copy(update={"epsilon": 2 * epsilon}),
+        "curation": Curation(drawn=chosen.drawn),
+        "generation": generation,
+    }
 
     def at(share: float) -> Contract:
         adapter = terms.releases.adapter.model_copy(update={"epsilon": share, "share": None})
-        planned = {"adapter": adapter, "labeller": release or None, "votes": ballot or None, "dp_baseline": None}
+        planned = {"adapter": adapter, "labeller": labeller, "votes": votes, "dp_baseline": None}
         releases = terms.releases.model_copy(update=planned)
-        return replace(contract, privacy=terms.model_copy(update={"budget": budget, "releases": releases}))
+        return replace(contract, privacy=terms.model_copy(update={**update, "releases": releases}))
 
     low, high = 1, round(100 * epsilon)
     while low < high:
         middle = (low + high + 1) // 2
-        events = tuple(event for _, event in planned_releases(at(middle / 100)))
-        low, high = (middle, high) if epsilon_of(Composed(events), budget.delta) <= epsilon else (low, middle - 1)
+        low, high = (middle, high) if composed(at(middle / 100)) <= epsilon else (low, middle - 1)
     return at(low / 100)
+
+
+def composed(contract: Contract, arm: Arm | None = None) -> float:
+    """What the releases come to together; with `arm`, those that it uses."""
+    named = planned_releases(contract)
+    events = tuple(event for name, event in named if arm is None or arm.uses(name.rpartition("/")[2]))
+    return float(epsilon_of(Composed(events), contract.privacy.budget.delta))
 
 
 def released(contract: Contract, folder: Path, source: str | None, size: float | None) -> ArtifactStore:
@@ -115,44 +145,38 @@ def released(contract: Contract, folder: Path, source: str | None, size: float |
     return store
 
 
-def lines(
-    contract: Contract, folder: Path, arms: dict[str, Curation], chosen: argparse.Namespace, encoder: Remembered
-) -> Iterator[str]:
+def lines(contract: Contract, folder: Path, chosen: argparse.Namespace) -> Iterator[str]:
     """A line of the table for each way of curating and kind of classifier."""
-    store = released(contract, folder, chosen.source, chosen.size)
+    store, encoder = released(contract, folder, chosen.source, chosen.size), Remembered(MiniLM())
     terms, target = contract.privacy, contract.privacy.classifier.target
     test = test_rows(contract, SensitiveStore(home=str(folder)).latest(contract))
     counts = released_counts(store.latest(contract.id, "label_histogram"))
     rows = rows_wanted(contract, chosen.size or 1.0)
     candidates = store.latest(contract.id, "candidates")
     drawn = pd.read_parquet(candidates.folder / CANDIDATES)
-    held = store.find(contract.id, "votes")
-    votes = votes_on(contract, candidates, held) if held is not None else None
-    judge = store.find(contract.id, "labeller")
-    labeller = load_classifier(judge.folder / CLASSIFIER, encoder) if judge is not None else None
-    for name, curation in arms.items():
-        changed = replace(
-            contract, privacy=terms.model_copy(update={"curation": curation.model_copy(update={"drawn": chosen.drawn})})
-        )
+    votes = votes_on(contract, candidates, store.latest(contract.id, "votes"))
+    labeller = load_classifier(store.latest(contract.id, "labeller").folder / CLASSIFIER, encoder)
+    for name, arm in ARMS.items():
+        curation = arm.curation.model_copy(update={"drawn": chosen.drawn})
+        changed = replace(contract, privacy=terms.model_copy(update={"curation": curation}))
         wanted = apportion(proportions(curation, counts), rows)
         try:
-            curated = curate(changed, drawn, wanted, labeller=labeller, encoder=encoder, votes=votes)
+            frame = curate(changed, drawn, wanted, labeller=labeller, encoder=encoder, votes=votes).frame
         except CurationError as error:
-            yield f"| {name} | cannot: {error} | | | | | | |"
+            yield f"| {name} | cannot: {error} | | | | | |"
             continue
-        texts, labels = curated.frame[terms.text.column].tolist(), curated.frame[target].tolist()
-        taught = labeller.predict_proba(texts) if labeller is not None and name == TAUGHT else None
-        lesson = Lesson(texts, labels, terms.classes, targets=taught)
+        texts = frame[terms.text.column].tolist()
+        targets = labeller.predict_proba(texts) if arm.taught else None
+        more = Additions(augmentation=arm.augmented)
+        lesson = Lesson(texts, frame[target].tolist(), terms.classes, more, targets)
         for kind in chosen.kinds:
             found = []
             for seed in range(chosen.seeds):
                 trained = RECIPES[kind].train(lesson, seed, encoder=encoder)
                 found.append(float(evaluate(trained, test["text"].tolist(), test[target].tolist())["accuracy"]))
-            agree = curated.facts.get("labeller_agrees")
             yield (
-                f"| {name} | {kind} | {terms.releases.adapter.epsilon:.2f} | {len(texts):,} | "
-                f"{'' if agree is None else f'{agree:.1%}'} | {statistics.mean(found):.2%} | "
-                f"{min(found):.2%} | {max(found):.2%} |"
+                f"| {name} | {kind} | {composed(contract, arm):.2f} | {len(texts):,} | {statistics.mean(found):.1%} | "
+                f"{min(found):.1%} | {max(found):.1%} |"
             )
 
 
@@ -161,7 +185,7 @@ def main() -> None:
     parser.add_argument("contract", type=Path)
     parser.add_argument("--source", help="another copy of the source")
     parser.add_argument("--epsilon", type=float, default=3.0)
-    parser.add_argument("--labeller", type=float, default=0.5, help="what of it the labeller gets")
+    parser.add_argument("--labeller", type=float, default=2.0, help="what of it the labeller gets")
     parser.add_argument("--votes", type=float, default=0.3, help="what of it votes get")
     parser.add_argument("--clusters", type=int, default=50, help="into how many clusters they divide the candidates")
     parser.add_argument("--drawn", type=float, default=2.0, help="texts drawn for each row that is wanted")
@@ -174,22 +198,14 @@ def main() -> None:
     contract = load_contract(chosen.contract)
     if not contract.privacy.source_is_public:
         sys.exit(f"the source of {contract.id} is not declared public: its people have one budget, not one a run")
-    encoder = Remembered(MiniLM())
-    print("| curation | classifier | adapter's epsilon | rows | labeller agrees | accuracy, mean | from | to |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
-    homes = ((None, None, ALONE), (chosen.labeller, None, LABELLED), (None, chosen.votes, VOTED))
-    for labeller, votes, arms in (*homes, (chosen.labeller, chosen.votes, BOTH)):
-        planned = within(contract, chosen.epsilon, labeller, votes, chosen.clusters)
-        parts = (("labeller", labeller), ("votes", votes))
-        name = "_".join(f"{part}_{epsilon:g}" for part, epsilon in parts if epsilon is not None) or "alone"
-        folder = (chosen.out / name).absolute()
-        folder.mkdir(parents=True, exist_ok=True)
-        terms = planned.privacy
-        generation = terms.generation.model_copy(update={"rows": chosen.rows or terms.generation.rows})
-        update = {"curation": Curation(drawn=chosen.drawn), "generation": generation}
-        planned = replace(planned, privacy=terms.model_copy(update=update))
-        for line in lines(planned, folder, arms, chosen, encoder):
-            print(line, flush=True)
+    planned = within(contract, chosen)
+    releases = planned.privacy.releases
+    print(f"adapter: epsilon {releases.adapter.epsilon:g}; all releases together: {composed(planned):.3f}\n")
+    print("| curation | classifier | rests on epsilon | rows | accuracy, mean | from | to |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    for line in lines(planned, chosen.out.absolute(), chosen):
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
