@@ -43,7 +43,6 @@ from resources.artifact_store import ArtifactStore
 from resources.home import Home
 from resources.sensitive_store import SensitiveStore, test_rows
 
-
 AS_DRAWN = Curation()
 
 
