@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.classify.training_rows import Additions
 
 FIGURES = "evaluation.json"
-SYNTHETIC, REAL, REAL_WITH_DP = "synthetic", "real", "real, with DP"
+SYNTHETIC, REAL, REAL_WITH_DP = "synthetic rows", "real rows", "real rows with DP-SGD"
 
 
 def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:

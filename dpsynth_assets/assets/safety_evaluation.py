@@ -128,7 +128,7 @@ class _Judged:
 
     @property
     def name(self) -> str:
-        return f"{self.student}, {self.trained_on} rows"
+        return f"{self.student}, {self.trained_on}"
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     body = [
         [
             str(result["classifier"]),
-            f"{result['trained_on']} rows",
+            f"{result['trained_on']}",
             f"{result['accuracy']:.1%}",
             f"{result['accuracy_low']:.1%} to {result['accuracy_high']:.1%}",
             f"{result['seeds_low']:.1%} to {result['seeds_high']:.1%}" if result["seeds"] > 1 else "one seed",

@@ -118,7 +118,7 @@ def _show_accuracy(contract: Contract, results: list[dict[str, Any]]) -> None:
     say(line + ").")
     for result in results:
         if result["classifier"] != first["classifier"]:
-            say(f"{result['classifier']}, trained on {result['trained_on']} rows: {result['accuracy']:.1%}.")
+            say(f"{result['classifier']}, trained on {result['trained_on']}: {result['accuracy']:.1%}.")
 
 
 def _show_sample(contract: Contract, frame: pd.DataFrame) -> None:

@@ -161,9 +161,13 @@ def test_the_whole_contract_and_what_its_evaluation_compares(run, book, home, co
     assert {"accuracy", "accuracy_word_cnn", "accuracy_word_cnn_with_dp", "seeds_low_word_cnn"} <= set(metadata)
     assert not [name for name in metadata if "real" in name]
     compared = [(r["classifier"], r["trained_on"], r["seeds"]) for r in metadata["figures"].value]
-    assert compared == [("minilm", "synthetic", 2), ("word_cnn", "synthetic", 2), ("word_cnn", "real, with DP", 1)]
+    assert compared == [
+        ("minilm", "synthetic rows", 2),
+        ("word_cnn", "synthetic rows", 2),
+        ("word_cnn", "real rows with DP-SGD", 1),
+    ]
     card = (store.latest("small", "card").folder / "card.md").read_text(encoding="utf-8")
-    assert "| word_cnn | real, with DP rows |" in card
+    assert "| word_cnn | real rows with DP-SGD |" in card
 
 
 def test_a_corpus_that_a_labeller_has_touched_rests_on_its_charge(

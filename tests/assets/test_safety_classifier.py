@@ -283,10 +283,10 @@ def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, m
     assert result.success, [event.message for event in result.all_events if event.is_failure]
     evaluation = store.latest("small", "safety_evaluation")
     results = json.loads((evaluation.folder / safety_evaluation.FIGURES).read_text())
-    compared = ["synthetic", "real, with DP", "real"] if useful else ["synthetic", "real"]
+    compared = ["synthetic rows", "real rows with DP-SGD", "real rows"] if useful else ["synthetic rows", "real rows"]
     assert [(each["classifier"], each["trained_on"]) for each in results] == [("word_cnn", kind) for kind in compared]
     [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "safety_evaluation"]
-    assert list(made.materialization.metadata["left_out"].value) == ([] if useful else ["real, with DP"])
+    assert list(made.materialization.metadata["left_out"].value) == ([] if useful else ["real rows with DP-SGD"])
     releases = {charge["release"] for charge in evaluation.receipts}
     assert "small/dp_baseline" in releases, "its figures rest on that charge too"
     exported = store.latest("small", "safety_classifier")

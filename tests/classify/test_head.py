@@ -233,7 +233,7 @@ def test_figures_over_seeds_by_hand():
     assert together["macro_f1"] == pytest.approx(np.mean([run["macro_f1"] for run in runs]))
     alone = over_seeds(runs[:1])
     assert alone["seeds_low"] == alone["seeds_high"] == alone["accuracy"] == 0.8
-    shown = table([{"classifier": "x", "trained_on": "synthetic", **each} for each in (together, alone)])
+    shown = table([{"classifier": "x", "trained_on": "synthetic rows", **each} for each in (together, alone)])
     assert "| x | synthetic rows | 90.0% |" in shown
     assert "one seed" in shown.splitlines()[3]
 

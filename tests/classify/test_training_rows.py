@@ -208,7 +208,7 @@ def test_figures_by_hand():
     nothing = safety_figures.figures(found, thresholds(block=None))
     assert nothing["precision"] is None
     assert nothing["recall"] == 0
-    assert "nothing blocked" in safety_figures.table([{"classifier": "x", "trained_on": "synthetic", **nothing}])
+    assert "nothing blocked" in safety_figures.table([{"classifier": "x", "trained_on": "synthetic rows", **nothing}])
 
 
 def test_slices_are_of_the_rows_that_they_name():
