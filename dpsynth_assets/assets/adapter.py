@@ -55,7 +55,7 @@ def adapter_asset(declared: Contract) -> dg.AssetsDefinition:
             plan,
             Rooms(ledger, sensitive_store, artifact_store),
             ready=lambda: _check_what_follows(contract),
-            replay=lambda folder, charged: plan.steps_again(CheckpointFolder(folder, plan.digest()), charged),
+            replay=plan.replay,
         ) as gate:
             checkpoints = CheckpointFolder(gate.checkpoints, plan.digest())
             rows = gate.read()

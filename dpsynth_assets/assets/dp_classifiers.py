@@ -83,7 +83,7 @@ def _asset(
             plan,
             Rooms(ledger, sensitive_store, artifact_store),
             ready=lambda: _check(plan),
-            replay=lambda folder, charged: plan.steps_again(CheckpointFolder(folder, plan.digest()), charged),
+            replay=plan.replay,
         ) as gate:
             checkpoints = CheckpointFolder(gate.checkpoints, plan.digest())
             run = train_with_dp(plan, gate.read(), gate.folder / CLASSIFIER, progress, checkpoints)

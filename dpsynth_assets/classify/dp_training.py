@@ -15,14 +15,12 @@ clipping leaves for rounding (`dpsynth_assets.privacy.strategies.ROUNDING_MARGIN
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
+from dpsynth_assets.privacy.plan import DpSgd, DpSgdPlan, Learning, calibrated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.checkpoint import CheckpointFolder
     from dpsynth_assets.privacy.training import Progress, TrainingRun
-    from ledger import Event, PoissonSampledGaussian
 
 # The word-CNN's sizes: every parameter is met by noise, so they are smaller than where there is none.
 BUCKETS, DIMENSION, FILTERS, WIDTHS = 4096, 16, 16, (3, 4, 5)
@@ -41,7 +38,7 @@ _MICRO_BATCH = 4096
 
 
 @dataclass(frozen=True)
-class DpClassifierPlan:
+class DpClassifierPlan(DpSgdPlan):
     """Everything that decides what such a release computes: public constants only.
 
     Attributes:
@@ -52,13 +49,6 @@ class DpClassifierPlan:
         buckets, dimension, filters, widths: the word-CNN's sizes (`dpsynth_assets.classify.word_cnn.CnnShape`).
     """
 
-    mechanism: DpSgd
-    learning: Learning
-    epsilon: float
-    delta: float
-    unit: str
-    neighbouring_relation: str
-    max_records: int
     classifier: str
     target: str
     classes: tuple[str, ...]
@@ -107,22 +97,6 @@ class DpClassifierPlan:
             classes=terms.classes,
             max_tokens=terms.text.max_tokens,
         )
-
-    def event(self) -> PoissonSampledGaussian:
-        """The event that is reserved in the ledger before training may read a row."""
-        return self.mechanism.event()
-
-    def steps_again(self, checkpoints: CheckpointFolder, charged: Sequence[Event]) -> PoissonSampledGaussian | None:
-        """As `DpSgd.steps_again`."""
-        return self.mechanism.steps_again(checkpoints, charged)
-
-    def describe(self) -> dict[str, Any]:
-        """The plan as plain values, all public."""
-        return asdict(self)
-
-    def digest(self) -> str:
-        """SHA-256 over the plan's canonical JSON; the charge, the checkpoint and the receipt carry it."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
 
 
 class LabelledUnits:

@@ -34,6 +34,7 @@ from ledger import PoissonSampledGaussian
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.checkpoint import CheckpointFolder
@@ -175,11 +176,10 @@ class Learning:
 
 
 @dataclass(frozen=True)
-class TrainingPlan:
-    """Everything that decides what an adapter release computes: the mechanism, and the learning set-up around it.
+class DpSgdPlan:
+    """What every release by DP-SGD has: the mechanism, the learning set-up around it, and what is promised of it.
 
     `epsilon` at `delta` is the guarantee of this release alone, in the currency that the ledger enforces (Renyi DP).
-    `rank` and `alpha` belong to method `lora`, `prompt_tokens` to method `prompt`; None elsewhere.
     """
 
     mechanism: DpSgd
@@ -189,6 +189,31 @@ class TrainingPlan:
     unit: str
     neighbouring_relation: str
     max_records: int
+
+    def event(self) -> PoissonSampledGaussian:
+        """The event that is reserved in the ledger before training may read a row."""
+        return self.mechanism.event()
+
+    def replay(self, checkpoints: Path, charged: Sequence[Event]) -> PoissonSampledGaussian | None:
+        """What runs again when the run that left this checkpoint folder goes on: `DpSgd.steps_again`."""
+        from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+
+        return self.mechanism.steps_again(CheckpointFolder(checkpoints, self.digest()), charged)
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as plain values, all public."""
+        return asdict(self)
+
+    def digest(self) -> str:
+        """SHA-256 over the plan's canonical JSON; the charge, the checkpoint and the receipt carry it."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class TrainingPlan(DpSgdPlan):
+    """Everything that decides what an adapter release computes. `rank` and `alpha` belong to method `lora`,
+    `prompt_tokens` to method `prompt`; None elsewhere."""
+
     base_model: str
     method: str
     rank: int | None
@@ -248,22 +273,6 @@ class TrainingPlan:
             precision=adapter.precision,
             gradient_checkpointing=adapter.gradient_checkpointing,
         )
-
-    def event(self) -> PoissonSampledGaussian:
-        """The event that is reserved in the ledger before training may read a row."""
-        return self.mechanism.event()
-
-    def steps_again(self, checkpoints: CheckpointFolder, charged: Sequence[Event]) -> PoissonSampledGaussian | None:
-        """As `DpSgd.steps_again`."""
-        return self.mechanism.steps_again(checkpoints, charged)
-
-    def describe(self) -> dict[str, Any]:
-        """The plan as plain values, all public."""
-        return asdict(self)
-
-    def digest(self) -> str:
-        """SHA-256 over the plan's canonical JSON; the charge, the checkpoint and the receipt carry it."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
 
 
 def calibrated(shape: DpSgd, epsilon: float, delta: float) -> DpSgd:

@@ -205,10 +205,10 @@ def test_a_killed_run_goes_on_and_says_what_ran_twice(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train_with_dp(plan, frame_of(), tmp_path / "made", kill, folder)
     assert not (tmp_path / "made").exists()
-    again = plan.steps_again(folder, ())
+    again = plan.mechanism.steps_again(folder, ())
     assert again is not None
     assert again.steps == 1, "five began, four are saved"
-    assert plan.steps_again(folder, (again,)) is None
+    assert plan.mechanism.steps_again(folder, (again,)) is None
     run = train_with_dp(plan, frame_of(), tmp_path / "made", checkpoints=folder)
     assert (run.steps, run.steps_run_in_all) == (6, 7)
     assert plan.mechanism.event_of_replay(run.lives) == again

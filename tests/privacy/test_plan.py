@@ -126,9 +126,9 @@ def test_a_killed_run_never_owes_more_than_was_charged_before_it_went_on(bands, 
 
     folder, charged = Folder(), []
     for killed_after in [*kills, steps]:
-        if (again := plan.steps_again(folder, charged)) is not None:
+        if (again := plan.mechanism.steps_again(folder, charged)) is not None:
             charged.append(again)
-        assert plan.steps_again(folder, charged) is None
+        assert plan.mechanism.steps_again(folder, charged) is None
         ran = min(killed_after, steps - folder.saved)
         if ran:
             folder.lives += (ran,)
