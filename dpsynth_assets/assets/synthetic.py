@@ -97,11 +97,11 @@ def release_record(contract: Contract, corpus: Artifact, rows: int) -> "ReleaseR
     )
 
 
-def composed_epsilon(contract: Contract, artifact: Artifact) -> float:
-    """The epsilon, at the budget's delta, of everything that an artifact was made from, composed.
+def composed_epsilon(contract: Contract, *artifacts: Artifact) -> float:
+    """The epsilon, at the budget's delta, of everything that some artifacts were made from, composed.
 
     Raises:
-        PublishRefused: something that it was made from was made without privacy, or nothing of it was charged: no
+        PublishRefused: something that one was made from was made without privacy, or nothing of it was charged: no
             epsilon holds.
     """
     from dpsynth_assets.publish.release import PublishRefused
@@ -109,12 +109,13 @@ def composed_epsilon(contract: Contract, artifact: Artifact) -> float:
     from ledger.accounting import epsilon
     from ledger.events import from_json
 
-    if artifact.without_guarantee or not artifact.receipts:
-        raise PublishRefused(
-            f"the {artifact.kind} {artifact.id} of {contract.id} rests on a release that was made without privacy or "
-            "was never charged, so no epsilon can be stated: make the contract's releases anew"
-        )
-    charges = {charge["ledger_hash"]: charge for charge in artifact.receipts}
+    for artifact in artifacts:
+        if artifact.without_guarantee or not artifact.receipts:
+            raise PublishRefused(
+                f"the {artifact.kind} {artifact.id} of {contract.id} rests on a release that was made without privacy "
+                "or was never charged, so no epsilon can be stated: make the contract's releases anew"
+            )
+    charges = {charge["ledger_hash"]: charge for artifact in artifacts for charge in artifact.receipts}
     events = tuple(from_json(charge["event"]) for charge in charges.values())
     return float(epsilon(Composed(events), contract.privacy.budget.delta))
 

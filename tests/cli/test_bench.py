@@ -133,6 +133,15 @@ def test_means_and_intervals_are_over_runs_where_there_are_some(contract):
     assert "| minilm | real rows | none |  | 80.0% |" in table
 
 
+def test_a_line_that_was_killed_and_cost_more_says_so(contract):
+    bar, lora = grid.lines(contract, ("lora-2", "real-dp-2"))
+    cheap = (grid.Cell(lora, 0), {"accuracies": [entry("curated", 0.5)], "epsilon_composed": 1.9999})
+    dear = (grid.Cell(lora, 1), {"accuracies": [entry("curated", 0.5)], "epsilon_composed": 2.0123})
+    of_bar = (grid.Cell(bar, 0), {"accuracies": [entry("real-dp", 0.5, epsilon_composed=2.00001)]})
+    assert "killed" not in report.markdown(report.figures([cheap, of_bar]))
+    assert "in ε, at most: lora-2 (2.012)." in report.markdown(report.figures([cheap, dear, of_bar]))
+
+
 def test_the_whole_way_on_a_small_contract(contract_path, home, tmp_path, rooms, dpsynth):
     out = tmp_path / "utility"
     options = ["bench", "utility", "--dataset", str(contract_path), "--out", str(out), "--kinds", "minilm"]
@@ -152,6 +161,7 @@ def test_the_whole_way_on_a_small_contract(contract_path, home, tmp_path, rooms,
     assert found["epsilon_of_adapter"] is None
     [private] = [json.loads(file.read_text()) for file in out.glob("lora-2/*/run-0/result.json")]
     assert private["epsilon_of_adapter"] < private["epsilon_composed"] <= 2
+    assert "killed" not in table
 
 
 def test_bad_input_is_refused_before_anything_runs(contract_path, tmp_path, rooms, dpsynth):

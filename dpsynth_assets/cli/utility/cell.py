@@ -78,18 +78,16 @@ def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any
     """The variant's releases, its candidates as they were drawn, and as the contract has them curated."""
     import pandas as pd
 
-    from dpsynth_assets.approval import planned_releases
     from dpsynth_assets.assets.candidates import CANDIDATES, proportions, rows_wanted
     from dpsynth_assets.assets.common import releases_of
     from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
     from dpsynth_assets.assets.label_histogram import released_counts
+    from dpsynth_assets.assets.synthetic import composed_epsilon
     from dpsynth_assets.assets.votes import votes_on
     from dpsynth_assets.classify.curation import curate
     from dpsynth_assets.classify.recipes import load_classifier
     from dpsynth_assets.contract.synthesis import Curation
     from dpsynth_assets.privacy.apportionment import apportion
-    from ledger import Composed
-    from ledger.accounting import epsilon as epsilon_of
 
     contract = _affording(variants.variant(setup.contract, cell.line.name), 2 * (cell.line.epsilon or 0.0))
     store = _made(contract, folder, (*releases_of(contract), "candidates"), setup)
@@ -101,9 +99,8 @@ def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any
     corpora, judge = {AS_DRAWN: drawn.head(rows)}, store.find(contract.id, "labeller")
     labeller = load_classifier(judge.folder / CLASSIFIER, setup.encoder) if judge else None
     facts: dict[str, Any] = {"epsilon_of_adapter": None, "epsilon_composed": None}
-    if cell.line.epsilon is not None:  # at a smaller size the releases' events, and what they compose to, are others
-        events = tuple(event for _, event in planned_releases(contract, setup.size or 1.0))
-        composed = float(epsilon_of(Composed(events), contract.privacy.budget.delta))
+    if cell.line.epsilon is not None:  # of what was charged: a killed training paid for the steps that ran again
+        composed = composed_epsilon(contract, *(store.latest(contract.id, name) for name in releases_of(contract)))
         facts = {"epsilon_of_adapter": contract.privacy.releases.adapter.epsilon, "epsilon_composed": composed}
     if terms != Curation(drawn=terms.drawn):
         held = store.find(contract.id, "votes")
@@ -131,6 +128,7 @@ def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any
 def _with_dp(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """A classifier of each kind that was trained on the real rows with DP-SGD, each with the whole epsilon."""
     from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
+    from dpsynth_assets.assets.synthetic import composed_epsilon
     from dpsynth_assets.classify.evaluation import evaluate
     from dpsynth_assets.classify.recipes import load_classifier
 
@@ -142,12 +140,13 @@ def _with_dp(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Fo
             releases = afforded.privacy.releases.model_copy(update={"dp_baseline": release})
             contract = replace(afforded, privacy=afforded.privacy.model_copy(update={"releases": releases}))
             store = _made(contract, folder / kind, ("dp_baseline",), setup)
-            test = _test(contract, folder / kind)
+            made, test = store.latest(contract.id, "dp_baseline"), _test(contract, folder / kind)
             encoder = setup.encoder if kind == "minilm" else None
-            classifier = load_classifier(store.latest(contract.id, "dp_baseline").folder / CLASSIFIER, encoder)
+            classifier = load_classifier(made.folder / CLASSIFIER, encoder)
             texts, labels = test["text"].tolist(), test[contract.privacy.classifier.target].tolist()
             accuracy = float(evaluate(classifier, texts, labels)["accuracy"])
-            yield {"corpus": REAL_DP, "classifier": kind, "seed": 0, "accuracy": accuracy}
+            spent = composed_epsilon(contract, made)
+            yield {"corpus": REAL_DP, "classifier": kind, "seed": 0, "accuracy": accuracy, "epsilon_composed": spent}
 
     return {}, found()
 

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COLOURS = {"lora": "#1f77b4", "prompt": "#ff7f0e", "full": "#2ca02c", REAL_DP: "#d62728", REAL: "#7f7f7f"}
+_ROUNDING = 1e-4  # of an epsilon that releases were calibrated to
 _NONE = "none"  # in place of an epsilon: no privacy
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Mean accuracy of a kind of classifier on what one line left, with its interval."""
+    """Mean accuracy of a kind of classifier on what one line left, with its interval.
+
+    `spent` is the largest epsilon that the ledger composed one of the runs to; None without privacy.
+    """
 
     method: str
     epsilon: float | None
@@ -36,6 +40,7 @@ class Figure:
     mean: float
     low: float
     high: float
+    spent: float | None = None
 
     @property
     def trained_on(self) -> str:
@@ -65,7 +70,8 @@ def figures(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Figure]:
     """One for each line, corpus and kind of classifier, by classifier, then line."""
     groups: dict[tuple[str, str, str], list[tuple[Cell, dict[str, Any]]]] = {}
     for cell, result in measured:
-        for each in result["accuracies"]:
+        for accuracy in result["accuracies"]:
+            each = {"epsilon_composed": result.get("epsilon_composed")} | accuracy
             groups.setdefault((each["classifier"], cell.line.name, each["corpus"]), []).append((cell, each))
     found = []
     for (classifier, _, corpus), entries in sorted(groups.items(), key=lambda group: group[0][0]):
@@ -77,10 +83,12 @@ def figures(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Figure]:
         low, high = _interval(varied)
         line = entries[0][0].line
         rows = [each["rows"] for _, each in entries if "rows" in each]
+        spent = [each["epsilon_composed"] for _, each in entries if each["epsilon_composed"] is not None]
         found.append(
             Figure(
                 *(line.method, line.epsilon, corpus, classifier, round(statistics.fmean(rows)) if rows else None),
                 *(len(means), len(next(iter(by_run.values()))), statistics.fmean(means), low, high),
+                max(spent, default=None),
             )
         )
     return found
@@ -109,6 +117,12 @@ def markdown(found: Sequence[Figure]) -> str:
         between = "" if each.low == each.high else f"{each.low:.1%} to {each.high:.1%}"
         fields = [each.classifier, each.trained_on, epsilon, rows, f"{each.mean:.1%}", between, each.over]
         lines.append(f"| {' | '.join(fields)} |")
+    if dearer := {
+        f"{each.method}-{each.epsilon:g} ({each.spent:.4g})": None
+        for each in found
+        if each.spent and each.epsilon and each.spent > each.epsilon * (1 + _ROUNDING)
+    }:
+        lines += ["", f"A killed training pays for the steps that ran again; in ε, at most: {', '.join(dearer)}."]
     return "\n".join(lines)
 
 
