@@ -104,7 +104,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     body = [
         [
             str(result["classifier"]),
-            f"{result['trained_on']}",
+            str(result["trained_on"]),
             f"{result['accuracy']:.1%}",
             f"{result['accuracy_low']:.1%} to {result['accuracy_high']:.1%}",
             f"{result['seeds_low']:.1%} to {result['seeds_high']:.1%}" if result["seeds"] > 1 else "one seed",
@@ -113,7 +113,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
         ]
         for result in results
     ]
-    return _table(head, body)
+    return _table(head, body, words=2)
 
 
 def markdown(figures: Mapping[str, Any]) -> str:
@@ -128,8 +128,9 @@ def markdown(figures: Mapping[str, Any]) -> str:
     return _table(head, body) + "\n\n" + _table(["truth, predicted:", *labels], counts)
 
 
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *("--:" for _ in head[1:])]
+def _table(head: Sequence[str], body: Sequence[Sequence[str]], words: int = 1) -> str:
+    """The first `words` columns hold words, the others numbers."""
+    rule = ["---" if place < words else "--:" for place in range(len(head))]
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
 
 

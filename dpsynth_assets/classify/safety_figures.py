@@ -132,7 +132,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
     for result in results:
         cells = [
             result["classifier"],
-            f"{result['trained_on']}",
+            result["trained_on"],
             _with_interval(result, "precision"),
             _with_interval(result, "recall"),
             *(_percent(result[name]) for name in ("blocked", "reviewed", "missed")),
