@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"lora": "#1f77b4", "prompt": "#ff7f0e", "full": "#2ca02c", REAL_DP: "#d62728", REAL: "#7f7f7f"}
 _ROUNDING = 1e-4  # of an epsilon that releases were calibrated to
+_ASIDE = 0.02  # of the distance between two epsilons, from one line of the chart to the next
 _NONE = "none"  # in place of an epsilon: no privacy
 
 
@@ -133,16 +134,18 @@ def chart(found: Sequence[Figure], title: str, file: Path) -> None:
     kinds = sorted({each.classifier for each in found})
     ticks = sorted({each.epsilon for each in found if each.epsilon is not None})
     places = {epsilon: place for place, epsilon in enumerate(ticks)}
-    canvas = Canvas(figsize=(5.2 * max(1, len(kinds)), 3.8), dpi=130, layout="constrained")
+    canvas = Canvas(figsize=(5.2 * max(1, len(kinds)), 4.4), dpi=130, layout="constrained")
     panels = canvas.subplots(1, max(1, len(kinds)), squeeze=False, sharey=True)[0]
     for panel, kind in zip(panels, kinds, strict=False):
         of_kind = [each for each in found if each.classifier == kind]
-        for name in dict.fromkeys(each.trained_on for each in of_kind if each.corpus != REAL):
+        names = list(dict.fromkeys(each.trained_on for each in of_kind if each.corpus != REAL))
+        for number, name in enumerate(names):
+            aside = _ASIDE * (number - (len(names) - 1) / 2)  # or points at the same height would hide each other
             line = sorted(
                 (each for each in of_kind if each.trained_on == name),
                 key=lambda each: len(ticks) if each.epsilon is None else places[each.epsilon],
             )
-            x = [len(ticks) if each.epsilon is None else places[each.epsilon] for each in line]
+            x = [aside + (len(ticks) if each.epsilon is None else places[each.epsilon]) for each in line]
             y = [100 * each.mean for each in line]
             reach = [
                 [max(0.0, 100 * (each.mean - each.low)) for each in line],
@@ -157,7 +160,10 @@ def chart(found: Sequence[Figure], title: str, file: Path) -> None:
         panel.set_xticks(range(len(ticks) + 1), [*(f"{epsilon:g}" for epsilon in ticks), "none"])
         panel.set(title=kind, xlabel="ε of everything (none: no privacy)")
         panel.grid(axis="y", alpha=0.3)
-        panel.legend(fontsize=7, frameon=False)
     panels[0].set_ylabel("accuracy on the public test split, %")
+    shown = {
+        label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    canvas.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     canvas.suptitle(title)
     canvas.savefig(file, metadata={"Software": None})
