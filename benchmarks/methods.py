@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from benchmarks.learning import DELTA, Experiment
-from dpsynth_assets.language.base_model import load_base_model
+from dpsynth_assets.language.base_model import has_bfloat16, load_base_model
 from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
 from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
 from dpsynth_assets.privacy.training import train
@@ -49,7 +49,7 @@ def loss(experiment: Experiment, method: str, rate: float, short: DpSgd) -> floa
     model: Any = attach_adapter(base, plan)
     virtual = PROMPT_TOKENS if method == "prompt" else 0
     rows = experiment.private
-    data = TextUnits(rows, list(range(len(rows))), tokenizer.pad_token_id, virtual, bfloat16=True)
+    data = TextUnits(rows, list(range(len(rows))), tokenizer.pad_token_id, virtual, bfloat16=has_bfloat16())
     train(model, data, short, Learning(rate), micro_batch_tokens=4096)
     return experiment.loss(model, experiment.search_judge)
 

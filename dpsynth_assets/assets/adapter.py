@@ -66,6 +66,7 @@ def adapter_asset(declared: Contract) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 **plan_metadata(plan),
+                "precision": result.precision,
                 "dagster/uri": str(gate.artifact.folder),
                 **receipts_metadata(gate.artifact.receipts),
             }

@@ -25,6 +25,16 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def has_bfloat16() -> bool:
+    """Whether `device()` multiplies in bfloat16 by itself. A CPU without it emulates each product, tens of times slower
+    than in float32, of which nobody has anything."""
+    import torch
+
+    if device() == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
+
+
 def load_base_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The causal language model and tokenizer that `name` stands for, in float32 and evaluation mode, on `device()`.
 

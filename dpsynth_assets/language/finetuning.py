@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpsynth_assets.language.base_model import device, load_base_model
+from dpsynth_assets.language.base_model import device, has_bfloat16, load_base_model
 from dpsynth_assets.language.objective import Encoded, encode, encode_prefix, losses, verify_objective
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.verification import verify_exactness
@@ -36,11 +36,13 @@ class FineTuned:
         folder: the adapter in peft's format, or for method `full` the model.
         event: the mechanism that ran, as planned; None for plain training, which no guarantee covers.
         replay: what has to be charged on top, where the run was killed and some of its steps ran twice; else None.
+        precision: of the passes, as they were computed.
     """
 
     folder: Path
     event: PoissonSampledGaussian | None
     replay: PoissonSampledGaussian | None = None
+    precision: str = "float32"
 
 
 class TextUnits:
@@ -88,6 +90,9 @@ def fine_tune(
 ) -> FineTuned:
     """Trains what the plan's method trains and writes it to `folder` (safetensors).
 
+    A plan with precision bfloat16 is computed in float32 where the processor has none: gradients are less round then,
+    and the guarantee is the same, which never depends on the precision of the passes.
+
     Args:
         plan: must be the one whose event was granted.
         frame: columns `unit`, `text` and the contract's label columns, one row per record, at most `plan.max_records`
@@ -113,9 +118,10 @@ def fine_tune(
     columns = [label.column for label in contract.privacy.labels]
     cells = list(frame[columns].itertuples(index=False, name=None))
     records = encode(tokenizer, [prefixes[cell] for cell in cells], frame["text"].tolist(), plan.max_tokens)
+    rounder = plan.precision == "bfloat16" and has_bfloat16()
     run = train(
         model,
-        TextUnits(records, frame["unit"].tolist(), pad, plan.prompt_tokens or 0, bfloat16=plan.precision == "bfloat16"),
+        TextUnits(records, frame["unit"].tolist(), pad, plan.prompt_tokens or 0, bfloat16=rounder),
         plan.mechanism,
         plan.learning,
         micro_batch_tokens=plan.micro_batch_tokens,
@@ -123,10 +129,10 @@ def fine_tune(
         checkpoints=checkpoints,
     )
     model.save_pretrained(folder, safe_serialization=True)
-    mechanism = plan.mechanism
+    mechanism, precision = plan.mechanism, "bfloat16" if rounder else "float32"
     if not mechanism.is_private:
-        return FineTuned(folder, None)
-    return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.lives))
+        return FineTuned(folder, None, precision=precision)
+    return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.lives), precision)
 
 
 def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedModel | PeftModel:

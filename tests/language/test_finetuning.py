@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
 
 from dpsynth_assets.language import finetuning
-from dpsynth_assets.language.base_model import BaseModelError, load_base_model
+from dpsynth_assets.language.base_model import BaseModelError, has_bfloat16, load_base_model
 from dpsynth_assets.language.finetuning import attach_adapter, fine_tune, load_tuned
 from dpsynth_assets.language.generation import GenerationError, generate_corpus, usable
 from dpsynth_assets.privacy.apportionment import apportion
@@ -161,6 +162,7 @@ def test_rounder_passes_and_recomputed_activations_change_the_sum_by_rounding_on
             raise KeyboardInterrupt
 
         monkeypatch.setattr(finetuning, "train", summed)
+        monkeypatch.setattr(finetuning, "has_bfloat16", lambda: True)
         changed = replace(plan, method=method, **lora, **change)
         with pytest.raises(KeyboardInterrupt):
             fine_tune(contract, changed, frame_of(contract, per_unit=2), tmp_path / name)
@@ -169,6 +171,40 @@ def test_rounder_passes_and_recomputed_activations_change_the_sum_by_rounding_on
     assert (sums["recomputed"] - sums["plain"]).norm() < 1e-5 * length
     assert 0 < (sums["rounder"] - sums["plain"]).norm() < 0.1 * length
     assert sums["rounder"].norm() <= 6e-3
+
+
+@pytest.mark.parametrize(("has", "computed"), [(True, "bfloat16"), (False, "float32")])
+def test_bfloat16_is_left_alone_where_a_processor_would_emulate_it(
+    contract, plan, tmp_path, monkeypatch, has, computed
+):
+    """It is a wish for speed: emulated, it is tens of times slower than float32."""
+    widths = set()
+
+    def train(model, data, *args, **kwargs):
+        layer = next(module for place, module in model.named_modules() if place.endswith("q_proj"))
+        layer.register_forward_hook(lambda *about: widths.add(about[2].dtype))
+        data.losses(model, [0])
+        return SimpleNamespace(steps=3, lives=[3])
+
+    monkeypatch.setattr(finetuning, "train", train)
+    monkeypatch.setattr(finetuning, "has_bfloat16", lambda: has)
+    tuned = fine_tune(contract, replace(plan, precision="bfloat16"), frame_of(contract, per_unit=1), tmp_path / "it")
+    assert (tuned.precision, widths) == (computed, {getattr(torch, computed)})
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "has"),
+    [
+        ({"architecture": "x86_64", "avx512_f": True, "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx2": True, "avx512_bf16": False, "amx_bf16": False}, False),
+        ({"architecture": "aarch64", "neon": True, "bf16": True}, True),
+        ({"architecture": "aarch64", "neon": True}, False),
+    ],
+)
+def test_a_processor_has_bfloat16_if_it_says_so(monkeypatch, capabilities, has):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert has_bfloat16() is has
 
 
 def test_a_killed_run_is_continued_and_its_replayed_steps_are_told(contract, plan, tmp_path):
