@@ -207,6 +207,9 @@ def rooms(monkeypatch: pytest.MonkeyPatch):
         def __init__(self, folder=None, *, max_tokens=256):
             self.max_tokens = max_tokens
 
+        def tokenize(self, texts):
+            return [list(text.encode())[: self.max_tokens] for text in texts]
+
         def encode(self, texts, batch_size=64, progress=None):
             vectors = np.zeros((len(texts), 384), dtype=np.float32)
             vectors[:, 0] = [1.0 if "card" in text else -1.0 for text in texts]

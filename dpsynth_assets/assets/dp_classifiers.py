@@ -70,6 +70,7 @@ def _asset(
         artifact_store: ArtifactStore,
     ) -> dg.MaterializeResult[None]:
         from dpsynth_assets.classify.dp_training import DpClassifierPlan, train_with_dp
+        from dpsynth_assets.classify.vectors import public_encoder
         from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 
         contract = declared if name == "dp_baseline" else of_partition(declared, context)
@@ -86,7 +87,9 @@ def _asset(
             replay=plan.replay,
         ) as gate:
             checkpoints = CheckpointFolder(gate.checkpoints, plan.digest())
-            run = train_with_dp(plan, gate.read(), gate.folder / CLASSIFIER, progress, checkpoints)
+            public = plan.classifier == "minilm" and contract.privacy.source_is_public
+            encoder = public_encoder(plan.max_tokens) if public else None
+            run = train_with_dp(plan, gate.read(), gate.folder / CLASSIFIER, progress, checkpoints, encoder)
             if plan.mechanism.is_private:
                 gate.finish(plan.mechanism.event(run.steps), plan.mechanism.event_of_replay(run.lives))
         return dg.MaterializeResult(

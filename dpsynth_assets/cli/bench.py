@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Measure what synthetic tables are worth, on public sources.")
 _TABLE, _CHART, _FIGURES = "utility.md", "utility.png", "utility.parquet"
+_VECTORS = "vectors"
 
 
 @app.callback()
@@ -40,8 +41,9 @@ def utility(
     Repeated, it goes on where it was, and several such commands may share a folder. Writes utility.md, utility.png and
     utility.parquet after every cell.
     """
-    from dpsynth_assets.classify.encoder import MiniLM, Remembered
+    from dpsynth_assets.classify.encoder import Remembered
     from dpsynth_assets.classify.recipes import RECIPES
+    from dpsynth_assets.classify.vectors import kept_in, public_encoder
     from dpsynth_assets.cli.utility import grid
     from dpsynth_assets.cli.utility.cell import Setup
 
@@ -60,7 +62,9 @@ def utility(
     folder = out or Path("utility") / contract.id
     if not report:
         quiet = lambda text: say(f"  [dim]{text}[/]")  # noqa: E731 - a name for what is said
-        setup = Setup(contract, source, size, chosen_kinds, seeds, Remembered(MiniLM()), quiet)
+        with kept_in(folder / _VECTORS):
+            encoder = Remembered(public_encoder())
+        setup = Setup(contract, source, size, chosen_kinds, seeds, encoder, folder / _VECTORS, quiet)
         _run(lines, runs, folder, setup)
     _write(contract, folder, size or 1.0)
 

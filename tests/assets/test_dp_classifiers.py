@@ -109,6 +109,36 @@ def test_its_metadata_and_its_log_say_nothing_of_the_rows(run, read, home, insta
             assert MARKER.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.parametrize("public", [False, True])
+def test_vectors_of_rows_are_kept_only_where_the_rows_are_declared_public(
+    contract_path, home, instance, rooms, tmp_path, public
+):
+    from dpsynth_assets.classify.vectors import FILE, kept_in
+    from dpsynth_assets.contract import load_contract
+    from dpsynth_assets.factory import build_contract_defs
+    from ledger import Ledger
+    from resources.platform import platform_resources
+    from tests.conftest import agree
+
+    text = contract_path.read_text(encoding="utf-8").replace(
+        "dp_baseline: {classifier: word_cnn", "dp_baseline: {classifier: minilm"
+    )
+    if public:
+        text = text.replace("confidential", "public").replace("restricted", "public")
+        text = text.replace("          generation:", "          source_is_public: true\n          generation:")
+    contract_path.write_text(text, encoding="utf-8")
+    contract = load_contract(contract_path)
+    agree(contract, Ledger(home.ledger_file))
+    resources = platform_resources(str(home.root))
+    defs = dg.Definitions.merge(build_contract_defs(contract), dg.Definitions(resources=resources))
+    with kept_in(tmp_path / "vectors"):
+        made = defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey(["small", name]) for name in ("source", "dp_baseline")]
+        )
+    assert made.success
+    assert (tmp_path / "vectors" / FILE).exists() == public
+
+
 def test_an_error_is_charged_and_its_text_stays_inside(run, book, monkeypatch, failure_of):
     def fail(plan, frame, *rest):
         raise ValueError(frame["text"].iloc[0])
@@ -126,7 +156,7 @@ def test_a_killed_run_is_taken_over_and_pays_for_what_runs_twice(run, book, monk
     monkeypatch.setattr(CheckpointFolder, "__init__", lambda self, path, digest: made(self, path, digest, every=4))
     real = dp_training.train_with_dp
 
-    def killed(plan, frame, folder, progress, checkpoints):
+    def killed(plan, frame, folder, progress, checkpoints, encoder):
         def stop(step, of):
             if step == 7:
                 raise KeyboardInterrupt

@@ -39,6 +39,7 @@ class Setup:
         kinds: of classifiers (`dpsynth_assets.classify.recipes`).
         seeds: classifiers of each kind on each corpus.
         encoder: keeps the vectors of public and synthetic texts from cell to cell.
+        vectors: a folder that keeps those of the public ones from process to process.
         say: told what is going on.
     """
 
@@ -48,6 +49,7 @@ class Setup:
     kinds: Sequence[str]
     seeds: int
     encoder: Remembered
+    vectors: Path
     say: Callable[[str], None] = lambda _: None
 
 
@@ -193,6 +195,7 @@ def _trained(
 def _made(contract: Contract, folder: Path, names: Sequence[str], setup: Setup) -> ArtifactStore:
     """The cell's home, with its snapshot and the named assets in it: made, unless they are there."""
     from dpsynth_assets.approval import sign
+    from dpsynth_assets.classify.vectors import kept_in
     from dpsynth_assets.cli.running import materialize
     from ledger import Ledger
     from resources.artifact_store import ArtifactStore
@@ -208,7 +211,8 @@ def _made(contract: Contract, folder: Path, names: Sequence[str], setup: Setup) 
     lacking = [name for name in names if store.find(contract.id, name) is None]
     if lacking or not names:
         setup.say(f"making {', '.join(lacking) or 'the snapshot'}")
-        outcome = materialize(contract, home, source=setup.source, size=setup.size, only=("source", *lacking))
+        with kept_in(setup.vectors):
+            outcome = materialize(contract, home, source=setup.source, size=setup.size, only=("source", *lacking))
         if not outcome.success:
             raise GridError(f"{contract.id}: {'; '.join(outcome.failures.values())}")
     return store

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.cli.utility.cell import AS_DRAWN, CURATED
 from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, Cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_CORPORA = (REAL, REAL_DP, AS_DRAWN, CURATED)
 _COLOURS = {"lora": "#1f77b4", "prompt": "#ff7f0e", "full": "#2ca02c", REAL_DP: "#d62728", REAL: "#7f7f7f"}
 _ROUNDING = 1e-4  # of an epsilon that releases were calibrated to
 _ASIDE = 0.02  # of the distance between two epsilons, from one line of the chart to the next
@@ -51,7 +53,7 @@ class Figure:
 
     @property
     def over(self) -> str:
-        return f"{self.runs} runs" if self.runs > 1 else f"{self.seeds} seeds" if self.seeds > 1 else "1"
+        return f"{self.runs} runs" if self.runs > 1 else f"{self.seeds} seeds" if self.seeds > 1 else "1 run"
 
 
 def raw(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> pd.DataFrame:
@@ -107,17 +109,19 @@ def _interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def markdown(found: Sequence[Figure]) -> str:
-    """The table."""
-    lines = [
-        "| classifier | trained on | ε | rows | accuracy, mean | 95 % | over |",
-        "|---|---|---:|---:|---:|---|---|",
-    ]
+    """The table: a row for each epsilon and what was trained on, a column for each kind of classifier."""
+    kinds = sorted({each.classifier for each in found})
+    rows: dict[tuple[float, int, str], dict[str, Figure]] = {}
     for each in found:
-        epsilon = _NONE if each.epsilon is None else f"{each.epsilon:g}"
-        rows = "" if each.rows is None else f"{each.rows:,}"
-        between = "" if each.low == each.high else f"{each.low:.1%} to {each.high:.1%}"
-        fields = [each.classifier, each.trained_on, epsilon, rows, f"{each.mean:.1%}", between, each.over]
-        lines.append(f"| {' | '.join(fields)} |")
+        epsilon = math.inf if each.epsilon is None else each.epsilon
+        rows.setdefault((epsilon, _CORPORA.index(each.corpus), each.trained_on), {})[each.classifier] = each
+    lines = [f"| trained on | ε | rows | over | {' | '.join(kinds)} |", f"|---|--:|--:|---|{'--:|' * len(kinds)}"]
+    for (epsilon, _, trained_on), by_kind in sorted(rows.items(), key=lambda row: row[0][:2]):
+        sizes = sorted({f"{each.rows:,}" for each in by_kind.values() if each.rows is not None})
+        over = list(dict.fromkeys(each.over for each in by_kind.values()))
+        means = [_mean(by_kind[kind]) if kind in by_kind else "" for kind in kinds]
+        told = _NONE if math.isinf(epsilon) else f"{epsilon:g}"
+        lines.append(f"| {' | '.join([trained_on, told, ' or '.join(sizes), ' or '.join(over), *means])} |")
     if dearer := {
         f"{each.method}-{each.epsilon:g} ({each.spent:.4g})": None
         for each in found
@@ -125,6 +129,12 @@ def markdown(found: Sequence[Figure]) -> str:
     }:
         lines += ["", f"A killed training pays for the steps that ran again; in ε, at most: {', '.join(dearer)}."]
     return "\n".join(lines)
+
+
+def _mean(figure: Figure) -> str:
+    """With half of the interval's width, where there is one."""
+    reach = "" if figure.low == figure.high else f" ± {100 * (figure.high - figure.mean):.1f}"
+    return f"{100 * figure.mean:.1f}{reach} %"
 
 
 def chart(found: Sequence[Figure], title: str, file: Path) -> None:
@@ -151,7 +161,7 @@ def chart(found: Sequence[Figure], title: str, file: Path) -> None:
                 [max(0.0, 100 * (each.mean - each.low)) for each in line],
                 [max(0.0, 100 * (each.high - each.mean)) for each in line],
             ]
-            as_drawn, colour = line[0].corpus == "as drawn", _COLOURS[line[0].method]
+            as_drawn, colour = line[0].corpus == AS_DRAWN, _COLOURS[line[0].method]
             look: dict[str, Any] = {"linestyle": "--", "markerfacecolor": "white"} if as_drawn else {"linestyle": "-"}
             panel.errorbar(x, y, reach, label=name, color=colour, marker="o", markersize=4, capsize=3, **look)
         for each in of_kind:
