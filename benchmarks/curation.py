@@ -21,6 +21,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.public_source import public_contract
 from dpsynth_assets.approval import planned_releases, sign
 from dpsynth_assets.assets.candidates import CANDIDATES, proportions, rows_wanted
 from dpsynth_assets.assets.common import releases_of
@@ -33,7 +34,7 @@ from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
 from dpsynth_assets.classify.training_rows import Additions, Lesson
 from dpsynth_assets.cli.running import materialize
-from dpsynth_assets.contract import Contract, load_contract
+from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.releases import ClassifierRelease, VotesRelease
 from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.privacy.apportionment import apportion
@@ -194,9 +195,7 @@ def main() -> None:
     parser.add_argument("--size", type=float, help="share of the units, for a quick pass")
     parser.add_argument("--out", type=Path, required=True, help="a folder that keeps releases and drawn texts")
     chosen = parser.parse_args()
-    contract = load_contract(chosen.contract)
-    if not contract.privacy.source_is_public:
-        sys.exit(f"the source of {contract.id} is not declared public: its people have one budget, not one a run")
+    contract = public_contract(chosen.contract)
     planned = within(contract, chosen)
     releases = planned.privacy.releases
     print(f"adapter: epsilon {releases.adapter.epsilon:g}; all releases together: {composed(planned):.3f}\n")

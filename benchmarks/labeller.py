@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.baseline import with_baseline
+from benchmarks.public_source import public_contract
 from dpsynth_assets.classify.dp_training import DpClassifierPlan, train_with_dp
 from dpsynth_assets.classify.encoder import MiniLM, Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import load_classifier
-from dpsynth_assets.contract import load_contract
 from dpsynth_assets.contract.releases import ClassifierRelease
 from resources.tabular import as_rows, source_table
 
@@ -47,11 +46,7 @@ def main() -> None:
     parser.add_argument("--aside", type=int, default=3_000, help="rows of the train split that judge")
     parser.add_argument("--runs", type=int, default=5, help="of each setting: noise and batches are fresh")
     chosen = parser.parse_args()
-    contract = load_contract(chosen.contract)
-    if not contract.privacy.source_is_public:
-        sys.exit(f"the source of {contract.id} is not declared public: trying settings on its rows would be releases")
-    if chosen.source:
-        contract = contract.with_source(chosen.source)
+    contract = public_contract(chosen.contract, chosen.source)
     rows = as_rows(source_table(contract), contract).sample(frac=1.0, random_state=0)
     rest, train = rows.head(chosen.aside), rows.iloc[chosen.aside :]
     unit = contract.privacy.unit.model_copy(update={"public_count": len(train)})

@@ -19,12 +19,13 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.public_source import public_contract
 from dpsynth_assets.approval import sign
 from dpsynth_assets.assets.common import releases_of
 from dpsynth_assets.assets.safety_evaluation import FIGURES
 from dpsynth_assets.classify.safety_figures import table
 from dpsynth_assets.cli.running import materialize
-from dpsynth_assets.contract import Contract, load_contract
+from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.releases import ClassifierRelease, VariantMethod, Variants
 from dpsynth_assets.variants import variant
 from ledger import Ledger
@@ -96,9 +97,7 @@ def main() -> None:
     parser.add_argument("--size", type=float, help="share of the units, for a quick pass")
     parser.add_argument("--out", type=Path, help="a folder for figures, plots and exported classifiers")
     chosen = parser.parse_args()
-    contract = load_contract(chosen.contract)
-    if not contract.privacy.source_is_public:
-        sys.exit(f"the source of {contract.id} is not declared public: its people have one budget, not one a run")
+    contract = public_contract(chosen.contract)
     if contract.privacy.safety_classifier is None:
         sys.exit(f"{contract.id} has no terms `safety_classifier`")
     for epsilon in chosen.epsilon:

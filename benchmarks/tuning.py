@@ -10,12 +10,12 @@ which its owner declares public; the test split is never read. Touches no ledger
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+from benchmarks.public_source import public_contract
 from dpsynth_assets.classify.encoder import MiniLM, Remembered
 from dpsynth_assets.classify.tuning import SWEEPS, Rows, rank
-from dpsynth_assets.contract import Contract, load_contract
+from dpsynth_assets.contract import Contract
 from dpsynth_assets.publish.parquet import load
 from resources.tabular import as_rows, source_table
 
@@ -36,11 +36,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=list(SWEEPS), default=["minilm", "word_cnn"])
     parser.add_argument("--seeds", type=int, default=3)
     chosen = parser.parse_args()
-    contract = load_contract(chosen.contract)
-    if not contract.privacy.source_is_public:
-        sys.exit(f"the source of {contract.id} is not declared public: ranking settings on its rows would be a release")
-    if chosen.source:
-        contract = contract.with_source(chosen.source)
+    contract = public_contract(chosen.contract, chosen.source)
     target = contract.privacy.classifier.target
     frame = load(chosen.synthetic)
     synthetic = frame[contract.privacy.text.column].tolist(), frame[target].tolist()

@@ -1,0 +1,17 @@
+"""The contract of a benchmark that tries things on real rows: only of a source that its owner declares public."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from dpsynth_assets.contract import Contract, load_contract
+
+
+def public_contract(path: Path, source: str | None = None) -> Contract:
+    """The contract in a file, with another copy of its source if one is given; ends the program where the source is not
+    declared public, because each try would be one more release about the same people."""
+    contract = load_contract(path)
+    if not contract.privacy.source_is_public:
+        sys.exit(f"the source of {contract.id} is not declared public: its people have one budget, not one a run")
+    return contract.with_source(source) if source else contract
