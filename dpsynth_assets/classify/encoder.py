@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,6 +38,9 @@ class Encoder(Protocol):
 
     def encode(self, texts: Sequence[str], batch_size: int = 32, progress: Progress | None = None) -> np.ndarray: ...
 
+    def cut_to(self, max_tokens: int) -> Encoder:
+        """The same encoder for texts cut to so many tokens; itself where that is its length already."""
+
 
 class EncoderError(RuntimeError):
     """The encoder's files are missing or are not the ones this project was tested with."""
@@ -54,6 +58,15 @@ class MiniLM:
         self._tokenizer = Tokenizer.from_str(files["tokenizer.json"].decode())
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
+
+    def cut_to(self, max_tokens: int) -> MiniLM:
+        """The same weights for texts cut to so many tokens; itself where that is its length already."""
+        if max_tokens == self.max_tokens:
+            return self
+        other = copy(self)
+        other.max_tokens, other._tokenizer = max_tokens, deepcopy(self._tokenizer)
+        other._tokenizer.enable_truncation(max_tokens)
+        return other
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, the special ones included, at most `max_tokens` of them."""
@@ -89,6 +102,7 @@ class Remembered:
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._vectors: dict[str, np.ndarray] = {}
+        self._cut: dict[int, Remembered] = {}
 
     def encode(self, texts: Sequence[str], batch_size: int = 32, progress: Progress | None = None) -> np.ndarray:
         """As `MiniLM.encode`; progress is about the texts that are new."""
@@ -98,6 +112,13 @@ class Remembered:
         if new:
             self._vectors.update(zip(new, self._encoder.encode(new, batch_size, progress), strict=True))
         return np.array([self._vectors[text] for text in texts], dtype=np.float32).reshape(-1, DIMENSION)
+
+    def cut_to(self, max_tokens: int) -> Remembered:
+        """As `Encoder.cut_to`; each length is remembered apart."""
+        if max_tokens not in self._cut:
+            inner = self._encoder.cut_to(max_tokens)
+            self._cut[max_tokens] = self if inner is self._encoder else Remembered(inner)
+        return self._cut[max_tokens]
 
 
 def packaged_tokenizer() -> bytes:

@@ -204,7 +204,8 @@ RECIPES: dict[str, Recipe] = {MINILM: FrozenRecipe(), MINILM_TUNED: TunedRecipe(
 
 
 def load_classifier(folder: Path, encoder: Encoder | None = None) -> StoredClassifier:
-    """The classifier in a folder, of whatever kind. `encoder` is used by kinds that build on the frozen one.
+    """The classifier in a folder, of whatever kind. `encoder` is used by kinds that build on the frozen one, cut to the
+    length that the classifier was trained at.
 
     Raises:
         ClassifierError: there is none, or its files cannot be used.
@@ -213,7 +214,8 @@ def load_classifier(folder: Path, encoder: Encoder | None = None) -> StoredClass
     kind = about.get("kind")
     if kind == MINILM:
         head = Head.load(folder)
-        return Frozen(head, encoder or encoders.MiniLM(max_tokens=head.facts.get("max_tokens", encoders.MAX_TOKENS)))
+        length = head.facts.get("max_tokens", encoders.MAX_TOKENS)
+        return Frozen(head, encoder.cut_to(length) if encoder else encoders.MiniLM(max_tokens=length))
     if kind == MINILM_TUNED:
         from dpsynth_assets.classify.tuned import TunedMiniLM
 

@@ -52,7 +52,7 @@ class KeptVectors:
     """
 
     def __init__(self, encoder: encoders.MiniLM, folder: Path) -> None:
-        self._encoder, self._file = encoder, folder / FILE
+        self._encoder, self._folder, self._file = encoder, folder, folder / FILE
         with self._open() as held:
             held.execute("CREATE TABLE IF NOT EXISTS vectors (tokens BLOB PRIMARY KEY, vector BLOB NOT NULL)")
 
@@ -75,6 +75,11 @@ class KeptVectors:
             if progress is not None:
                 progress(start + len(shard), len(new))
         return np.frombuffer(b"".join(found[key] for key in keys), dtype="<f4").reshape(-1, DIMENSION).copy()
+
+    def cut_to(self, max_tokens: int) -> KeptVectors:
+        """As `MiniLM.cut_to`, in the same folder."""
+        other = self._encoder.cut_to(max_tokens)
+        return self if other is self._encoder else KeptVectors(other, self._folder)
 
     def _held(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         found = {}

@@ -9,6 +9,7 @@ import torch
 
 from dpsynth_assets.classify import dp_training
 from dpsynth_assets.classify.dp_training import DpClassifierPlan, LabelledUnits, check_trainable, train_with_dp
+from dpsynth_assets.classify.encoder import MiniLM, Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import load_classifier
 from dpsynth_assets.contract.releases import ClassifierRelease
@@ -138,9 +139,10 @@ def test_without_noise_it_learns(classifier, tmp_path):
 
 def test_the_encoder_of_a_stored_baseline_cuts_texts_as_its_plan_says(tmp_path):
     train_with_dp(plan_of("minilm", max_tokens=6), frame_of(), tmp_path)
-    made = load_classifier(tmp_path)
-    long, cut = made.predict_proba(["my card was swallowed by the machine", "my card was swallowed"])
-    assert long == pytest.approx(cut)
+    for encoder in (None, Remembered(MiniLM())):
+        made = load_classifier(tmp_path, encoder)
+        long, cut = made.predict_proba(["my card was swallowed by the machine", "my card was swallowed"])
+        assert long == pytest.approx(cut, abs=1e-6)
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)

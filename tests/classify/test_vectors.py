@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dpsynth_assets.classify import vectors
-from dpsynth_assets.classify.encoder import MiniLM
+from dpsynth_assets.classify.encoder import MiniLM, Remembered
 from dpsynth_assets.classify.vectors import FILE, KeptVectors, kept_in, public_encoder
 
 TEXTS = ["a card", "a loan that is to be paid back over many years", "", "a card", "\ud800 unreadable"]
@@ -50,6 +50,16 @@ def test_a_text_that_is_cut_is_another_text(tmp_path):
     np.testing.assert_allclose(found, MiniLM(max_tokens=6).encode(TEXTS), atol=1e-6)
     assert TEXTS[1] in short.encoded
     assert not {"", "a card"} & set(short.encoded), "which have at most six tokens"
+
+
+def test_an_encoder_that_is_cut_is_one_of_that_length(tmp_path):
+    whole, cut = MiniLM(), MiniLM(max_tokens=6)
+    for encoder in (whole, Remembered(whole), KeptVectors(whole, tmp_path), Remembered(KeptVectors(whole, tmp_path))):
+        np.testing.assert_allclose(encoder.cut_to(6).encode(TEXTS), cut.encode(TEXTS), atol=1e-6)
+        np.testing.assert_allclose(encoder.encode(TEXTS), whole.encode(TEXTS), atol=1e-6)
+        assert encoder.cut_to(256) is encoder
+    remembered = Remembered(whole)
+    assert remembered.cut_to(6) is remembered.cut_to(6), "or it would forget"
 
 
 def test_a_kill_loses_the_shard_that_was_being_encoded(tmp_path, monkeypatch):
