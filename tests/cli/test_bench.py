@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from dpsynth_assets.cli.utility import grid, report
+from dpsynth_assets.contract import load_contract
 
 VARIANTS = """\
           source_is_public: true
@@ -198,3 +200,16 @@ def test_bad_input_is_refused_before_anything_runs(contract_path, tmp_path, room
     assert "the lines are" in said("--only", "lora-7")
     assert "nothing of this contract" in said("--report", "--out", str(tmp_path / "empty"))
     assert rooms.read == 0
+
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
+
+
+@pytest.mark.parametrize("dataset", sorted(folder.name for folder in RESULTS.iterdir()))
+def test_a_table_in_the_documents_is_what_its_cells_hold(dataset):
+    """And the cells were measured under the terms that the shipped contract has today."""
+    contract = load_contract(RESULTS.parents[1] / "contracts" / f"{dataset}.odcs.yaml")
+    found = grid.measured(grid.lines(contract), RESULTS / dataset)
+    assert len(found) == len(list((RESULTS / dataset).rglob(grid.RESULT)))
+    table = report.markdown(report.figures(found))
+    assert table in (RESULTS.parent / "experiments.md").read_text(encoding="utf-8")
