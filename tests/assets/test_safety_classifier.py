@@ -225,7 +225,7 @@ def test_a_head_on_the_same_rows_teaches_the_students(published, run, store, lea
 
 @pytest.mark.parametrize("contract_path", [TAUGHT_BY_LABELLER], indirect=True)
 def test_the_labeller_of_the_corpus_teaches_the_students(contract, run, store, monkeypatch, learned, failure_of):
-    def train_with_dp(plan, frame, folder, progress, checkpoints):
+    def train_with_dp(plan, frame, folder, progress, checkpoints, encoder):
         rows = [f"my {topic} number {row} is lost" for row, topic in enumerate(("card", "loan") * 40)]
         RECIPES["word_cnn"].train(Lesson(rows, ["card", "loan"] * 40, plan.classes), 0).save(folder)
         return SimpleNamespace(steps=plan.mechanism.steps, lives=(plan.mechanism.steps,))
@@ -253,7 +253,7 @@ def test_the_labeller_of_the_corpus_teaches_the_students(contract, run, store, m
 def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, monkeypatch, useful):
     """A contract with a baseline, whose source is public: the exported model, the baseline, and one on real rows."""
 
-    def train_with_dp(plan, frame, folder, progress, checkpoints):
+    def train_with_dp(plan, frame, folder, progress, checkpoints, encoder):
         labels = frame["topic"] if useful else frame["topic"].map({"card": "loan", "loan": "card"})
         RECIPES["word_cnn"].train(Lesson(frame["text"].tolist(), labels.tolist(), plan.classes), 0).save(folder)
         return SimpleNamespace(steps=plan.mechanism.steps, lives=(plan.mechanism.steps,))
