@@ -2,28 +2,33 @@
 
     python -m benchmarks.curation contracts/ag_news.odcs.yaml --source ../shared/data/ag_news.parquet --epsilon 3 \
         --out curation
+    python -m benchmarks.curation contracts/ag_news.odcs.yaml --source ../shared/data/ag_news.parquet --epsilon 3 \
+        --out curation --only "relabelled, taught" --only "relabelled, taught, votes"
 
 Histogram, adapter, labeller and votes are released once, through gate and ledger, so that all compose to the epsilon.
 Texts are drawn once and curated in every way: differences between the lines are not those between two adapters. A line
 that uses fewer releases rests on less, which is said. Classifiers of each corpus are judged on the public test split,
-which only a contract whose source is *public* may do so often. Repeated, it goes on where it was.
+which only a contract whose source is *public* may do so often. Repeated, it goes on where it was, and prints what it
+has found before; other settings need another `--out`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from benchmarks.public_source import public_contract
 from dpsynth_assets.approval import planned_releases, sign
 from dpsynth_assets.assets.candidates import CANDIDATES, proportions, rows_wanted
+from dpsynth_assets.assets.classifier import additions
 from dpsynth_assets.assets.common import releases_of
 from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.label_histogram import released_counts
@@ -35,25 +40,32 @@ from dpsynth_assets.classify.recipes import RECIPES, load_classifier
 from dpsynth_assets.classify.training_rows import Additions, Lesson
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.contract.classifiers import PublicRows
 from dpsynth_assets.contract.releases import ClassifierRelease, VotesRelease
 from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.privacy.apportionment import apportion
 from ledger import Composed, Ledger
 from ledger.accounting import epsilon as epsilon_of
 from resources.artifact_store import ArtifactStore
-from resources.home import Home
+from resources.home import Home, replace_atomically
 from resources.sensitive_store import SensitiveStore, test_rows
 
+if TYPE_CHECKING:
+    from dpsynth_assets.classify.training_rows import Labelled
+
 AS_DRAWN = Curation()
+FOUND = "found.json"
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A way of curating, and what training does: learn the labeller's probabilities, add texts in disguise."""
+    """A way of curating, and what training does: learn the labeller's probabilities, add texts in disguise or rows
+    that are public."""
 
     curation: Curation = AS_DRAWN
     taught: bool = False
     augmented: bool = False
+    mixed: bool = False
 
     def uses(self, release: str) -> bool:
         """Whether it rests on the release."""
@@ -72,6 +84,7 @@ ARMS = {
     "as many of each label": Arm(Curation(proportions="even")),
     "votes": Arm(Curation(proportions="votes")),
     "augmented": Arm(augmented=True),
+    "mixed with public rows": Arm(mixed=True),
     "the labeller surer than 0.7": Arm(Curation(confidence=0.7)),
     "only where the labeller agrees": Arm(Curation(labels="agreed")),
     "relabelled": Arm(_relabelled()),
@@ -84,7 +97,8 @@ ARMS = {
     "relabelled, taught, as many of each label": Arm(_relabelled(proportions="even"), taught=True),
     "relabelled, taught, votes": Arm(_relabelled(proportions="votes"), taught=True),
     "relabelled, taught, augmented": Arm(_relabelled(), taught=True, augmented=True),
-    "all of these": Arm(_relabelled(confidence=0.7, near_duplicates=0.9, proportions="votes"), True, True),
+    "relabelled, taught, mixed with public rows": Arm(_relabelled(), taught=True, mixed=True),
+    "all but public rows": Arm(_relabelled(confidence=0.7, near_duplicates=0.9, proportions="votes"), True, True),
 }
 
 
@@ -145,18 +159,55 @@ def released(contract: Contract, folder: Path, source: str | None, size: float |
     return store
 
 
-def lines(contract: Contract, folder: Path, chosen: argparse.Namespace) -> Iterator[str]:
+class Kept:
+    """What has been found so far, in a file: accuracies by way of curating, kind and seed.
+
+    Raises:
+        SystemExit: the folder holds what was found under other settings.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path = path
+        self.content: dict[str, Any] = {"settings": settings, "found": {}}
+        if path.exists():
+            self.content = json.loads(path.read_text(encoding="utf-8"))
+            if others := [name for name, value in settings.items() if self.content["settings"][name] != value]:
+                sys.exit(f"{path.parent} holds releases made with another {', '.join(others)}: choose another --out")
+        self.write()
+
+    def of(self, name: str, kind: str) -> dict[str, float]:
+        """Accuracies by seed."""
+        known: dict[str, float] = self.content["found"].setdefault(f"{name} | {kind}", {})
+        return known
+
+    def write(self) -> None:
+        replace_atomically(self.path, json.dumps(self.content, indent=1).encode())
+
+
+def public_rows(contract: Contract, folder: Path, path: Path) -> Labelled:
+    """The labelled rows of a file that may be mixed in, without texts of the test split."""
+    rows = PublicRows(path=str(path.absolute()), declared_public_by=contract.owners[0])
+    classifier = contract.privacy.classifier.model_copy(update={"mix": rows})
+    terms = contract.privacy.model_copy(update={"classifier": classifier})
+    mix = additions(replace(contract, privacy=terms), SensitiveStore(home=str(folder))).mix
+    assert mix is not None, "the contract has just been given one"
+    return mix
+
+
+def lines(contract: Contract, folder: Path, chosen: argparse.Namespace, kept: Kept) -> Iterator[str]:
     """A line of the table for each way of curating and kind of classifier."""
     store, encoder = released(contract, folder, chosen.source, chosen.size), Remembered(MiniLM())
     terms, target = contract.privacy, contract.privacy.classifier.target
     test = test_rows(contract, SensitiveStore(home=str(folder)).latest(contract))
+    mix = None if chosen.mix is None else public_rows(contract, folder, chosen.mix)
     counts = released_counts(store.latest(contract.id, "label_histogram"))
     rows = rows_wanted(contract, chosen.size or 1.0)
     candidates = store.latest(contract.id, "candidates")
     drawn = pd.read_parquet(candidates.folder / CANDIDATES)
     votes = votes_on(contract, candidates, store.latest(contract.id, "votes"))
     labeller = load_classifier(store.latest(contract.id, "labeller").folder / CLASSIFIER, encoder)
-    for name, arm in ARMS.items():
+    for name in chosen.only or [name for name, arm in ARMS.items() if mix is not None or not arm.mixed]:
+        arm = ARMS[name]
         curation = arm.curation.model_copy(update={"drawn": chosen.drawn})
         changed = replace(contract, privacy=terms.model_copy(update={"curation": curation}))
         wanted = apportion(proportions(curation, counts), rows)
@@ -167,13 +218,17 @@ def lines(contract: Contract, folder: Path, chosen: argparse.Namespace) -> Itera
             continue
         texts = frame[terms.text.column].tolist()
         targets = labeller.predict_proba(texts) if arm.taught else None
-        more = Additions(augmentation=arm.augmented)
+        more = Additions(mix if arm.mixed else None, arm.augmented)
         lesson = Lesson(texts, frame[target].tolist(), terms.classes, more, targets)
         for kind in chosen.kinds:
-            found = []
+            known = kept.of(f"{name}: {chosen.mix}" if arm.mixed else name, kind)
             for seed in range(chosen.seeds):
-                trained = RECIPES[kind].train(lesson, seed, encoder=encoder)
-                found.append(float(evaluate(trained, test["text"].tolist(), test[target].tolist())["accuracy"]))
+                if str(seed) not in known:
+                    trained = RECIPES[kind].train(lesson, seed, encoder=encoder)
+                    result = evaluate(trained, test["text"].tolist(), test[target].tolist())
+                    known[str(seed)] = float(result["accuracy"])
+                    kept.write()
+            found = [known[str(seed)] for seed in range(chosen.seeds)]
             yield (
                 f"| {name} | {kind} | {composed(contract, arm):.2f} | {len(texts):,} | {statistics.mean(found):.1%} | "
                 f"{min(found):.1%} | {max(found):.1%} |"
@@ -193,8 +248,12 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=list(RECIPES), default=["minilm", "word_cnn"])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--size", type=float, help="share of the units, for a quick pass")
+    parser.add_argument("--only", action="append", choices=list(ARMS), help="only this line (repeat for more)")
+    parser.add_argument("--mix", type=Path, help="labelled public rows, in the contract's columns, for lines that mix")
     parser.add_argument("--out", type=Path, required=True, help="a folder that keeps releases and drawn texts")
     chosen = parser.parse_args()
+    if chosen.mix is None and (mixed := [name for name in chosen.only or () if ARMS[name].mixed]):
+        parser.error(f"{', '.join(mixed)}: give the public rows with --mix")
     contract = public_contract(chosen.contract)
     planned = within(contract, chosen)
     releases = planned.privacy.releases
@@ -202,7 +261,10 @@ def main() -> None:
     print("| curation | classifier | rests on epsilon | rows | accuracy, mean | from | to |")
     print("|---|---|---|---|---|---|---|", flush=True)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    for line in lines(planned, chosen.out.absolute(), chosen):
+    varied = ("contract", "only", "mix", "seeds", "kinds", "out")
+    settings = {name: value for name, value in vars(chosen).items() if name not in varied}
+    kept = Kept(chosen.out / FOUND, {"contract": contract.id} | settings)
+    for line in lines(planned, chosen.out.absolute(), chosen, kept):
         print(line, flush=True)
 
 

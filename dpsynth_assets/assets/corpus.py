@@ -70,13 +70,18 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
                 labeller=load_classifier(asked["labeller"].folder / CLASSIFIER) if "labeller" in asked else None,
                 votes=votes_on(contract, candidates, asked["votes"]) if "votes" in asked else None,
             )
-        frame = curated.frame
+        frame, complaint = curated.frame, curated.complaint(sum(wanted.values()))
+        if complaint is not None:
+            context.log.warning(complaint)
         with artifact_store.draft(contract.id, "corpus") as draft:
             frame.to_parquet(draft.folder / ROWS, index=False)
             artifact = artifact_store.seal(
                 draft,
                 made_from={"candidates": candidates, **asked},
-                about={name: drawn_from[name] for name in ("adapter", "label_histogram")},
+                about={
+                    **{name: drawn_from[name] for name in ("adapter", "label_histogram")},
+                    **({} if complaint is None else {"complaint": complaint}),
+                },
             )
         return dg.MaterializeResult(
             metadata={
@@ -85,6 +90,7 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
                 "dagster/uri": str(artifact.folder / ROWS),
                 "preview": preview(frame),
                 **{name: value for name, value in curated.facts.items() if name != "rows"},
+                **({} if complaint is None else {"fewer_rows_than_wanted": complaint}),
                 **receipts_metadata(artifact.receipts),
             }
         )

@@ -39,10 +39,21 @@ class Curated:
         facts: how many rows each step left; `labeller_agrees`, the share of the drawn texts for which the labeller says
             what they were asked for, tells how well the generator follows its labels; `without_votes` is how many
             rows are of clusters that no vote asked for, since the others were used up.
+        short: labels, in words, of which fewer rows are left than were wanted.
     """
 
     frame: pd.DataFrame
     facts: dict[str, float]
+    short: tuple[str, ...] = ()
+
+    def complaint(self, wanted: int) -> str | None:
+        """What to say of a corpus that has fewer rows than were wanted; None of a full one."""
+        if not self.short:
+            return None
+        return (
+            f"{len(self.frame):,} of {wanted:,} rows: the drawn texts hold too few that are "
+            f"{' or '.join(repr(label) for label in self.short)}. A larger `curation.drawn` draws more; it costs time only."
+        )
 
 
 def curate(
@@ -116,7 +127,8 @@ def curate(
                 f"no text is left that is {contract.plain_label(cell)!r}: raise curation.drawn, or ask less of texts"
             )
     frame = frame.iloc[places].reset_index(drop=True)
-    return Curated(frame, {**facts, "rows": len(frame)})
+    short = tuple(contract.plain_label(cell) for cell, count in wanted.items() if counts[cell] < count)
+    return Curated(frame, {**facts, "rows": len(frame)}, short)
 
 
 def _by_votes(

@@ -78,6 +78,24 @@ def test_curating_again_draws_nothing_again(finished, run, home, monkeypatch):
     assert again.receipt["about"]["candidates"] == store.latest("small", "candidates").id
 
 
+def test_a_corpus_with_fewer_rows_than_were_asked_for_says_so(finished, run, home, monkeypatch, contract, capsys):
+    from dpsynth_assets.cli.running import Outcome
+    from dpsynth_assets.cli.summary import show_success
+    from dpsynth_assets.language import generation
+
+    topics = ["card"] * 29 + ["loan"]
+    drawn = pd.DataFrame({"text": [f"text number {i}" for i in range(30)], "topic": topics})
+    monkeypatch.setattr(generation, "generate_corpus", lambda *_, **__: drawn)
+    result = run("candidates", "corpus", "synthetic")
+    assert result.success, [event.message for event in result.all_events if event.is_failure]
+    [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "corpus"]
+    complaint = made.materialization.metadata["fewer_rows_than_wanted"].value
+    assert f"{made.materialization.metadata['dagster/row_count'].value} of 24 rows" in complaint
+    assert "'topic: loan'" in complaint
+    show_success(contract, home, Outcome(success=True, run_id="0" * 8, seconds=1.0))
+    assert complaint in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_corpus_that_fails_a_blocking_check_is_not_published(run, home, monkeypatch, failure_of):
     from dpsynth_assets.language import generation
 

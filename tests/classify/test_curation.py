@@ -32,7 +32,7 @@ class Lengths:
 
 
 @pytest.fixture
-def curated(contract):
+def curating(contract):
     def run(rows, wanted=(10, 10), votes=None, **terms):
         changed = replace(contract, privacy=contract.privacy.model_copy(update={"curation": Curation(**terms)}))
         frame = pd.DataFrame(rows, columns=["text", "topic"])
@@ -40,6 +40,15 @@ def curated(contract):
         asked = dict(zip(CELLS, wanted, strict=True))
         made = curate(changed, frame, asked, labeller=ByWords(), encoder=Lengths(), votes=votes)
         pd.testing.assert_frame_equal(frame, before)
+        return made
+
+    return run
+
+
+@pytest.fixture
+def curated(curating):
+    def run(*rows, **terms):
+        made = curating(*rows, **terms)
         return list(made.frame.itertuples(index=False, name=None)), made.facts
 
     return run
@@ -82,6 +91,13 @@ def test_no_label_gets_more_rows_than_wanted_and_the_first_are_taken(curated):
     rows = [(f"{i} card", "card") for i in range(9)] + [(f"{i} loan", "loan") for i in range(9)]
     kept, _ = curated(rows, wanted=(2, 3), drawn=3)
     assert kept == rows[:2] + rows[9:12]
+
+
+def test_a_corpus_that_lacks_rows_says_of_which_label_and_what_to_do(curating):
+    full, short = (curating(ROWS, wanted=(3, loans), labels="relabelled") for loans in (2, 9))
+    assert full.complaint(5) is None
+    assert short.complaint(12).startswith("5 of 12 rows: the drawn texts hold too few that are 'topic: loan'.")
+    assert "curation.drawn" in short.complaint(12)
 
 
 def test_a_label_of_which_nothing_is_left_is_an_error(curated):
