@@ -34,10 +34,11 @@ from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.label_histogram import released_counts
 from dpsynth_assets.assets.votes import votes_on
 from dpsynth_assets.classify.curation import CurationError, curate
-from dpsynth_assets.classify.encoder import MiniLM, Remembered
+from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
 from dpsynth_assets.classify.training_rows import Additions, Lesson
+from dpsynth_assets.classify.vectors import kept_in, public_encoder
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.classifiers import PublicRows
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.classify.training_rows import Labelled
 
 AS_DRAWN = Curation()
-FOUND = "found.json"
+FOUND, VECTORS = "found.json", "vectors"
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def public_rows(contract: Contract, folder: Path, path: Path) -> Labelled:
 
 def lines(contract: Contract, folder: Path, chosen: argparse.Namespace, kept: Kept) -> Iterator[str]:
     """A line of the table for each way of curating and kind of classifier."""
-    store, encoder = released(contract, folder, chosen.source, chosen.size), Remembered(MiniLM())
+    store, encoder = released(contract, folder, chosen.source, chosen.size), Remembered(public_encoder())
     terms, target = contract.privacy, contract.privacy.classifier.target
     test = test_rows(contract, SensitiveStore(home=str(folder)).latest(contract))
     mix = None if chosen.mix is None else public_rows(contract, folder, chosen.mix)
@@ -264,8 +265,9 @@ def main() -> None:
     varied = ("contract", "only", "mix", "seeds", "kinds", "out")
     settings = {name: value for name, value in vars(chosen).items() if name not in varied}
     kept = Kept(chosen.out / FOUND, {"contract": contract.id} | settings)
-    for line in lines(planned, chosen.out.absolute(), chosen, kept):
-        print(line, flush=True)
+    with kept_in(chosen.out.absolute() / VECTORS):
+        for line in lines(planned, chosen.out.absolute(), chosen, kept):
+            print(line, flush=True)
 
 
 if __name__ == "__main__":
