@@ -164,6 +164,7 @@ def test_a_line_that_was_killed_and_cost_more_says_so(contract):
     of_bar = (grid.Cell(bar, 0), {"accuracies": [entry("real-dp", 0.5, epsilon_composed=2.00001)]})
     assert "killed" not in report.markdown(report.figures([cheap, of_bar]))
     assert "in ε, at most: lora-2 (2.012)." in report.markdown(report.figures([cheap, dear, of_bar]))
+    assert report.raw([cheap, dear, of_bar])["epsilon_composed"].tolist() == [1.9999, 2.0123, 2.00001]
 
 
 def test_the_whole_way_on_a_small_contract(contract_path, home, tmp_path, rooms, dpsynth):

@@ -64,17 +64,21 @@ def raw(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> pd.DataFrame:
         [
             {"line": cell.line.name, "method": cell.line.method, "epsilon": cell.line.epsilon, "run": cell.run, **each}
             for cell, result in measured
-            for each in result["accuracies"]
+            for each in _found(result)
         ]
     )
+
+
+def _found(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """A cell's classifiers, each with what the releases that it rests on composed to."""
+    return [{"epsilon_composed": result.get("epsilon_composed")} | each for each in result["accuracies"]]
 
 
 def figures(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Figure]:
     """One for each line, corpus and kind of classifier, by classifier, then line."""
     groups: dict[tuple[str, str, str], list[tuple[Cell, dict[str, Any]]]] = {}
     for cell, result in measured:
-        for accuracy in result["accuracies"]:
-            each = {"epsilon_composed": result.get("epsilon_composed")} | accuracy
+        for each in _found(result):
             groups.setdefault((each["classifier"], cell.line.name, each["corpus"]), []).append((cell, each))
     found = []
     for (classifier, _, corpus), entries in sorted(groups.items(), key=lambda group: group[0][0]):
