@@ -22,5 +22,8 @@ def ui(
     home.enter()
     say(f"Dagster UI: [bold]http://{host}:{port}[/]  (Ctrl-C stops it)")
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])  # noqa: PTH120
+    # `dg dev`, which it names instead, wants a project of its own kind: the users of this one can do nothing about it.
+    hushed = "ignore:Function `dev_command` is superseded"
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, (os.environ.get("PYTHONWARNINGS"), hushed)))
     command = ["dagster", "dev", "-m", "dpsynth_assets.definitions", "-h", host, "-p", str(port)]
     os.execvp(sys.executable, [sys.executable, "-m", *command])
