@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -37,7 +37,7 @@ from dpsynth_assets.classify.curation import CurationError, curate
 from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
-from dpsynth_assets.classify.training_rows import Additions, Lesson
+from dpsynth_assets.classify.training_rows import Additions, Labelled, Lesson
 from dpsynth_assets.classify.vectors import kept_in, public_encoder
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract
@@ -50,9 +50,6 @@ from ledger.accounting import epsilon as epsilon_of
 from resources.artifact_store import ArtifactStore
 from resources.home import Home, replace_atomically
 from resources.sensitive_store import SensitiveStore, test_rows
-
-if TYPE_CHECKING:
-    from dpsynth_assets.classify.training_rows import Labelled
 
 AS_DRAWN = Curation()
 FOUND, VECTORS = "found.json", "vectors"

@@ -98,7 +98,8 @@ def _show_standing(contract: Contract, home: Home) -> None:
     promised = NO_GUARANTEE if about["epsilon"] is None else f"ε {about['epsilon']:.3f} at δ {delta:g}"
     say(f"[bold]{about['rows']:,}[/] synthetic rows, published with {promised}; quality checks passed.")
     if complaint := corpus.receipt["about"].get("complaint"):
-        say(f"[yellow]![/] {complaint}")
+        say("[yellow]![/] ", end="")
+        say(complaint, markup=False)
     evaluation = store.find(contract.id, "evaluation")
     if evaluation is not None:
         _show_accuracy(contract, results_of(evaluation))
