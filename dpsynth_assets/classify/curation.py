@@ -52,8 +52,8 @@ class Curated:
             return None
         return (
             f"{len(self.frame):,} of {wanted:,} rows: the drawn texts hold too few that are "
-            f"{' or '.join(map(repr, self.short))}. A larger `curation.drawn` draws more; only votes, where the contract "
-            "plans them, are then held and charged anew."
+            f"{' or '.join(map(repr, self.short))}. A larger `curation.drawn` draws more; only votes, where "
+            "the contract plans them, are then held and charged anew."
         )
 
 
