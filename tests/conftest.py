@@ -104,6 +104,23 @@ hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
 
 
+@pytest.fixture(autouse=True)
+def forget_console():
+    """Clears the command line's one console: the streams that it holds are a test's, and are closed after it."""
+
+    def forget() -> None:
+        module = sys.modules.get("dpsynth_assets.cli.console")
+        if module is None or not module.console.cache_info().currsize:
+            return
+        file = module.console().file
+        if file is not sys.stdout:
+            file.close()
+        module.console.cache_clear()
+
+    yield forget
+    forget()
+
+
 @pytest.fixture
 def contract_path(tmp_path: Path) -> Path:
     return write_contract(tmp_path / "contracts")

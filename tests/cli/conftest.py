@@ -6,12 +6,11 @@ import sys
 
 import pytest
 
-from dpsynth_assets.cli import console as console_module
 from dpsynth_assets.cli.app import run as command_line
 
 
 @pytest.fixture
-def dpsynth(monkeypatch, capfd):
+def dpsynth(monkeypatch, capfd, forget_console):
     """Call the command line; gives exit code, standard output, standard error."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
@@ -25,12 +24,3 @@ def dpsynth(monkeypatch, capfd):
         return (code if isinstance(code, int) else 0 if code is None else 1), out, err
 
     return call
-
-
-def forget_console() -> None:
-    """The next call gets a console on the streams that it finds."""
-    if console_module.console.cache_info().currsize:
-        file = console_module.console().file
-        if file is not sys.stdout:
-            file.close()
-    console_module.console.cache_clear()
