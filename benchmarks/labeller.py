@@ -1,7 +1,7 @@
 """Which settings suit a DP-trained head at which epsilon: accuracy on rows set aside from the train split.
 
     python -m benchmarks.labeller contracts/ag_news.odcs.yaml --source ../shared/data/ag_news.parquet \
-        --epsilon 0.5 0.7 1 3 --try 1024:100:0.1 2048:100:0.1 4096:100:0.1
+        --epsilon 0.5 0.7 1 3 --try 1024:100:0.1 2048:100:0.1 2048:200:0.05:0.3
 
 Answers what a labeller with part of a price costs in accuracy, beside a head with all of it. Each run trains through
 the engine, with fresh batches and noise, and touches no ledger: *public* sources only. The test split is never read.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +20,10 @@ from typing import TYPE_CHECKING
 from benchmarks.baseline import with_baseline
 from benchmarks.public_source import public_contract
 from dpsynth_assets.classify.dp_training import DpClassifierPlan, train_with_dp
-from dpsynth_assets.classify.encoder import MiniLM, Remembered
+from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import load_classifier
+from dpsynth_assets.classify.vectors import kept_in, public_encoder
 from dpsynth_assets.contract.releases import ClassifierRelease
 from resources.tabular import as_rows, source_table
 
@@ -42,33 +44,42 @@ def main() -> None:
     parser.add_argument("contract", type=Path)
     parser.add_argument("--source", help="another copy of the source")
     parser.add_argument("--epsilon", type=float, nargs="+", default=[1.0, 3.0])
-    parser.add_argument("--try", dest="tried", nargs="+", required=True, metavar="BATCH:STEPS:RATE")
+    parser.add_argument("--try", dest="tried", nargs="+", required=True, metavar="BATCH:STEPS:RATE[:CLIP]")
     parser.add_argument("--aside", type=int, default=3_000, help="rows of the train split that judge")
     parser.add_argument("--runs", type=int, default=5, help="of each setting: noise and batches are fresh")
+    parser.add_argument("--vectors", type=Path, help="a folder that keeps the encoder's vectors for the next time")
     chosen = parser.parse_args()
+    with kept_in(chosen.vectors.absolute()) if chosen.vectors else nullcontext():
+        compare(chosen)
+
+
+def compare(chosen: argparse.Namespace) -> None:
+    """Each setting at each epsilon, a line of a table."""
     contract = public_contract(chosen.contract, chosen.source)
     rows = as_rows(source_table(contract), contract).sample(frac=1.0, random_state=0)
     rest, train = rows.head(chosen.aside), rows.iloc[chosen.aside :]
     unit = contract.privacy.unit.model_copy(update={"public_count": len(train)})
     contract = replace(contract, privacy=contract.privacy.model_copy(update={"unit": unit}))
-    encoder = Remembered(MiniLM(max_tokens=contract.privacy.text.max_tokens))
+    encoder = Remembered(public_encoder(contract.privacy.text.max_tokens))
     print(f"{len(train)} rows to train on, {len(rest)} set aside")
-    print("| epsilon | batch | steps | rate | noise multiplier | accuracy, mean | from | to |", flush=True)
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print("| epsilon | batch | steps | rate | clip | noise multiplier | accuracy, mean | from | to |", flush=True)
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     for epsilon in chosen.epsilon:
         for setting in chosen.tried:
-            batch, steps, rate = setting.split(":")
+            batch, steps, rate, *clip = setting.split(":")
             release = ClassifierRelease(
                 classifier="minilm",
                 epsilon=epsilon,
                 expected_batch_size=int(batch),
                 steps=int(steps),
                 learning_rate=float(rate),
+                clipping_norm=float(clip[0] if clip else 1),
             )
             plan = DpClassifierPlan.from_contract(with_baseline(contract, release), "dp_baseline")
             found = [accuracy(plan, train, rest, encoder) for _ in range(chosen.runs)]
             print(
-                f"| {epsilon:g} | {batch} | {steps} | {rate} | {plan.mechanism.noise_multiplier:.2f} | "
+                f"| {epsilon:g} | {batch} | {steps} | {rate} | {release.clipping_norm:g} | "
+                f"{plan.mechanism.noise_multiplier:.2f} | "
                 f"{statistics.mean(found):.2%} | {min(found):.2%} | {max(found):.2%} |",
                 flush=True,
             )
