@@ -11,6 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from dpsynth_assets.automation import retention, retention_schedule
 from dpsynth_assets.contract import Contract, ContractError, load_contract
 from dpsynth_assets.factory import build_contract_defs
 from resources.platform import platform_resources
@@ -61,5 +62,7 @@ def executor() -> dg.ExecutorDefinition:
 
 defs = dg.Definitions.merge(
     *(build_contract_defs(contract) for contract in load_contracts(contracts_folder())),
-    dg.Definitions(resources=platform_resources(), executor=executor()),
+    dg.Definitions(
+        jobs=[retention], schedules=[retention_schedule], resources=platform_resources(), executor=executor()
+    ),
 )

@@ -11,7 +11,8 @@ others. Misuse that breaks it: reading the files under `sensitive/` by other mea
 review, and an administrator of the machine cannot be stopped by a program on it.
 
 Nothing that depends on the rows leaves this module but what `read` returns: a snapshot's identity is a keyed
-fingerprint, and no count is kept outside `sensitive/`.
+fingerprint, and no count is kept outside `sensitive/`. Copies are kept for as long as their contract says
+(`resources.retention`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from ledger import Grant
+from resources import retention
 from resources.home import Home, private_folder, replace_atomically, write_private
 from resources.known_records import KnownRecords, blocks_of
 from resources.ledger import LedgerResource
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.classifiers import PublicRows
 
-_MANIFEST = "manifest.json"
 _ROWS = "rows.parquet"
 
 
@@ -58,6 +59,7 @@ class Snapshot:
     size: float
     contract_digest: str
     created: str
+    kept_until: str
     blocks: tuple[str, ...]  # of its population
     overlaps: tuple[str, ...]  # blocks of other populations that hold the same records
 
@@ -70,14 +72,16 @@ class SensitiveStore(dg.ConfigurableResource[None]):
     def ingest(self, contract: Contract, source_override: str | None = None, size: float = 1.0) -> Snapshot:
         """Copy the declared columns of the external source into a new snapshot and make it the standing one.
 
-        `size` in (0, 1] keeps that share of the privacy units for a quick pass, chosen by a keyed hash of each unit
-        alone. The fingerprint covers the whole source, so that a part of it is still recognised as that source.
+        Copies of any contract that are over their time are deleted first. `size` in (0, 1] keeps that share of the
+        privacy units for a quick pass, chosen by a keyed hash of each unit alone. The fingerprint covers the whole
+        source, so that a part of it is still recognised as that source.
 
         Raises:
             SourceError: the source is missing, or lacks a declared column.
         """
         if not 0 < size <= 1:
             raise SourceError(f"size must be a share in (0, 1], not {size}")
+        self.forget()
         contract = contract.with_source(source_override) if source_override else contract
         table = source_table(contract)
         key = self._key()
@@ -85,14 +89,16 @@ class SensitiveStore(dg.ConfigurableResource[None]):
         texts = known.identities(table, contract)
         fingerprint = _fingerprint(table, contract, key)
         with known.locked():
+            now = datetime.now(UTC)
             snapshot = Snapshot(
                 contract=contract.declared.id,
-                id=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
+                id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
                 fingerprint=fingerprint,
                 source=location(contract, contract.source),
                 size=size,
                 contract_digest=contract.digest,
-                created=datetime.now(UTC).isoformat(timespec="seconds"),
+                created=now.isoformat(timespec="seconds"),
+                kept_until=retention.deadline(now, contract.retention_days).isoformat(timespec="seconds"),
                 blocks=blocks_of(contract),
                 overlaps=known.overlaps(texts, contract),
             )
@@ -107,7 +113,7 @@ class SensitiveStore(dg.ConfigurableResource[None]):
             known.settle(contract, snapshot.fingerprint, bound=bound)
 
     def latest(self, contract: Contract) -> Snapshot:
-        """The standing snapshot of a contract; free, since it says nothing about the rows.
+        """The standing snapshot of a contract; free, since it says nothing about the rows, and outlives them.
 
         Raises:
             SourceError: there is none, or the contract has changed since it was taken.
@@ -115,7 +121,7 @@ class SensitiveStore(dg.ConfigurableResource[None]):
         pointer = self._folder(contract.declared.id) / "latest"
         if not pointer.exists():
             raise SourceError(f"{contract.id} has no snapshot of its source: materialize {contract.id}/source")
-        manifest = self._folder(contract.declared.id) / pointer.read_text(encoding="utf-8") / _MANIFEST
+        manifest = self._folder(contract.declared.id) / pointer.read_text(encoding="utf-8") / retention.MANIFEST
         stated = json.loads(manifest.read_text(encoding="utf-8"))
         snapshot = Snapshot(**stated | {name: tuple(stated[name]) for name in ("blocks", "overlaps")})
         if snapshot.contract_digest != contract.digest:
@@ -125,6 +131,32 @@ class SensitiveStore(dg.ConfigurableResource[None]):
             )
         return snapshot
 
+    def readable(self, contract: Contract) -> Snapshot:
+        """As `latest`, where its rows may still be read. Asked before a charge.
+
+        Raises:
+            SourceError: there is none, the contract has changed, or the rows are kept no longer.
+        """
+        snapshot = self.latest(contract)
+        over = datetime.fromisoformat(snapshot.kept_until) <= datetime.now(UTC)
+        if over or not (self._folder(contract.declared.id) / snapshot.id / _ROWS).exists():
+            raise SourceError(
+                f"the rows of snapshot {snapshot.id} are kept no longer ({contract.id} allows "
+                f"{contract.retention_days} days): materialize {contract.id}/source again"
+            )
+        return snapshot
+
+    def copies(self) -> list[retention.Copy]:
+        """The sensitive copies of all contracts, the first to go first."""
+        return retention.copies(Home.at(self.home).sensitive)
+
+    def forget(self, contract_id: str | None = None) -> list[retention.Copy]:
+        """Delete the copies that are over their time, or all of one contract's at once; gives what was deleted."""
+        chosen = [copy for copy in self.copies() if copy.is_over() or copy.contract == contract_id]
+        for copy in chosen:
+            retention.delete(copy)
+        return chosen
+
     def read(self, grant: Grant, contract: Contract) -> pd.DataFrame:
         """The sensitive rows: `unit`, `text` and the label columns, at most `max_records` records of each unit.
 
@@ -132,6 +164,7 @@ class SensitiveStore(dg.ConfigurableResource[None]):
 
         Raises:
             GrantRequiredError: `grant` is not a grant.
+            SourceError: the rows are kept no longer; the grant is not used up.
             LedgerError: the ledger does not accept it (not activated, used, finished, of another population or source).
         """
         if not isinstance(grant, Grant):
@@ -139,7 +172,7 @@ class SensitiveStore(dg.ConfigurableResource[None]):
                 f"the rows of {contract.id} are read with an activated grant of the privacy ledger only, "
                 f"not with {type(grant).__name__}"
             )
-        snapshot = self.latest(contract)
+        snapshot = self.readable(contract)
         LedgerResource(home=self.home).open().redeem(
             grant, population=contract.privacy.population, fingerprint=snapshot.fingerprint
         )
@@ -153,17 +186,21 @@ class SensitiveStore(dg.ConfigurableResource[None]):
         """
         if not contract.privacy.source_is_public:
             raise GrantRequiredError(f"the source of {contract.id} is not declared public: its rows need a grant")
-        return self._rows(self.latest(contract), contract)
+        return self._rows(self.readable(contract), contract)
 
-    def keep_trace(self, identity: str, text: str) -> Path:
-        """Keep what may quote sensitive rows (a traceback, captured output) where only this user reads it."""
-        path = private_folder(Home.at(self.home).sensitive / "errors") / f"{identity}.txt"
+    def beside(self, contract: Contract, kind: str) -> Path:
+        """A folder by the standing snapshot for what may quote its rows; it goes when they go."""
+        return private_folder(self._folder(contract.declared.id) / self.latest(contract).id / kind)
+
+    def keep_trace(self, contract: Contract, identity: str, text: str) -> Path:
+        """Keep what may quote sensitive rows by the standing snapshot, where only this user reads it."""
+        path = self.beside(contract, "errors") / f"{identity}.txt"
         write_private(path, text.encode("utf-8", "replace"))
         return path
 
     def keep_figures(self, contract: Contract, name: str, text: str) -> Path:
-        """Keep figures about the standing snapshot's rows beside them, where only this user reads them."""
-        path = self._folder(contract.declared.id) / self.latest(contract).id / name
+        """Keep figures about the standing snapshot's rows by them, where only this user reads them."""
+        path = self.beside(contract, "figures") / name
         replace_atomically(path, text.encode(), mode=0o600)
         return path
 
@@ -182,7 +219,7 @@ class SensitiveStore(dg.ConfigurableResource[None]):
             sink = temporary / _ROWS
             write_private(sink, b"")
             pyarrow.parquet.write_table(table, sink, compression="zstd")
-            write_private(temporary / _MANIFEST, json.dumps(asdict(snapshot), indent=2).encode())
+            write_private(temporary / retention.MANIFEST, json.dumps(asdict(snapshot), indent=2).encode())
             temporary.rename(folder / snapshot.id)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -42,7 +42,6 @@ from ledger import (
     SourceTaken,
 )
 from resources.artifact_store import GUARANTEE, NONE, Artifact, Draft
-from resources.home import Home, private_folder
 from resources.ledger import LedgerResource
 from resources.sensitive_store import GrantRequiredError, SensitiveStore, Snapshot
 from resources.tabular import SourceError
@@ -127,7 +126,7 @@ def _charged(
     passage = ChargedPassage(contract, grant, store, draft, checkpoints.folder)
     problem: BaseException | None = None
     try:
-        with confined_output(_output_file(store, reservation)):
+        with confined_output(_output_file(store, contract, reservation)):
             yield passage
     except BaseException as error:  # forfeits come before everything else, even on an interrupt
         problem = error
@@ -165,7 +164,7 @@ def _uncharged(
     here may say so: the rows are public."""
     try:
         require_approved(contract, rooms.ledger.open())
-        snapshot = rooms.sensitive.latest(contract)
+        snapshot = rooms.sensitive.readable(contract)
         with rooms.artifacts.unfinished(contract.id, draft.kind, plan.digest(), snapshot.fingerprint) as folder:
             passage = UnchargedPassage(contract, rooms.sensitive, draft, folder)
             yield passage
@@ -190,7 +189,7 @@ def _reserve(
     try:
         book = ledger.open()
         require_approved(contract, book)
-        snapshot = store.latest(contract)
+        snapshot = store.readable(contract)
         bind(contract, snapshot, book, store)
         _void_dead(context.instance, book, population)
         about = {"snapshot": snapshot.id, "size": snapshot.size}
@@ -300,8 +299,8 @@ def _forfeit(book: Ledger, reservation: Reservation, reason: str) -> None:
         book.forfeit(reservation.id, reason=reason)
 
 
-def _output_file(store: SensitiveStore, reservation: Reservation) -> Path:
-    return private_folder(Home.at(store.home).sensitive / "output") / f"{reservation.id}.txt"
+def _output_file(store: SensitiveStore, contract: Contract, reservation: Reservation) -> Path:
+    return store.beside(contract, "output") / f"{reservation.id}.txt"
 
 
 def _void_dead(instance: dg.DagsterInstance, book: Ledger, population: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from resources.sensitive_store import SensitiveStore
+from resources.tabular import SourceError
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -45,8 +46,8 @@ def without_content(
     """What is raised in place of `problem`: its type, and where its text is kept."""
     name = type(problem).__name__
     kept = "no trace could be kept"
-    with suppress(OSError):
-        path = store.keep_trace(reservation.id, "".join(traceback.format_exception(problem)))
+    with suppress(OSError, SourceError):
+        path = store.keep_trace(contract, reservation.id, "".join(traceback.format_exception(problem)))
         kept = f"the trace is kept for the operator in {path}"
     if isinstance(problem, SystemExit):
         return SystemExit(problem.code if isinstance(problem.code, int) else 1)

@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from dpsynth_assets.cli import approve, audit, bench, demo, diff, init, lint, plan, screen, sql, ui
+from dpsynth_assets.cli import approve, audit, bench, demo, diff, forget, init, lint, plan, screen, sql, ui
 from dpsynth_assets.cli import run as run_verb
 from dpsynth_assets.cli.console import BadInput, fail
 
@@ -31,6 +31,7 @@ app.command("sql")(sql.sql)
 app.command("screen")(screen.screen)
 app.add_typer(audit.app, name="audit")
 app.add_typer(bench.app, name="bench")
+app.command("forget")(forget.forget)
 app.command("demo")(demo.demo)
 app.command("ui")(ui.ui)
 

@@ -66,7 +66,7 @@ def test_an_exception_is_charged_and_its_text_stays_inside(run, rooms, home, boo
     assert "failed with ValueError" in failure.description
     assert MARKER not in everything_written(home, instance, result)
     assert MARKER not in "".join(capfd.readouterr())
-    [trace] = (home.sensitive / "errors").iterdir()
+    [trace] = (home.sensitive / "small").glob("*/errors/*")
     assert MARKER in trace.read_text(encoding="utf-8")
     assert trace.stat().st_mode & 0o777 == 0o600
     assert not list((home.artifacts / "small" / "adapter").iterdir()), "no half-made adapter is left"
@@ -103,7 +103,7 @@ def test_what_is_printed_near_the_rows_stays_inside(run, rooms, home, instance, 
     assert result.success
     assert MARKER not in everything_written(home, instance, result)
     assert MARKER not in "".join(capfd.readouterr())
-    [output] = (home.sensitive / "output").iterdir()
+    [output] = (home.sensitive / "small").glob("*/output/*")
     assert output.read_text(encoding="utf-8").count(MARKER) >= 5
     assert output.stat().st_mode & 0o777 == 0o600
     print("still here")

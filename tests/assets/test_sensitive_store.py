@@ -155,7 +155,8 @@ def test_the_manifest_holds_no_figure_of_the_rows(store, contract, home):
     store.ingest(contract)
     [manifest] = (home.sensitive / "small").glob("*/manifest.json")
     assert set(json.loads(manifest.read_text(encoding="utf-8"))) == {
-        "contract", "id", "fingerprint", "source", "size", "contract_digest", "created", "blocks", "overlaps",
+        "contract", "id", "fingerprint", "source", "size", "contract_digest", "created", "kept_until", "blocks",
+        "overlaps",
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def one_sentence(err: str) -> bool:
 
 def test_without_a_verb_it_helps(dpsynth):
     _, out, err = dpsynth()
-    for verb in ("init", "lint", "plan", "diff", "approve", "run", "sql", "screen", "audit", "demo", "ui"):
+    for verb in ("init", "lint", "plan", "diff", "approve", "run", "sql", "screen", "audit", "forget", "demo", "ui"):
         assert verb in out + err
 
 
@@ -194,3 +194,21 @@ def test_a_tampered_ledger_is_found(dpsynth, home, contract, book):
     code, _, err = dpsynth("audit", "verify")
     assert code == 1
     assert "entry 4" in err
+
+
+def test_forget(dpsynth, home, contract_path, contract):
+    from resources.sensitive_store import SensitiveStore
+
+    assert "No sensitive copy is over its time." in dpsynth("forget")[1]
+    made = SensitiveStore(home=str(home.root)).ingest(contract)
+    rows = home.sensitive / "small" / made.id / "rows.parquet"
+    code, out, _ = dpsynth("forget")
+    assert (code, rows.exists()) == (0, True)
+    assert f"kept     small  {made.id}  until {made.kept_until[:10]}" in out
+    code, out, _ = dpsynth("forget", contract_path, "--yes")
+    assert (code, rows.exists()) == (0, False)
+    assert f"deleted  small  {made.id}" in out
+    assert "Nothing of small lies here." in dpsynth("forget", contract_path, "--yes")[1]
+    code, _, err = dpsynth("forget", "nothing")
+    assert code == 2
+    assert one_sentence(err)
