@@ -34,7 +34,12 @@ def retention() -> None:
     delete_what_is_over()
 
 
-@dg.schedule(job=retention, cron_schedule="@hourly", default_status=dg.DefaultScheduleStatus.RUNNING)
+@dg.schedule(
+    job=retention,
+    cron_schedule="@hourly",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Deletes sensitive copies that their contracts allow to be kept no longer.",
+)
 def retention_schedule(sensitive_store: SensitiveStore) -> dg.RunRequest | dg.SkipReason:
     """A run where a copy is over its time."""
     if any(copy.is_over() for copy in sensitive_store.copies()):
