@@ -23,6 +23,7 @@ _CORPORA = (REAL, REAL_DP, AS_DRAWN, CURATED)
 _COLOURS = {"lora": "#1f77b4", "prompt": "#ff7f0e", "full": "#2ca02c", REAL_DP: "#d62728", REAL: "#7f7f7f"}
 _ROUNDING = 1e-4  # of an epsilon that releases were calibrated to
 _ASIDE = 0.02  # of the distance between two epsilons, from one line of the chart to the next
+_MARGIN = 0.4  # of the same distance, to either side
 _NONE = "none"  # in place of an epsilon: no privacy
 
 
@@ -147,6 +148,8 @@ def chart(found: Sequence[Figure], title: str, file: Path) -> None:
 
     kinds = sorted({each.classifier for each in found})
     ticks = sorted({each.epsilon for each in found if each.epsilon is not None})
+    without = any(each.epsilon is None and each.corpus != REAL for each in found)  # the real rows' is a bar
+    named = [f"{epsilon:g}" for epsilon in ticks] + ([_NONE] if without or not ticks else [])
     places = {epsilon: place for place, epsilon in enumerate(ticks)}
     canvas = Canvas(figsize=(5.2 * max(1, len(kinds)), 4.4), dpi=130, layout="constrained")
     panels = canvas.subplots(1, max(1, len(kinds)), squeeze=False, sharey=True)[0]
@@ -171,8 +174,10 @@ def chart(found: Sequence[Figure], title: str, file: Path) -> None:
         for each in of_kind:
             if each.corpus == REAL:
                 panel.axhline(100 * each.mean, color=_COLOURS[REAL], linewidth=1, label="real rows, no privacy")
-        panel.set_xticks(range(len(ticks) + 1), [*(f"{epsilon:g}" for epsilon in ticks), "none"])
-        panel.set(title=kind, xlabel="ε of everything (none: no privacy)")
+        panel.set_xticks(range(len(named)), named)
+        panel.set_xlim(-_MARGIN, len(named) - 1 + _MARGIN)
+        panel.margins(y=0.08)
+        panel.set(title=kind, xlabel="ε of everything" + (" (none: no privacy)" if _NONE in named else ""))
         panel.grid(axis="y", alpha=0.3)
     panels[0].set_ylabel("accuracy on the public test split, %")
     shown = {
