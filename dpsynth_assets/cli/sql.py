@@ -43,7 +43,7 @@ def _show(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
 
     table = Table()
     for column in columns:
-        table.add_column(Text(column))
+        table.add_column(Text(column), overflow="fold")  # a name that is cut cannot be copied
     for row in rows[:_SHOWN]:
         table.add_row(*(Text("" if value is None else str(value)) for value in row))
     console().print(table)
