@@ -62,7 +62,7 @@ def _finished(manifest: Path) -> Copy | None:
     if {path.name for path in manifest.parent.iterdir()} == {MANIFEST}:
         return None
     stated = json.loads(manifest.read_text(encoding="utf-8"))
-    until = datetime.fromisoformat(stated["kept_until"])
+    until = datetime.fromisoformat(stated.get("kept_until", stated["created"]))  # one that says nothing is over
     return Copy(stated["contract"], stated["id"], until, manifest.parent)
 
 

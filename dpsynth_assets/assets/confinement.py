@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 
 
@@ -38,8 +38,9 @@ def confined_output(path: Path) -> Iterator[None]:
     finally:
         for original in saved.values():
             os.close(original)
-        if path.stat().st_size == 0:
-            path.unlink()
+        with suppress(FileNotFoundError):  # its snapshot's retention may have ended meanwhile
+            if path.stat().st_size == 0:
+                path.unlink()
 
 
 def _flush() -> None:

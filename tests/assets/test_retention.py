@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -124,6 +125,22 @@ def test_nothing_is_charged_for_rows_that_are_gone(run, rooms, store, book, fail
     )
     assert (len(book.entries()), rooms.read) == (before, 0)
     assert run("source", "adapter").success
+
+
+def test_a_release_that_has_read_its_rows_outlives_them(run, rooms, store, book):
+    rooms.train = lambda frame: store.forget("small")
+    assert run("source", "adapter").success, "hours of training are not forfeited by the end of the retention"
+    assert store.copies() == []
+
+
+def test_a_copy_without_a_deadline_is_over(store, contract, home):
+    made = store.ingest(contract)
+    manifest = home.sensitive / "small" / made.id / "manifest.json"
+    stated = json.loads(manifest.read_text(encoding="utf-8"))
+    del stated["kept_until"]
+    manifest.write_text(json.dumps(stated), encoding="utf-8")
+    new = store.ingest(contract)
+    assert [copy.snapshot for copy in store.copies()] == [new.id]
 
 
 def test_the_schedule_runs_where_something_is_over(store, contract, home, monkeypatch):
