@@ -32,7 +32,17 @@ from resources import retention
 from resources.home import Home, private_folder, replace_atomically, write_private
 from resources.known_records import KnownRecords, blocks_of
 from resources.ledger import LedgerResource
-from resources.tabular import SourceError, as_rows, bound_units, keyed, location, source_table, test_table
+from resources.tabular import (
+    SourceError,
+    as_rows,
+    bound_units,
+    figures,
+    fingerprint,
+    location,
+    source_table,
+    test_table,
+    thin,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +52,8 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract.classifiers import PublicRows
 
 _ROWS = "rows.parquet"
+_FIGURES = "figures"  # about the rows, for the data owner alone
+_SPELLED = {b"dpsynth": b"text in its one spelling"}  # in the schema of rows that were read record by record
 
 
 class GrantRequiredError(Exception):
@@ -87,13 +99,13 @@ class SensitiveStore(dg.ConfigurableResource[None]):
         key = self._key()
         known = KnownRecords(private_folder(Home.at(self.home).sensitive), key)
         texts = known.identities(table, contract)
-        fingerprint = _fingerprint(table, contract, key)
+        identity = fingerprint(table, contract, key)
         with known.locked():
             now = datetime.now(UTC)
             snapshot = Snapshot(
                 contract=contract.declared.id,
                 id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-                fingerprint=fingerprint,
+                fingerprint=identity,
                 source=location(contract, contract.source),
                 size=size,
                 contract_digest=contract.digest,
@@ -102,8 +114,9 @@ class SensitiveStore(dg.ConfigurableResource[None]):
                 blocks=blocks_of(contract),
                 overlaps=known.overlaps(texts, contract),
             )
-            self._write(snapshot, _thin(known.in_their_blocks(table, contract), contract, size, key))
-            known.remember(texts, contract, fingerprint)
+            kept = thin(known.in_their_blocks(table, contract), contract, size, key)
+            self._write(snapshot, kept, figures(table, contract))
+            known.remember(texts, contract, identity)
         return snapshot
 
     def settle(self, contract: Contract, snapshot: Snapshot, *, bound: bool) -> None:
@@ -135,14 +148,22 @@ class SensitiveStore(dg.ConfigurableResource[None]):
         """As `latest`, where its rows may still be read. Asked before a charge.
 
         Raises:
-            SourceError: there is none, the contract has changed, or the rows are kept no longer.
+            SourceError: there is none, the contract has changed, or the rows are kept no longer or were read otherwise.
         """
+        import pyarrow.parquet
+
         snapshot = self.latest(contract)
         over = datetime.fromisoformat(snapshot.kept_until) <= datetime.now(UTC)
-        if over or not (self._folder(contract.declared.id) / snapshot.id / _ROWS).exists():
+        rows = self._folder(contract.declared.id) / snapshot.id / _ROWS
+        if over or not rows.exists():
             raise SourceError(
                 f"the rows of snapshot {snapshot.id} are kept no longer ({contract.id} allows "
                 f"{contract.retention_days} days): materialize {contract.id}/source again"
+            )
+        if not _SPELLED.items() <= (pyarrow.parquet.read_schema(rows).metadata or {}).items():
+            raise SourceError(
+                f"snapshot {snapshot.id} was taken by a version that guessed types from all rows: "
+                f"materialize {contract.id}/source again"
             )
         return snapshot
 
@@ -200,7 +221,7 @@ class SensitiveStore(dg.ConfigurableResource[None]):
 
     def keep_figures(self, contract: Contract, name: str, text: str) -> Path:
         """Keep figures about the standing snapshot's rows by them, where only this user reads them."""
-        path = self.beside(contract, "figures") / name
+        path = self.beside(contract, _FIGURES) / name
         replace_atomically(path, text.encode(), mode=0o600)
         return path
 
@@ -210,7 +231,7 @@ class SensitiveStore(dg.ConfigurableResource[None]):
         table = pyarrow.parquet.read_table(self._folder(contract.declared.id) / snapshot.id / _ROWS)
         return bound_units(as_rows(table, contract), contract.privacy.unit.max_records, self._key())
 
-    def _write(self, snapshot: Snapshot, table: pa.Table) -> None:
+    def _write(self, snapshot: Snapshot, table: pa.Table, counts: dict[str, int]) -> None:
         import pyarrow.parquet
 
         folder = self._folder(snapshot.contract)
@@ -218,7 +239,8 @@ class SensitiveStore(dg.ConfigurableResource[None]):
         try:
             sink = temporary / _ROWS
             write_private(sink, b"")
-            pyarrow.parquet.write_table(table, sink, compression="zstd")
+            pyarrow.parquet.write_table(table.replace_schema_metadata(_SPELLED), sink, compression="zstd")
+            write_private(private_folder(temporary / _FIGURES) / "source.json", json.dumps(counts, indent=2).encode())
             write_private(temporary / retention.MANIFEST, json.dumps(asdict(snapshot), indent=2).encode())
             temporary.rename(folder / snapshot.id)
         except BaseException:
@@ -242,31 +264,6 @@ class SensitiveStore(dg.ConfigurableResource[None]):
             finally:
                 candidate.unlink()
         return path.read_bytes()
-
-
-def _fingerprint(table: pa.Table, contract: Contract, key: bytes) -> str:
-    """Keyed identity of a source: its texts, whatever their order or the columns beside them, and the blocks that
-    are read of it."""
-    import hashlib
-
-    texts = table.column(contract.privacy.text.column).to_pylist()
-    rows = sorted(keyed(key, "text", text or "") for text in texts)
-    whole = hashlib.sha256()
-    for row in rows:
-        whole.update(row)
-    blocks = contract.privacy.blocks.values if contract.privacy.blocks else ()
-    return keyed(key, "source", whole.hexdigest(), *blocks).hex()
-
-
-def _thin(table: pa.Table, contract: Contract, size: float, key: bytes) -> pa.Table:
-    """Each unit with probability `size`, decided by a keyed hash of the unit alone (of the text for record units)."""
-    if size == 1:
-        return table
-    terms = contract.privacy
-    identities = table.column(terms.unit.column or terms.text.column).to_pylist()
-    threshold = int(size * 2**64)
-    keep = [int.from_bytes(keyed(key, "thin", str(value))[:8], "big") < threshold for value in identities]
-    return table.filter(keep)
 
 
 def public_rows(contract: Contract, snapshot: Snapshot) -> pd.DataFrame:

@@ -1,33 +1,44 @@
-"""Reading labelled text from where a contract says it is: Parquet, JSON Lines, CSV, or a Hub dataset.
+"""From the records of a source to the rows that a mechanism is given: columns, filters, units and their bounds.
 
-Serves the sensitive store (which alone may point it at a sensitive source) and the public test split. Every step after
-parsing looks at one record at a time, or at one privacy unit at a time: whatever is dropped is dropped for its own
-sake alone, so that adding or removing a unit changes no other unit's rows. Dropping is silent, since a count of what
-was dropped would be a figure computed from sensitive rows. Errors name columns and files, never values.
+Serves the sensitive store (which alone may point it at a sensitive source) and the public test split.
+
+Formal claim: a privacy unit's rows are a function of that unit's records, and of public constants. Every step looks at
+one record at a time, or at one unit's at a time; types are the contract's or the file's schema's, never those that the
+records seem to have; and rows stay in the order of the source, so that a record more or less moves no two others
+against each other. Adding or removing a unit therefore changes that unit's rows and no others. Misuse that breaks it:
+inferring anything from several records, sorting across units, or comparing what is not in its one spelling
+(`resources.cells`).
+
+Dropping is silent: how much was dropped is a figure computed from sensitive rows (`figures`), for the sensitive store
+alone. Errors name columns and files, never values.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from resources.cells import BOOLEAN, INTEGER, NUMBER, STRING, TEXT, spelled
+from resources.formats import Record
+from resources.formats import SourceError as SourceError
+from resources.formats import records as records_of
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.contract.terms import LabelColumn
 
 HUB = "hub:"  # before the name of a Hugging Face Hub dataset
 SPLIT = "split"  # on the Hub not a column but the name of the files
 Equalities = Mapping[str, str | int | bool]
-
-
-class SourceError(Exception):
-    """A source could not be read as the contract declares it; says which file or column, and what to do."""
+_BATCH = 2**16  # records that are held as Python values at once
 
 
 def location(contract: Contract, text: str) -> str:
@@ -38,12 +49,18 @@ def location(contract: Contract, text: str) -> str:
 
 
 def source_table(contract: Contract) -> pa.Table:
-    """The needed columns of the contract's source, as stored. Sensitive."""
+    """The needed columns of the contract's source: text in its one spelling, null where missing. Sensitive.
+
+    Every record is a row, in the order of the source; one that could not be read is a row of nulls.
+
+    Raises:
+        SourceError: missing file, unknown format, missing column, or a schema that cannot serve.
+    """
     return _load(location(contract, contract.source), contract.privacy.source_where, contract)
 
 
 def test_table(contract: Contract) -> pa.Table:
-    """The needed columns of the public test split, as stored."""
+    """The needed columns of the public test split, as of `source_table`."""
     split = contract.privacy.test_split
     return _load(location(contract, split.path), split.where, contract)
 
@@ -56,10 +73,30 @@ def needed_columns(contract: Contract) -> list[str]:
     return list(dict.fromkeys([*unit, *block, terms.text.column, *(label.column for label in terms.labels)]))
 
 
+def texts_of(table: pa.Table, contract: Contract) -> list[str | None]:
+    """The text of each record; None where it is missing or blank."""
+    return _present(table, contract.privacy.text.column)
+
+
+def units_of(table: pa.Table, contract: Contract) -> list[str | None]:
+    """The privacy unit of each record in its one spelling, None where it is missing: such a record is nobody's, and is
+    left out. Of units with a column only; without one each record is a unit of its own."""
+    column = contract.privacy.unit.column
+    assert column is not None, "a record that is a unit of its own has no name"
+    return _present(table, column)
+
+
+def blocks_said(table: pa.Table, contract: Contract) -> list[str | None]:
+    """The block that each record says it is in, None where it says none. Of contracts with blocks only."""
+    assert contract.privacy.blocks is not None, "there are no blocks"
+    return _present(table, contract.privacy.blocks.column)
+
+
 def as_rows(table: pa.Table, contract: Contract) -> pd.DataFrame:
     """Columns `unit`, `text` and the label columns in plain values, without records the contract does not describe.
 
-    A record is left out when its text or unit is missing, or when a label is outside the declared set.
+    A record is left out when its text or unit is missing, or when a label is outside the declared set. Where each
+    record is a unit, units are numbered: the numbers say nothing.
     """
     import pandas as pd
 
@@ -67,27 +104,72 @@ def as_rows(table: pa.Table, contract: Contract) -> pd.DataFrame:
     names = [label.column for label in terms.labels]
     if {"unit", "text"} & set(names):
         raise SourceError("a label column may not be called `unit` or `text`: rename it in the source")
-    texts = table.column(terms.text.column).to_pylist()
+    texts = texts_of(table, contract)
     if terms.unit.column and terms.unit.column in table.column_names:
-        units: list[Any] = table.column(terms.unit.column).to_pylist()
+        units = units_of(table, contract)
     else:
-        units = list(range(len(texts)))  # each record is a unit of its own; of a public test split none is asked
-    labels = [_decoded(table.column(label.column).to_pylist(), label.decoding) for label in terms.labels]
-    rows = [
-        (str(unit), text, *cell)
-        for unit, text, *cell in zip(units, texts, *labels, strict=True)
-        if unit is not None and text and text.strip() and None not in cell
-    ]
-    return pd.DataFrame(rows, columns=["unit", "text", *names])
+        units = [str(number) for number in range(len(texts))]  # of a public test split no unit is asked
+    labels = [_decoded(table, label, _kind(contract, label.column)) for label in terms.labels]
+    rows = [row for row in zip(units, texts, *labels, strict=True) if None not in row]
+    return pd.DataFrame(rows, columns=["unit", "text", *names], dtype=object)  # no type from all values together
 
 
 def bound_units(rows: pd.DataFrame, max_records: int, key: bytes) -> pd.DataFrame:
-    """At most `max_records` records of each unit, chosen by a keyed hash of the record alone."""
-    if not rows["unit"].duplicated().any():
-        return rows
-    order = [keyed(key, "bound", text) for text in rows["text"]]
-    kept = rows.assign(order=order).sort_values("order").groupby("unit", sort=False).head(max_records)
-    return kept.drop(columns="order").sort_index().reset_index(drop=True)
+    """At most `max_records` records of each unit, in the order of `rows`.
+
+    Those whose keyed hash is smallest are kept. The hash is of the whole record, so that two with the same hash are the
+    same record, and whichever is kept, the same rows come out.
+    """
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, unit in enumerate(rows["unit"]):
+        places[unit].append(place)
+    records = list(rows.itertuples(index=False, name=None))
+    kept = []
+    for own in places.values():
+        if len(own) > max_records:
+            own = sorted(own, key=lambda place: keyed(key, "bound", *records[place]))[:max_records]
+        kept += own
+    return rows.iloc[sorted(kept)].reset_index(drop=True)
+
+
+def thin(table: pa.Table, contract: Contract, size: float, key: bytes) -> pa.Table:
+    """Each unit with probability `size`, decided by a keyed hash of the unit alone (of the text for record units)."""
+    if size == 1:
+        return table
+    identities = units_of(table, contract) if contract.privacy.unit.column else texts_of(table, contract)
+    threshold = int(size * 2**64)
+    return table.filter(
+        [name is not None and int.from_bytes(keyed(key, "thin", name)[:8], "big") < threshold for name in identities]
+    )
+
+
+def fingerprint(table: pa.Table, contract: Contract, key: bytes) -> str:
+    """Keyed identity of a source: its texts, whatever their order or the columns beside them, and the blocks that
+    are read of it. A source without any text is known by its place alone, so that no two such are taken for one."""
+    texts = sorted(keyed(key, "text", text) for text in texts_of(table, contract) if text is not None)
+    whole = hashlib.sha256()
+    for text in texts:
+        whole.update(text)
+    blocks = contract.privacy.blocks.values if contract.privacy.blocks else ()
+    if not texts:
+        return keyed(key, "no text", contract.privacy.population, location(contract, contract.source), *blocks).hex()
+    return keyed(key, "source", whole.hexdigest(), *blocks).hex()
+
+
+def figures(table: pa.Table, contract: Contract) -> dict[str, int]:
+    """How many records there are, and how many lack what the contract describes, by column. Sensitive."""
+    terms = contract.privacy
+    counts = {"records": len(table), "without text": texts_of(table, contract).count(None)}
+    if terms.unit.column:
+        counts[f"without {terms.unit.column}"] = units_of(table, contract).count(None)
+    if terms.blocks:
+        counts[f"in no declared {terms.blocks.column}"] = sum(
+            block not in terms.blocks.values for block in blocks_said(table, contract)
+        )
+    for label in terms.labels:
+        decoded = _decoded(table, label, _kind(contract, label.column))
+        counts[f"without a declared {label.column}"] = decoded.count(None)
+    return counts
 
 
 def keyed(key: bytes, *parts: str) -> bytes:
@@ -97,18 +179,35 @@ def keyed(key: bytes, *parts: str) -> bytes:
     return hmac.new(key, message, hashlib.sha256).digest()
 
 
-def _decoded(stored: list[Any], decoding: Mapping[str | int, str]) -> list[str | None]:
-    """Plain label values; None for anything outside the declared set."""
-    with_text = {str(value): plain for value, plain in decoding.items()} | dict(decoding)  # CSV stores numbers as text
-    return [with_text.get(value) if isinstance(value, str | int) else None for value in stored]
+def _present(table: pa.Table, column: str) -> list[str | None]:
+    """A column's values, None for blank ones too."""
+    return [value if value and not value.isspace() else None for value in table.column(column).to_pylist()]
+
+
+def _decoded(table: pa.Table, label: LabelColumn, kind: str) -> list[str | None]:
+    """Plain label values; None for anything outside the declared set.
+
+    A code is meant by whatever spells its number: 1, and 1.0 as programs write it where some values are missing.
+    """
+    texts = {stored: plain for stored, plain in label.decoding.items() if isinstance(stored, str)}
+    codes = {str(code): plain for code, plain in zip(label.codes or (), label.values, strict=False)}
+    known = texts | codes if kind == INTEGER else codes | texts  # where a number spells two labels, by declared type
+    numbers: dict[str | None, str] = dict(codes)
+    return [
+        None if value is None else known.get(value) or numbers.get(spelled(value, INTEGER))
+        for value in table.column(label.column).to_pylist()
+    ]
+
+
+def _kind(contract: Contract, column: str) -> str:
+    """The declared type of a column, as `resources.cells` has it."""
+    if column == contract.privacy.text.column:
+        return TEXT
+    declared = next((known.logical_type for known in contract.columns if known.name == column), STRING)
+    return declared if declared in (INTEGER, NUMBER, BOOLEAN) else STRING
 
 
 def _load(place: str, where: Equalities, contract: Contract) -> pa.Table:
-    """The needed columns of the rows that `where` chooses.
-
-    Raises:
-        SourceError: missing file, unknown format, missing column, or a text column that is not text.
-    """
     import pyarrow as pa
 
     hub = place.startswith(HUB)
@@ -120,28 +219,43 @@ def _load(place: str, where: Equalities, contract: Contract) -> pa.Table:
         asked = {contract.privacy.text.column, *(label.column for label in contract.privacy.labels)}
         own = {contract.privacy.unit.column, blocks.column if blocks else None} - asked
         columns = [name for name in columns if name not in own]
-    parts = []
+    kinds = {name: _kind(contract, name) for name in [*columns, *(name for name in filters if name not in columns)]}
+    wanted = _wanted(filters, kinds)
+    schema = pa.schema([(name, pa.large_string()) for name in columns])
+    batches = []
     for path in paths:
-        part = _parse(path)
-        missing = [name for name in {*columns, *filters} if name not in part.column_names]
-        if missing:
+        chosen = _where(records_of(path, kinds), wanted, len(kinds))
+        while batch := list(islice(chosen, _BATCH)):
+            values = list(zip(*batch, strict=True))[: len(columns)]
+            batches.append(pa.record_batch([pa.array(cells, pa.large_string()) for cells in values], schema))
+    return pa.Table.from_batches(batches, schema)
+
+
+def _wanted(filters: Equalities, kinds: Mapping[str, str]) -> list[tuple[int, str]]:
+    """The place and the wanted spelling of each column that is filtered by."""
+    places = {name: place for place, name in enumerate(kinds)}
+    wanted = []
+    for column, value in filters.items():
+        spelling = spelled(value, kinds[column])
+        if spelling is None:
             raise SourceError(
-                f"{place} lacks the columns {', '.join(sorted(missing))} that contract {contract.id} names: correct "
-                "the contract's privacy terms, or give another source"
+                f"the filter on column {column} wants {value!r}, which is no value of the type that the contract "
+                f"declares for it ({kinds[column]}): correct the one or the other"
             )
-        parts.append(_where(part, filters).select(columns))
-    table = pa.concat_tables(parts, promote_options="permissive")
-    text = table.schema.field(contract.privacy.text.column)
-    if not (pa.types.is_string(text.type) or pa.types.is_large_string(text.type)):
-        raise SourceError(f"{place}: column {text.name} has type {text.type} where text is declared")
-    return table
+        wanted.append((places[column], spelling))
+    return wanted
 
 
-def _where(table: pa.Table, where: Equalities) -> pa.Table:
-    """The rows whose columns hold these values: a decision on each row alone."""
-    for column, wanted in where.items():
-        table = table.filter([value == wanted for value in table.column(column).to_pylist()])
-    return table
+def _where(
+    found: Iterator[Record | None], wanted: Sequence[tuple[int, str]], width: int
+) -> Iterator[Sequence[str | None]]:
+    """The records whose cells are these, a decision on each alone; and, with no cell, what was read as no record."""
+    nothing = [None] * width
+    for record in found:
+        if record is None:
+            yield nothing
+        elif all(record[place] == spelling for place, spelling in wanted):
+            yield record
 
 
 def _files(place: str) -> list[Path]:
@@ -171,45 +285,3 @@ def _hub_files(place: str, where: Equalities) -> list[Path]:
     if not found:
         raise SourceError(f"{place} holds no Parquet file of the split {where.get(SPLIT, 'asked for')!r}")
     return found
-
-
-def _parse(path: Path) -> pa.Table:
-    suffix = path.suffix.lower()
-    readers = {".parquet": _parse_parquet, ".jsonl": _parse_jsonl, ".ndjson": _parse_jsonl, ".csv": _parse_csv}
-    if suffix not in readers:
-        raise SourceError(f"{path}: the format {suffix or 'without suffix'} is not one of {', '.join(readers)}")
-    kind = None
-    try:
-        return readers[suffix](path)
-    except Exception as problem:  # the parser's own words may quote a row
-        kind = type(problem).__name__
-    raise SourceError(f"{path} could not be parsed as {suffix} ({kind}): is it a whole file of that format?")
-
-
-def _parse_parquet(path: Path) -> pa.Table:
-    import pyarrow.parquet
-
-    with pyarrow.parquet.ParquetFile(path) as file:
-        return file.read()
-
-
-def _parse_jsonl(path: Path) -> pa.Table:
-    import pyarrow.json
-
-    return pyarrow.json.read_json(path)
-
-
-def _parse_csv(path: Path) -> pa.Table:
-    """All columns as text: types guessed from rows would depend on the rows."""
-    import pyarrow as pa
-    import pyarrow.csv
-
-    with path.open(encoding="utf-8", newline="") as file:
-        header = next(csv.reader(file))
-    return pyarrow.csv.read_csv(
-        path,
-        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types={name: pa.string() for name in header}, strings_can_be_null=True
-        ),
-    )

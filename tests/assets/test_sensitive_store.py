@@ -190,9 +190,9 @@ def test_row_filters_choose_rows_one_by_one(store, contract):
         ("gone.jsonl", None, "does not exist"),
         ("text.txt", MARKER, "is not one of"),
         ("torn.parquet", MARKER, "could not be parsed as .parquet"),
-        ("torn.jsonl", f'{{"text": "{MARKER}', "could not be parsed as .jsonl"),
-        ("less.jsonl", f'{{"text": "{MARKER}"}}', "lacks the columns customer, topic"),
-        ("typed.jsonl", '{"text": 4471, "customer": "a", "topic": "card"}', "where text is declared"),
+        ("less.csv", f"text\n{MARKER}", "lacks the columns customer, topic"),
+        ("twice.csv", f"customer,text,topic,text\na,{MARKER},card,b", "has the columns text twice"),
+        ("nothing.csv", "", "has no header"),
     ],
 )
 def test_a_source_that_does_not_fit_is_refused_without_quoting_it(store, contract, name, content, says):
@@ -202,7 +202,6 @@ def test_a_source_that_does_not_fit_is_refused_without_quoting_it(store, contrac
     with pytest.raises(SourceError, match=says) as caught:
         store.ingest(contract, str(path))
     assert MARKER not in str(caught.value)
-    assert "4471" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
 

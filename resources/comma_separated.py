@@ -1,0 +1,85 @@
+"""Records of comma-separated text (RFC 4180), each found where its quoting says, whatever stands before or after it.
+
+What is well-formed is read as everybody reads it: cells are divided by commas and records by line ends (CR LF, LF or
+CR); in quotes both are text, and a quote is written twice. What is not well-formed (a quote that is never closed, or
+after whose end something else than a comma or a line end stands) costs the line that it begins on and no more: reading
+goes on with the next line. So a record that was written badly takes no other one with it where the others are written
+well. A writer that never quotes is another matter: there a line end within one person's text begins a record, and a
+quote may reach to a quote in another's.
+
+Knows no columns and no types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TextIO
+
+_CHUNK = 2**20  # characters read at once
+LONGEST = 2**24  # characters of a quoted cell; a quote that is not closed within them is not closed
+
+
+def records(stream: TextIO) -> Iterator[list[str] | None]:
+    """The cells of each record, None for one that is not well-formed. Empty lines are no records.
+
+    Args:
+        stream: opened with `newline=""`, so that line ends arrive as they are.
+    """
+    text, start, ended = "", 0, False
+    while start < len(text) or not ended:
+        cells, end = _record(text, start)
+        following = end if cells is not None else _after_line_end(text, _line_end(text, start))
+        if max(end, following) >= len(text) and not ended:  # what comes next may belong to it
+            more = stream.read(max(_CHUNK, len(text) - start))
+            text, start, ended = text[start:] + more, 0, not more
+            continue
+        if cells is None:
+            yield None
+        elif cells != [""]:
+            yield cells
+        start = following
+
+
+def _record(text: str, start: int) -> tuple[list[str] | None, int]:
+    """The cells of the record at `start`, None where it is not well-formed, and the place up to which that was seen."""
+    line_end = _line_end(text, start)
+    if text.find('"', start, line_end) < 0:
+        return text[start:line_end].split(","), _after_line_end(text, line_end)
+    cells, at = [], start
+    while True:
+        if text.startswith('"', at):
+            close = _closing_quote(text, at + 1)
+            if close < 0:
+                return None, min(len(text), at + 1 + LONGEST)
+            cells.append(text[at + 1 : close].replace('""', '"'))
+            at = close + 1
+        else:
+            comma = text.find(",", at, line_end := _line_end(text, at))
+            end = comma if comma >= 0 else line_end
+            cells.append(text[at:end])
+            at = end
+        if not text.startswith(",", at):
+            well = at == len(text) or text[at] in "\r\n"
+            return (cells, _after_line_end(text, at)) if well else (None, at)
+        at += 1
+
+
+def _closing_quote(text: str, at: int) -> int:
+    limit = at + LONGEST
+    while (close := text.find('"', at, limit)) >= 0:
+        if not text.startswith('"', close + 1):
+            return close
+        at = close + 2
+    return -1
+
+
+def _line_end(text: str, at: int) -> int:
+    """The place of the next line end, or the end of the text."""
+    feed = text.find("\n", at)
+    feed = len(text) if feed < 0 else feed
+    back = text.find("\r", at, feed)
+    return feed if back < 0 else back
+
+
+def _after_line_end(text: str, at: int) -> int:
+    return at + 2 if text.startswith("\r\n", at) else min(at + 1, len(text))
