@@ -20,7 +20,7 @@ def ui(
 
     home = Home.at()
     home.enter()
-    say(f"Dagster UI: [bold]http://{host}:{port}[/]  (Ctrl-C stops it)")
+    say("Dagster UI: ", (f"http://{host}:{port}", "bold"), "  (Ctrl-C stops it)")
     os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])  # noqa: PTH120
     # `dg dev`, which it names instead, wants a project of its own kind: the users of this one can do nothing about it.
     hushed = "ignore:Function `dev_command` is superseded"
