@@ -52,8 +52,16 @@ def load_contracts(folder: Path) -> list[Contract]:
 
 
 def executor() -> dg.ExecutorDefinition:
-    """One process per run, or $DPSYNTH_EXECUTOR=multiprocess for a process per asset."""
-    kinds = {"in_process": dg.in_process_executor, "multiprocess": dg.multiprocess_executor}
+    """One process per run, or $DPSYNTH_EXECUTOR=multiprocess for a process per asset.
+
+    A run may configure how many processes there are, and nothing else: Dagster's executors would also let it go on
+    behind a step that failed, and name modules to import.
+    """
+    processes = {"max_concurrent": dg.Field(int, default_value=0, description="Assets at once; 0: one for each core.")}
+    kinds = {
+        "in_process": dg.in_process_executor.configured(lambda _: {}, config_schema={}),
+        "multiprocess": dg.multiprocess_executor.configured(lambda config: config, config_schema=processes),
+    }
     chosen = os.environ.get("DPSYNTH_EXECUTOR", "in_process")
     if chosen not in kinds:
         raise ValueError(f"DPSYNTH_EXECUTOR is {chosen!r}; choose one of {', '.join(kinds)}")

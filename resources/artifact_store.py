@@ -21,8 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
-
+from resources.deployed import Deployed
 from resources.home import Home, replace_atomically
 
 RECEIPT = "receipt.json"
@@ -79,10 +78,8 @@ class Draft:
         return folder_digest(self.folder)
 
 
-class ArtifactStore(dg.ConfigurableResource[None]):
+class ArtifactStore(Deployed):
     """Reads and writes artifacts under the home folder."""
-
-    home: str = ""
 
     @contextmanager
     def draft(self, contract: str, kind: str) -> Iterator[Draft]:

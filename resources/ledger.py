@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dagster as dg
-
 from ledger import Ledger
+from resources.deployed import Deployed
 from resources.home import Home
 
 
-class LedgerResource(dg.ConfigurableResource[Ledger]):
-    """Opens the home folder's ledger. `home` empty means $DPSYNTH_HOME, or `.dpsynth` in the working directory."""
-
-    home: str = ""
+class LedgerResource(Deployed):
+    """Opens the home folder's ledger."""
 
     def open(self) -> Ledger:
         """The ledger; raises `LedgerMissing` where `dpsynth init` has not made one."""

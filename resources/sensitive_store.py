@@ -25,10 +25,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import dagster as dg
-
 from ledger import Grant
 from resources import retention
+from resources.deployed import Deployed
 from resources.home import Home, private_folder, replace_atomically, write_private
 from resources.known_records import KnownRecords, blocks_of
 from resources.ledger import LedgerResource
@@ -76,10 +75,8 @@ class Snapshot:
     overlaps: tuple[str, ...]  # blocks of other populations that hold the same records
 
 
-class SensitiveStore(dg.ConfigurableResource[None]):
+class SensitiveStore(Deployed):
     """Snapshots of sensitive sources under the home folder. Holds no open files between calls."""
-
-    home: str = ""
 
     def ingest(self, contract: Contract, source_override: str | None = None, size: float = 1.0) -> Snapshot:
         """Copy the declared columns of the external source into a new snapshot and make it the standing one.

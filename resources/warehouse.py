@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
-
+from resources.deployed import Deployed
 from resources.home import Home
 
 if TYPE_CHECKING:
@@ -15,10 +14,8 @@ if TYPE_CHECKING:
     from dpsynth_assets.quality.verdict import Verdict
 
 
-class Warehouse(dg.ConfigurableResource[None]):
+class Warehouse(Deployed):
     """Publishes corpora with a passing verdict, and answers read-only SQL. Holds synthetic rows only."""
-
-    home: str = ""
 
     @property
     def folder(self) -> Path:

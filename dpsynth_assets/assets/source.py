@@ -1,7 +1,9 @@
 """`source`: copies the sensitive source into the sensitive store. Nothing computed from its rows leaves."""
 
+from typing import Any
+
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dpsynth_assets.approval import require_approved
 from dpsynth_assets.assets.common import contract_asset, plain_failures
@@ -16,10 +18,19 @@ from resources.tabular import SourceError
 class SourceConfig(dg.Config):
     """How to take the snapshot. Both are public constants of the run."""
 
-    source: str | None = Field(
+    # Not declared as text: in the place of a text Dagster lets a run name an environment variable, whose value would
+    # then be read in the error that says that there is no such file.
+    source: Any = Field(
         default=None, description="A path (.parquet, .jsonl, .csv) or hub:owner/name in place of the contract's."
     )
     size: float = Field(default=1.0, description="Share of the privacy units to keep, in (0, 1], for a quick pass.")
+
+    @field_validator("source")
+    @classmethod
+    def _is_a_place(cls, value: object) -> object:
+        if value is not None and not isinstance(value, str):
+            raise ValueError("give a path, or hub:owner/name")
+        return value
 
 
 def source_asset(contract: Contract) -> dg.AssetsDefinition:

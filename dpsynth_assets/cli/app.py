@@ -11,7 +11,7 @@ import typer
 
 from dpsynth_assets.cli import approve, audit, bench, demo, diff, forget, init, lint, plan, screen, sql, ui
 from dpsynth_assets.cli import run as run_verb
-from dpsynth_assets.cli.console import BadInput, fail
+from dpsynth_assets.cli.console import BadInput, fail, fail_unexpectedly
 
 app = typer.Typer(
     name="dpsynth",
@@ -42,7 +42,8 @@ def run() -> None:
         app()
     except Exception as error:
         if not isinstance(error, _spoken_errors()):
-            raise
+            fail_unexpectedly(error)
+            sys.exit(1)
         fail(str(error))
         sys.exit(2)
 

@@ -37,16 +37,16 @@ def approve(
         say(f"Nothing to sign: contract {read.id} is approved as it stands.")
         return
     if actor is None or reason is None:
-        say(f"Contract [bold]{read.id}[/] needs two signatures under")
+        say("Contract ", (read.id, "bold"), " needs two signatures under")
         for need in lacking:
-            say(f"  - {need.what}", markup=False)
+            say(f"  - {need.what}")
         say(f"Owners: {', '.join(read.owners)}. Approvers: {', '.join(read.approvers)}.")
-        say(f"Sign with: dpsynth approve {shown(read.path)} --as NAME --reason TEXT", markup=False)
+        say(f"Sign with: dpsynth approve {shown(read.path)} --as NAME --reason TEXT")
         raise typer.Exit(1)
     for line in sign(read, book, actor=actor, reason=reason):
-        say(line, markup=False)
+        say(line)
     if not needs(read, book):
-        say(f"Contract [bold]{read.id}[/] is approved. Next: [bold]dpsynth run {shown(read.path)}[/]")
+        say("Contract ", (read.id, "bold"), " is approved. Next: ", (f"dpsynth run {shown(read.path)}", "bold"))
 
 
 def _show(book: Ledger) -> None:

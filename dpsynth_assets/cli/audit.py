@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, console, fail, say
+from dpsynth_assets.cli.console import BadInput, console, fail, put, say
 
 if TYPE_CHECKING:
     from ledger import Checkpoint, Entry, Statement
@@ -32,7 +32,7 @@ def show(
     book = Ledger(Home.at().ledger_file)
     statements = [book.statement(name) for name in ([population] if population else book.populations())]
     if as_json:
-        typer.echo(json.dumps([_as_json(statement) for statement in statements], indent=2, default=_plain))
+        put(json.dumps([_as_json(statement) for statement in statements], indent=2, default=_plain))
         return
     for statement in statements:
         _show(statement)
@@ -63,8 +63,9 @@ def verify(
     if problems:
         raise typer.Exit(1)
     say(
-        f"[green]✓[/] The ledger at {home.ledger_file} is intact: {len(book.entries())} entries, every one recomputed, "
-        f"and {len(kept)} signed checkpoints agree with it."
+        ("✓ ", "green"),
+        f"The ledger at {home.ledger_file} is intact: {len(book.entries())} entries, every one recomputed, "
+        f"and {len(kept)} signed checkpoints agree with it.",
     )
 
 
@@ -76,7 +77,7 @@ def export() -> None:
     from resources.home import Home
 
     for line in Ledger(Home.at().ledger_file).export():
-        typer.echo(line)
+        put(line)
 
 
 @app.command()
@@ -86,7 +87,7 @@ def checkpoint() -> None:
     from ledger import Ledger
     from resources.home import Home
 
-    typer.echo(json.dumps(Ledger(Home.at().ledger_file).checkpoint().to_json()))
+    put(json.dumps(Ledger(Home.at().ledger_file).checkpoint().to_json()))
 
 
 @app.command()
@@ -108,7 +109,13 @@ def restore(
     home.create()
     book = Ledger.restore(home.ledger_file, lines, actor=actor, reason=reason, missing=missing)
     say(f"Restored {len(lines)} entries to {home.ledger_file}. What was charged after them stays spent:")
-    say("write it down with [bold]dpsynth audit external[/]; [bold]dpsynth audit verify[/] compares with receipts.")
+    say(
+        "write it down with ",
+        ("dpsynth audit external", "bold"),
+        "; ",
+        ("dpsynth audit verify", "bold"),
+        " compares with receipts.",
+    )
     assert book.id
 
 
@@ -158,10 +165,16 @@ def report(
     out.parent.mkdir(parents=True, exist_ok=True)
     snapshot = write_snapshot(lines_of(book.export()), out.with_name("audit.duckdb"), artifacts=artifacts(home))
     if as_json:
-        typer.echo(json.dumps(registry_entry(snapshot, problems=problems, checkpoint=signed), indent=2))
+        put(json.dumps(registry_entry(snapshot, problems=problems, checkpoint=signed), indent=2))
         return
     page = write_report(snapshot, out, problems=problems, checkpoint=signed)
-    say(f"Wrote [bold]{page}[/] for people and [bold]{snapshot}[/] for SQL (docs/reviewers.md has queries).")
+    say(
+        "Wrote ",
+        (str(page), "bold"),
+        " for people and ",
+        (str(snapshot), "bold"),
+        " for SQL (docs/reviewers.md has queries).",
+    )
     if problems:
         fail(f"the ledger is not intact: {problems[0]}")
         raise typer.Exit(1)
@@ -209,12 +222,15 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 def _show(statement: Statement) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     out, balance = console(), statement.balance
-    say(f"[bold]{balance.population}[/]: {statement.guarantee}")
+    say((balance.population, "bold"), f": {statement.guarantee}")
     say(
-        f"  cap ε {balance.epsilon_cap:g} at δ {balance.delta:g} · spent [bold]{balance.epsilon_spent:.3f}[/] "
-        f"(of it reserved {balance.epsilon_reserved:.3f}) · left [bold]{balance.epsilon_remaining:.3f}[/]"
+        f"  cap ε {balance.epsilon_cap:g} at δ {balance.delta:g} · spent ",
+        (f"{balance.epsilon_spent:.3f}", "bold"),
+        f" (of it reserved {balance.epsilon_reserved:.3f}) · left ",
+        (f"{balance.epsilon_remaining:.3f}", "bold"),
     )
     reported = f"  beside it, enforced nowhere: basic sum ε {balance.basic_sum_epsilon:.3f}"
     if balance.pld_epsilon is not None:
@@ -227,8 +243,8 @@ def _show(statement: Statement) -> None:
     for heading in ("release", "mechanism", "ε alone", "state", "run"):
         table.add_column(heading, justify="right" if heading == "ε alone" else "left")
     for charge in statement.reservations:
-        state = {"committed": "[green]committed[/]", "voided": "[dim]voided: not charged[/]"}.get(
-            charge.state, f"[yellow]{charge.state}: charged[/]"
+        state = {"committed": Text("committed", "green"), "voided": Text("voided: not charged", "dim")}.get(
+            charge.state, Text(f"{charge.state}: charged", "yellow")
         )
         table.add_row(charge.release, charge.event.describe(), f"{charge.epsilon_alone:.3f}", state, charge.owner[:8])
     out.print(table)

@@ -61,7 +61,7 @@ def utility(
         raise BadInput(str(error)) from None
     folder = out or Path("utility") / contract.id
     if not report:
-        quiet = lambda text: say(f"  [dim]{text}[/]")  # noqa: E731 - a name for what is said
+        quiet = lambda text: say(f"  {text}", style="dim")  # noqa: E731 - a name for what is said
         with kept_in(folder / _VECTORS):
             encoder = Remembered(public_encoder())
         setup = Setup(contract, source, size, chosen_kinds, seeds, encoder, folder / _VECTORS, quiet)
@@ -79,7 +79,7 @@ def _run(lines: list[Line], runs: int, folder: Path, setup: Setup) -> None:
         with grid.claimed(cell, folder, setup.kinds, setup.seeds) as ours:
             if not ours:
                 continue
-            say(f"[bold]{cell.line.name}[/], run {cell.run} (cell {number} of {len(todo)})")
+            say((cell.line.name, "bold"), f", run {cell.run} (cell {number} of {len(todo)})")
             try:
                 result = measure(cell, cell.folder(folder), setup)
             except grid.GridError as error:

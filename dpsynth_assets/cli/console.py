@@ -1,13 +1,20 @@
-"""The terminal: one console on the real standard output, which stays the terminal while the gate confines the rest."""
+"""The terminal: one console on the real standard output, which stays the terminal while the gate confines the rest.
+
+Everything that is printed passes here, and all of it is text: names, reasons and cells that come from people and files
+are printed as they are, brackets included, and a character that a terminal would obey is printed as its number. So
+there is no markup in what is handed over: what is to stand out is a pair of text and style.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
+import traceback
+import unicodedata
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,24 +23,102 @@ if TYPE_CHECKING:
 
 
 _WIDTH = 110
+_OBEYED = frozenset(
+    {"Cc", "Cf", "Cs", "Zl", "Zp"}
+)  # controls, formats (bidirectional ones too), surrogates, separators
+_LAYOUT = "\n\t"
+_JOINERS = "\u200c\u200d"  # of scripts and emoji; they move nothing but the two characters beside them
+
+Part = str | tuple[str, str]
 
 
 class BadInput(Exception):  # noqa: N818 - a user's mistake, not the program's
     """What the user gave cannot be used; the message says what to give instead."""
 
 
+def visible(text: str) -> str:
+    r"""The text with every character that a terminal obeys, or that reorders what is read, as its number.
+
+    Line breaks and tabs stay.
+
+    >>> print(visible("a\x1b[31mb\u202ec"))
+    a\u001b[31mb\u202ec
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_number(each) if _is_obeyed(each) else each for each in text)
+
+
+def _is_obeyed(character: str) -> bool:
+    return character not in _LAYOUT + _JOINERS and unicodedata.category(character) in _OBEYED
+
+
+def _number(character: str) -> str:
+    """As JSON writes it, so that JSON stays JSON."""
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
+
+
 @cache
 def console() -> Console:
     """Where results go. Kept apart from descriptor 1, which points into the sensitive folder while the gate is open."""
-    from rich.console import Console
-
     width = None if sys.stdout.isatty() else _WIDTH  # a pipe has no width of its own
-    return Console(file=_beside(sys.stdout), highlight=False, width=width)
+    return _console(_beside(sys.stdout), width)
 
 
-def say(text: str = "", **options: Any) -> None:
-    """A line of prose: wrapped on a terminal, whole in a pipe, so that paths stay in one piece."""
-    console().print(text, soft_wrap=not sys.stdout.isatty(), **options)
+def say(*parts: Part, style: str = "") -> None:
+    r"""A line of prose: wrapped on a terminal, whole in a pipe, so that paths stay in one piece.
+
+    Each part is a text, or a pair of a text and its style: `say("Wrote ", (name, "bold"), ".")`. It is one line
+    whatever the parts hold, so that no name can add a line to what we say: their line breaks are printed as `\n`.
+    """
+    from rich.text import Text
+
+    line = Text(style=style)
+    for part in parts:
+        text, how = (part, "") if isinstance(part, str) else part
+        line.append(visible(text).replace("\n", "\\n"), how)
+    console().print(line, soft_wrap=not sys.stdout.isatty())
+
+
+def put(text: str) -> None:
+    """Text for programs: to a file or a pipe as it is, to a terminal as `visible`."""
+    sys.stdout.write((visible(text) if sys.stdout.isatty() else text) + "\n")
+    sys.stdout.flush()
+
+
+def fail(text: str) -> None:
+    """An error on standard error."""
+    from rich.text import Text
+
+    message = Text("error: ", style="bold red").append(Text(visible(text), style="default not bold"))
+    _console(sys.stderr).print(message, soft_wrap=True)
+
+
+def fail_unexpectedly(error: BaseException) -> None:
+    """The trace of an error that nobody foresaw, on standard error."""
+    sys.stderr.write(visible("".join(traceback.format_exception(error))))
+
+
+def _console(file: IO[str], width: int | None = None) -> Console:
+    """A console that prints text as text: no markup, no emoji names, and nothing that a terminal would obey but what
+    the console itself writes."""
+    from collections.abc import Iterable
+    from typing import Any
+
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+    from rich.text import Text
+
+    class Terminal(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(visible(text), **options)
+
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            for segment in super().render(renderable, options):
+                yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+    return Terminal(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
 def _beside(stream: TextIO) -> TextIO:
@@ -42,15 +127,6 @@ def _beside(stream: TextIO) -> TextIO:
     except (OSError, io.UnsupportedOperation):
         return stream  # a test's stream
     return os.fdopen(os.dup(number), "w", encoding="utf-8", errors="replace", buffering=1)
-
-
-def fail(text: str) -> None:
-    """An error on standard error, without markup."""
-    from rich.console import Console
-    from rich.text import Text
-
-    message = Text("error: ", style="bold red").append(Text(text, style="default not bold"))
-    Console(stderr=True, highlight=False, soft_wrap=True).print(message)
 
 
 def contract_at(path: Path) -> Contract:

@@ -34,7 +34,7 @@ def diff(
         table.add_row(change.term, *(Text("—" if v is None else str(v)) for v in (change.before, change.after)), weaker)
     console().print(table)
     if any(change.weakens for change in found):
-        say("What gives less protection needs two signatures before anything runs: [bold]dpsynth approve[/].")
+        say("What gives less protection needs two signatures before anything runs: ", ("dpsynth approve", "bold"), ".")
         raise typer.Exit(1)
 
 

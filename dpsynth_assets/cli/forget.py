@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dpsynth_assets.cli.console import contract_at, say
+from dpsynth_assets.cli.console import contract_at, say, visible
 
 
 def forget(
@@ -28,7 +28,8 @@ def forget(
         name = contract if contract in known else contract_at(Path(contract)).declared.id
         count = sum(copy.contract == name for copy in store.copies())
         if count and not yes:
-            typer.confirm(f"Delete {count} sensitive copies of {name}, with the traces beside them?", abort=True)
+            about = f"{count} sensitive copies of {visible(name)}"
+            typer.confirm(f"Delete {about}, with the traces beside them?", abort=True)
     gone = store.forget(name)
     for copy in gone:
         say(f"deleted  {copy.contract}  {copy.snapshot}")

@@ -22,8 +22,8 @@ def init() -> None:
         say(f"There is a ledger at {home.ledger_file} already; it stays as it is.")
         return
     create_home(home)
-    say(f"Made an empty privacy ledger at [bold]{home.ledger_file}[/].")
-    say("Next: [bold]dpsynth plan contracts/inbox.odcs.yaml[/] shows what its releases would cost.")
+    say("Made an empty privacy ledger at ", (str(home.ledger_file), "bold"), ".")
+    say("Next: ", ("dpsynth plan contracts/inbox.odcs.yaml", "bold"), " shows what its releases would cost.")
 
 
 def create_home(home: Home) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, say
+from dpsynth_assets.cli.console import BadInput, put, say
 
 
 def lint(
@@ -27,12 +27,12 @@ def lint(
     errors = sum(problem.severity == "error" for problems in found.values() for problem in problems)
     if as_json:
         report = [{"file": str(path), **vars(problem)} for path, problems in found.items() for problem in problems]
-        typer.echo(json.dumps(report, indent=2))
+        put(json.dumps(report, indent=2))
     else:
         for path, problems in found.items():
             for problem in problems:
-                say(f"{path}:{problem.line}: {problem.where}: {problem.what}", markup=False)
-                say(f"    {problem.severity}: {problem.remedy}", markup=False)
+                say(f"{path}:{problem.line}: {problem.where}: {problem.what}")
+                say(f"    {problem.severity}: {problem.remedy}")
             if not problems:
-                say(f"[green]✓[/] {path}")
+                say(("✓ ", "green"), str(path))
     raise typer.Exit(1 if errors else 0)

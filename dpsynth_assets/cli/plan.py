@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, console, contract_at, say, shown, variant_of
+from dpsynth_assets.cli.console import BadInput, console, contract_at, put, say, shown, variant_of
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -58,14 +58,16 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
         quote = book.quote(scope, items)
     if as_json:
         about = {"contract": contract.declared.id, "variant": _variant(contract), "needs_approval": lacking}
-        typer.echo(json.dumps(_as_json(quote, items, plans) | about, indent=2))
+        put(json.dumps(_as_json(quote, items, plans) | about, indent=2))
         return
     terms = contract.privacy
     named = f", variant {_variant(contract)}," if contract.base else ""
     say(
-        f"[bold]{contract.title}[/]{named} draws on the budget of population [bold]{terms.population}[/]: "
-        f"ε {quote.epsilon_cap:g} at δ {quote.delta:g}, adding or removing one {terms.unit.name}. "
-        f"Spent so far: ε {quote.epsilon_spent:.3f}."
+        (contract.title, "bold"),
+        f"{named} draws on the budget of population ",
+        (terms.population, "bold"),
+        f": ε {quote.epsilon_cap:g} at δ {quote.delta:g}, adding or removing one {terms.unit.name}. "
+        f"Spent so far: ε {quote.epsilon_spent:.3f}.",
     )
     _show_lines(quote, items)
     mechanism = TrainingPlan.from_contract(contract, size=size).mechanism
@@ -79,14 +81,16 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
     )
     if lacking:
         say(f"Nothing was spent. It lacks {'; '.join(lacking)}.")
-        say(f"Next: [bold]dpsynth approve {shown(contract.path)} --as OWNER --reason ...[/], then an approver.")
+        signing = f"dpsynth approve {shown(contract.path)} --as OWNER --reason ..."
+        say("Next: ", (signing, "bold"), ", then an approver.")
     elif quote.admitted:
         option = f" --variant {_variant(contract)}" if contract.base else ""
-        say(f"Nothing was spent. Next: [bold]dpsynth run {shown(contract.path)}{option}[/]")
+        say("Nothing was spent. Next: ", (f"dpsynth run {shown(contract.path)}{option}", "bold"))
     else:
         say(
-            "Nothing was spent. What stands can be used without limit ([bold]dpsynth sql[/]); more needs a larger "
-            "budget in the contract, approved by its owners and approvers."
+            "Nothing was spent. What stands can be used without limit (",
+            ("dpsynth sql", "bold"),
+            "); more needs a larger budget in the contract, approved by its owners and approvers.",
         )
 
 
@@ -100,11 +104,12 @@ def _say_uncharged(contract: Contract, *, as_json: bool) -> None:
     """A variant without privacy costs nothing, since it promises nothing."""
     if as_json:
         about = {"contract": contract.declared.id, "variant": _variant(contract), "guarantee": "none"}
-        typer.echo(json.dumps(about, indent=2))
+        put(json.dumps(about, indent=2))
         return
     say(
-        f"[bold]{contract.title}[/], variant {_variant(contract)}, is made without noise, from a source declared "
-        "public. It has no privacy guarantee at all, and is charged to no budget."
+        (contract.title, "bold"),
+        f", variant {_variant(contract)}, is made without noise, from a source declared "
+        "public. It has no privacy guarantee at all, and is charged to no budget.",
     )
 
 
@@ -115,7 +120,7 @@ def _plan_events(items: list[tuple[str, Event]], epsilon: float, delta: float, *
     scope = Scope("hypothetical", "unit", NEIGHBOURING_RELATION, epsilon, delta, tuple(event for _, event in items))
     quote = quote_unregistered(scope, items)
     if as_json:
-        typer.echo(json.dumps(_as_json(quote, items, {}), indent=2))
+        put(json.dumps(_as_json(quote, items, {}), indent=2))
         return
     say(f"{len(items)} releases on a fresh budget of ε {epsilon:g} at δ {delta:g}. Nothing was spent.")
     _show_lines(quote, items)
@@ -136,6 +141,7 @@ def _events_in(path: Path) -> list[tuple[str, Event]]:
 
 def _show_lines(quote: Quote, items: Any) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table()
     for heading in ("release", "mechanism", "ε alone", "spent after", "left after", "ledger says"):
@@ -148,7 +154,7 @@ def _show_lines(quote: Quote, items: Any) -> None:
             f"{line.epsilon_alone:.3f}",
             f"{line.epsilon_spent:.3f}",
             f"{line.epsilon_remaining:.3f}",
-            "[green]yes[/]" if line.admitted else "[red]no[/]",
+            Text("yes", "green") if line.admitted else Text("no", "red"),
         )
     console().print(table)
     if quote.plan_epsilon is not None and len(quote.lines) > 1:

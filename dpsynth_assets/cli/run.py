@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, console, contract_at, say, variant_of
+from dpsynth_assets.cli.console import BadInput, console, contract_at, put, say, variant_of
 
 if TYPE_CHECKING:
     from dpsynth_assets.cli.running import Outcome
@@ -57,8 +57,9 @@ def run_contract(
     if not quiet:
         named = f" · variant {variants.name_of(contract)}" if contract.base else ""
         say(
-            f"[bold]{contract.title}[/]{named} · population {contract.privacy.population} · "
-            f"budget ε {contract.privacy.budget.epsilon:g} at δ {contract.privacy.budget.delta:g}"
+            (contract.title, "bold"),
+            f"{named} · population {contract.privacy.population} · "
+            f"budget ε {contract.privacy.budget.epsilon:g} at δ {contract.privacy.budget.delta:g}",
         )
 
     from dpsynth_assets.cli.running import materialize
@@ -77,7 +78,7 @@ def run_contract(
         out=None if quiet else console(),
     )
     if as_json:
-        typer.echo(json.dumps(_as_json(contract, home, outcome), indent=2))
+        put(json.dumps(_as_json(contract, home, outcome), indent=2))
     else:
         _show(contract, home, outcome)
     return 0 if outcome.success else REFUSED if outcome.refusal else 1

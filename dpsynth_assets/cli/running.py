@@ -143,7 +143,7 @@ class _Display:
 
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -198,6 +198,8 @@ class _Display:
         """One of Dagster's events."""
         if self._out is None or event.step_key is None:
             return
+        from rich.text import Text
+
         name = _short(event.step_key)
         label = _LABELS.get(name, name)
         if event.event_type == DagsterEventType.STEP_START:
@@ -207,7 +209,8 @@ class _Display:
         elif event.event_type in _MARKS:
             self._finish(name)
             took = time.monotonic() - self._started.get(name, time.monotonic())
-            self._out.print(f"{_MARKS[event.event_type]} {label} [dim]{took:.0f} s[/]")
+            mark = _MARKS[event.event_type]
+            self._out.print(Text.assemble(mark, f" {label} ", (f"{took:.0f} s", "dim")))
 
     def _finish(self, name: str) -> None:
         if self._progress is not None:
@@ -216,7 +219,7 @@ class _Display:
 
 
 _MARKS = {
-    DagsterEventType.STEP_SUCCESS: "[green]✓[/]",
-    DagsterEventType.STEP_FAILURE: "[red]✗[/]",
-    DagsterEventType.STEP_SKIPPED: "[dim]–[/]",
+    DagsterEventType.STEP_SUCCESS: ("✓", "green"),
+    DagsterEventType.STEP_FAILURE: ("✗", "red"),
+    DagsterEventType.STEP_SKIPPED: ("–", "dim"),
 }

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput
+from dpsynth_assets.cli.console import BadInput, put
 
 if TYPE_CHECKING:
     from resources.home import Home
@@ -42,7 +42,7 @@ def screen(
                 continue
             found = screener.screen(line)
             said = {"line": number, "outcome": found.outcome, "probability": round(found.probability, 6)}
-            print(json.dumps(said | ({"text": line} if text else {}), ensure_ascii=False), flush=True)
+            put(json.dumps(said | ({"text": line} if text else {}), ensure_ascii=False))
 
 
 def newest(home: Home) -> Path:

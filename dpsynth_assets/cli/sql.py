@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, console, say
+from dpsynth_assets.cli.console import BadInput, console, put, say
 
 _SHOWN = 100
 
@@ -28,24 +28,25 @@ def sql(
         raise BadInput(f"nothing has been published to {folder} yet: run a contract first (dpsynth run CONTRACT)")
     columns, rows = warehouse.query(folder, query)
     if as_json:
-        typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2, default=str))
+        put(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2, default=str))
     elif as_csv:
-        writer = csv.writer(sys.stdout)
+        lines = io.StringIO()
+        writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
+        put(lines.getvalue().removesuffix("\n"))
     else:
         _show(list(columns), [tuple(row) for row in rows])
 
 
 def _show(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     table = Table()
     for column in columns:
-        table.add_column(Text(column), overflow="fold")  # a name that is cut cannot be copied
+        table.add_column(column, overflow="fold")  # a name that is cut cannot be copied
     for row in rows[:_SHOWN]:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row))
+        table.add_row(*("" if value is None else str(value) for value in row))
     console().print(table)
     if len(rows) > _SHOWN:
         say(f"{_SHOWN} of {len(rows):,} rows; --csv and --json print all of them.", style="dim")

@@ -31,7 +31,7 @@ def show_success(contract: Contract, home: Home, outcome: Outcome) -> None:
     """A finished run."""
     _show_standing(contract, home)
     _show_budget(contract, home)
-    say(f"[dim]Run {outcome.run_id[:8]} took {outcome.seconds:.0f} s.[/]")
+    say(f"Run {outcome.run_id[:8]} took {outcome.seconds:.0f} s.", style="dim")
     _show_next(contract, home)
 
 
@@ -63,11 +63,13 @@ def show_refusal(contract: Contract, home: Home, outcome: Outcome) -> None:
 def show_failure(outcome: Outcome) -> None:
     """Failures in their own words; those of releases never quote a row."""
     for asset, text in outcome.failures.items():
-        say(f"[red]✗[/] [bold]{asset}[/]: ", end="")
-        say(text, markup=False)
+        first, *more = text.splitlines() or ["failed"]
+        say(("✗ ", "red"), (asset, "bold"), f": {first}")
+        for line in more:
+            say(line)
     if outcome.checks_failed:
         say(f"Quality checks that failed: {', '.join(outcome.checks_failed)}. Nothing was published.")
-    say(f"[dim]Run {outcome.run_id[:8]}: see it in the UI (dpsynth ui).[/]")
+    say(f"Run {outcome.run_id[:8]}: see it in the UI (dpsynth ui).", style="dim")
 
 
 def figures(contract: Contract, home: Home) -> dict[str, Any]:
@@ -96,10 +98,9 @@ def _show_standing(contract: Contract, home: Home) -> None:
     _show_sample(contract, _sample(contract, corpus))
     delta = contract.privacy.budget.delta
     promised = NO_GUARANTEE if about["epsilon"] is None else f"ε {about['epsilon']:.3f} at δ {delta:g}"
-    say(f"[bold]{about['rows']:,}[/] synthetic rows, published with {promised}; quality checks passed.")
+    say((f"{about['rows']:,}", "bold"), f" synthetic rows, published with {promised}; quality checks passed.")
     if complaint := corpus.receipt["about"].get("complaint"):
-        say("[yellow]![/] ", end="")
-        say(complaint, markup=False)
+        say(("! ", "yellow"), complaint)
     evaluation = store.find(contract.id, "evaluation")
     if evaluation is not None:
         _show_accuracy(contract, results_of(evaluation))
@@ -109,16 +110,18 @@ def _show_accuracy(contract: Contract, results: list[dict[str, Any]]) -> None:
     """The contract's first kind of classifier in a sentence; the others in the card and in the UI."""
     first = results[0]
     alike = {result["trained_on"]: result for result in results if result["classifier"] == first["classifier"]}
-    line = (
-        f"A classifier of [bold]{contract.privacy.classifier.target}[/] trained on them is right for "
-        f"[bold]{first['accuracy']:.1%}[/] of {first['n']:,} public test records "
-        f"(always the commonest class: {first['majority_baseline']:.1%}"
-    )
+    others = f"(always the commonest class: {first['majority_baseline']:.1%}"
     if REAL_WITH_DP in alike:
-        line += f"; trained on the real rows with DP-SGD: {alike[REAL_WITH_DP]['accuracy']:.1%}"
+        others += f"; trained on the real rows with DP-SGD: {alike[REAL_WITH_DP]['accuracy']:.1%}"
     if REAL in alike:
-        line += f"; trained on as many real rows, which are public here: {alike[REAL]['accuracy']:.1%}"
-    say(line + ").")
+        others += f"; trained on as many real rows, which are public here: {alike[REAL]['accuracy']:.1%}"
+    say(
+        "A classifier of ",
+        (contract.privacy.classifier.target, "bold"),
+        " trained on them is right for ",
+        (f"{first['accuracy']:.1%}", "bold"),
+        f" of {first['n']:,} public test records {others}).",
+    )
     for result in results:
         if result["classifier"] != first["classifier"]:
             say(f"{result['classifier']}, trained on {result['trained_on']}: {result['accuracy']:.1%}.")
@@ -140,16 +143,19 @@ def _show_sample(contract: Contract, frame: pd.DataFrame) -> None:
 def _show_budget(contract: Contract, home: Home) -> None:
     balance = Ledger(home.ledger_file).balance(contract.privacy.population, with_pld=False)
     say(
-        f"Privacy budget of {balance.population}: ε [bold]{balance.epsilon_spent:.3f}[/] spent, "
-        f"[bold]{balance.epsilon_remaining:.3f}[/] left of {balance.epsilon_cap:g} at δ {balance.delta:g}, "
-        f"adding or removing one {balance.unit}."
+        f"Privacy budget of {balance.population}: ε ",
+        (f"{balance.epsilon_spent:.3f}", "bold"),
+        " spent, ",
+        (f"{balance.epsilon_remaining:.3f}", "bold"),
+        f" left of {balance.epsilon_cap:g} at δ {balance.delta:g}, adding or removing one {balance.unit}.",
     )
 
 
 def _show_next(contract: Contract, home: Home) -> None:
     out = console()
     table = plain(schema_of(contract.id), contract.table)
-    say("\n[bold]Next[/]")
+    say()
+    say("Next", style="bold")
     if _store(home).find(contract.id, "synthetic") is not None:
         out.print(f'  dpsynth sql "select * from {table} limit 10"    query the synthetic table, free of budget')
     say("  dpsynth audit                                 what was spent, on what, what was refused")
