@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from tests.guarantee.releases import RELEASES, Input, exact_counts
 from tests.guarantee.sources import Record, Setting, rows
 
-EVE = "eve"
+EVE = "404"  # a name where ids are text, and a number where they are numbers
 ORDINARY = ("thank you", "hello", 'say "no"', "a, b", "two\nlines", "two\r\nlines", "  ", "NA", "null", "é", "1")
 
 texts = st.sampled_from(ORDINARY) | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-topics = st.sampled_from(["card", "loan", "0", "1", "1.0", "mortgage", ""])
+topics = st.sampled_from(["card", "loan", "0", "1", "1.0", "mortgage", "", 0, 1, 1.0, 0.5])
 months = st.sampled_from(["m1", "m2", "m3"])
 years = st.sampled_from([2024, 2025])
 others = st.lists(
@@ -34,6 +34,7 @@ public = st.builds(
     Setting,
     suffix=st.sampled_from([".jsonl", ".csv", ".parquet"]),
     unit_column=st.booleans(),
+    unit_kind=st.sampled_from(["string", "integer"]),
     max_records=st.sampled_from([1, 2]),
     blocks=st.sampled_from([(), ("m1", "m2")]),
     size=st.sampled_from([1.0, 0.6]),
