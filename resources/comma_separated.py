@@ -1,11 +1,12 @@
 """Records of comma-separated text (RFC 4180), each found where its quoting says, whatever stands before or after it.
 
-What is well-formed is read as everybody reads it: cells are divided by commas and records by line ends (CR LF, LF or
-CR); in quotes both are text, and a quote is written twice. What is not well-formed (a quote that is never closed, or
-after whose end something else than a comma or a line end stands) costs the line that it begins on and no more: reading
-goes on with the next line. So a record that was written badly takes no other one with it where the others are written
-well. A writer that never quotes is another matter: there a line end within one person's text begins a record, and a
-quote may reach to a quote in another's.
+What is well-formed is read as everybody reads it: cells are divided by commas and records end at LF or CR LF; in
+quotes both are text, and a quote is written twice. A CR by itself ends nothing: common writers leave it unquoted.
+
+What is not well-formed (a quote that is never closed, or after whose end something else than a comma or a line end
+stands) costs the line that it begins on and no more: reading goes on with the next line. So a record that was written
+badly takes no other one with it where the others are written well. A writer that never quotes is another matter: there
+a line end within one person's text begins a record, and a quote may reach to a quote in another's.
 
 Knows no columns and no types.
 """
@@ -28,7 +29,7 @@ def records(stream: TextIO) -> Iterator[list[str] | None]:
     text, start, ended = "", 0, False
     while start < len(text) or not ended:
         cells, end = _record(text, start)
-        following = end if cells is not None else _after_line_end(text, _line_end(text, start))
+        following = end if cells is not None else _after(text, _line_end(text, start))
         if max(end, following) >= len(text) and not ended:  # what comes next may belong to it
             more = stream.read(max(_CHUNK, len(text) - start))
             text, start, ended = text[start:] + more, 0, not more
@@ -44,7 +45,7 @@ def _record(text: str, start: int) -> tuple[list[str] | None, int]:
     """The cells of the record at `start`, None where it is not well-formed, and the place up to which that was seen."""
     line_end = _line_end(text, start)
     if text.find('"', start, line_end) < 0:
-        return text[start:line_end].split(","), _after_line_end(text, line_end)
+        return text[start:line_end].removesuffix("\r").split(","), _after(text, line_end)
     cells, at = [], start
     while True:
         if text.startswith('"', at):
@@ -53,15 +54,18 @@ def _record(text: str, start: int) -> tuple[list[str] | None, int]:
                 return None, min(len(text), at + 1 + LONGEST)
             cells.append(text[at + 1 : close].replace('""', '"'))
             at = close + 1
-        else:
-            comma = text.find(",", at, line_end := _line_end(text, at))
-            end = comma if comma >= 0 else line_end
-            cells.append(text[at:end])
-            at = end
-        if not text.startswith(",", at):
-            well = at == len(text) or text[at] in "\r\n"
-            return (cells, _after_line_end(text, at)) if well else (None, at)
-        at += 1
+            if text.startswith(",", at):
+                at += 1
+                continue
+            line_end = _line_end(text, at)
+            well = text[at:line_end] in ("", "\r")
+            return (cells, _after(text, line_end)) if well else (None, at)
+        line_end = _line_end(text, at)
+        comma = text.find(",", at, line_end)
+        if comma < 0:
+            return [*cells, text[at:line_end].removesuffix("\r")], _after(text, line_end)
+        cells.append(text[at:comma])
+        at = comma + 1
 
 
 def _closing_quote(text: str, at: int) -> int:
@@ -76,10 +80,8 @@ def _closing_quote(text: str, at: int) -> int:
 def _line_end(text: str, at: int) -> int:
     """The place of the next line end, or the end of the text."""
     feed = text.find("\n", at)
-    feed = len(text) if feed < 0 else feed
-    back = text.find("\r", at, feed)
-    return feed if back < 0 else back
+    return len(text) if feed < 0 else feed
 
 
-def _after_line_end(text: str, at: int) -> int:
-    return at + 2 if text.startswith("\r\n", at) else min(at + 1, len(text))
+def _after(text: str, line_end: int) -> int:
+    return min(line_end + 1, len(text))

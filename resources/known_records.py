@@ -53,13 +53,15 @@ class KnownRecords:
 
     def in_their_blocks(self, table: pa.Table, contract: Contract) -> pa.Table:
         """The rows of the blocks that the contract names, each unit's in its own block only; remembers new units."""
+        import pyarrow as pa
+
         terms = contract.privacy
         if terms.blocks is None:
             return table
         place = {name: index for index, name in enumerate(terms.blocks.values)}
         said = table.column(terms.blocks.column).to_pylist()
         if terms.unit.column is None:  # a record is in the one block that it says
-            return table.filter([value in place for value in said])
+            return table.filter(pa.array([value in place for value in said], pa.bool_()))
         units = [self._identity("unit", terms.population, str(u)) for u in table.column(terms.unit.column).to_pylist()]
         own = self._units(terms.population)
         known = dict(own)
@@ -68,7 +70,7 @@ class KnownRecords:
                 own[unit] = value
         self._keep_units(terms.population, own)
         kept = [value in place and own[unit] == value for unit, value in zip(units, said, strict=True)]
-        return table.filter(kept)
+        return table.filter(pa.array(kept, pa.bool_()))
 
     def overlaps(self, texts: NDArray[np.uint64], contract: Contract) -> tuple[str, ...]:
         """Blocks of other populations whose sources hold a substantial part of these records."""

@@ -134,13 +134,14 @@ def bound_units(rows: pd.DataFrame, max_records: int, key: bytes) -> pd.DataFram
 
 def thin(table: pa.Table, contract: Contract, size: float, key: bytes) -> pa.Table:
     """Each unit with probability `size`, decided by a keyed hash of the unit alone (of the text for record units)."""
+    import pyarrow as pa
+
     if size == 1:
         return table
     identities = units_of(table, contract) if contract.privacy.unit.column else texts_of(table, contract)
     threshold = int(size * 2**64)
-    return table.filter(
-        [name is not None and int.from_bytes(keyed(key, "thin", name)[:8], "big") < threshold for name in identities]
-    )
+    kept = [name is not None and int.from_bytes(keyed(key, "thin", name)[:8], "big") < threshold for name in identities]
+    return table.filter(pa.array(kept, pa.bool_()))  # a list of nothing would have no type
 
 
 def fingerprint(table: pa.Table, contract: Contract, key: bytes) -> str:

@@ -41,7 +41,7 @@ def source_asset(contract: Contract) -> dg.AssetsDefinition:
         "source",
         description=(
             f"{contract.title}\n\nA snapshot of the sensitive source with its declared columns only, readable by "
-            "this deployment alone and only with a grant of the privacy ledger. No count or statistic is kept."
+            "this deployment alone and only with a grant of the privacy ledger. No count or statistic leaves."
         ),
         kinds={"parquet"},
         follows=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 
 from dpsynth_assets.contract.classifiers import PublicRows
 from dpsynth_assets.contract.document import Path
@@ -112,8 +113,20 @@ def _elsewhere(draft: Draft, place: Path, rows: PublicRows) -> Iterator[Problem]
 
 
 def _exclude(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
-    # Compared as text: a reader of CSV may take "1" for 1.
-    return any(column in other and str(other[column]).lower() != str(value).lower() for column, value in one.items())
+    """Whether no record can meet both filters, of whatever types their columns are declared."""
+    return any(column in other and not _may_be_equal(other[column], value) for column, value in one.items())
+
+
+def _may_be_equal(one: object, other: object) -> bool:
+    """Whether some declared type reads both as one value: 7 and "07" as numbers, true, "True" and 1 as truth values."""
+    plain = (str(value).strip().lower() for value in (one, other))
+    words = [{"true": "1", "false": "0"}.get(word, word) for word in plain]
+    if words[0] == words[1]:
+        return True
+    try:
+        return Decimal(words[0]) == Decimal(words[1])
+    except InvalidOperation:
+        return False
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -77,9 +77,9 @@ def adapter(contract: Contract, rows: pd.DataFrame) -> list[Input]:
     _, tokenizer = _base("embedded")
     model = SimpleNamespace(to=lambda device: None, device="cpu")
     with (
-        mock.patch.object(finetuning, "load_base_model", lambda name: (model, tokenizer)),
+        mock.patch.object(finetuning, "load_base_model", return_value=(model, tokenizer)),
         mock.patch.object(finetuning, "attach_adapter", lambda model, plan: model),
-        mock.patch.object(finetuning, "_verify", lambda *_, **__: None),
+        mock.patch.object(finetuning, "_verify"),
         mock.patch.object(finetuning, "train", _stop),
     ):
         data = _reached(lambda: finetuning.fine_tune(contract, plan, rows, None))  # type: ignore[arg-type]

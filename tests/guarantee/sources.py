@@ -1,7 +1,7 @@
 """Sources as exporters write them, and the rows that the sensitive store makes of them.
 
-A *setting* is everything public about a source: its format, who is a unit, the bounds, blocks, thinning and filters. The
-same setting is used for two sources that differ in one unit; what comes out is compared elsewhere.
+A *setting* is everything public about a source: its format, who is a unit, the bounds, blocks, thinning and filters.
+The same setting is used for two sources that differ in one unit; what comes out is compared elsewhere.
 """
 
 from __future__ import annotations

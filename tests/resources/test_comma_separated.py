@@ -1,0 +1,84 @@
+"""Records of comma-separated text: as everybody reads them where they are well-formed, and one by one where not."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pandas as pd
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from resources import comma_separated
+from resources.comma_separated import records
+
+CELL = st.text(st.sampled_from('ab",\n\r é\u2028\0'), max_size=6)
+ROWS = st.lists(st.lists(CELL, min_size=2, max_size=3), max_size=6)
+
+
+def read(text: str) -> list[list[str] | None]:
+    return list(records(io.StringIO(text, newline="")))
+
+
+def written(rows, **how) -> str:
+    target = io.StringIO(newline="")
+    csv.writer(target, **how).writerows(rows)
+    return target.getvalue()
+
+
+@given(
+    rows=ROWS,
+    ends=st.sampled_from(["\r\n", "\n"]),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+    chunk=st.integers(1, 9),
+)
+def test_what_a_writer_writes_is_read_whatever_the_size_of_a_chunk(rows, ends, quoting, chunk):
+    if ends == "\n" and quoting == csv.QUOTE_MINIMAL:  # `a,b\r\n` is read as everybody reads it
+        assume(not any(row[-1].endswith("\r") for row in rows))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comma_separated, "_CHUNK", chunk)
+        assert read(written(rows, lineterminator=ends, quoting=quoting)) == rows
+
+
+def test_a_carriage_return_that_a_writer_leaves_unquoted_ends_no_record():
+    rows = [["c1", "a\rb", "card"], ["c2", "c", "loan"]]
+    assert read(pd.DataFrame(rows).to_csv(index=False, header=False)) == rows
+
+
+@given(st.text(st.sampled_from('ab",\n\r'), max_size=30), st.integers(1, 9))
+def test_anything_is_read_alike_in_chunks_and_at_once(text, chunk):
+    whole = read(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comma_separated, "_CHUNK", chunk)
+        assert read(text) == whole
+
+
+@pytest.mark.parametrize("offset", range(-3, 4))
+@pytest.mark.parametrize("boundary", [2**13, 2**16, 2**20])
+def test_a_line_end_within_quotes_is_kept_wherever_it_falls(offset, boundary):
+    filling = "x" * (boundary + offset - len("a,\r\n"))
+    [_, after] = read(f'a,{filling}\r\n"two\r\nlines",b\r\n')
+    assert after == ["two\r\nlines", "b"]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    ['eve,"never closed', 'eve,"closed"and more,b', '"', '"""', 'eve,"a" ,b', 'eve,b,"'],
+)
+def test_a_record_that_is_not_well_formed_costs_its_own_line(broken):
+    good = [["c1", 'say "no", twice'], ["c2", "two\r\nlines"], ["c3", "plain"]]
+    before, after = written(good), written(list(reversed(good)))
+    assert read(f"{before}{broken}\r\n{after}") == [*good, None, *reversed(good)]
+    assert read(before + broken) == [*good, None]
+
+
+def test_a_quote_that_is_not_closed_reaches_no_further_than_the_longest_cell(monkeypatch):
+    monkeypatch.setattr(comma_separated, "LONGEST", 20)
+    monkeypatch.setattr(comma_separated, "_CHUNK", 8)
+    plain = "c1,something\n" * 5
+    assert read(f'eve,"open\n{plain}c2,"closed"\n') == [None, *[["c1", "something"]] * 5, ["c2", "closed"]]
+
+
+def test_a_quote_amid_a_cell_is_a_character_and_empty_lines_are_nothing():
+    assert read('\r\n5" of pipe,6"\n\n\nb,c') == [['5" of pipe', '6"'], ["b", "c"]]

@@ -1,0 +1,143 @@
+"""What a file's schema or header says is judged as a whole; what a record holds concerns that record."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from resources.formats import SourceError, records
+
+KINDS = {"who": "string", "said": "text", "topic": "string"}
+NUMBERED = KINDS | {"who": "integer"}
+
+
+def parquet(folder, **columns):
+    path = folder / "some.parquet"
+    pyarrow.parquet.write_table(pa.table(columns), path)
+    return path
+
+
+def lines(folder, *found):
+    path = folder / "some.jsonl"
+    path.write_bytes(b"\n".join(line if isinstance(line, bytes) else json.dumps(line).encode() for line in found))
+    return path
+
+
+def commas(folder, content: bytes):
+    path = folder / "some.csv"
+    path.write_bytes(content)
+    return path
+
+
+TEXT = pa.array(["a", "b"])
+
+
+@pytest.mark.parametrize(
+    "who",
+    [
+        pa.array(["7", None]),
+        pa.array(["7", None], pa.large_string()),
+        pa.array(["7", None], pa.string_view()),
+        pa.array(["7", None]).dictionary_encode(),
+        pa.array([7, None], pa.int8()),
+        pa.array([7, None], pa.uint64()),
+        pa.array([7, None]).dictionary_encode(),
+        pa.array([Decimal(7), None], pa.decimal128(38, 0)),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_columns_of_parquet_that_serve(tmp_path, who):
+    found = list(records(parquet(tmp_path, who=who, said=TEXT, topic=TEXT), KINDS))
+    assert found == [["7", "a", "a"], [None, "b", "b"]]
+
+
+def test_a_pandas_column_of_categories_serves(tmp_path):
+    path = tmp_path / "some.parquet"
+    frame = pd.DataFrame({"who": pd.Categorical(["x", None]), "said": pd.Categorical(["a", "b"]), "topic": ["a", "b"]})
+    frame.to_parquet(path)
+    assert list(records(path, KINDS)) == [["x", "a", "a"], [None, "b", "b"]]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "says"),
+    [
+        ("who", pa.array([7.0, None]), r"column who has type double where text or whole numbers are declared.*Int64"),
+        ("topic", pa.array([0.0, 1.0]), r"column topic has type double .*nullable integers"),
+        ("topic", pa.array([True, False]), r"column topic has type bool .*as text"),
+        ("topic", pa.array([["a"], ["b"]]), r"column topic has type list"),
+        ("who", pa.array([0, 1], pa.timestamp("s")), r"column who has type timestamp"),
+        ("who", pa.array([Decimal("7.5")] * 2), r"column who has type decimal"),
+        ("said", pa.array([1, 2]), r"column said has type int64 where text is declared"),
+        ("said", pa.array([b"a", b"b"]), r"column said has type binary where text is declared"),
+    ],
+)
+def test_a_schema_that_cannot_serve_is_refused_with_what_to_do(tmp_path, column, values, says):
+    columns = {"who": TEXT, "said": TEXT, "topic": TEXT} | {column: values}
+    with pytest.raises(SourceError, match=says):
+        list(records(parquet(tmp_path, **columns), KINDS))
+
+
+def test_truth_values_of_parquet_serve_where_numbers_are_declared(tmp_path):
+    path = parquet(tmp_path, who=TEXT, said=TEXT, topic=pa.array([True, None]))
+    assert [record[2] for record in records(path, KINDS | {"topic": "integer"})] == ["1", None]
+
+
+def test_a_column_of_nothing_but_nulls_serves_as_any(tmp_path):
+    path = parquet(tmp_path, who=pa.nulls(2), said=pa.nulls(2), topic=TEXT)
+    assert list(records(path, KINDS)) == [[None, None, "a"], [None, None, "b"]]
+
+
+def test_names_of_csv_columns_survive_a_byte_order_mark(tmp_path):
+    path = commas(tmp_path, b"\xef\xbb\xbfwho,said,topic\r\n007,a,x\r\n7,b,y\r\n0007,c,z\r\n")
+    assert [record[0] for record in records(path, KINDS)] == ["007", "7", "0007"]
+    assert [record[0] for record in records(path, NUMBERED)] == ["7", "7", "7"]
+
+
+@pytest.mark.parametrize("word", ["NA", "null", "nan", "None", "N/A", "NULL", "-"])
+def test_words_for_nothing_are_text_in_csv_quoted_or_not(tmp_path, word):
+    path = commas(tmp_path, f'who,said,topic\n{word},{word},{word}\n"{word}","{word}","{word}"\n'.encode())
+    assert list(records(path, KINDS)) == [[word] * 3] * 2
+
+
+def test_numbers_and_truth_values_of_json_are_read_by_declared_type(tmp_path):
+    path = lines(tmp_path, {"who": 5, "said": "a"}, {"who": 5.0}, {"who": "5"}, {"who": "5.0"}, {"who": True}, {})
+    assert [record[0] for record in records(path, KINDS)] == ["5", "5", "5", "5.0", None, None]
+    assert [record[0] for record in records(path, NUMBERED)] == ["5", "5", "5", "5", "1", None]
+
+
+def test_texts_like_times_are_text(tmp_path):
+    times = ["2024-01-01 10:00:01", "2024-01-01T10:00:01"]
+    assert [record[0] for record in records(lines(tmp_path, *({"who": time} for time in times)), KINDS)] == times
+
+
+@pytest.mark.parametrize(
+    "line", [b"{", b"[]", b"null", b'"text"', b"\xff", b"[" * 100_000, b'{"who": 1' + b"0" * 5000 + b"}"]
+)
+def test_a_line_that_is_no_record_is_one_that_nothing_is_known_of(tmp_path, line):
+    good = {"who": "a", "said": "b", "topic": "c"}
+    assert list(records(lines(tmp_path, good, line, b"", b"  \r", good), KINDS)) == [
+        ["a", "b", "c"],
+        None,
+        ["a", "b", "c"],
+    ]
+
+
+def test_line_separators_of_unicode_end_no_record(tmp_path):
+    said = "a\u2028b\u0085c\x0bd"
+    path = tmp_path / "some.jsonl"
+    path.write_text(f'{{"who": "a", "said": "{said}"}}'.replace("\x0b", "\\u000b"), encoding="utf-8")
+    assert list(records(path, KINDS)) == [["a", said, None]]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"PAR1"])
+def test_an_empty_or_torn_file_is_refused_by_what_is_public_of_it_only(tmp_path, content):
+    assert all(record is None for record in records(lines(tmp_path, content), KINDS))
+    torn = tmp_path / "torn.parquet"
+    torn.write_bytes(content)
+    with pytest.raises(SourceError, match="is it a whole file of that format"):
+        list(records(torn, KINDS))
