@@ -1,4 +1,4 @@
-"""Where entries live: one DuckDB file, one writer, one short transaction at a time.
+"""Where entries live: one DuckDB file, one writer, one short transaction at a time, nobody else's to write or read.
 
 The protocol is lock, open, one transaction, close. The lock is a file of its own beside the database, held with
 flock, so that the kernel frees it when a process dies. DuckDB's own lock is not enough: inside one process its
@@ -12,6 +12,7 @@ mean.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -95,14 +96,14 @@ class DuckDBStore:
                 f"{leftovers[0]} exists: a ledger is created once. To start over, move it away yourself, "
                 "knowing that what it charged stays spent"
             )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _private_folder(self.path.parent)
 
     def create(self, ledger_id: str, records: Iterable[Record]) -> None:
         """A new ledger of these records: its first, or those of a journal. Built under another name and moved, so it
         exists whole or not at all."""
         import duckdb
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _private_folder(self.path.parent)
         with self._lock():
             self.require_absent()
             draft_path = self.path.with_name(self.path.name + ".new")
@@ -118,6 +119,7 @@ class DuckDBStore:
                 connection.execute("CHECKPOINT")
             finally:
                 connection.close()
+            draft_path.chmod(0o600)
             draft_path.rename(self.path)
             _make_durable(self.path.parent)
 
@@ -157,6 +159,7 @@ class DuckDBStore:
 
     def _commit(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("COMMIT")
+        _keep_private(self._wal(self.path))  # DuckDB makes it under the umask
 
     @contextmanager
     def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -165,6 +168,7 @@ class DuckDBStore:
         self.require()
         with self._lock():
             self.require()  # it may have been moved away while we waited
+            self._require_private()
             try:
                 connection = duckdb.connect(str(self.path), config=_CONFIG)
                 try:
@@ -177,13 +181,28 @@ class DuckDBStore:
                     "programs that have it open, run `dpsynth audit verify`, or restore it from a trusted copy"
                 ) from error
 
+    def _require_private(self) -> None:
+        """Takes away from the files what an earlier program, or a copy, left open to others.
+
+        Raises:
+            LedgerError: the folder is open to others' writing, so that they could put another ledger here.
+        """
+        mode = self.path.parent.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise LedgerError(
+                f"everybody may write to {self.path.parent}, and so put another ledger in its place: take that away "
+                f"(`chmod 700 {self.path.parent}`), then run `dpsynth audit verify`"
+            )
+        for path in (self.path, self._wal(self.path), self.key_path):
+            _keep_private(path)
+
     @contextmanager
     def _lock(self) -> Iterator[None]:
         import filelock
 
         # A soft lock would outlive a killed process, so a file system without flock is refused, not worked around.
         lock = filelock.FileLock(
-            f"{self.path}.lock", timeout=LOCK_TIMEOUT_SECONDS, poll_interval=0.01, fallback_to_soft=False
+            f"{self.path}.lock", LOCK_TIMEOUT_SECONDS, mode=0o600, poll_interval=0.01, fallback_to_soft=False
         )
         try:
             lock.acquire()
@@ -269,6 +288,21 @@ class DuckDBTransaction:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _private_folder(path: Path) -> None:
+    """Make a folder, where there is none, that only its owner may enter, whatever the umask."""
+    if not path.is_dir():
+        path.mkdir(parents=True)
+        path.chmod(0o700)
+
+
+def _keep_private(path: Path) -> None:
+    """Nobody but the owner and a group that the owner gave it to may read or write this file, if it is there."""
+    with suppress(FileNotFoundError, PermissionError):  # of another owner: that one's program does it
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o007:
+            path.chmod(0o600)
 
 
 def _make_durable(folder: Path) -> None:
