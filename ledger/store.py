@@ -51,6 +51,9 @@ class Transaction(Protocol):
 
     def append(self, draft: Draft) -> Record: ...
 
+    def at(self, seq: int) -> Record | None:
+        """The entry of that number."""
+
     def newest(self, block: str) -> Record | None:
         """The last entry that states the block's standing."""
 
@@ -78,11 +81,28 @@ class Store(Protocol):
         """SHA-256 of the definitions of all tables and triggers, as the program would make them."""
 
 
-class DuckDBStore:
-    """The store on a DuckDB file. Holds a path and nothing open, so it may be shared, copied and pickled."""
+class Witness(Protocol):
+    """What is known elsewhere of how far a ledger has come. Asked and told while the ledger's lock is held."""
 
-    def __init__(self, path: Path | str) -> None:
+    def require(self, book: Transaction) -> None:
+        """LedgerBroken where the ledger is behind what is known, or another one. Before anything is appended."""
+
+    def contradiction(self, book: Transaction) -> str | None:
+        """The same in words, for the audit."""
+
+    def remember(self, book: Transaction) -> None:
+        """The head, once what was appended is durable."""
+
+
+class DuckDBStore:
+    """The store on a DuckDB file. Holds a path and nothing open, so it may be shared, copied and pickled.
+
+    With a witness, nothing is appended to a ledger that contradicts it.
+    """
+
+    def __init__(self, path: Path | str, witness: Witness | None = None) -> None:
         self.path = Path(path).resolve()  # one file, one lock, whatever name it was reached by
+        self._witness = witness
 
     @property
     def key_path(self) -> Path:
@@ -140,8 +160,11 @@ class DuckDBStore:
             ledger_id = _identity(connection)
             connection.execute("BEGIN")
             try:
-                yield DuckDBTransaction(connection, ledger_id, _trusted_head(connection))
+                book = DuckDBTransaction(connection, ledger_id, _trusted_head(connection), self._witness)
+                yield book
                 self._commit(connection)
+                if book.appended and self._witness is not None:
+                    self._witness.remember(book)
             except BaseException:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                     connection.execute("ROLLBACK")
@@ -151,8 +174,13 @@ class DuckDBStore:
         with self._open() as connection:
             ledger_id = _identity(connection)
             records = _read(connection, f"SELECT {_COLUMNS} FROM entries ORDER BY seq", [])
-            shape = _shape(connection)
-        return ledger_id, records, list(_differences(shape, _expected_shape()))
+            wrong = list(_differences(_shape(connection), _expected_shape()))
+            if self._witness is not None:
+                with suppress(LedgerBroken):  # what else is wrong with the head is found in the records
+                    head = _trusted_head(connection)
+                    said = self._witness.contradiction(DuckDBTransaction(connection, ledger_id, head, None))
+                    wrong += [said] if said else []
+        return ledger_id, records, wrong
 
     def schema_digest(self) -> str:
         return chain.digest(chain.canonical(_expected_shape()))
@@ -229,16 +257,22 @@ class DuckDBStore:
 class DuckDBTransaction:
     """`Transaction` on an open connection. Every record read through it was checked against its hash."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, ledger_id: str, head: Record) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, ledger_id: str, head: Record, witness: Witness | None
+    ) -> None:
         self._connection = connection
         self._head = head
+        self._witness = witness
         self.ledger_id = ledger_id
+        self.appended = False
 
     @property
     def head(self) -> Record:
         return self._head
 
     def append(self, draft: Draft) -> Record:
+        if not self.appended and self._witness is not None:
+            self._witness.require(self)
         record = chain.seal(
             draft,
             seq=self._head.seq + 1,
@@ -247,7 +281,12 @@ class DuckDBTransaction:
         )
         self._connection.execute(_INSERT, _cells(record))
         self._head = record
+        self.appended = True
         return record
+
+    def at(self, seq: int) -> Record | None:
+        found = self._checked(f"SELECT {_COLUMNS} FROM entries WHERE seq = ?", [seq])
+        return found[0] if found else None
 
     def newest(self, block: str) -> Record | None:
         """Also checked against the entry after it, which names its hash: what decides was not rewritten by itself."""
