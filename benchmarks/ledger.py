@@ -77,6 +77,9 @@ class _InMemory:
         self.records.append(record)
         return record
 
+    def at(self, seq: int) -> chain.Record | None:
+        return self.records[seq - 1] if 1 <= seq <= len(self.records) else None
+
     def newest(self, block: str) -> chain.Record | None:
         return next((record for record in reversed(self.records) if block in record.blocks), None)
 

@@ -14,6 +14,7 @@ import dagster as dg
 from dpsynth_assets.automation import retention, retention_schedule
 from dpsynth_assets.contract import Contract, ContractError, load_contract
 from dpsynth_assets.factory import build_contract_defs
+from resources.home import nobody_else_writes
 from resources.platform import platform_resources
 
 
@@ -68,6 +69,7 @@ def executor() -> dg.ExecutorDefinition:
     return kinds[chosen]
 
 
+nobody_else_writes()  # the processes of Dagster's runs load this
 defs = dg.Definitions.merge(
     *(build_contract_defs(contract) for contract in load_contracts(contracts_folder())),
     dg.Definitions(

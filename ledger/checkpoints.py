@@ -96,22 +96,29 @@ def sign(path: Path, ledger_id: str, head: Record, time: str) -> Checkpoint:
     return Checkpoint(ledger_id, head.seq, head.hash, time, key.sign(unsigned.message()).hex())
 
 
+def is_signed(point: Checkpoint, public_key: str) -> bool:
+    """Whether a checkpoint is by the owner of this public key, in hex."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
+        key.verify(bytes.fromhex(point.signature), point.message())
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
 def problems_with(
     checkpoints: Iterable[Checkpoint], ledger_id: str, public_key: str, records: Sequence[Record]
 ) -> Iterator[str]:
     """What checkpoints from outside say against a ledger's records."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     for point in sorted(set(checkpoints), key=lambda point: (point.seq, point.hash, point.signature)):
         where = f"checkpoint of entry {point.seq} ({point.time})"
         if point.ledger != ledger_id:
             yield f"{where}: it is of another ledger, {point.ledger!r}: this one was put in its place"
             continue
-        try:
-            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
-            key.verify(bytes.fromhex(point.signature), point.message())
-        except (InvalidSignature, ValueError):
+        if not is_signed(point, public_key):
             yield f"{where}: its signature is not by this ledger's key: one of the two was forged"
             continue
         if point.seq > len(records):

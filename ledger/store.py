@@ -1,4 +1,4 @@
-"""Where entries live: one DuckDB file, one writer, one short transaction at a time.
+"""Where entries live: one DuckDB file, one writer, one short transaction at a time, nobody else's to write or read.
 
 The protocol is lock, open, one transaction, close. The lock is a file of its own beside the database, held with
 flock, so that the kernel frees it when a process dies. DuckDB's own lock is not enough: inside one process its
@@ -12,6 +12,7 @@ mean.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
@@ -50,6 +51,9 @@ class Transaction(Protocol):
 
     def append(self, draft: Draft) -> Record: ...
 
+    def at(self, seq: int) -> Record | None:
+        """The entry of that number."""
+
     def newest(self, block: str) -> Record | None:
         """The last entry that states the block's standing."""
 
@@ -77,11 +81,28 @@ class Store(Protocol):
         """SHA-256 of the definitions of all tables and triggers, as the program would make them."""
 
 
-class DuckDBStore:
-    """The store on a DuckDB file. Holds a path and nothing open, so it may be shared, copied and pickled."""
+class Witness(Protocol):
+    """What is known elsewhere of how far a ledger has come. Asked and told while the ledger's lock is held."""
 
-    def __init__(self, path: Path | str) -> None:
+    def require(self, book: Transaction) -> None:
+        """LedgerBroken where the ledger is behind what is known, or another one. Before anything is appended."""
+
+    def contradiction(self, book: Transaction) -> str | None:
+        """The same in words, for the audit."""
+
+    def remember(self, book: Transaction) -> None:
+        """The head, once what was appended is durable."""
+
+
+class DuckDBStore:
+    """The store on a DuckDB file. Holds a path and nothing open, so it may be shared, copied and pickled.
+
+    With a witness, nothing is appended to a ledger that contradicts it.
+    """
+
+    def __init__(self, path: Path | str, witness: Witness | None = None) -> None:
         self.path = Path(path).resolve()  # one file, one lock, whatever name it was reached by
+        self._witness = witness
 
     @property
     def key_path(self) -> Path:
@@ -95,14 +116,14 @@ class DuckDBStore:
                 f"{leftovers[0]} exists: a ledger is created once. To start over, move it away yourself, "
                 "knowing that what it charged stays spent"
             )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _private_folder(self.path.parent)
 
     def create(self, ledger_id: str, records: Iterable[Record]) -> None:
         """A new ledger of these records: its first, or those of a journal. Built under another name and moved, so it
         exists whole or not at all."""
         import duckdb
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        _private_folder(self.path.parent)
         with self._lock():
             self.require_absent()
             draft_path = self.path.with_name(self.path.name + ".new")
@@ -118,6 +139,7 @@ class DuckDBStore:
                 connection.execute("CHECKPOINT")
             finally:
                 connection.close()
+            draft_path.chmod(0o600)
             draft_path.rename(self.path)
             _make_durable(self.path.parent)
 
@@ -138,8 +160,11 @@ class DuckDBStore:
             ledger_id = _identity(connection)
             connection.execute("BEGIN")
             try:
-                yield DuckDBTransaction(connection, ledger_id, _trusted_head(connection))
+                book = DuckDBTransaction(connection, ledger_id, _trusted_head(connection), self._witness)
+                yield book
                 self._commit(connection)
+                if book.appended and self._witness is not None:
+                    self._witness.remember(book)
             except BaseException:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back already
                     connection.execute("ROLLBACK")
@@ -149,14 +174,20 @@ class DuckDBStore:
         with self._open() as connection:
             ledger_id = _identity(connection)
             records = _read(connection, f"SELECT {_COLUMNS} FROM entries ORDER BY seq", [])
-            shape = _shape(connection)
-        return ledger_id, records, list(_differences(shape, _expected_shape()))
+            wrong = list(_differences(_shape(connection), _expected_shape()))
+            if self._witness is not None:
+                with suppress(LedgerBroken):  # what else is wrong with the head is found in the records
+                    head = _trusted_head(connection)
+                    said = self._witness.contradiction(DuckDBTransaction(connection, ledger_id, head, None))
+                    wrong += [said] if said else []
+        return ledger_id, records, wrong
 
     def schema_digest(self) -> str:
         return chain.digest(chain.canonical(_expected_shape()))
 
     def _commit(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("COMMIT")
+        _keep_private(self._wal(self.path))  # DuckDB makes it under the umask
 
     @contextmanager
     def _open(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -165,6 +196,7 @@ class DuckDBStore:
         self.require()
         with self._lock():
             self.require()  # it may have been moved away while we waited
+            self._require_private()
             try:
                 connection = duckdb.connect(str(self.path), config=_CONFIG)
                 try:
@@ -177,13 +209,28 @@ class DuckDBStore:
                     "programs that have it open, run `dpsynth audit verify`, or restore it from a trusted copy"
                 ) from error
 
+    def _require_private(self) -> None:
+        """Takes away from the files what an earlier program, or a copy, left open to others.
+
+        Raises:
+            LedgerError: the folder is open to others' writing, so that they could put another ledger here.
+        """
+        mode = self.path.parent.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            raise LedgerError(
+                f"everybody may write to {self.path.parent}, and so put another ledger in its place: take that away "
+                f"(`chmod 700 {self.path.parent}`), then run `dpsynth audit verify`"
+            )
+        for path in (self.path, self._wal(self.path), self.key_path):
+            _keep_private(path)
+
     @contextmanager
     def _lock(self) -> Iterator[None]:
         import filelock
 
         # A soft lock would outlive a killed process, so a file system without flock is refused, not worked around.
         lock = filelock.FileLock(
-            f"{self.path}.lock", timeout=LOCK_TIMEOUT_SECONDS, poll_interval=0.01, fallback_to_soft=False
+            f"{self.path}.lock", LOCK_TIMEOUT_SECONDS, mode=0o600, poll_interval=0.01, fallback_to_soft=False
         )
         try:
             lock.acquire()
@@ -210,16 +257,22 @@ class DuckDBStore:
 class DuckDBTransaction:
     """`Transaction` on an open connection. Every record read through it was checked against its hash."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, ledger_id: str, head: Record) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, ledger_id: str, head: Record, witness: Witness | None
+    ) -> None:
         self._connection = connection
         self._head = head
+        self._witness = witness
         self.ledger_id = ledger_id
+        self.appended = False
 
     @property
     def head(self) -> Record:
         return self._head
 
     def append(self, draft: Draft) -> Record:
+        if not self.appended and self._witness is not None:
+            self._witness.require(self)
         record = chain.seal(
             draft,
             seq=self._head.seq + 1,
@@ -228,7 +281,12 @@ class DuckDBTransaction:
         )
         self._connection.execute(_INSERT, _cells(record))
         self._head = record
+        self.appended = True
         return record
+
+    def at(self, seq: int) -> Record | None:
+        found = self._checked(f"SELECT {_COLUMNS} FROM entries WHERE seq = ?", [seq])
+        return found[0] if found else None
 
     def newest(self, block: str) -> Record | None:
         """Also checked against the entry after it, which names its hash: what decides was not rewritten by itself."""
@@ -269,6 +327,21 @@ class DuckDBTransaction:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _private_folder(path: Path) -> None:
+    """Make a folder, where there is none, that only its owner may enter, whatever the umask."""
+    if not path.is_dir():
+        path.mkdir(parents=True)
+        path.chmod(0o700)
+
+
+def _keep_private(path: Path) -> None:
+    """Nobody but the owner and a group that the owner gave it to may read or write this file, if it is there."""
+    with suppress(FileNotFoundError, PermissionError):  # of another owner: that one's program does it
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o007:
+            path.chmod(0o600)
 
 
 def _make_durable(folder: Path) -> None:

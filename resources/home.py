@@ -1,18 +1,20 @@
 """The home folder: where a deployment keeps its ledger, sensitive snapshots, artifacts, warehouse and Dagster instance.
 
     $DPSYNTH_HOME (default: .dpsynth in the working directory)
-        ledger/ledger.duckdb        the privacy ledger
+        ledger/ledger.duckdb        the privacy ledger; mode 0700
         sensitive/                  mode 0700: snapshots, the fingerprint key, error traces, captured output
         artifacts/<contract>/<kind>/<id>/
         warehouse/                  parquet/, warehouse.duckdb
-        dagster/                    DAGSTER_HOME
+        dagster/                    DAGSTER_HOME; mode 0700: who writes here queues runs
 
-Knows paths and modes only; nothing of contracts, budgets or assets.
+Nothing in it is writable for anybody but its owner, whatever the umask. Artifacts and warehouse hold what was released,
+and are as readable as the umask says. Knows paths and modes only; nothing of contracts, budgets or assets.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,11 +61,23 @@ class Home:
 
     def create(self) -> None:
         """Make the folders. The ledger is not made here: it comes from `dpsynth init` alone."""
+        nobody_else_writes()
         self.root.mkdir(parents=True, exist_ok=True)
-        for folder in (self.ledger_file.parent, self.artifacts, self.warehouse):
+        for folder in (self.artifacts, self.warehouse):
             folder.mkdir(exist_ok=True)
-        private_folder(self.sensitive)
+        self._shut()
         self.prepare_dagster()
+
+    def _shut(self) -> None:
+        """Make the private folders, and take from others what an earlier program left open to them. What an operator
+        has granted a group stays."""
+        private_folder(self.sensitive)
+        for folder in (self.ledger_file.parent, self.dagster):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _close_to_others(folder, if_they_may=0o007, then=0o700)
+        for folder in (self.root, self.artifacts, self.warehouse):
+            if folder.is_dir():
+                _close_to_others(folder, if_they_may=0o002, then=0o755)
 
     def prepare_dagster(self) -> Path:
         """DAGSTER_HOME with its tables made, telemetry and the sign-up prompt off; an existing dagster.yaml is kept.
@@ -76,7 +90,7 @@ class Home:
         import dagster as dg
         import filelock
 
-        self.dagster.mkdir(parents=True, exist_ok=True)
+        self.dagster.mkdir(parents=True, exist_ok=True, mode=0o700)
         with filelock.FileLock(self.dagster / ".storage.lock"):
             settings = self.dagster / "dagster.yaml"
             if not settings.exists():
@@ -87,8 +101,20 @@ class Home:
 
     def enter(self) -> None:
         """Point this process and its children at this home and its Dagster instance."""
+        nobody_else_writes()
+        self._shut()
         os.environ["DPSYNTH_HOME"] = str(self.root)
         os.environ["DAGSTER_HOME"] = str(self.prepare_dagster())
+
+
+def nobody_else_writes() -> None:
+    """From now on nothing that this process and its children make is writable for others, whatever the umask was."""
+    os.umask(os.umask(0o022) | 0o022)
+
+
+def _close_to_others(folder: Path, *, if_they_may: int, then: int) -> None:
+    if stat.S_IMODE(folder.stat().st_mode) & if_they_may:
+        folder.chmod(then)
 
 
 def private_folder(path: Path) -> Path:

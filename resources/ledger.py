@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ledger import Ledger
 from resources.deployed import Deployed
+from resources.heads import open_ledger
 from resources.home import Home
 
 
@@ -12,4 +13,4 @@ class LedgerResource(Deployed):
 
     def open(self) -> Ledger:
         """The ledger; raises `LedgerMissing` where `dpsynth init` has not made one."""
-        return Ledger(Home.at(self.home).ledger_file)
+        return open_ledger(Home.at(self.home))

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from ledger import Grant
 from resources import retention
 from resources.deployed import Deployed
+from resources.fingerprint_key import key_of
 from resources.home import Home, private_folder, replace_atomically, write_private
 from resources.known_records import KnownRecords, blocks_of
 from resources.ledger import LedgerResource
@@ -249,18 +250,8 @@ class SensitiveStore(Deployed):
         return private_folder(private_folder(Home.at(self.home).sensitive) / contract_id)
 
     def _key(self) -> bytes:
-        """The key of fingerprints and of thinning, made once. Whoever loses it loses the link to earlier snapshots."""
-        path = private_folder(Home.at(self.home).sensitive) / "fingerprint.key"
-        if not path.exists():
-            candidate = path.with_name(f".key-{secrets.token_hex(6)}")
-            write_private(candidate, secrets.token_bytes(32))
-            try:
-                path.hardlink_to(candidate)  # atomic, and the first of two processes wins
-            except FileExistsError:
-                pass
-            finally:
-                candidate.unlink()
-        return path.read_bytes()
+        """The key of fingerprints and of thinning."""
+        return key_of(Home.at(self.home))
 
 
 def public_rows(contract: Contract, snapshot: Snapshot) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import typer
 from dpsynth_assets.cli import approve, audit, bench, demo, diff, forget, init, lint, plan, screen, sql, ui
 from dpsynth_assets.cli import run as run_verb
 from dpsynth_assets.cli.console import BadInput, fail, fail_unexpectedly
+from resources.home import nobody_else_writes
 
 app = typer.Typer(
     name="dpsynth",
@@ -38,6 +39,7 @@ app.command("ui")(ui.ui)
 
 def run() -> None:
     """Run the command line. Only errors whose texts are written for people are shown by their text."""
+    nobody_else_writes()
     try:
         app()
     except Exception as error:

@@ -22,10 +22,10 @@ def approve(
     """Sign for a contract: its population's budget, a raised cap, weaker terms. The first signature asks, a second
     one by an approver who is somebody else makes it so. Lowering a cap takes one."""
     from dpsynth_assets.approval import needs, sign
-    from ledger import Ledger
+    from resources.heads import open_ledger
     from resources.home import Home
 
-    book = Ledger(Home.at().ledger_file)
+    book = open_ledger(Home.at())
     if listing:
         _show(book)
         return

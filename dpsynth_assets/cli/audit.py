@@ -48,12 +48,12 @@ def verify(
 ) -> None:
     """Recompute the ledger's chain and every admission, and compare it with the receipts of all artifacts. Exit code 1
     if anything does not hold; the first bad entry comes first."""
-    from ledger import Ledger
     from resources.evidence import checkpoints, contradictions
+    from resources.heads import open_ledger
     from resources.home import Home
 
     home = Home.at()
-    book = Ledger(home.ledger_file)
+    book = open_ledger(home)
     kept = checkpoints(home) + (_checkpoints_in(checkpoint) if checkpoint else [])
     problems = book.verify(kept)
     if not problems:
@@ -98,7 +98,7 @@ def restore(
     missing: Annotated[int | None, typer.Option(help="How many later entries are known to be lost.")] = None,
 ) -> None:
     """Rebuild a lost ledger from its journal. It says so in an entry of its own, for every reviewer to see."""
-    from ledger import Ledger
+    from resources.heads import restore_ledger
     from resources.home import Home
 
     home = Home.at()
@@ -107,7 +107,7 @@ def restore(
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{journal} cannot be read ({type(error).__name__}): give an exported journal") from None
     home.create()
-    book = Ledger.restore(home.ledger_file, lines, actor=actor, reason=reason, missing=missing)
+    restore_ledger(home, lines, actor=actor, reason=reason, missing=missing)
     say(f"Restored {len(lines)} entries to {home.ledger_file}. What was charged after them stays spent:")
     say(
         "write it down with ",
@@ -116,7 +116,6 @@ def restore(
         ("dpsynth audit verify", "bold"),
         " compares with receipts.",
     )
-    assert book.id
 
 
 @app.command()
@@ -128,8 +127,8 @@ def external(
     block: Annotated[list[str] | None, typer.Option(help="Only this block (repeat for more).")] = None,
 ) -> None:
     """Write down spending that was done elsewhere. It is never refused; beyond the cap nothing more is admitted."""
-    from ledger import Ledger
     from ledger.events import from_json
+    from resources.heads import open_ledger
     from resources.home import Home
 
     try:
@@ -137,7 +136,7 @@ def external(
     except json.JSONDecodeError as error:
         raise BadInput(f'the event is not JSON ({error.msg}): write {{"event": "gaussian", ...}}') from None
     blocks = [f"{population}/{each}" for each in block] if block else None
-    book = Ledger(Home.at().ledger_file)
+    book = open_ledger(Home.at())
     entry = book.external_charge(population, decoded, actor=actor, reason=reason, blocks=blocks)
     left = book.balance(population, with_pld=False).epsilon_remaining
     say(f"Written down as entry {entry.seq}: {decoded.describe()}. ε {left:.3f} is left.")
@@ -150,14 +149,14 @@ def report(
 ) -> None:
     """Write one page for reviewers, and a DuckDB file of views beside it: promise, budget, charges, refusals, who
     approved what, and whether the ledger is intact. Needs no network and no script to read."""
-    from ledger import Ledger
     from ledger.report import registry_entry, write_report
     from ledger.snapshot import lines_of, write_snapshot
     from resources.evidence import artifacts, checkpoints, contradictions
+    from resources.heads import open_ledger
     from resources.home import Home
 
     home = Home.at()
-    book = Ledger(home.ledger_file)
+    book = open_ledger(home)
     problems = book.verify(checkpoints(home))
     problems += [] if problems else contradictions(home, book.entries())
     signed = book.checkpoint().to_json()

@@ -24,7 +24,7 @@ def demo() -> None:
     from dpsynth_assets.cli.init import create_home
     from dpsynth_assets.cli.run import run_contract
     from dpsynth_assets.demo.inbox import write_inbox
-    from ledger import Ledger
+    from resources.heads import open_ledger
     from resources.home import Home
 
     path = _CONTRACT if _CONTRACT.exists() else Path(__file__).parents[2] / _CONTRACT
@@ -34,7 +34,7 @@ def demo() -> None:
     if not home.ledger_file.exists():
         create_home(home)
         say(f"Made an empty privacy ledger at {home.ledger_file}.")
-    _sign_for_both(contract, Ledger(home.ledger_file))
+    _sign_for_both(contract, open_ledger(home))
     raise typer.Exit(run_contract(contract))
 
 

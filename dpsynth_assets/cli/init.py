@@ -28,7 +28,7 @@ def init() -> None:
 
 def create_home(home: Home) -> None:
     """The home folder and its empty ledger."""
-    from ledger import Ledger
+    from resources.heads import create_ledger
 
     home.create()
-    Ledger.create(home.ledger_file)
+    create_ledger(home)
