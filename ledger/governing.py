@@ -163,6 +163,11 @@ class Governing:
         with self._store.transaction() as book:
             return authority_of(book).people_of(population)
 
+    def concerned(self, change: Change, actor: str) -> list[People]:
+        """All of those who stand wherever this person would need leave for the change (see `authority`)."""
+        with self._store.transaction() as book:
+            return list(authority_of(book).concerned(_canonical(change.to_json()), actor).values())
+
     def bind_source(
         self,
         population: str,

@@ -110,7 +110,9 @@ def rolls_back_and_goes_on(files: Files, chance: random.Random, older: Path) -> 
     rolls_back(files, chance, older)
     ledger = Ledger(files.path)
     while len(ledger.entries()) < count + 2:
-        ledger.lower_cap("inbox", ledger.balance("inbox", with_pld=False).epsilon_cap - 0.01, actor="alice@example.org", reason="x")
+        ledger.lower_cap(
+            "inbox", ledger.balance("inbox", with_pld=False).epsilon_cap - 0.01, actor="alice@example.org", reason="x"
+        )
 
 
 def computes_the_chain_anew(files: Files, chance: random.Random, older: Path) -> None:
