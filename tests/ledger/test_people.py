@@ -1,4 +1,4 @@
-"""Who may sign stands in the ledger: strangers are refused there, and forged entries by them are found by both checkers."""
+"""Who may sign stands in the ledger: strangers are refused, and entries forged by them are found by both checks."""
 
 from __future__ import annotations
 
@@ -192,10 +192,10 @@ def test_strangers_do_not_reach_the_same_records_under_a_new_name(book: Ledger, 
     book.bind_source("inbox", "hmac-sha256:original")
     agree(book, AddPopulation(replace(scope, population="theirs"), STRANGERS), MALLORY, TRUDY)
     agree(book, SetTerms("copy", {"source_is_public": True}, "theirs"), MALLORY, TRUDY)
-    with pytest.raises(TermsConflict, match="mallory@example.org asked for"):
+    with pytest.raises(TermsConflict, match=r"mallory@example\.org asked for"):
         book.bind_source("theirs", "hmac-sha256:one-row-less", overlaps=("inbox/everything",))
     agree(book, SetPeople("theirs", PEOPLE), MALLORY, TRUDY)  # dressing up changes nothing of what was signed
-    with pytest.raises(TermsConflict, match="mallory@example.org asked for"):
+    with pytest.raises(TermsConflict, match=r"mallory@example\.org asked for"):
         book.bind_source("theirs", "hmac-sha256:one-row-less", overlaps=("inbox/everything",))
 
 
