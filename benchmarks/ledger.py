@@ -113,7 +113,8 @@ def _book(folder: Path, entries: int) -> Ledger:
     book = Ledger(path, store=memory)
     scope = Scope("everybody", "person", "add_or_remove_one_unit", epsilon=8.0, delta=1e-6, planned=(EVENT,))
     people = People(("owner",), ("other",))
-    book.approve(book.propose(AddPopulation(scope, people), actor="owner", reason="to measure"), actor="other", reason="agreed")
+    asked = book.propose(AddPopulation(scope, people), actor="owner", reason="to measure")
+    book.approve(asked, actor="other", reason="agreed")
     book.bind_source("everybody", SOURCE)
     while len(memory.records) < entries:
         _charge(book)
