@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.pairs import paired_ratios
-from ledger import AddPopulation, Gaussian, Ledger, Scope, chain
+from ledger import AddPopulation, Gaussian, Ledger, People, Scope, chain
 from ledger.book import first_record, record_from
 from ledger.checkpoints import new_key
 from ledger.store import DuckDBStore, Transaction, now
@@ -115,7 +115,9 @@ def _book(folder: Path, entries: int) -> Ledger:
     memory = _InMemory(first_record("benchmark", new_key(store.key_path), store.schema_digest()))
     book = Ledger(path, store=memory)
     scope = Scope("everybody", "person", "add_or_remove_one_unit", epsilon=8.0, delta=1e-6, planned=(EVENT,))
-    book.approve(book.propose(AddPopulation(scope), actor="owner", reason="to measure"), actor="other", reason="agreed")
+    people = People(("owner",), ("other",))
+    asked = book.propose(AddPopulation(scope, people), actor="owner", reason="to measure")
+    book.approve(asked, actor="other", reason="agreed")
     book.bind_source("everybody", SOURCE)
     while len(memory.records) < entries:
         _charge(book)

@@ -1,21 +1,26 @@
 """What a contract needs from two people before anything of its source may be read, and whether it has it.
 
-A population's budget and a contract's privacy terms take effect in the ledger: one of the contract's owners asks, one
-of its approvers, who is somebody else, agrees. The gate lets nothing run on terms that are weaker than those approved.
+A population's budget and a contract's privacy terms take effect in the ledger: one of the population's people asks, an
+approver, who is somebody else, agrees. The gate lets nothing run on terms that are weaker than those approved. Who the
+people are stands in the ledger from the registration on; a contract's file only proposes them, for a new population.
 Used by the gate and by `dpsynth approve`; knows no Dagster.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ledger import AddPopulation, LedgerError, RaiseCap, Scope, SetTerms
+from ledger import AddPopulation, LedgerError, People, ProtocolError, RaiseCap, Scope, SetPeople, SetTerms, person
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.diff import Change
-    from ledger import Balance, Event, Ledger
+    from ledger import Balance, Event, Ledger, Proposal
+
+Signer = Callable[[str, str], str]  # from a statement and the public key that must sign it to the signature
 
 
 class ApprovalNeededError(LedgerError):
@@ -24,12 +29,27 @@ class ApprovalNeededError(LedgerError):
 
 @dataclass(frozen=True)
 class Need:
-    """One change of the ledger that a contract needs. `change` is None where lowering a cap takes one person only."""
+    """One change of the ledger that is needed. `change` is None where lowering a cap takes one person only."""
 
     what: str
-    change: AddPopulation | RaiseCap | SetTerms | None
+    change: AddPopulation | RaiseCap | SetTerms | SetPeople | None
+    population: str
     cap: float | None = None
     weaker: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class Act:
+    """What one person can do about a need: ask for it, agree to what `asked` asked for, lower a cap, or (None) wait.
+
+    `statement` is what is signed for it, by `key`; None where this person has none.
+    """
+
+    need: Need
+    does: str | None
+    asked: Proposal | None
+    statement: str
+    key: str | None
 
 
 class ReleasePlan(Protocol):
@@ -85,7 +105,41 @@ def scope_of(contract: Contract, *, planned: bool = True, size: float = 1.0) -> 
         planned=tuple(event for _, event in items),
         closed_plan=items if closed else None,
         blocks_by=f"column {terms.blocks.column}" if terms.blocks else None,
+        unit_by=f"column {terms.unit.column}" if terms.unit.column else None,
     )
+
+
+def people_of(contract: Contract, book: Ledger) -> People:
+    """Whom the contract proposes for its population, with the keys that stand in the ledger for them already."""
+    return with_known_keys(People(contract.owners, contract.approvers), book, contract.privacy.population)
+
+
+def with_known_keys(people: People, book: Ledger, population: str | None) -> People:
+    """The people with the keys that stand for them already, in this population or for the ledger."""
+    known = [each for each in map(book.people, (population, None)) if each is not None]
+    for name in dict.fromkeys((*people.owners, *people.approvers)):
+        if key := next(filter(None, (each.key_of(name) for each in known)), None):
+            people = people.with_key(name, key)
+    return people
+
+
+def people_differ(contract: Contract, book: Ledger) -> str | None:
+    """How the people whom the contract names differ from those who stand in the ledger, and what to do; None if not."""
+    stand = book.people(contract.privacy.population)
+    if stand is None:
+        return None
+    named = people_of(contract, book)
+    groups = [({*map(person, a)}, {*map(person, b)}) for a, b in zip(_groups(named), _groups(stand), strict=True)]
+    if all(here == there for here, there in groups):
+        return None
+    return (
+        f"contract {contract.id} names {named}. For population {contract.privacy.population} stand {stand}: only they "
+        "sign. Correct the contract, or have them change who stands (`dpsynth people set`)"
+    )
+
+
+def _groups(people: People) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return people.owners, people.approvers
 
 
 def needs(contract: Contract, book: Ledger) -> list[Need]:
@@ -97,30 +151,34 @@ def needs(contract: Contract, book: Ledger) -> list[Need]:
     if terms.population not in book.populations():
         cap = f"ε {terms.budget.epsilon:g} at δ {terms.budget.delta:g}"
         what = f"a budget of {cap} for population {terms.population}, protecting one {terms.unit.name}"
-        found.append(Need(what, AddPopulation(scope_of(contract))))
+        people = people_of(contract, book)
+        found.append(
+            Need(f"{what}, signed for by {people}", AddPopulation(scope_of(contract), people), terms.population)
+        )
     else:
         found += _cap_needs(terms.budget.epsilon, book.balance(terms.population, with_pld=False))
     asked, approved = terms_for_approval(contract), book.terms(contract.id)
     weaker = tuple(change for change in changes(approved or {}, asked) if change.weakens)
     if approved is None:
-        found.append(Need(f"the privacy terms of contract {contract.id}", _terms(contract, asked)))
+        found.append(_need_of_terms(contract, f"the privacy terms of contract {contract.id}", asked))
     elif weaker:
         what = f"weaker terms of contract {contract.id}: {'; '.join(map(str, weaker))}"
-        found.append(Need(what, _terms(contract, asked), weaker=weaker))
+        found.append(_need_of_terms(contract, what, asked, weaker))
     return found
 
 
-def _terms(contract: Contract, asked: dict[str, Any]) -> SetTerms:
-    return SetTerms(contract.id, asked, contract.privacy.population)
+def _need_of_terms(contract: Contract, what: str, asked: dict[str, Any], weaker: tuple[Change, ...] = ()) -> Need:
+    population = contract.privacy.population
+    return Need(what, SetTerms(contract.id, asked, population), population, weaker=weaker)
 
 
 def _cap_needs(epsilon: float, balance: Balance) -> list[Need]:
     if epsilon > balance.epsilon_cap:
         what = f"the cap of population {balance.population} raised from ε {balance.epsilon_cap:g} to {epsilon:g}"
-        return [Need(what, RaiseCap(balance.population, epsilon))]
+        return [Need(what, RaiseCap(balance.population, epsilon), balance.population)]
     if epsilon < balance.epsilon_cap:
         what = f"the cap of population {balance.population} lowered from ε {balance.epsilon_cap:g} to {epsilon:g}"
-        return [Need(what, None, cap=epsilon)]
+        return [Need(what, None, balance.population, cap=epsilon)]
     return []
 
 
@@ -134,45 +192,72 @@ def require_approved(contract: Contract, book: Ledger) -> None:
     if lacking := needs(contract, book):
         listed = "; ".join(need.what for need in lacking)
         raise ApprovalNeededError(
-            f"contract {contract.id} needs approval of {listed}. An owner asks for it and an approver of the contract "
-            f"agrees, each with `dpsynth approve {contract.path.name} --as NAME --reason TEXT`. Nothing was read, "
-            "nothing was charged"
+            f"contract {contract.id} needs approval of {listed}. One of the population's people asks for it and an "
+            f"approver agrees, each with `dpsynth approve {contract.path.name} --as NAME --reason TEXT`. Nothing was "
+            "read, nothing was charged"
         )
     book.require(scope_of(contract, planned=False))
 
 
-def sign(contract: Contract, book: Ledger, *, actor: str, reason: str) -> list[str]:
+def sign(contract: Contract, book: Ledger, *, actor: str, reason: str, signer: Signer | None = None) -> list[str]:
     """Give one person's signature to everything that the contract needs; says what came of each.
 
     A first signature asks; a second one by somebody else makes it so. Owners may ask, approvers may ask and agree.
 
     Raises:
-        ApprovalNeededError: this person may not sign, or not the second time.
-        LedgerError: the ledger refuses the change.
+        LedgerError: the ledger refuses the change, or this person's signature under it.
     """
-    owners, approvers = (tuple(map(str.casefold, people)) for people in (contract.owners, contract.approvers))
-    person = actor.strip().casefold()
-    if person not in (*owners, *approvers):
-        raise ApprovalNeededError(
-            f"{actor} is neither an owner of contract {contract.id} ({', '.join(contract.owners)}) nor an approver "
-            f"({', '.join(contract.approvers)})"
-        )
+    return carry_out(needs(contract, book), book, actor=actor, reason=reason, signer=signer)
+
+
+def carry_out(
+    changes: Sequence[Need], book: Ledger, *, actor: str, reason: str, signer: Signer | None = None
+) -> list[str]:
+    """Do what one person can do about each change; says what came of it. `signer` is asked where a key stands."""
     said = []
-    for need in needs(contract, book):
-        if need.change is None:
+    for need in changes:
+        act = _act(need, book, actor, reason)
+        signature = signer(act.statement, act.key) if act.does and act.key and signer else None
+        if act.does == "lower":
             assert need.cap is not None
-            entry = book.lower_cap(contract.privacy.population, need.cap, actor=actor, reason=reason)
+            entry = book.lower_cap(need.population, need.cap, actor=actor, reason=reason, signature=signature)
             said.append(f"done (entry {entry.seq}): {need.what}")
-            continue
-        stated = need.change.to_json()
-        waiting = [each for each in book.proposals() if each.effect is None and each.change == stated]
-        theirs = next((each for each in waiting if each.actor.strip().casefold() != person), None)
-        if theirs is not None and person in approvers:
-            entry = book.approve(theirs.seq, actor=actor, reason=reason)
-            said.append(f"approved (entry {entry.seq}, asked for by {theirs.actor}): {need.what}")
-        elif waiting:
-            said.append(f"asked for by {waiting[0].actor} (entry {waiting[0].seq}), waits for an approver: {need.what}")
-        else:
-            number = book.propose(need.change, actor=actor, reason=reason)
+        elif act.does == "agree":
+            assert act.asked is not None
+            entry = book.approve(act.asked.seq, actor=actor, reason=reason, signature=signature)
+            said.append(f"approved (entry {entry.seq}, asked for by {act.asked.actor}): {need.what}")
+        elif act.does == "ask":
+            assert need.change is not None
+            number = book.propose(need.change, actor=actor, reason=reason, signature=signature)
             said.append(f"asked for (entry {number}), waits for an approver: {need.what}")
+        else:
+            assert act.asked is not None
+            waits = f"asked for by {act.asked.actor} (entry {act.asked.seq}), waits for an approver"
+            said.append(f"{waits}: {need.what}")
     return said
+
+
+def to_sign(changes: Sequence[Need], book: Ledger, *, actor: str, reason: str) -> Iterator[Act]:
+    """What this person would do about each change that takes a signature by a key."""
+    for need in changes:
+        with suppress(ProtocolError):  # what nobody asked for yet has nobody's key
+            act = _act(need, book, actor, reason)
+            if act.does and act.key:
+                yield act
+
+
+def _act(need: Need, book: Ledger, actor: str, reason: str) -> Act:
+    if need.change is None:
+        assert need.cap is not None
+        statement = book.to_lower_cap(need.population, need.cap, actor=actor, reason=reason)
+        people = book.people(need.population)
+        return Act(need, "lower", None, statement, people.key_of(actor) if people else None)
+    stated, concerned = need.change.to_json(), book.concerned(need.change, actor)
+    key = next(filter(None, (people.key_of(actor) for people in concerned)), None)
+    waiting = [each for each in book.proposals() if each.effect is None and each.change == stated]
+    theirs = [each for each in waiting if person(each.actor) != person(actor)]
+    if theirs and all(people.may_approve(actor) for people in concerned):
+        return Act(need, "agree", theirs[-1], book.to_approve(theirs[-1].seq, actor=actor, reason=reason), key)
+    if waiting and all(people.may_ask(actor) for people in concerned):
+        return Act(need, None, waiting[-1], "", key)
+    return Act(need, "ask", None, book.to_propose(need.change, actor=actor, reason=reason), key)

@@ -2,7 +2,8 @@
 
     ledger = Ledger.create("privacy/ledger.duckdb")
     scope = Scope("customers", "customer", "add_or_remove_one_unit", epsilon=8.0, delta=1e-6, planned=(event,))
-    asked = ledger.propose(AddPopulation(scope), actor="owner@example.org", reason="to train a router of letters")
+    people = People(owners=("owner@example.org",), approvers=("privacy@example.org",))
+    asked = ledger.propose(AddPopulation(scope, people), actor="owner@example.org", reason="to train a router")
     ledger.approve(asked, actor="privacy@example.org", reason="read and agreed")
     ledger.bind_source("customers", fingerprint)                     # keyed by the caller
     reservation = ledger.reserve("customers", event, source=fingerprint, release="adapter", key=..., owner=run_id,
@@ -43,6 +44,7 @@ from ledger.events import (
     RepeatAndSelect,
     SelfComposed,
 )
+from ledger.people import People, person
 from ledger.quoting import quote_unregistered
 from ledger.records import (
     NEIGHBOURING_RELATION,
@@ -58,6 +60,7 @@ from ledger.records import (
     RaiseCap,
     Reservation,
     Scope,
+    SetPeople,
     SetTerms,
 )
 from ledger.scopes import EVERYTHING
@@ -87,6 +90,7 @@ __all__ = [
     "LedgerMissing",
     "Line",
     "MixtureOfGaussians",
+    "People",
     "PoissonSampledGaussian",
     "Proposal",
     "ProtocolError",
@@ -96,9 +100,11 @@ __all__ = [
     "Reservation",
     "Scope",
     "SelfComposed",
+    "SetPeople",
     "SetTerms",
     "SourceTaken",
     "Statement",
     "TermsConflict",
+    "person",
     "quote_unregistered",
 ]

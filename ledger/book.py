@@ -20,6 +20,7 @@ from ledger.checkpoints import Checkpoint, new_key, problems_with, public_key, s
 from ledger.errors import LedgerBroken, LedgerError
 from ledger.governing import Governing
 from ledger.journal import entry_of, histories, reservation_of
+from ledger.people import People
 from ledger.protocol import binding_of, budget_of, require_budget, require_same_terms, standings_of
 from ledger.quoting import quote, quote_unregistered
 from ledger.records import Balance, Entry, Item, Quote, Reservation, Scope, State, words
@@ -38,12 +39,16 @@ class Ledger(Charging, Governing):
         self._store.require()  # everything else is checked anew in every transaction
 
     @classmethod
-    def create(cls, path: Path | str) -> Ledger:
-        """A new, empty ledger and its signing key. Always an explicit act; an existing one is never replaced."""
+    def create(cls, path: Path | str, people: People | None = None) -> Ledger:
+        """A new, empty ledger and its signing key. Always an explicit act; an existing one is never replaced.
+
+        `people` are those who alone may register populations in it; without them whoever comes first may.
+        """
         store = DuckDBStore(path)
         store.require_absent()
         ledger_id = secrets.token_hex(6)
-        store.create(ledger_id, [first_record(ledger_id, new_key(store.key_path), store.schema_digest())])
+        first = first_record(ledger_id, new_key(store.key_path), store.schema_digest(), people)
+        store.create(ledger_id, [first])
         return cls(path)
 
     @classmethod
@@ -112,13 +117,13 @@ class Ledger(Charging, Governing):
     def statement(self, population: str, *, with_pld: bool = True) -> Statement:
         """Everything a reader of `dpsynth audit` asks about a population."""
         with self._store.transaction() as book:
-            require_budget(book, population)
+            budget = require_budget(book, population)
             records, ledger_id, head = book.find(), book.ledger_id, book.head
         touching = {r.seq for r in records if r.kind == "reserved" and population in map(population_of, r.blocks)}
         about = [
             r for r in records if (r.population == population if r.reservation is None else r.reservation in touching)
         ]
-        return statement_of(ledger_id, population, about, head, with_pld=with_pld)
+        return statement_of(ledger_id, budget, about, head, with_pld=with_pld)
 
     def populations(self) -> list[str]:
         with self._store.transaction() as book:
@@ -165,9 +170,10 @@ class Ledger(Charging, Governing):
         return problems + list(problems_with(checkpoints, ledger_id, key, records))
 
 
-def first_record(ledger_id: str, public_key: str, schema: str) -> Record:
+def first_record(ledger_id: str, public_key: str, schema: str, people: People | None = None) -> Record:
     """The entry that every ledger begins with."""
-    payload = {"ledger": ledger_id, "public_key": public_key, "schema": schema}
+    stated = None if people is None else people.to_json()
+    payload = {"ledger": ledger_id, "public_key": public_key, "schema": schema, "people": stated}
     return chain.seal(Draft(kind="created", payload=payload), seq=1, time=now(), previous=chain.GENESIS)
 
 

@@ -26,6 +26,7 @@ KINDS = (
     "registered",
     "cap_changed",
     "terms_set",
+    "people_set",
     "bound",
     "reserved",
     "refused",

@@ -5,6 +5,7 @@
     ├── LedgerBusy              another process kept the ledger's lock for too long
     ├── LedgerBroken            the file is unreadable, of an unknown version, or its chain does not hold
     ├── InvalidEvent            an event with a parameter, name or version that the ledger cannot account for
+    ├── SignatureRefused        a key or signature that is not what it must be (ledger/signatures.py)
     ├── TermsConflict           a scope's terms, or a source's population, would have to change
     ├── ProtocolError           a step out of order: a second activation, a spent token, a commit of something else
     └── BudgetRefused           the charge does not fit into the budget; the refusal itself is an entry

@@ -1,12 +1,15 @@
 """Changes that give people less protection take two: one asks with a reason, another one agrees with a reason.
 
-    propose ──> approve ──> registered, cap_changed or terms_set, which names its proposal
+    propose ──> approve ──> registered, cap_changed, terms_set or people_set, which names its proposal
 
-A population begins, a cap is raised and a contract's terms are set (or weakened) this way. Lowering a cap takes
-nobody's leave; below what is spent it freezes the population, since nothing fits any more.
+A population begins, a cap is raised, a contract's terms are set (or weakened) and people change this way. Lowering a
+cap takes one person; below what is spent it freezes the population, since nothing fits any more. Who may do so stands
+in the ledger (`authority`), from a population's registration on.
 
 The guarantee of a budget whose cap was raised is that of the highest cap that would ever have been approved. Names
-are what people say they are: the ledger records who signed, and cannot know who sat at the keyboard.
+without a key are what people say they are: the ledger records who signed, and cannot know who sat at the keyboard.
+Every act takes a `signature` then, which `ssh-keygen` makes of the statement that `to_propose`, `to_approve` or
+`to_lower_cap` gives.
 """
 
 from __future__ import annotations
@@ -15,11 +18,12 @@ import json
 from typing import Any
 
 from ledger import chain
-from ledger.chain import Draft
+from ledger.chain import Draft, Record
 from ledger.errors import ProtocolError, SourceTaken, TermsConflict
 from ledger.events import from_json
 from ledger.journal import EFFECTS, entry_of, proposals_of
-from ledger.protocol import budget_of, require_budget, require_same_cap, require_same_terms, stated
+from ledger.people import People
+from ledger.protocol import authority_of, budget_of, require_budget, require_same_cap, require_same_terms, stated
 from ledger.quoting import budget_of as planned_budget
 from ledger.records import (
     AddPopulation,
@@ -28,15 +32,16 @@ from ledger.records import (
     Proposal,
     RaiseCap,
     Scope,
+    SetPeople,
     SetTerms,
     block,
     name,
     opaque,
-    person,
     words,
 )
 from ledger.renyi_filter import checked_budget
 from ledger.scopes import EVERYTHING, block_name, population_of
+from ledger.signatures import unarmored
 from ledger.store import Store, Transaction
 
 
@@ -45,36 +50,62 @@ class Governing:
 
     _store: Store
 
-    def propose(self, change: Change, *, actor: str, reason: str) -> int:
-        """Ask for a change; returns the number to approve. A change that could not be made is refused right away."""
+    def to_propose(self, change: Change, *, actor: str, reason: str) -> str:
+        """What somebody with a key signs to ask for a change."""
+        with self._store.transaction() as book:
+            return authority_of(book).to_propose(_canonical(change.to_json()), actor, reason)
+
+    def to_approve(self, proposal: int, *, actor: str, reason: str) -> str:
+        """What somebody with a key signs to agree to a proposal."""
+        with self._store.transaction() as book:
+            return authority_of(book).to_approve(_open_proposal(book, proposal), actor, reason)
+
+    def to_lower_cap(self, population: str, epsilon: float, *, actor: str, reason: str) -> str:
+        """What somebody with a key signs to lower a cap."""
+        with self._store.transaction() as book:
+            return authority_of(book).to_propose(_lowered(population, epsilon), actor, reason)
+
+    def propose(self, change: Change, *, actor: str, reason: str, signature: str | None = None) -> int:
+        """Ask for a change; returns the number to approve. A change that could not be made is refused right away.
+
+        Raises:
+            ProtocolError: this person may not ask, has not signed, or there is nothing to change.
+        """
         words("actor", actor)
         words("reason", reason)
+        signature = None if signature is None else unarmored(signature)
         asked = _canonical(change.to_json())
         _effect_of(change)  # a closed plan over budget, an epsilon out of range: found before anybody is bothered
         with self._store.transaction() as book:
             _require_possible(book, change)
+            authority_of(book).require_proposal(asked, actor, reason, signature)
             draft = Draft(
                 kind="proposed",
                 population=change.population,
                 owner=actor,
                 key=change.contract if isinstance(change, SetTerms) else None,
-                payload={"change": asked, "reason": reason},
+                payload={"change": asked, "reason": reason, "signature": signature},
             )
             return book.append(draft).seq
 
-    def approve(self, proposal: int, *, actor: str, reason: str) -> Entry:
+    def approve(self, proposal: int, *, actor: str, reason: str, signature: str | None = None) -> Entry:
         """Agree to a change that somebody else asked for. It holds from this entry on.
 
         Raises:
-            ProtocolError: there is no such proposal, it has taken effect, or the same person asked for it.
+            ProtocolError: there is no such proposal, it has taken effect, the same person asked for it, this person
+                may not agree or has not signed, or who asked may no longer.
         """
         words("actor", actor)
         words("reason", reason)
+        signature = None if signature is None else unarmored(signature)
         with self._store.transaction() as book:
-            change = change_from(_open_proposal(book, proposal, actor).change)
+            asked = _open_proposal(book, proposal)
+            authority_of(book).require_approval(asked, actor, reason, signature)
+            change = change_from(asked.payload["change"])
         kind, facts = _effect_of(change)
         with self._store.transaction() as book:
-            asked = _open_proposal(book, proposal, actor)
+            asked = _open_proposal(book, proposal)
+            authority_of(book).require_approval(asked, actor, reason, signature)
             _require_possible(book, change)
             if isinstance(change, RaiseCap):  # caps follow from weights that stand in the ledger
                 rule = require_budget(book, change.population).rule.with_cap(change.epsilon)
@@ -84,14 +115,17 @@ class Governing:
                 population=change.population,
                 owner=actor,
                 key=change.contract if isinstance(change, SetTerms) else None,
-                payload={"proposal": asked.seq, "reason": reason, **facts},
+                payload={"proposal": asked.seq, "reason": reason, "signature": signature, **facts},
             )
             return entry_of(book.ledger_id, book.append(draft))
 
-    def lower_cap(self, population: str, epsilon: float, *, actor: str, reason: str) -> Entry:
-        """Lower a population's epsilon. Takes one person: it gives nobody less protection."""
+    def lower_cap(
+        self, population: str, epsilon: float, *, actor: str, reason: str, signature: str | None = None
+    ) -> Entry:
+        """Lower a population's epsilon. Takes one of its people: it gives nobody less protection."""
         words("actor", actor)
         words("reason", reason)
+        signature = None if signature is None else unarmored(signature)
         with self._store.transaction() as book:
             budget = require_budget(book, population)
             rule = budget.rule.with_cap(epsilon)
@@ -100,7 +134,9 @@ class Governing:
                     f"the cap of population {population!r} is ε = {budget.rule.epsilon:g}; {epsilon:g} would raise it, "
                     "which one person proposes and another one approves"
                 )
-            facts = {"proposal": None, "reason": reason, "epsilon": rule.epsilon, "caps": list(rule.caps)}
+            authority_of(book).require_proposal(_lowered(population, rule.epsilon), actor, reason, signature)
+            facts: dict[str, Any] = {"proposal": None, "reason": reason, "signature": signature}
+            facts |= {"epsilon": rule.epsilon, "caps": list(rule.caps)}
             draft = Draft(kind="cap_changed", population=population, owner=actor, payload=facts)
             return entry_of(book.ledger_id, book.append(draft))
 
@@ -118,9 +154,19 @@ class Governing:
 
     def terms(self, contract: str) -> dict[str, Any] | None:
         """What was approved about a contract last; None if nothing ever was."""
+        name("contract", contract)
         with self._store.transaction() as book:
-            found = book.find(kinds=("terms_set",), key=name("contract", contract))
-        return dict(found[-1].payload["terms"]) if found else None
+            return authority_of(book).terms.get(contract)
+
+    def people(self, population: str | None = None) -> People | None:
+        """Who may sign for a population, or for the ledger as a whole; None where nobody stands there."""
+        with self._store.transaction() as book:
+            return authority_of(book).people_of(population)
+
+    def concerned(self, change: Change, actor: str) -> list[People]:
+        """All of those who stand wherever this person would need leave for the change (see `authority`)."""
+        with self._store.transaction() as book:
+            return list(authority_of(book).concerned(_canonical(change.to_json()), actor).values())
 
     def bind_source(
         self,
@@ -138,7 +184,8 @@ class Governing:
 
         Raises:
             SourceTaken: the data set was bound to another population before.
-            TermsConflict: the blocks are not the population's, or an overlap protects another unit.
+            TermsConflict: the blocks are not the population's, or an overlap protects another unit, or its people are
+                not those who signed for this population.
         """
         opaque("fingerprint", fingerprint)
         own = tuple(sorted(block_name(population, block(each)) for each in set(blocks)))
@@ -151,7 +198,8 @@ class Governing:
             if budget.blocks_by is not None and block_name(population, EVERYTHING) in own:
                 raise TermsConflict(f"population {population!r} is divided by {budget.blocks_by!r}: name the blocks")
             for other in sorted(set(overlaps)):
-                _require_shareable(book, budget.unit, population, other)
+                _require_shareable(book, population, other)
+            authority_of(book).require_shareable(population, map(population_of, overlaps))
             bound = book.find(kinds=("bound",), key=fingerprint)
             if bound and bound[0].population != population:
                 raise SourceTaken(
@@ -188,12 +236,16 @@ def change_from(stated_change: dict[str, Any]) -> Change:
                     planned=tuple(map(from_json, stated_change["planned"])),
                     closed_plan=None if plan is None else tuple((r, from_json(event)) for r, event in plan),
                     blocks_by=stated_change["blocks_by"],
-                )
+                    unit_by=stated_change["unit_by"],
+                ),
+                People.from_json(stated_change["people"]),
             )
         case "raise_cap":
             return RaiseCap(stated_change["population"], stated_change["epsilon"])
         case "set_terms":
-            return SetTerms(stated_change["contract"], stated_change["terms"])
+            return SetTerms(stated_change["contract"], stated_change["terms"], stated_change["population"])
+        case "set_people":
+            return SetPeople(stated_change["population"], People.from_json(stated_change["people"]))
     raise ProtocolError(f"a change of kind {stated_change['kind']!r} is unknown")
 
 
@@ -206,8 +258,11 @@ def _effect_of(change: Change) -> tuple[str, dict[str, Any]]:
         return kind, {}
     if isinstance(change, SetTerms):
         name("contract", change.contract)
+        name("population", change.population)
         terms = _canonical(change.terms)
         return kind, {"contract": change.contract, "terms": terms, "digest": chain.digest(chain.canonical(terms))}
+    if isinstance(change, SetPeople):
+        return kind, {"people": change.people.to_json()}
     scope, budget = change.scope, planned_budget(change.scope)
     whole = {block_name(scope.population, EVERYTHING): budget.empty()} if scope.blocks_by is None else {}
     return kind, {
@@ -216,6 +271,8 @@ def _effect_of(change: Change) -> tuple[str, dict[str, Any]]:
         "epsilon": budget.rule.epsilon,
         "delta": budget.rule.delta,
         "blocks_by": scope.blocks_by,
+        "unit_by": scope.unit_by,
+        "people": change.people.to_json(),
         "rule": "renyi_filter" if budget.plan is None else "closed_plan",
         "planned": [event.to_json() for event in scope.planned],
         "planned_order": budget.planned_order,
@@ -231,6 +288,10 @@ def _effect_of(change: Change) -> tuple[str, dict[str, Any]]:
 def _require_possible(book: Transaction, change: Change) -> None:
     if isinstance(change, SetTerms):
         return
+    if isinstance(change, SetPeople):
+        if authority_of(book).people_of(change.population) == change.people:
+            raise ProtocolError("these people stand there already, with these keys")
+        return
     budget = budget_of(book, change.population)
     if isinstance(change, AddPopulation) and budget is not None:
         raise TermsConflict(f"population {change.population!r} was registered by entry {budget.registered} already")
@@ -243,30 +304,26 @@ def _require_possible(book: Transaction, change: Change) -> None:
             )
 
 
-def _open_proposal(book: Transaction, proposal: int, actor: str) -> Proposal:
-    found = proposals_of(book.find(kinds=("proposed", *EFFECTS.values())))
-    asked = next((each for each in found if each.seq == proposal), None)
+def _open_proposal(book: Transaction, proposal: int) -> Record:
+    records = book.find(kinds=("proposed", *EFFECTS.values()))
+    asked = next((each for each in proposals_of(records) if each.seq == proposal), None)
     if asked is None:
         raise ProtocolError(f"entry {proposal} is not a proposal; `dpsynth approve --list` shows those that wait")
     if asked.effect is not None:
         raise ProtocolError(f"proposal {proposal} took effect by entry {asked.effect}")
-    if person(asked.actor) == person(actor):
-        raise ProtocolError(f"proposal {proposal} is by {asked.actor!r}: a second, different person must approve it")
-    return asked
+    return next(record for record in records if record.seq == proposal)
 
 
-def _require_shareable(book: Transaction, unit: str, population: str, shared: str) -> None:
+def _lowered(population: str, epsilon: float) -> dict[str, Any]:
+    return {"kind": "lower_cap", "population": population, "epsilon": checked_budget(epsilon, 0.5)[0]}
+
+
+def _require_shareable(book: Transaction, population: str, shared: str) -> None:
     other = population_of(shared)
     if other == population:
         raise TermsConflict(f"{shared!r} is a block of {population!r} itself, not of another population")
-    budget = budget_of(book, other)
-    if budget is None or book.newest(shared) is None:
+    if budget_of(book, other) is None or book.newest(shared) is None:
         raise TermsConflict(f"there is no block {shared!r} in this ledger")
-    if budget.unit != unit:
-        raise TermsConflict(
-            f"these records are held by {shared!r}, which protects a {budget.unit}, while {population!r} protects a "
-            f"{unit}: what would be charged there cannot be told. Use the contract of {other!r}"
-        )
 
 
 def _canonical(value: dict[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,12 @@ _STATES: dict[str, State] = {
     "forfeited": "forfeited",
     "voided": "voided",
 }
-EFFECTS = {"add_population": "registered", "raise_cap": "cap_changed", "set_terms": "terms_set"}
+EFFECTS = {
+    "add_population": "registered",
+    "raise_cap": "cap_changed",
+    "set_terms": "terms_set",
+    "set_people": "people_set",
+}
 
 Costs = dict[str, Vector]  # by population
 
@@ -116,6 +121,7 @@ def proposals_of(records: Sequence[Record]) -> list[Proposal]:
             reason=record.payload["reason"],
             time=str(record.said["time"]),
             effect=effects.get(record.seq),
+            signed=record.payload.get("signature") is not None,
         )
         for record in records
         if record.kind == "proposed"

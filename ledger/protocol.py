@@ -7,9 +7,11 @@ it goes through `Transaction`, so every record was checked against its hash befo
 from __future__ import annotations
 
 import hmac
+from dataclasses import replace
 from typing import Any
 
-from ledger import chain
+from ledger import authority, chain
+from ledger.authority import Authority
 from ledger.chain import Draft, Record
 from ledger.errors import LedgerBroken, LedgerError, ProtocolError, TermsConflict
 from ledger.events import Event
@@ -24,7 +26,18 @@ def budget_of(book: Transaction, population: str) -> Budget | None:
     found = book.find(kinds=("registered", "cap_changed"), population=name("population", population))
     if sum(record.kind == "registered" for record in found) > 1:
         raise LedgerBroken(f"population {population!r} was registered twice; run `dpsynth audit verify`")
-    return Budget.from_records(found) if found else None
+    if not found:
+        return None
+    budget = Budget.from_records(found)
+    if "unit_by" not in found[0].payload:
+        unit, unit_by = authority_of(book).units[population]
+        budget = replace(budget, unit=unit, unit_by=unit_by)
+    return budget
+
+
+def authority_of(book: Transaction) -> Authority:
+    """Who stands for what."""
+    return Authority.of(book.find(kinds=authority.KINDS))
 
 
 def require_budget(book: Transaction, population: str) -> Budget:
@@ -44,6 +57,7 @@ def require_same_terms(scope: Scope, budget: Budget) -> None:
         "neighbouring_relation": budget.neighbouring_relation,
         "delta": budget.rule.delta,
         "blocks_by": budget.blocks_by,
+        "unit_by": budget.unit_by,
         "closed_plan": budget.plan.items if budget.plan else None,
     }
     for field, value in stands.items():

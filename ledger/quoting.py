@@ -39,6 +39,7 @@ def budget_of(scope: Scope, registered: int = 0) -> Budget:
         rule=RenyiFilter.planned(scope.epsilon, scope.delta, order),
         plan=None if plan is None else ClosedPlan.of(plan, scope.epsilon, scope.delta),
         planned_order=order,
+        unit_by=scope.unit_by,
         registered=registered,
         highest_cap=scope.epsilon,
     )

@@ -7,12 +7,12 @@ the ledger never sees), so that the ledger cannot be used to test whether some d
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ledger.errors import LedgerError
 from ledger.events import Event, check_known
+from ledger.people import People
 from ledger.renyi_filter import checked_budget
 
 NEIGHBOURING_RELATION = "add_or_remove_one_unit"
@@ -28,13 +28,16 @@ _OPAQUE = re.compile(r"[A-Za-z0-9:._+/=-]{8,200}")
 class Scope:
     """What a budget covers: a population, the unit protected in it, and the cap on everything ever released about it.
 
-    Unit, relation, delta, `blocks_by` and the rule are fixed at registration; the cap may be changed with approval.
+    Unit, relation, delta, `blocks_by`, `unit_by` and the rule are fixed at registration; the cap may be changed with
+    approval.
     `planned` are the releases one intends to make; they only choose how the filter weighs its orders (a bad plan costs
     utility, never privacy) and may differ in later calls. `closed_plan`, in its place, lists *all* releases with all
     their parameters: then the plan is enforced, by its privacy loss distributions, and nothing outside it is admitted.
 
     `blocks_by` says by which rule each unit belongs to exactly one of several blocks with a budget each; without it
     the population is one block. The rule must not look at other units' data: an attribute that a unit has for good.
+
+    `unit_by` says by what a record's unit is told, such as a column; without it each record is a unit of its own.
     """
 
     population: str
@@ -45,6 +48,7 @@ class Scope:
     planned: tuple[Event, ...] = ()
     closed_plan: tuple[Item, ...] | None = None
     blocks_by: str | None = None
+    unit_by: str | None = None
 
     def __post_init__(self) -> None:
         name("population", self.population)
@@ -56,6 +60,8 @@ class Scope:
             )
         if self.blocks_by is not None:
             words("blocks_by", self.blocks_by)
+        if self.unit_by is not None:
+            words("unit_by", self.unit_by)
         epsilon, delta = checked_budget(self.epsilon, self.delta)
         object.__setattr__(self, "epsilon", epsilon)
         object.__setattr__(self, "delta", delta)
@@ -68,9 +74,10 @@ class Scope:
 
 @dataclass(frozen=True)
 class AddPopulation:
-    """A change that needs two people: a population begins."""
+    """A change that needs two people: a population begins, with the people who may sign for it from then on."""
 
     scope: Scope
+    people: People
 
     @property
     def population(self) -> str:
@@ -86,6 +93,8 @@ class AddPopulation:
             "epsilon": scope.epsilon,
             "delta": scope.delta,
             "blocks_by": scope.blocks_by,
+            "unit_by": scope.unit_by,
+            "people": self.people.to_json(),
             "planned": [event.to_json() for event in scope.planned],
             "plan": None if plan is None else [[release, event.to_json()] for release, event in plan],
         }
@@ -111,13 +120,25 @@ class SetTerms:
 
     contract: str
     terms: dict[str, Any]
-    population: str | None = None
+    population: str
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": "set_terms", "contract": self.contract, "terms": self.terms}
+        change = {"contract": self.contract, "population": self.population, "terms": self.terms}
+        return {"kind": "set_terms", **change}
 
 
-Change = AddPopulation | RaiseCap | SetTerms
+@dataclass(frozen=True)
+class SetPeople:
+    """A change that needs two people: who may sign for a population, or (None) for the ledger as a whole."""
+
+    population: str | None
+    people: People
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "set_people", "population": self.population, "people": self.people.to_json()}
+
+
+Change = AddPopulation | RaiseCap | SetTerms | SetPeople
 
 
 @dataclass(frozen=True)
@@ -130,6 +151,7 @@ class Proposal:
     reason: str
     time: str
     effect: int | None
+    signed: bool = False  # by a key; where not, the name is what somebody typed
 
 
 @dataclass(frozen=True)
@@ -261,11 +283,6 @@ def block(value: object) -> str:
     if not isinstance(value, str) or not _BLOCK.fullmatch(value):
         raise LedgerError(f"a block is {value!r}: it must be 1 to 63 letters, digits, dots, dashes and underscores")
     return value
-
-
-def person(name: str) -> str:
-    """A person's name as it is compared: spellings that look alike are one person."""
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 def opaque(what: str, value: object) -> str:

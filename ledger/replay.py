@@ -5,7 +5,7 @@
 The standard library is all it needs; `docs/journal.md` is the format. It exits with 0 if the journal is intact, 1 with
 every problem as `entry N (kind): sentence`, 2 if the file cannot be read. It cannot know whether the whole journal was
 written anew (compare its head with a checkpoint kept elsewhere), nor whether data is what its fingerprint says, and it
-takes the `plan_epsilon` of a closed plan as stated.
+takes the `plan_epsilon` of a closed plan as stated. Names that have no key are what people said they are.
 
 A stated cost may not lie below the true one by more than 1e-9 of it and 1e-12. It may be an upper bound: randomized
 response for discrete Laplace is up to 1.35 times as high, interpolation between whole orders at most as high as the
@@ -16,10 +16,12 @@ on. Memory holds blocks, sources, open charges, open proposals and the digest of
 """
 
 import argparse
+import base64
 import hashlib
 import json
 import math
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -30,12 +32,13 @@ from typing import Any
 
 BODY = {"seq", "time", "previous", "kind", "population", "release", "owner", "reservation", "payload"}
 KINDS = {
-    "created": "ledger public_key schema",
-    "proposed": "change reason",
-    "registered": "proposal reason unit neighbouring_relation epsilon delta blocks_by rule planned planned_order "
-    "orders weights caps plan plan_epsilon standing",
-    "cap_changed": "proposal reason epsilon caps",
-    "terms_set": "proposal reason contract terms digest",
+    "created": "ledger public_key schema people",
+    "proposed": "change reason signature",
+    "registered": "proposal reason signature people unit unit_by neighbouring_relation epsilon delta blocks_by rule "
+    "planned planned_order orders weights caps plan plan_epsilon standing",
+    "cap_changed": "proposal reason signature epsilon caps",
+    "terms_set": "proposal reason signature contract terms digest",
+    "people_set": "proposal reason signature people",
     "bound": "blocks overlaps standing",
     "reserved": "event plan_digest source epsilon_alone epsilon_spent epsilon_would_be cost standing",
     "refused": "event plan_digest source epsilon_alone epsilon_spent epsilon_would_be block why",
@@ -49,10 +52,12 @@ KINDS = {
     "restored": "reason head missing",
 }
 CHANGES = {
-    "add_population": "population unit neighbouring_relation epsilon delta blocks_by planned plan",
+    "add_population": "population people unit unit_by neighbouring_relation epsilon delta blocks_by planned plan",
     "raise_cap": "population epsilon",
-    "set_terms": "contract terms",
+    "set_terms": "contract population terms",
+    "set_people": "population people",
 }
+LATER = {"people", "unit_by", "signature"}  # what entries lacked before people stood in the ledger
 AFTER = {  # the states of a charge after which each of its entries may come
     "activated": ("reserved",),
     "voided": ("reserved",),
@@ -171,6 +176,109 @@ def within(ran: Event, planned: Event) -> bool:
     if ran[0] in ("poisson_sampled_gaussian", "mixture_of_gaussians", "self_composed"):
         return ran[:-1] == planned[:-1] and bool(ran[-1] <= planned[-1])
     return ran == planned
+
+
+# People: names as they are compared, and signatures by `ssh-keygen -Y sign` (OpenSSH's PROTOCOL.sshsig) with Ed25519
+# keys (RFC 8032), verified with whole numbers alone.
+
+
+def person(name: Any) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name_of(name)).casefold().split())
+
+
+def people_of(said: Any) -> Any:
+    """Who may ask, who may agree, and whose key is which."""
+    demand(
+        type(said) is dict and said.keys() == {"owners", "approvers", "keys"}, "its people are not as the format says"
+    )
+    owners, approvers = ([person(name) for name in listed(said[group])] for group in ("owners", "approvers"))
+    keys = {person(name): key_of(key) for name, key in said["keys"].items()}
+    demand(all(map(str.isascii, map(name_of, (*said["owners"], *said["approvers"])))), "a name is not ASCII")
+    demand(len({*owners}) == len(owners) and len({*approvers}) == len(approvers), "it names somebody twice")
+    demand(approvers and len({*owners, *approvers}) > 1, "it names no two people, one of them an approver")
+    demand(keys.keys() <= {*owners, *approvers} and len(keys) == len(said["keys"]), "a key belongs to nobody listed")
+    demand(len({*keys.values()}) == len(keys), "two people have one key")
+    return SimpleNamespace(ask={*owners, *approvers}, agree={*approvers}, keys=keys)
+
+
+def key_of(line: Any) -> bytes:
+    """The 32 bytes of `ssh-ed25519 BASE64`."""
+    kind, text = name_of(line).split(" ")
+    parts = fields_of(base64.b64decode(text, validate=True), 2)
+    demand(kind == "ssh-ed25519" and parts[0] == kind.encode() and len(parts[1]) == 32, "a key is no ssh-ed25519 key")
+    return parts[1]
+
+
+def fields_of(data: bytes, count: int) -> list[bytes]:
+    found = []
+    for _ in range(count):
+        length = int.from_bytes(data[:4], "big")
+        demand(len(data) >= 4 + length, "a key or signature is cut off")
+        found.append(data[4 : 4 + length])
+        data = data[4 + length :]
+    demand(not data, "a key or signature is too long")
+    return found
+
+
+def signed(key: bytes, statement: str, signature: Any) -> bool:
+    """Whether the signature is by this key over this statement, for the purpose `dpsynth-approval`."""
+    blob = base64.b64decode(signature, validate=True)
+    demand(blob[:10] == b"SSHSIG\0\0\0\1", "its signature is not by `ssh-keygen -Y sign`")
+    by, purpose, reserved, algorithm, made = fields_of(blob[10:], 5)
+    kind, raw = fields_of(made, 2)
+    if (fields_of(by, 2), kind, purpose) != ([b"ssh-ed25519", key], b"ssh-ed25519", b"dpsynth-approval"):
+        return False
+    demand(algorithm in (b"sha256", b"sha512"), "its signature has an unknown hash")
+    digest = hashlib.new(algorithm.decode(), statement.encode()).digest()
+    parts = (purpose, reserved, algorithm, digest)
+    return ed25519(key, b"SSHSIG" + b"".join(len(part).to_bytes(4, "big") + part for part in parts), raw)
+
+
+P = 2**255 - 19
+L = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, -1, P) % P
+Point = tuple[int, int, int, int]  # x and y over z, and x y over z
+
+
+def ed25519(key: bytes, message: bytes, signature: bytes) -> bool:
+    """RFC 8032, 5.1.7: whether s B = R + h A."""
+    a, r = point_of(key), point_of(signature[:32])
+    s = int.from_bytes(signature[32:], "little")
+    if a is None or r is None or len(signature) != 64 or s >= L:
+        return False
+    h = int.from_bytes(hashlib.sha512(signature[:32] + key + message).digest(), "little") % L
+    base = point_of((4 * pow(5, -1, P) % P).to_bytes(32, "little"))
+    assert base
+    left, right = times(s, base), plus(r, times(h, a))
+    return all((left[i] * right[2] - right[i] * left[2]) % P == 0 for i in (0, 1))
+
+
+def point_of(encoded: bytes) -> Point | None:
+    y = int.from_bytes(encoded, "little")
+    sign, y = y >> 255, y & (1 << 255) - 1
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    x = pow(square, (P + 3) // 8, P)
+    if (x * x - square) % P:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    if len(encoded) != 32 or y >= P or (x * x - square) % P or (sign and not x):
+        return None
+    x = P - x if x & 1 != sign else x
+    return x, y, 1, x * y % P
+
+
+def plus(p: Point, q: Point) -> Point:
+    a, b = (p[1] - p[0]) * (q[1] - q[0]) % P, (p[1] + p[0]) * (q[1] + q[0]) % P
+    c, d = 2 * p[3] * q[3] * D % P, 2 * p[2] * q[2] % P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % P, g * h % P, f * g % P, e * h % P
+
+
+def times(number: int, point: Point) -> Point:
+    total: Point = (0, 1, 1, 0)
+    while number:
+        total = plus(total, point) if number & 1 else total
+        point, number = plus(point, point), number >> 1
+    return total
 
 
 # Costs: the Renyi divergence of order a > 1, the larger of those from adding and from removing one unit.
@@ -306,6 +414,13 @@ def rounded(total: int) -> float:
     return total / (1 << UNIT) if total < 1 << UNIT + 1023 else math.inf
 
 
+def about(change: Any) -> tuple[str, str]:
+    """What a change is about: a contract, a population or the ledger."""
+    if change["kind"] == "set_terms":
+        return "contract", name_of(change["contract"])
+    return "population", change["population"] or ""
+
+
 class Replay:
     """What stands after each entry, and what was wrong up to there. A method for each kind of entry."""
 
@@ -316,7 +431,12 @@ class Replay:
         self.populations: dict[str, Any] = {}
         self.blocks: dict[str, Any] = {}
         self.sources: dict[str, tuple[str, list[str]]] = {}
-        self.proposals: dict[int, tuple[str, str]] = {}
+        self.proposals: dict[int, Any] = {}  # open ones
+        self.whole: Any = None  # who may register populations, where somebody was named for it
+        self.current = False  # whether people stand in this journal; before, names were taken from contracts
+        self.contracts: dict[str, str] = {}  # to the population under which their terms were set
+        self.last: dict[tuple[str, str], str] = {}  # the hash of the last entry about a population or contract
+        self.acts: Counter[bool] = Counter()  # proposals and approvals, by whether they are signed
         self.charges: dict[int, Any] = {}  # open ones
         self.tokens: set[str] = set()
 
@@ -351,9 +471,11 @@ class Replay:
             self.expect(False, f"it is not as the format says ({type(error).__name__}: {short(str(error))})")
 
     def enter(self, entry: Any, said: Any) -> None:
-        fields = KINDS[entry.kind].split()
-        whole_of = type(said) is dict and said.keys() - {"key"} == set(fields)  # `key`: what the ledger finds it by
-        demand(whole_of, f"its payload has not exactly {', '.join(fields)}, with or without a key")
+        fields = set(KINDS[entry.kind].split())
+        given = said.keys() - {"key"} if type(said) is dict else set()  # `key`: what the ledger finds it by
+        earlier = not self.current and given == fields - LATER
+        demand(given == fields or earlier, f"its payload has not exactly {', '.join(sorted(fields))}, or also a key")
+        self.current = self.current or bool(given & LATER)
         for value in (entry.population, entry.release, entry.owner):
             demand(value is None or name_of(value), "")
         for key in ("epsilon_alone", "epsilon_spent", "epsilon_would_be"):
@@ -392,21 +514,80 @@ class Replay:
 
     def created(self, entry: Any, said: Any) -> None:
         self.ledger = name_of(said["ledger"])
+        self.whole = people_of(said["people"]) if said.get("people") is not None else None
 
     def proposed(self, entry: Any, said: Any) -> None:
-        change = said["change"]
-        fields = {"kind", *CHANGES[change["kind"]].split()}
+        change, earlier = said["change"], "signature" not in said
+        fields = {"kind", *CHANGES[change["kind"]].split()} - (LATER if earlier else set())
+        fields -= {"population"} if earlier and change["kind"] == "set_terms" else set()
         demand(change.keys() == fields, f"its change has not exactly {', '.join(sorted(fields))}")
-        self.proposals[self.seq] = (name_of(entry.owner), canonical(change))
+        act = self.act("propose", entry, change, after=self.last.get(about(change)))
+        self.last[about(change)] = self.head
+        self.proposals[self.seq] = act
+        if not earlier:
+            self.allow(act)
 
     def approved(self, entry: Any, kind: str, contents: Any) -> None:
-        proposer, change = self.proposals.pop(entry.payload["proposal"], ("", ""))
-        self.expect(proposer, "it names no open proposal: there was none, or it had its effect before")
-        if proposer:
-            other = proposer.strip().casefold() != name_of(entry.owner).strip().casefold()
-            self.expect(other, f"{entry.owner} approved an own proposal: a second person must")
-            here = canonical({"kind": kind, **{key: contents[key] for key in CHANGES[kind].split()}})
-            self.expect(here == change, "it is not what was proposed")
+        """Whether the entry is what was proposed, and who asked and who agreed may; they stand in its `signers`."""
+        asked = self.proposals.pop(entry.payload["proposal"], None)
+        entry.signers = {(person(entry.owner), True)}
+        self.expect(asked, "it names no open proposal: there was none, or it had its effect before")
+        if not asked:
+            return
+        act = self.act("approve", entry, asked.change, after=asked.head, proposal=entry.payload["proposal"])
+        other = person(asked.actor) != person(act.actor)
+        self.expect(other, f"{act.actor} approved an own proposal: a second person must")
+        here = {"kind": kind, **{key: contents[key] for key in asked.change if key != "kind"}}
+        self.expect(canonical(here) == canonical(asked.change), "it is not what was proposed")
+        entry.signers = {(person(asked.actor), False), (person(act.actor), True)}
+        if "signature" in entry.payload and other:
+            self.allow(asked)
+            self.allow(act)
+            self.acts.update((asked.signature is not None, act.signature is not None))
+
+    def act(self, name: str, entry: Any, change: Any, **place: Any) -> Any:
+        """What somebody does, and the statement that he or she signs for it."""
+        said = {"act": name, "actor": name_of(entry.owner), "reason": entry.payload["reason"], "change": change}
+        said = {"ledger": self.ledger, "after": None, "proposal": None, **said, **place}
+        statement = json.dumps(said, sort_keys=True, indent=1) + "\n"
+        signature = entry.payload.get("signature")
+        return SimpleNamespace(
+            actor=entry.owner, change=change, agrees=name == "approve", head=self.head, statement=statement,
+            signature=signature,
+        )  # fmt: skip
+
+    def allow(self, act: Any) -> None:
+        """Whether this person stands wherever the change takes leave, and signed by the key that stands there."""
+        who, keys, change = person(act.actor), set(), act.change
+        for place, people in self.concerned(change, who):
+            stands = who in (people.agree if act.agrees else people.ask)
+            self.expect(stands, f"{short(act.actor)} {'may not agree' if act.agrees else 'may not ask'} for {place}")
+            keys.add(people.keys.get(who))
+        keys.discard(None)
+        self.expect(keys or act.signature is None, f"it is signed, and no key stands for {short(act.actor)}")
+        self.expect(act.signature is not None or not keys, f"{short(act.actor)} has a key, and it is not signed")
+        if act.signature is not None:
+            right = all(signed(key, act.statement, act.signature) for key in keys)
+            self.expect(right, f"its signature is not by the key of {short(act.actor)}, or not over this")
+
+    def concerned(self, change: Any, who: str) -> list[tuple[str, Any]]:
+        kind, name = change["kind"], change.get("population")
+        if kind == "set_people" and name is None:
+            demand(self.whole, "nobody stands for the ledger as a whole")
+            return [("the ledger", self.whole)]
+        demand(name is not None, "its proposal is of before people stood in the ledger")
+        if kind == "add_population":
+            return [("the ledger", self.whole) if self.whole else (short(name), people_of(change["people"]))]
+        if name not in self.populations:
+            asked = [act.change["people"] for act in self.proposals.values() if act.change.get("population") == name
+                     and act.change["kind"] == "add_population" and "people" in act.change]  # fmt: skip
+            named = [people for people in map(people_of, asked) if who in people.ask]
+            demand(self.whole or named, f"population {short(name)} does not exist, and was not proposed")
+            return [("the ledger", self.whole) if self.whole else (short(name), named[-1])]
+        names = {name, *self.populations[name].shared}
+        names |= {self.contracts.get(change["contract"], name)} if kind == "set_terms" else set()
+        demand(all(self.populations[each].people for each in names), "nobody stands for a population of before")
+        return [(short(each), self.populations[each].people) for each in sorted(names)]
 
     def registered(self, entry: Any, said: Any) -> None:
         name, orders = name_of(entry.population), [real(order, 1 + 1e-6, 1e6) for order in listed(said["orders"])]
@@ -419,6 +600,8 @@ class Replay:
         relation = said["neighbouring_relation"] == "add_or_remove_one_unit"
         self.expect(relation, "its neighbouring relation is not add_or_remove_one_unit, of which all costs speak")
         unit, parted = name_of(said["unit"]), said["blocks_by"] is not None and name_of(said["blocks_by"])
+        by = said.get("unit_by")
+        demand(by is None or name_of(by), "its unit_by is no text")
         for event in listed(said["planned"]):
             event_of(event)
         closed, given = said["rule"] == "closed_plan", {said["plan"] is not None, said["plan_epsilon"] is not None}
@@ -428,6 +611,16 @@ class Replay:
         population = SimpleNamespace(
             rule=said["rule"], unit=unit, delta=real(said["delta"], 1e-300, 1.0), parted=parted
         )
+        founders = {who for who, _ in entry.signers}  # of a population of before: they stand for it
+        population.__dict__.update(unit_by=by, shared=set(), founders=set(), signers=set(), people=None)
+        if "people" in said:
+            population.people = people_of(said["people"])
+            population.signers |= set() if self.whole else entry.signers
+        else:
+            agreed = {who for who, agreed in entry.signers if agreed}
+            population.people = SimpleNamespace(ask=founders, agree=agreed, keys={})
+            population.founders, population.signers, population.unit_by = founders, entry.signers, "unknown"
+        self.last["population", name] = self.head
         population.__dict__.update(orders=tuple(orders), weights=weights, plan=plan, plan_epsilon=plan_epsilon)
         self.cap(population, said)
         self.expect((plan_epsilon or 0.0) <= population.epsilon, "its plan costs more than its epsilon")
@@ -440,6 +633,13 @@ class Replay:
             self.approved(entry, "raise_cap", {**said, "population": entry.population})
         else:
             self.expect(real(said["epsilon"]) < population.epsilon, "only a lower epsilon needs no proposal")
+            change = {"kind": "lower_cap", "population": entry.population, "epsilon": said["epsilon"]}
+            act = self.act("lower the cap", entry, change, after=self.last.get(("population", entry.population)))
+            entry.signers = {(person(entry.owner), False)}
+            if "signature" in said:
+                self.allow(act)
+        population.signers |= entry.signers
+        self.last["population", entry.population] = self.head
         self.cap(population, said)
 
     def cap(self, population: Any, said: Any) -> None:
@@ -454,9 +654,45 @@ class Replay:
             self.expect(stated <= highest, f"its cap at order {a:g} is {stated:.9g}, it may be {sum(terms):.9g}")
 
     def terms_set(self, entry: Any, said: Any) -> None:
-        self.approved(entry, "set_terms", said)
+        terms, earlier = said["terms"], "signature" not in said
+        name = str(terms.get("population") if earlier and type(terms) is dict else entry.population)
+        self.approved(entry, "set_terms", {**said, "population": name})
+        population = self.populations.get(name)
+        if population and population.founders == {who for who, _ in entry.signers}:
+            self.found(population, terms)
+        contract, stand = name_of(said["contract"]), True
+        self.last["contract", contract] = self.head
+        if population and earlier:
+            stand = all(who in (population.people.agree if agreed else population.people.ask)
+                        for who, agreed in entry.signers)  # fmt: skip
+            if not stand:
+                self.notes.setdefault("terms by people whom only a contract named; they stand no longer", self.label)
+        if stand:
+            self.contracts[contract] = name
+        if population and stand:
+            population.signers |= entry.signers
         digest = hashlib.sha256(canonical(said["terms"]).encode()).hexdigest()
         self.expect(digest == said["digest"], "its digest is not that of its terms")
+
+    def found(self, population: Any, terms: Any) -> None:
+        """A population of before: its people and unit are those of the first terms that its two founders signed."""
+        groups = [{person(name) for name in terms.get(group, [])} for group in ("owners", "approvers")]
+        if population.founders <= groups[0] | groups[1] and groups[1]:
+            population.people = SimpleNamespace(ask=groups[0] | groups[1], agree=groups[1], keys={})
+        unit, population.founders = terms.get("unit"), set()
+        if type(unit) is dict and "column" in unit:
+            population.unit_by = f"column {unit['column']}" if unit["column"] else None
+            population.unit = population.unit if unit["column"] else "record"
+
+    def people_set(self, entry: Any, said: Any) -> None:
+        name = entry.population
+        self.approved(entry, "set_people", {**said, "population": name})
+        self.last["population", name or ""] = self.head
+        if name is None:
+            self.whole = people_of(said["people"])
+        else:
+            self.populations[name].people = people_of(said["people"])
+            self.populations[name].signers |= entry.signers
 
     def restored(self, entry: Any, said: Any) -> None:
         ended = said["head"] == {"seq": self.seq - 1, "hash": entry.previous}
@@ -483,6 +719,16 @@ class Replay:
         own, others = ({self.blocks[name].population for name in part} for part in (blocks, overlaps))
         demand(own == {entry.population} and entry.population not in others, "its blocks or overlaps are of others")
         demand(len({*blocks, *overlaps}) == len(blocks + overlaps), "it names a block twice")
+        here = self.populations[entry.population]
+        for other in sorted(others - here.shared):
+            there = self.populations[other]
+            unknown = "unknown" in (here.unit_by, there.unit_by)
+            same = unknown or (here.unit, here.unit_by) == (there.unit, there.unit_by)
+            self.expect(same, f"it overlaps with {other}, which protects another unit")
+            theirs = all(who in (there.people.agree if agreed else there.people.ask) for who, agreed in here.signers)
+            signed_for = theirs or not self.current
+            self.expect(signed_for, f"it overlaps with {other}, whose people did not sign for {entry.population}")
+        here.shared |= others
         population, before = self.sources.get(name_of(said["key"]), (entry.population, []))
         demand(population == entry.population, f"this data set is bound to {population}")
         demand({*before} <= {*blocks, *overlaps}, "this data set was bound to more blocks, and loses none")
@@ -632,7 +878,9 @@ class Replay:
     def report(self) -> dict[str, Any]:
         populations: dict[str, Any] = {}
         for name, population in self.populations.items():
-            shown = {key: getattr(population, key) for key in ("unit", "epsilon", "delta", "rule", "plan_epsilon")}
+            shown = {
+                key: getattr(population, key) for key in ("unit", "unit_by", "epsilon", "delta", "rule", "plan_epsilon")
+            }
             populations[name] = {**shown, "blocks": {}}
         for name, block in self.blocks.items():
             population = self.populations[block.population]
@@ -647,6 +895,7 @@ class Replay:
             }
             populations[block.population]["blocks"][name] = stands
         facts = {"intact": not self.problems, "ledger": self.ledger, "seq": self.seq, "head": self.head}
+        facts |= {"acts_signed": self.acts[True], "acts_by_name_only": self.acts[False]}
         notes = [f"{label}: {sentence}" for sentence, label in self.notes.items()]
         return {**facts, "populations": populations, "problems": self.problems, "notes": notes}
 
@@ -661,6 +910,8 @@ def show(report: dict[str, Any]) -> None:
         for block, stands in said["blocks"].items():
             states = ", ".join(f"{number} {state}" for state, number in stands["states"].items())
             print(f"  {block:40} {float(stands['charged']):8.4g} charged by {stands['charges']}: {states or 'nothing'}")
+    unsigned = f"{report['acts_by_name_only']} by a name only, which nobody authenticated"
+    print(f"\nwhat took two people: {report['acts_signed']} signed by a key, {unsigned}")
     print(*(f"note, {note}" for note in report["notes"]), *report["problems"], sep="\n")
     intact = "INTACT, if a checkpoint kept elsewhere names this head"
     print(intact if report["intact"] else f"NOT INTACT: {len(report['problems'])} problems")

@@ -61,6 +61,7 @@ class Budget:
     rule: RenyiFilter
     plan: ClosedPlan | None
     planned_order: float | None
+    unit_by: str | None
     registered: int
     highest_cap: float  # there ever was: what holds where a cap was lowered, since lowering may follow on releases
 
@@ -90,6 +91,7 @@ class Budget:
             rule=rule,
             plan=ClosedPlan.from_json(terms["plan"], chain.real(terms["plan_epsilon"])) if closed else None,
             planned_order=terms["planned_order"],
+            unit_by=terms.get("unit_by"),  # entries of before have none: `protocol.budget_of` fills it in
             registered=registration.seq,
             highest_cap=max(record.payload["epsilon"] for record in records),
         )

@@ -12,6 +12,7 @@ What a reviewer asks, and the view that answers (their SQL, with comments, is `v
     every hand-out of rows: was anything read unpaid                                    reads
     what was refused, and why                                                           refusals
     who asked for a change, who approved it and why; the caps over time                 approvals, cap_history
+    who may sign for a population, and by which keys                                    people
     what a contract was approved with                                                   contract_terms
     what was spent elsewhere; was the ledger ever rebuilt                               external_charges, restorations
     who holds outputs                                                                   outputs

@@ -33,12 +33,10 @@ class Statement:
 
 
 def statement_of(
-    ledger_id: str, population: str, records: Sequence[Record], head: Record, *, with_pld: bool = True
+    ledger_id: str, budget: Budget, records: Sequence[Record], head: Record, *, with_pld: bool = True
 ) -> Statement:
     """The statement of one population from all entries about it or its blocks, oldest first."""
-    budget = Budget.from_records(
-        [r for r in records if r.population == population and r.kind in ("registered", "cap_changed")]
-    )
+    population = budget.population
     paths = [path for path in histories(records).values() if population in map(population_of, path[0].blocks)]
     external = [r for r in records if r.kind == "external_charge" and r.population == population]
     standings = _standings(population, records)

@@ -12,13 +12,15 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ledger import accounting, chain, renyi_filter
+from ledger import accounting, authority, chain, renyi_filter
+from ledger.authority import Authority
 from ledger.chain import GENESIS, Record
 from ledger.closed_plan import ClosedPlan
-from ledger.errors import LedgerError
+from ledger.errors import LedgerError, ProtocolError, TermsConflict
 from ledger.governing import change_from
 from ledger.journal import EFFECTS, STEPS, Costs, costs_of, event_of, standing_of
-from ledger.records import NEIGHBOURING_RELATION, person
+from ledger.people import person
+from ledger.records import NEIGHBOURING_RELATION
 from ledger.scopes import EVERYTHING, Budget, Standings, block_name, population_of, spent
 
 # Two machines' logarithms may differ in the last digits; a charge that was tampered with differs by more.
@@ -51,6 +53,7 @@ class _Replay:
     entry claims, so that one bad entry is one problem and not a flood."""
 
     ledger_id: str
+    authority: Authority = field(default_factory=Authority)
     problems: list[str] = field(default_factory=list)
     seq: int = 0
     previous: str = GENESIS
@@ -75,11 +78,22 @@ class _Replay:
         if record.said["previous"] != self.previous:
             self._add(record, "it does not follow from the entry before it: the chain is broken")
         self.previous = record.hash
-        try:
-            self._content(record)
-        except (LedgerError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError) as error:
-            self._add(record, f"its contents cannot be right ({type(error).__name__}: {error})")
+        count = len(self.problems)
+        for judge in (self._content, self._authority, self.authority.read):
+            try:
+                if judge != self._authority or len(self.problems) == count:
+                    judge(record)
+            except (LedgerError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError) as e:
+                if len(self.problems) == count:
+                    self._add(record, f"its contents cannot be right ({type(e).__name__}: {e})")
         self._keep_what_is_claimed(record)
+
+    def _authority(self, record: Record) -> None:
+        if record.kind in authority.KINDS:
+            try:
+                self.authority.check(record)
+            except (ProtocolError, TermsConflict) as error:
+                self._add(record, str(error))
 
     def _content(self, record: Record) -> None:
         if record.seq == 1 or record.kind == "created":
@@ -91,6 +105,7 @@ class _Replay:
             "registered": self._effect,
             "cap_changed": self._effect,
             "terms_set": self._effect,
+            "people_set": self._effect,
             "bound": self._bound,
             "reserved": self._asked,
             "refused": self._asked,
@@ -107,7 +122,8 @@ class _Replay:
     # Budgets --------------------------------------------------------------------------------------------------------
 
     def _proposed(self, record: Record) -> None:
-        change_from(record.payload["change"])
+        if "signature" in record.payload:  # those of before have fewer fields, and the same ones as their effects
+            change_from(record.payload["change"])
         self.proposals[record.seq] = record
 
     def _effect(self, record: Record) -> None:
@@ -125,7 +141,7 @@ class _Replay:
             self._registered(record)
         elif record.kind == "cap_changed":
             self._cap_changed(record, lowered=payload["proposal"] is None)
-        elif chain.digest(chain.canonical(payload["terms"])) != payload["digest"]:
+        elif record.kind == "terms_set" and chain.digest(chain.canonical(payload["terms"])) != payload["digest"]:
             self._add(record, "its digest is not that of its terms")
 
     def _registered(self, record: Record) -> None:
@@ -360,7 +376,8 @@ def _as_asked(asked: Record, record: Record) -> bool:
     """Whether an effect has the contents that its proposal asked for."""
     change, payload = asked.payload["change"], record.payload
     if change["kind"] == "set_terms":
-        return bool(change["contract"] == payload["contract"] == record.key and change["terms"] == payload["terms"])
+        same = change["contract"] == payload["contract"] == record.key and change["terms"] == payload["terms"]
+        return bool(same and ("population" not in change or change["population"] == record.population))
     fields = ("epsilon",) if change["kind"] == "raise_cap" else tuple(set(change) - {"kind", "population"})
     same = all(json.dumps(change[name], sort_keys=True) == json.dumps(payload[name], sort_keys=True) for name in fields)
     return bool(same and change["population"] == record.population)

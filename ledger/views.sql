@@ -13,6 +13,8 @@ COMMENT ON VIEW said IS 'The journal with each entry''s payload as JSON: for que
 CREATE VIEW registrations AS
 SELECT population, seq, time, owner,
        payload->>'unit' AS unit,
+       payload->>'unit_by' AS unit_by,
+       json_exists(payload, '$.unit_by') AS states_unit_by,
        payload->>'neighbouring_relation' AS neighbouring_relation,
        TRY_CAST(payload->>'delta' AS DOUBLE) AS delta,
        payload->>'rule' AS rule,
@@ -87,7 +89,7 @@ WITH now AS (
     WHERE NOT EXISTS (FROM entries v WHERE v.kind = 'voided' AND v.reservation = c.charge)
     GROUP BY c.population
 )
-SELECT r.population, r.unit, r.neighbouring_relation, r.rule, now.cap, now.highest_cap, r.delta,
+SELECT r.population, r.unit, r.unit_by, r.neighbouring_relation, r.rule, now.cap, now.highest_cap, r.delta,
        coalesce(w.spent, 0) AS spent, coalesce(w.reserved, 0) AS reserved,
        CASE WHEN r.rule <> 'closed_plan' THEN coalesce(w.remaining, now.cap) END AS remaining,
        CASE WHEN r.rule = 'closed_plan' THEN r.places END AS places,
@@ -96,7 +98,7 @@ SELECT r.population, r.unit, r.neighbouring_relation, r.rule, now.cap, now.highe
        coalesce(w.frozen, false) AS frozen, r.planned_order, r.seq AS registered_by_entry
 FROM registrations r LEFT JOIN now USING (population) LEFT JOIN worst w USING (population)
      LEFT JOIN charged c USING (population);
-COMMENT ON VIEW populations IS 'Whom the guarantee protects (one unit), and the budget: everything ever released is together (highest_cap, delta)-differentially private, unless more was spent elsewhere. spent, reserved and remaining are those of the worst block, since each unit lies in one block only; frozen says that some block is.';
+COMMENT ON VIEW populations IS 'Whom the guarantee protects (one unit, told from others by unit_by; where that is empty, each record is one), and the budget: everything ever released is together (highest_cap, delta)-differentially private, unless more was spent elsewhere. spent, reserved and remaining are those of the worst block, since each unit lies in one block only; frozen says that some block is.';
 
 CREATE VIEW burn_down AS
 SELECT s.seq, e.time, s.population, s.block, e.kind, e.release, e.mechanism, e.owner, s.charges, s.places_used,
@@ -191,7 +193,7 @@ COMMENT ON VIEW outputs IS 'What was released: the SHA-256 of each artifact, the
 CREATE VIEW approvals AS
 WITH effects AS (
     SELECT *, TRY_CAST(payload->>'proposal' AS BIGINT) AS proposal
-    FROM said WHERE kind IN ('registered', 'cap_changed', 'terms_set')
+    FROM said WHERE kind IN ('registered', 'cap_changed', 'terms_set', 'people_set')
 )
 SELECT p.seq AS proposal, p.payload->'change'->>'kind' AS change,
        coalesce(p.population, p.payload->'change'->>'population') AS population,
@@ -199,16 +201,26 @@ SELECT p.seq AS proposal, p.payload->'change'->>'kind' AS change,
        TRY_CAST(p.payload->'change'->>'epsilon' AS DOUBLE) AS epsilon,
        TRY_CAST(p.payload->'change'->>'delta' AS DOUBLE) AS delta,
        p.owner AS asked_by, p.time AS asked, p.payload->>'reason' AS asked_because,
-       e.owner AS approved_by, e.time AS approved, e.payload->>'reason' AS approved_because, e.seq AS effect
+       e.owner AS approved_by, e.time AS approved, e.payload->>'reason' AS approved_because, e.seq AS effect,
+       (p.payload->>'signature') IS NOT NULL AS asked_by_key, (e.payload->>'signature') IS NOT NULL AS approved_by_key
 FROM said p LEFT JOIN effects e ON e.proposal = p.seq
 WHERE p.kind = 'proposed'
 ORDER BY p.seq;
-COMMENT ON VIEW approvals IS 'Every change that takes two people: who asked, who approved, and why. approved_by is empty where nobody has approved yet.';
+COMMENT ON VIEW approvals IS 'Every change that takes two people: who asked, who approved, and why. approved_by is empty where nobody has approved yet. asked_by_key and approved_by_key: whether the name stands under a signature; where not, it is unauthenticated.';
+
+CREATE VIEW people AS
+SELECT population, seq AS since_entry, payload->'people'->'owners' AS owners, payload->'people'->'approvers' AS approvers,
+       payload->'people'->'keys' AS keys
+FROM said
+WHERE kind IN ('created', 'registered', 'people_set') AND json_type(payload, '$.people') = 'OBJECT'
+QUALIFY seq = max(seq) OVER (PARTITION BY population);
+COMMENT ON VIEW people IS 'Who may sign for each population, or (population empty) register one; keys by name. A population that was registered before people stood in the ledger is not here until they change: those of its first terms stand.';
 
 CREATE VIEW contract_terms AS
 SELECT payload->>'contract' AS contract, population, seq, time,
        seq = max(seq) OVER (PARTITION BY payload->>'contract') AS current,
-       owner AS approved_by, payload->>'reason' AS reason, payload->>'digest' AS digest, payload->'terms' AS terms
+       owner AS approved_by, (payload->>'signature') IS NOT NULL AS approved_by_key,
+       payload->>'reason' AS reason, payload->>'digest' AS digest, payload->'terms' AS terms
 FROM said WHERE kind = 'terms_set';
 COMMENT ON VIEW contract_terms IS 'The privacy terms that a contract was approved with, oldest and current.';
 
@@ -257,14 +269,14 @@ COMMENT ON VIEW commits_without_rows IS 'MUST BE EMPTY. Releases that were finis
 CREATE VIEW effects_without_second_person AS
 WITH effects AS (
     SELECT *, TRY_CAST(payload->>'proposal' AS BIGINT) AS proposal
-    FROM said WHERE kind IN ('registered', 'cap_changed', 'terms_set')
+    FROM said WHERE kind IN ('registered', 'cap_changed', 'terms_set', 'people_set')
 ), paired AS (
     SELECT e.*, p.owner AS asked_by, p.payload->'change' AS change, p.seq IS NOT NULL AS asked,
            row_number() OVER (PARTITION BY e.proposal ORDER BY e.seq) AS use, h.change AS direction
     FROM effects e LEFT JOIN said p ON p.kind = 'proposed' AND p.seq = e.proposal AND p.seq < e.seq
          LEFT JOIN cap_history h ON h.seq = e.seq
 ), judged AS (
-    SELECT seq, time, kind, coalesce(population, payload->>'contract') AS about, owner AS decided_by, asked_by, proposal,
+    SELECT seq, time, kind, coalesce(payload->>'contract', population, 'the ledger') AS about, owner AS decided_by, asked_by, proposal,
            CASE WHEN proposal IS NULL AND kind = 'cap_changed' AND direction = 'lowered' THEN NULL
                 WHEN NOT asked THEN 'nobody had asked for it'
                 WHEN owner IS NULL OR asked_by IS NULL THEN 'it does not say who asked or who decided'
@@ -278,11 +290,16 @@ WITH effects AS (
                         AND (change->>'epsilon') IS NOT DISTINCT FROM (payload->>'epsilon')
                         AND (change->>'delta') IS NOT DISTINCT FROM (payload->>'delta')
                         AND (change->>'blocks_by') IS NOT DISTINCT FROM (payload->>'blocks_by')
+                        AND (change->>'unit_by') IS NOT DISTINCT FROM (payload->>'unit_by')
+                        AND (change->>'people') IS NOT DISTINCT FROM (payload->>'people')
                         AND (change->>'planned') IS NOT DISTINCT FROM (payload->>'planned')
                         AND (change->>'plan') IS NOT DISTINCT FROM (payload->>'plan')
                     WHEN 'cap_changed' THEN
                         (change->>'kind') = 'raise_cap' AND (change->>'population') = population
                         AND (change->>'epsilon') IS NOT DISTINCT FROM (payload->>'epsilon')
+                    WHEN 'people_set' THEN
+                        (change->>'kind') = 'set_people' AND (change->>'population') IS NOT DISTINCT FROM population
+                        AND (change->>'people') IS NOT DISTINCT FROM (payload->>'people')
                     ELSE
                         (change->>'kind') = 'set_terms' AND (change->>'contract') = (payload->>'contract')
                         AND (change->>'terms') IS NOT DISTINCT FROM (payload->>'terms')
@@ -291,7 +308,7 @@ WITH effects AS (
     FROM paired
 )
 FROM judged WHERE problem IS NOT NULL;
-COMMENT ON VIEW effects_without_second_person IS 'MUST BE EMPTY. Populations, raised caps and contract terms that one person alone brought about, or that differ from what was asked for.';
+COMMENT ON VIEW effects_without_second_person IS 'MUST BE EMPTY. Populations, raised caps, people and contract terms that one person alone brought about, or that differ from what was asked for.';
 
 CREATE VIEW artifacts_without_receipts AS
 WITH judged AS (
@@ -317,5 +334,5 @@ UNION ALL SELECT 'commits_without_rows', 'every finished release had its rows ha
        (SELECT count(*) FROM commits_without_rows), (SELECT count(*) FROM entries WHERE kind = 'committed')
 UNION ALL SELECT 'effects_without_second_person', 'two people stand behind every budget, raised cap and contract',
        (SELECT count(*) FROM effects_without_second_person),
-       (SELECT count(*) FROM entries WHERE kind IN ('registered', 'cap_changed', 'terms_set'));
+       (SELECT count(*) FROM entries WHERE kind IN ('registered', 'cap_changed', 'terms_set', 'people_set'));
 COMMENT ON VIEW health IS 'The views that must be empty: how many rows each has, and of how many entries or artifacts. Examined 0: there was nothing to look at.';

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ledger import Ledger, LedgerBroken, LedgerError
+from ledger import Ledger, LedgerBroken, LedgerError, People
 from ledger.book import record_from
 from ledger.store import DuckDBStore, Transaction
 from resources.home import Home, private_folder, replace_atomically
@@ -167,8 +167,8 @@ def restore_ledger(home: Home, lines: Sequence[str], *, actor: str, reason: str,
     return open_ledger(home)
 
 
-def create_ledger(home: Home) -> Ledger:
-    """A new, empty ledger in a home that never had one.
+def create_ledger(home: Home, people: People | None = None) -> Ledger:
+    """A new, empty ledger in a home that never had one; `people` are those who alone may register populations in it.
 
     Raises:
         LedgerError: there is one, or there was one.
@@ -179,5 +179,5 @@ def create_ledger(home: Home) -> Ledger:
             f"{known.file} knows of a ledger that was here, {head.ledger}, up to entry {head.seq}: restore it, since "
             "what it charged stays spent (`dpsynth audit restore`). To start over, make another home"
         )
-    Ledger.create(home.ledger_file)
+    Ledger.create(home.ledger_file, people)
     return open_ledger(home)

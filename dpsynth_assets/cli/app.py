@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from dpsynth_assets.cli import approve, audit, bench, demo, diff, forget, init, lint, plan, screen, sql, ui
+from dpsynth_assets.cli import approve, audit, bench, demo, diff, forget, init, lint, people, plan, screen, sql, ui
 from dpsynth_assets.cli import run as run_verb
 from dpsynth_assets.cli.console import BadInput, fail, fail_unexpectedly
 from resources.home import nobody_else_writes
@@ -27,6 +27,7 @@ app.command("lint")(lint.lint)
 app.command("plan")(plan.plan)
 app.command("diff")(diff.diff)
 app.command("approve")(approve.approve)
+app.add_typer(people.app, name="people")
 app.command("run")(run_verb.run)
 app.command("sql")(sql.sql)
 app.command("screen")(screen.screen)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsynth_assets.cli.console import BadInput, console, contract_at, say, shown
+from dpsynth_assets.cli.signing import KeyOption, SignatureOption, sign_all
 
 if TYPE_CHECKING:
     from ledger import Ledger
@@ -15,13 +16,16 @@ if TYPE_CHECKING:
 
 def approve(
     contract: Annotated[Path | None, typer.Argument(help="A contract file.")] = None,
-    actor: Annotated[str | None, typer.Option("--as", help="Who signs: an owner or approver of the contract.")] = None,
+    actor: Annotated[str | None, typer.Option("--as", help="Who signs: one of the population's people.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why, in a line; it stands in the ledger for good.")] = None,
+    key: KeyOption = None,
+    signature: SignatureOption = None,
     listing: Annotated[bool, typer.Option("--list", help="Show what was asked for and what became of it.")] = False,
 ) -> None:
     """Sign for a contract: its population's budget, a raised cap, weaker terms. The first signature asks, a second
-    one by an approver who is somebody else makes it so. Lowering a cap takes one."""
-    from dpsynth_assets.approval import needs, sign
+    one by an approver who is somebody else makes it so. Lowering a cap takes one. Who may sign stands in the ledger
+    (`dpsynth people`); whoever has a key there signs with it."""
+    from dpsynth_assets.approval import needs, people_differ, people_of
     from resources.heads import open_ledger
     from resources.home import Home
 
@@ -33,6 +37,8 @@ def approve(
         raise BadInput("give a contract, or --list")
     read = contract_at(contract)
     lacking = needs(read, book)
+    if differ := people_differ(read, book):
+        say(f"Note: {differ}.")
     if not lacking:
         say(f"Nothing to sign: contract {read.id} is approved as it stands.")
         return
@@ -40,11 +46,11 @@ def approve(
         say("Contract ", (read.id, "bold"), " needs two signatures under")
         for need in lacking:
             say(f"  - {need.what}")
-        say(f"Owners: {', '.join(read.owners)}. Approvers: {', '.join(read.approvers)}.")
+        stand = book.people(read.privacy.population) or book.people()
+        say(f"Who may sign: {stand or 'whom the contract names: ' + str(people_of(read, book))}.")
         say(f"Sign with: dpsynth approve {shown(read.path)} --as NAME --reason TEXT")
         raise typer.Exit(1)
-    for line in sign(read, book, actor=actor, reason=reason):
-        say(line)
+    sign_all(lacking, book, actor=actor, reason=reason, key=key, signatures=signature, name=read.id)
     if not needs(read, book):
         say("Contract ", (read.id, "bold"), " is approved. Next: ", (f"dpsynth run {shown(read.path)}", "bold"))
 
@@ -53,14 +59,24 @@ def _show(book: Ledger) -> None:
     from rich.table import Table
 
     table = Table()
-    for heading in ("entry", "when", "asked for by", "what", "reason", "effect"):
+    for heading in ("entry", "when", "asked for by", "what", "reason", "signed", "effect"):
         table.add_column(heading)
+    authenticated = True
+    effects = {entry.seq: entry for entry in book.entries()}
     for each in book.proposals():
         change = each.change
-        about = change.get("population") or change.get("contract")
+        about = change.get("contract") or change.get("population") or "the ledger"
         what = f"{change['kind'].replace('_', ' ')}: {about}"
         if "epsilon" in change:
             what += f", ε {change['epsilon']:g}"
-        done = f"entry {each.effect}" if each.effect else "waits for an approver"
-        table.add_row(str(each.seq), each.time[:19], each.actor, what, each.reason, done)
+        done, by_key = "waits for an approver", each.signed
+        if each.effect:
+            effect = effects[each.effect]
+            done, by_key = f"entry {each.effect} by {effect.owner}", by_key and bool(effect.payload.get("signature"))
+        authenticated = authenticated and by_key
+        table.add_row(
+            str(each.seq), each.time[:19], each.actor, what, each.reason, "by key" if by_key else "by name only", done
+        )
     console().print(table)
+    if not authenticated:
+        say("By name only: these names are unauthenticated. `dpsynth people key` enrols keys.")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dpsynth_assets.cli.console import BadInput, console, contract_at, say
+from dpsynth_assets.cli.signing import say_who_stands
 
 
 def diff(
@@ -25,6 +26,7 @@ def diff(
     read = contract_at(contract)
     before = terms_for_approval(contract_at(against)) if against else _approved(read.id)
     found = changes(before, terms_for_approval(read))
+    say_who_stands(read)
     if not found:
         say("No privacy term differs.")
         return

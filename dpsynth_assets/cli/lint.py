@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, put, say
+from dpsynth_assets.cli.console import BadInput, contract_at, put, say
+from dpsynth_assets.cli.signing import say_who_stands
 
 
 def lint(
@@ -35,4 +36,6 @@ def lint(
                 say(f"    {problem.severity}: {problem.remedy}")
             if not problems:
                 say(("✓ ", "green"), str(path))
+            if not any(problem.severity == "error" for problem in problems):
+                say_who_stands(contract_at(path))
     raise typer.Exit(1 if errors else 0)

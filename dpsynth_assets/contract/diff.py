@@ -76,7 +76,8 @@ def _unpriced(was: Any, is_: Any) -> bool:
 
 
 # The longest matching beginning of a term decides; what none matches does not weaken. The ledger holds the budget
-# whatever a release asks, so a release's own price, noise or steps are not among them.
+# whatever a release asks, so a release's own price, noise or steps are not among them; and it holds who may sign,
+# whomever a contract names as its owners and approvers.
 _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("population",): (_any, "another population has another budget"),
     ("unit", "name"): (_any, "the guarantee protects something else"),
@@ -97,8 +98,6 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("safety_classifier", "mix"): (_set, "other rows are declared public"),
     ("variants", "epsilons"): (_unpriced, "a variant is released without privacy"),
     ("retention_days",): (_up, "sensitive copies are kept longer"),
-    ("owners",): (_any, "other people answer for the source"),
-    ("approvers",): (_any, "other people may approve"),
 }
 
 

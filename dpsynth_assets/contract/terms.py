@@ -18,11 +18,14 @@ from dpsynth_assets.contract.releases import Budget, Releases, Variants
 from dpsynth_assets.contract.synthesis import BaseModelTerms, Curation, Generation
 from dpsynth_assets.contract.term import Equalities, Identifier, Name, Terms, TermsError
 
+RECORD = "record"  # what a unit is called that no column tells apart
+
 
 class PrivacyUnit(Terms):
     """Whom the guarantee protects: everything one unit contributed is hidden together.
 
-    `column` names the attribute that identifies the unit; without it each record is a unit of its own.
+    `column` names the attribute that identifies the unit; without it each record is a unit of its own, and is called
+    `record`: a certificate about customers over records would promise what nothing keeps.
     `public_count` is a round, public estimate of how many units there are. A wrong one costs utility, never privacy:
     it sets the sampling rate, and the sampling rate is what is accounted.
     """
@@ -42,6 +45,20 @@ class PrivacyUnit(Terms):
                 f"without a unit column each record is one unit, so max_records must be 1, not {self.max_records}",
                 "Name the unit's column, or remove max_records",
                 "max_records",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _called_what_it_is(self) -> PrivacyUnit:
+        if (self.column is None) != (self.name == RECORD):
+            what = f"the unit is called `{self.name}`, and "
+            what += "no column tells one from another: each record is protected by itself"
+            if self.column is not None:
+                what = f"the unit is called `{RECORD}`, and the column `{self.column}` tells units apart"
+            raise TermsError(
+                what,
+                f"Name the unit's `column`, or write `name: {RECORD}` where each record is a unit of its own",
+                "name",
             )
         return self
 

@@ -37,6 +37,7 @@ _ORDERED = {
     "refusals": "seq",
     "approvals": "proposal",
     "cap_history": "seq",
+    "people": "since_entry",
     "contract_terms": "seq",
     "external_charges": "seq",
     "restorations": "seq",
@@ -255,6 +256,9 @@ class Budget:
     @property
     def unit_is_record(self) -> bool:
         """Whether one unit is one record, so that somebody with several records has several units."""
+        registered = self._of("registrations")[0]
+        if registered["states_unit_by"]:
+            return registered["unit_by"] is None
         if self.unit_terms:
             return self.unit_terms.get("column") is None
         return self.row["unit"] in _RECORD_NAMES

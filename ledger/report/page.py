@@ -20,6 +20,7 @@ from ledger.report.burn_down import drawing
 from ledger.report.facts import Facts
 from ledger.report.registry import entry_of
 from ledger.report.several_records import RECORDS, mechanisms_in
+from ledger.signatures import fingerprint
 from ledger.snapshot import in_words
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"up": _up, "down": _down, "short": _short, "rough": _rough, "percent": _percent}
-    environment.filters |= {"moment": _moment, "in_words": in_words, "indented": _indented}
+    environment.filters |= {"moment": _moment, "in_words": in_words, "indented": _indented, "names": _names}
     return environment.get_template("report.html.j2")
 
 
@@ -160,6 +161,14 @@ def _moment(value: str | None) -> str:
 def _percent(value: float) -> str:
     """A share that never reaches 100 %."""
     return f"{math.floor(value * 1e4) / 100:g} %"
+
+
+def _names(document: str | None) -> str:
+    """People as the view has them: a list of names, or keys by name, which are shown by their fingerprints."""
+    stated = json.loads(document or "null") or []
+    if isinstance(stated, dict):
+        return ", ".join(f"{name} {fingerprint(key)}" for name, key in stated.items())
+    return ", ".join(map(str, stated))
 
 
 def _indented(document: str | None) -> str:

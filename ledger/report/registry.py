@@ -28,7 +28,12 @@ def entry_of(facts: Facts, *, title: str, problems: Sequence[str]) -> dict[str, 
         "trust": "a curator holds the rows; the platform's administrators are trusted not to bypass it",
         "populations": [_population(budget) for budget in facts.budgets],
         "contracts": [
-            {"contract": row["contract"], "terms_digest": row["digest"], "approved_by": row["approved_by"]}
+            {
+                "contract": row["contract"],
+                "terms_digest": row["digest"],
+                "approved_by": row["approved_by"],
+                "approved_by_key": row["approved_by_key"],
+            }
             for row in facts["contract_terms"]
             if row["current"]
         ],

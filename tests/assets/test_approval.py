@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from dpsynth_assets.approval import ApprovalNeededError, needs, require_approved, sign
+from dpsynth_assets.approval import ApprovalNeededError, needs, people_differ, require_approved, sign
+from dpsynth_assets.assets.gate import bind
 from dpsynth_assets.contract.diff import changes, terms_for_approval
-from ledger import Ledger, TermsConflict
+from ledger import Ledger, LedgerError, TermsConflict
+from resources.sensitive_store import SensitiveStore
 
 OWNER, REVIEWER = "owner@example.org", "privacy@example.org"
 
@@ -56,9 +58,62 @@ def test_an_owner_cannot_agree(contract, unsigned):
 
 
 def test_strangers_cannot_sign(contract, unsigned):
-    with pytest.raises(ApprovalNeededError, match="neither an owner"):
+    with pytest.raises(LedgerError, match="does not stand for population small-bank"):
         sign(contract, unsigned, actor="stranger@example.org", reason="hello")
     assert [entry.kind for entry in unsigned.entries()] == ["created"]
+
+
+def test_names_written_into_the_file_sign_nothing(contract, book, agree):
+    """Who may sign was read from the very file that is signed: two new names in it got any budget, and public."""
+    budget = contract.privacy.budget.model_copy(update={"epsilon": 5000.0})
+    theirs = changed(contract, budget=budget, source_is_public=True)
+    theirs = replace(theirs, owners=("mallory@example.org",), approvers=("trudy@example.org",))
+    assert "stand owners owner@example.org" in people_differ(theirs, book)
+    for stranger in ("mallory@example.org", "trudy@example.org"):
+        with pytest.raises(LedgerError, match="does not stand for population small-bank"):
+            sign(theirs, book, actor=stranger, reason="because")
+    sign(theirs, book, actor=OWNER, reason="please")  # even where one of the people asks
+    with pytest.raises(LedgerError, match="does not stand for population small-bank"):
+        sign(theirs, book, actor="trudy@example.org", reason="because")
+    with pytest.raises(ApprovalNeededError):
+        require_approved(theirs, book)
+    assert book.balance("small-bank", with_pld=False).epsilon_cap == 8.0
+
+
+def test_a_second_contract_is_signed_by_the_populations_people(contract, book):
+    second = replace(contract, id="second", owners=("mallory@example.org",), approvers=("trudy@example.org",))
+    with pytest.raises(LedgerError, match="does not stand for"):
+        sign(second, book, actor="mallory@example.org", reason="mine")
+    sign(second, book, actor=OWNER, reason="please")
+    sign(second, book, actor=REVIEWER, reason="agreed")
+    require_approved(second, book)
+    assert people_differ(contract, book) is None
+
+
+def test_a_stranger_does_not_read_a_populations_records_under_a_new_name(contract, snapshotted, home, tmp_path):
+    """Two invented names register a population of their own, call it public, and name a copy of the same records."""
+    theirs = changed(contract, population="invented", source_is_public=True)
+    theirs = replace(theirs, id="copy", owners=("mallory@example.org",), approvers=("trudy@example.org",))
+    for stranger in ("mallory@example.org", "trudy@example.org"):
+        sign(theirs, snapshotted, actor=stranger, reason="because")
+    require_approved(theirs, snapshotted)
+    copy = contract.path.parent / "copy.jsonl"
+    lines = (contract.path.parent / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    copy.write_text("\n".join(lines[1:]), encoding="utf-8")  # another fingerprint
+    store = SensitiveStore(home=str(home.root))
+    snapshot = store.ingest(theirs, str(copy))
+    assert snapshot.overlaps == ("small-bank/everything",)
+    with pytest.raises(TermsConflict, match="none of its people"):
+        bind(theirs, snapshot, snapshotted, store)
+
+
+def test_units_without_a_column_do_not_join_a_population_of_customers(contract, book, agree):
+    """Each record would be protected by itself, under a certificate about customers."""
+    unit = contract.privacy.unit.model_copy(update={"column": None, "max_records": 1})
+    letters = replace(changed(contract, unit=unit), id="letters")
+    agree(letters, book)
+    with pytest.raises(TermsConflict, match="another unit_by"):
+        require_approved(letters, book)
 
 
 def test_a_raised_cap_needs_both_and_a_lowered_one_does_not(contract, book, agree):
@@ -115,10 +170,10 @@ def test_the_diff_says_what_weakens_and_why(contract):
     assert found == {
         "unit.max_records": "more of one unit's records are used",
         "retention_days": None,
-        "approvers": "other people may approve",
+        "approvers": None,  # who may approve stands in the ledger
     }
     assert changes(after, after) == []
-    assert {change.term for change in changes(after, before) if change.weakens} == {"retention_days", "approvers"}
+    assert {change.term for change in changes(after, before) if change.weakens} == {"retention_days"}
 
 
 def test_a_baseline_is_a_release_more_and_no_weaker_term(contract):

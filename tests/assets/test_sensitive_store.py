@@ -60,10 +60,10 @@ def test_nothing_else_does(reserve, book, store, contract):
 
 
 def test_a_grant_of_another_population_does_not(reserve, book, store, contract):
-    from ledger import AddPopulation, Scope
+    from ledger import AddPopulation, People, Scope
 
     scope = Scope("others", "customer", "add_or_remove_one_unit", 8.0, 1e-5, (EVENT,))
-    asked = book.propose(AddPopulation(scope), actor="one", reason="test")
+    asked = book.propose(AddPopulation(scope, People(("one",), ("two",))), actor="one", reason="test")
     book.approve(asked, actor="two", reason="test")
     book.bind_source("others", "e" * 64)
     theirs = book.reserve(

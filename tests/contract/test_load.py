@@ -170,11 +170,17 @@ def test_retention_is_counted_in_days(tmp_path: Path, retention: str, days: int)
 
 
 def test_records_may_be_units_of_their_own(tmp_path: Path) -> None:
-    path = variant(tmp_path, ("column: author, max_records: 3, ", ""))
+    path = variant(tmp_path, ("name: author, column: author, max_records: 3, ", "name: record, "))
     unit = load_contract(path).privacy.unit
     assert (unit.column, unit.max_records) == (None, 1)
-    (problem,) = lint_contract(variant(tmp_path, ("column: author, ", "")))
+    (problem,) = lint_contract(variant(tmp_path, ("name: author, column: author, ", "name: record, ")))
     assert problem.where == "privacy.unit.max_records"
+
+
+@pytest.mark.parametrize("unit", ["name: author, ", "name: record, column: author, max_records: 3, "])
+def test_a_unit_is_called_what_it_is(tmp_path: Path, unit: str) -> None:
+    (problem,) = lint_contract(variant(tmp_path, ("name: author, column: author, max_records: 3, ", unit)))
+    assert (problem.where, problem.severity) == ("privacy.unit.name", "error")
 
 
 def test_a_source_folder_may_not_hold_the_test_split(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from ledger import (
     Gaussian,
     Grant,
     Ledger,
+    People,
     PoissonSampledGaussian,
     RaiseCap,
     Scope,
@@ -35,6 +36,7 @@ ARCHIVE = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9:archive"
 TRAINING = PoissonSampledGaussian(0.01, 1.0, 200)
 COUNT = Gaussian(20.0)
 ALICE, BOB = "alice@example.org", "bob@example.org"
+PEOPLE = People((ALICE,), (ALICE, BOB))
 
 
 class MemoryStore:
@@ -159,7 +161,7 @@ def _prepared(ledger: Ledger, scope: Scope) -> Ledger:
 
 def register(ledger: Ledger, scope: Scope) -> None:
     """Both signatures under a population."""
-    asked = ledger.propose(AddPopulation(scope), actor=ALICE, reason="for tests")
+    asked = ledger.propose(AddPopulation(scope, PEOPLE), actor=ALICE, reason="for tests")
     ledger.approve(asked, actor=BOB, reason="agreed")
 
 
@@ -230,7 +232,7 @@ def used(ledger: Ledger, scope: Scope) -> Ledger:
     with pytest.raises(BudgetRefused):
         ledger.resume(fifth.id, owner="run-3", replayed=replace(TRAINING, steps=20))
     ledger.approve(ledger.propose(RaiseCap("inbox", 4.0), actor=ALICE, reason="more"), actor=BOB, reason="agreed")
-    terms = SetTerms("letters", {"release": {"rows": 100}})
+    terms = SetTerms("letters", {"release": {"rows": 100}}, "inbox")
     ledger.approve(ledger.propose(terms, actor=ALICE, reason="new"), actor=BOB, reason="agreed")
     ledger.external_charge("inbox", Gaussian(30.0), actor=ALICE, reason="a figure given by telephone")
 

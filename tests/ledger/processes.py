@@ -26,9 +26,9 @@ EVENT, SMALL = Gaussian(4.0), Gaussian(200.0)
 def steps(ledger: Ledger, event: Gaussian, key: str, say: Callable[[str, object], None]) -> None:
     """One release from beginning to end, resumed on its way and with two people's leave before, saying each step after
     it returned."""
-    asked = ledger.propose(SetTerms("letters", {"for": key}), actor="alice", reason="new")
+    asked = ledger.propose(SetTerms("letters", {"for": key}, "inbox"), actor="alice@example.org", reason="new")
     say("proposed", asked)
-    say("terms_set", ledger.approve(asked, actor="bob", reason="agreed").seq)
+    say("terms_set", ledger.approve(asked, actor="bob@example.org", reason="agreed").seq)
     reservation = ledger.reserve(
         "inbox", event, source=FINGERPRINT, release="r", key=key, owner=f"pid-{key}", plan_digest=PLAN
     )

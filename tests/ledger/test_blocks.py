@@ -251,7 +251,7 @@ def test_overlaps_must_exist_elsewhere_and_protect_the_same_unit(
         with pytest.raises(TermsConflict):
             shared.bind_source("panel", THIRD, overlaps=(overlap,))
     register(shared, replace(scope, population="messages", unit="message"))
-    with pytest.raises(TermsConflict, match="protects a customer, while 'messages' protects a message"):
+    with pytest.raises(TermsConflict, match=r"protects a customer .*, while 'messages' protects a message"):
         shared.bind_source("messages", THIRD, overlaps=("monthly/january",))
     with pytest.raises(ProtocolError):
         reserve(shared, THIRD, population="messages")  # a refused binding binds nothing

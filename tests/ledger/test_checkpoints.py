@@ -14,12 +14,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from ledger import AddPopulation, Checkpoint, Gaussian, Grant, Ledger, LedgerBroken, LedgerError, Scope, chain
+from ledger import AddPopulation, Checkpoint, Gaussian, Grant, Ledger, LedgerBroken, LedgerError, People, Scope, chain
 from ledger.chain import Record
 from ledger.checkpoints import new_key, problems_with, sign
 
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 PLAN = "a" * 64
+PEOPLE = People(("alice@example.org",), ("bob@example.org",))
 
 
 def reserve(ledger: Ledger, key: str) -> None:
@@ -262,7 +263,7 @@ def test_checkpoints_are_for_each_ledger_by_itself(tmp_path: Path, scope: Scope)
     """The same entries in two ledgers: neither one's checkpoint speaks for the other."""
     ledgers = [Ledger.create(tmp_path / f"{name}.duckdb") for name in "ab"]
     for ledger in ledgers:
-        ledger.propose(AddPopulation(scope), actor="alice", reason="please")
+        ledger.propose(AddPopulation(scope, PEOPLE), actor="alice@example.org", reason="please")
     first, second = ledgers
     assert first.verify([first.checkpoint()]) == second.verify([second.checkpoint()]) == []
     assert first.verify([second.checkpoint()])

@@ -16,6 +16,7 @@ from ledger import (
     InvalidEvent,
     Ledger,
     LedgerError,
+    People,
     PoissonSampledGaussian,
     RaiseCap,
     RepeatAndSelect,
@@ -29,6 +30,7 @@ from ledger.accounting import pld_epsilon
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 PLAN, ARTIFACT = "a" * 64, "b" * 64
 ALICE, BOB = "alice@example.org", "bob@example.org"
+PEOPLE = People((ALICE,), (ALICE, BOB))
 TRAINING = PoissonSampledGaussian(0.01, 1.0, 200)
 ITEMS: tuple[tuple[str, Event], ...] = (
     ("count", Gaussian(8.0)),
@@ -205,7 +207,7 @@ def test_steps_are_not_run_again_under_a_plan(book: Ledger) -> None:
 def test_what_costs_too_much_is_refused_before_anybody_is_asked(blank: Ledger, closed: Scope) -> None:
     costly = replace(closed, closed_plan=(*ITEMS, ("more", Gaussian(1.0))))
     with pytest.raises(LedgerError, match="more than the budget's 3"):
-        blank.propose(AddPopulation(costly), actor=ALICE, reason="please")
+        blank.propose(AddPopulation(costly, PEOPLE), actor=ALICE, reason="please")
     assert len(blank.entries()) == 1
 
 
@@ -221,7 +223,7 @@ def test_what_costs_too_much_is_refused_before_anybody_is_asked(blank: Ledger, c
 )
 def test_plans_are_whole(blank: Ledger, closed: Scope, plan: Any, error: type[LedgerError]) -> None:
     with pytest.raises(error):
-        blank.propose(AddPopulation(replace(closed, closed_plan=plan)), actor=ALICE, reason="please")
+        blank.propose(AddPopulation(replace(closed, closed_plan=plan), PEOPLE), actor=ALICE, reason="please")
     assert len(blank.entries()) == 1
 
 

@@ -83,7 +83,7 @@ def check_what_can_follow(ledger: Ledger, kinds: list[str]) -> None:
     assert ledger.terms("letters") == ({"for": "doomed"} if "terms_set" in kinds else None)
     waiting = [proposal for proposal in ledger.proposals() if proposal.effect is None]
     if kinds == ["proposed"]:  # the answer was lost, the wish was not
-        ledger.approve(waiting[0].seq, actor="bob", reason="agreed")
+        ledger.approve(waiting[0].seq, actor="bob@example.org", reason="agreed")
         waiting = []
     assert waiting == []
     if "reserved" not in kinds:

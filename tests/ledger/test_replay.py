@@ -461,11 +461,11 @@ def test_a_journal_of_the_ledger_itself_passes(ledger: Ledger, granted: Callable
     with pytest.raises(BudgetRefused):
         granted(ledger, Gaussian(0.2))
     grant = granted(ledger, owner="run-5")
-    ledger.lower_cap("inbox", 0.5, actor="owner@example.org", reason="frozen")
+    ledger.lower_cap("inbox", 0.5, actor="alice@example.org", reason="frozen")
     with pytest.raises(BudgetRefused):
         ledger.resume(grant.reservation_id, owner="run-6", replayed=Gaussian(4.0))
-    asked = ledger.propose(SetTerms("adapter", {"max_records": 3}), actor="owner@example.org", reason="first")
-    ledger.approve(asked, actor="reviewer@example.org", reason="agreed")
+    asked = ledger.propose(SetTerms("adapter", {"max_records": 3}, "inbox"), actor="alice@example.org", reason="first")
+    ledger.approve(asked, actor="bob@example.org", reason="agreed")
     found = replayed([line.encode() for line in ledger.export()])
     assert found.problems == []
     charged = found.report()["populations"]["inbox"]["blocks"]["inbox/everything"]["charged"]

@@ -15,6 +15,7 @@ from ledger import (
     Gaussian,
     Ledger,
     LedgerError,
+    People,
     PoissonSampledGaussian,
     ProtocolError,
     Reservation,
@@ -28,6 +29,7 @@ FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 OTHER = "hmac-sha256:the-next-version"
 PLAN, ARTIFACT = "a" * 64, "b" * 64
 EVENT = Gaussian(4.0)
+PEOPLE = People(("owner@example.org",), ("privacy@example.org",))
 Register = Callable[[Ledger, Scope], None]
 TRAINING = PoissonSampledGaussian(0.01, 1.0, 200)
 
@@ -60,7 +62,7 @@ def test_terms_are_fixed_at_registration(book: Ledger, scope: Scope) -> None:
         with pytest.raises(TermsConflict, match="cap" if "epsilon" in change else next(iter(change))):
             book.require(replace(scope, **change))
         with pytest.raises(TermsConflict, match="registered by entry 3 already"):
-            book.propose(AddPopulation(replace(scope, **change)), actor="owner@example.org", reason="anew")
+            book.propose(AddPopulation(replace(scope, **change), PEOPLE), actor="owner@example.org", reason="anew")
     for name, value in changes.items():
         with pytest.raises(TermsConflict, match=name):
             book.quote(replace(scope, **{name: value}), [("adapter", EVENT)])

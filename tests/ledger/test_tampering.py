@@ -110,7 +110,9 @@ def rolls_back_and_goes_on(files: Files, chance: random.Random, older: Path) -> 
     rolls_back(files, chance, older)
     ledger = Ledger(files.path)
     while len(ledger.entries()) < count + 2:
-        ledger.lower_cap("inbox", ledger.balance("inbox", with_pld=False).epsilon_cap - 0.01, actor="eve", reason="x")
+        ledger.lower_cap(
+            "inbox", ledger.balance("inbox", with_pld=False).epsilon_cap - 0.01, actor="alice@example.org", reason="x"
+        )
 
 
 def computes_the_chain_anew(files: Files, chance: random.Random, older: Path) -> None:
@@ -241,7 +243,7 @@ def test_no_tampering_passes_verification(
     older = path.with_suffix(".older")
     shutil.copy(path, older)
     live_a_little(ledger, chance, 1 + chance.randrange(2))
-    ledger.lower_cap("inbox", 2.9, actor="alice", reason="less")
+    ledger.lower_cap("inbox", 2.9, actor="alice@example.org", reason="less")
     points.append(ledger.checkpoint())
     assert ledger.verify(points) == []
 
@@ -262,6 +264,6 @@ def test_what_is_not_tampering_passes(ledger: Ledger, path: Path) -> None:
     path.rename(moved)
     shutil.copy(moved, path)
     assert ledger.verify(points) == []
-    asked = ledger.propose(RaiseCap("inbox", 4.0), actor="alice", reason="more")
-    ledger.approve(asked, actor="bob", reason="agreed")
+    asked = ledger.propose(RaiseCap("inbox", 4.0), actor="alice@example.org", reason="more")
+    ledger.approve(asked, actor="bob@example.org", reason="agreed")
     assert Ledger(path).verify([*points, ledger.checkpoint()]) == []
