@@ -29,6 +29,7 @@ from ledger.errors import (
     LedgerError,
     LedgerMissing,
     ProtocolError,
+    SealError,
     SourceTaken,
     TermsConflict,
 )
@@ -61,6 +62,8 @@ from ledger.records import (
     SetTerms,
 )
 from ledger.scopes import EVERYTHING
+from ledger.sealing import Charge
+from ledger.seals import Guarantee, Seal
 from ledger.statements import Statement
 
 __all__ = [
@@ -71,6 +74,7 @@ __all__ = [
     "BlockBalance",
     "BudgetRefused",
     "Change",
+    "Charge",
     "Checkpoint",
     "Composed",
     "DiscreteLaplace",
@@ -78,6 +82,7 @@ __all__ = [
     "Event",
     "Gaussian",
     "Grant",
+    "Guarantee",
     "InvalidEvent",
     "Laplace",
     "Ledger",
@@ -95,6 +100,8 @@ __all__ = [
     "RepeatAndSelect",
     "Reservation",
     "Scope",
+    "Seal",
+    "SealError",
     "SelfComposed",
     "SetTerms",
     "SourceTaken",

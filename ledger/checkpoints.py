@@ -45,6 +45,18 @@ class Checkpoint:
     def message(self) -> bytes:
         return f"dpsynth checkpoint\n{self.ledger}\n{self.seq}\n{self.hash}\n{self.time}".encode()
 
+    def is_signed_by(self, public_key: str) -> bool:
+        """Whether the signature is by this key (hex)."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        try:
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
+            key.verify(bytes.fromhex(self.signature), self.message())
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
 
 def new_key(path: Path) -> str:
     """Make a signing key at `path`, for its owner only; returns the public key in hex.
@@ -100,18 +112,12 @@ def problems_with(
     checkpoints: Iterable[Checkpoint], ledger_id: str, public_key: str, records: Sequence[Record]
 ) -> Iterator[str]:
     """What checkpoints from outside say against a ledger's records."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     for point in sorted(set(checkpoints), key=lambda point: (point.seq, point.hash, point.signature)):
         where = f"checkpoint of entry {point.seq} ({point.time})"
         if point.ledger != ledger_id:
             yield f"{where}: it is of another ledger, {point.ledger!r}: this one was put in its place"
             continue
-        try:
-            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
-            key.verify(bytes.fromhex(point.signature), point.message())
-        except (InvalidSignature, ValueError):
+        if not point.is_signed_by(public_key):
             yield f"{where}: its signature is not by this ledger's key: one of the two was forged"
             continue
         if point.seq > len(records):

@@ -1,4 +1,4 @@
-"""`dpsynth audit`: what was spent, on what, what was refused; is the ledger intact; its journal, in and out."""
+"""`dpsynth audit`: what was spent, on what, what was refused; is all intact; the journal, in and out; keys, seals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import typer
 from dpsynth_assets.cli.console import BadInput, console, fail, say
 
 if TYPE_CHECKING:
-    from ledger import Checkpoint, Entry, Statement
+    from ledger import Checkpoint, Entry, Ledger, Statement
+    from resources.home import Home
 
 app = typer.Typer(help="What was spent, on what, and is the ledger intact.", invoke_without_command=True)
 
@@ -46,26 +47,66 @@ def verify(
         Path | None, typer.Option(help="A file of checkpoints kept elsewhere, one JSON object a line.")
     ] = None,
 ) -> None:
-    """Recompute the ledger's chain and every admission, and compare it with the receipts of all artifacts. Exit code 1
-    if anything does not hold; the first bad entry comes first."""
+    """Recompute the ledger's chain and every admission, and compare all that lies on disk with what it has sealed:
+    artifacts, receipts, cards, published tables, the warehouse. Exit code 1 if anything does not hold; the first bad
+    entry comes first."""
     from ledger import Ledger
-    from resources.evidence import checkpoints, contradictions
+    from resources.evidence import checkpoints
     from resources.home import Home
 
     home = Home.at()
     book = Ledger(home.ledger_file)
     kept = checkpoints(home) + (_checkpoints_in(checkpoint) if checkpoint else [])
-    problems = book.verify(kept)
-    if not problems:
-        problems = contradictions(home, book.entries())
+    problems = book.verify(kept) or _not_as_sealed(home, book)
     for problem in problems:
         fail(problem)
     if problems:
         raise typer.Exit(1)
     say(
         f"[green]✓[/] The ledger at {home.ledger_file} is intact: {len(book.entries())} entries, every one recomputed, "
-        f"and {len(kept)} signed checkpoints agree with it."
+        f"and {len(kept)} signed checkpoints agree with it. All artifacts and published tables are as it sealed them."
     )
+
+
+def _not_as_sealed(home: Home, book: Ledger) -> list[str]:
+    """What lies on disk otherwise than the ledger has it."""
+    from dpsynth_assets.publish.warehouse import differences
+    from resources.evidence import contradictions
+    from resources.warehouse import Warehouse
+
+    found = contradictions(home, book)
+    return found + differences(home.warehouse, Warehouse(home=str(home.root)).tables())
+
+
+@app.command()
+def key() -> None:
+    """Print the public key that this ledger's seals are signed with, for recipients (`dpsynth verify --key`). Give it
+    to them by another way than the tables."""
+    from ledger import Ledger
+    from ledger.seals import fingerprint
+    from resources.home import Home
+
+    public_key = Ledger(Home.at().ledger_file).public_key
+    typer.echo(public_key)
+    typer.echo(f"fingerprint {fingerprint(public_key)}", err=True)
+
+
+@app.command()
+def seal() -> None:
+    """Seal releases that were paid for and not sealed: made before artifacts were sealed, or cut off just then. Free.
+
+    Only those whose files are the ones that their charge was committed with, and that were made of rows alone; what was
+    made from them is free to make again.
+    """
+    from resources.artifact_store import ArtifactStore
+    from resources.home import Home
+
+    home = Home.at()
+    sealed = ArtifactStore(home=str(home.root)).seal_committed(but=("votes",))
+    for artifact in sealed:
+        say(f"Sealed {artifact.contract}/{artifact.kind} {artifact.id} (entry {artifact.seal.seq}).")
+    if not sealed:
+        say("Nothing to seal: every release that the ledger knows by its files is sealed, or not here.")
 
 
 @app.command()
@@ -146,13 +187,13 @@ def report(
     from ledger import Ledger
     from ledger.report import registry_entry, write_report
     from ledger.snapshot import lines_of, write_snapshot
-    from resources.evidence import artifacts, checkpoints, contradictions
+    from resources.evidence import artifacts, checkpoints
     from resources.home import Home
 
     home = Home.at()
     book = Ledger(home.ledger_file)
     problems = book.verify(checkpoints(home))
-    problems += [] if problems else contradictions(home, book.entries())
+    problems += [] if problems else _not_as_sealed(home, book)
     signed = book.checkpoint().to_json()
     out = out or home.root / "audit" / "report.html"
     out.parent.mkdir(parents=True, exist_ok=True)
