@@ -579,7 +579,10 @@ class Replay:
         """What left: its charges are its own and those of all that it was made from, and its guarantee follows."""
         files, made_from, promised = said["files"], said["made_from"], said["guarantee"]
         charges = [whole(seq, 1, self.seq - 1) for seq in listed(said["charges"])]
-        demand(files and all(map(name_of, [*files, *files.values()])), "it is about no file")
+        demand(files and all(map(name_of, files.values())), "it is about no file")
+        for name in files:
+            inside = name_of(name) and not {"", ".", ".."}.intersection(name.split("/")) and "\\" not in name
+            demand(inside, f"{short(name)} is not a file's name below its folder")
         demand(said["key"] == entry.release and name_of(said["id"]), "it names nothing")
         inherited, all_promised = set(), True
         for name, seq in made_from.items():

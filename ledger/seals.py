@@ -100,7 +100,9 @@ def seal_of(ledger_id: str, body: str) -> Seal:
         # Its text is the canonical one: no key stands twice, no number is NaN, nothing was spelled in another way.
         exact = chain.canonical(said) == body and said["kind"] == "sealed" and set(said["payload"]) == _PAYLOAD
         seal = _seal(ledger_id, said, said["payload"], body) if exact else None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except SealError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, LedgerError) as error:
         raise SealError(f"this is not a seal of a ledger ({type(error).__name__})") from None
     if seal is None:
         raise SealError("this is not a seal of a ledger: its text is not as the format says")
@@ -152,7 +154,8 @@ def checked_files(files: object) -> dict[str, str]:
         raise SealError("a seal is about at least one file")
     for name, digest in files.items():
         path = PurePosixPath(name) if isinstance(name, str) else PurePosixPath("/")
-        if path.is_absolute() or ".." in path.parts or str(path) != name or not name.isprintable() or "\\" in name:
+        inside = path.parts and not path.is_absolute() and ".." not in path.parts and str(path) == name
+        if not inside or not name.isprintable() or "\\" in name:
             raise SealError(f"{name!r} is not a file's name below its folder")
         if not isinstance(digest, str) or not _HEX.fullmatch(digest):
             raise SealError(f"the digest of {name!r} is not a SHA-256 in hex")

@@ -6,10 +6,11 @@
     artifacts/<contract>/<kind>/.unfinished/<...> what a long piece of work has done so far
 
 An artifact is made in this order: its files, (of a release) the commit of its charge, its receipt, its seal in the
-ledger, `seal.json`. It exists from the moment that the ledger has its seal, and only while its files are those that were
-sealed. What a kill leaves before that nobody finds, and running the asset again makes another; `seal.json` is a copy of
-what the ledger says, written again where it is missing. Which artifact stands, what it rests on and what that cost is
-read from the ledger; a receipt is not believed, and holds no charge.
+ledger, `seal.json`. It exists from the moment that the ledger has its seal, and only while its files are those that
+were sealed. What a kill leaves before that nobody finds, and running the asset again makes another; a release that was
+committed by then is sealed by `seal_committed`. `seal.json` is a copy of what the ledger says, written again where it
+is missing. Which artifact stands, what it rests on and what that cost is read from the ledger; a receipt is not
+believed, and holds no charge.
 
 Everything here has left the sensitive zone: an adapter, noisy counts, synthetic rows, figures on public data.
 """

@@ -1,7 +1,7 @@
 """What lies outside the ledger and speaks for or against it: artifacts, published tables, their seals and checkpoints.
 
-Reads what lies in a home folder with distrust. The ledger says what left and with which files; here is said what of that
-is not so on disk, and what lies there of which the ledger knows nothing.
+Reads what lies in a home folder with distrust. The ledger says what left and with which files; here is said what of
+that is not so on disk, and what lies there of which the ledger knows nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 TABLE = "table"  # the kind under which a published table is sealed
 UNSEALED = (
-    "was never sealed in the ledger: it was made before artifacts were sealed, or put there. `dpsynth audit seal` seals "
-    "the releases that the ledger knows by their files; make the rest again, which is free, or move it away"
+    "was never sealed in the ledger: it was made before artifacts were sealed, or put there. `dpsynth audit seal` "
+    "seals the releases that the ledger knows by their files; make the rest again, which is free, or move it away"
 )
 _Known = Mapping[tuple[str, str], Seal]
 
@@ -85,8 +85,8 @@ def folder_content(folder: Path) -> str | None:
 
 
 def contradictions(home: Home, book: Ledger, only: Collection[Path] | None = None) -> list[str]:
-    """Where what lies on disk and the ledger disagree: other files than were sealed, a seal that is another's or forged,
-    an artifact or a published table that was never sealed.
+    """Where what lies on disk and the ledger disagree: other files than were sealed, a seal that is another's or
+    forged, an artifact or a published table that was never sealed.
 
     `only`: the folders of the artifacts to look at; otherwise all of them, and all published tables.
     """

@@ -71,7 +71,7 @@ def _certified(found: Verified, public_key: str, whose: str) -> list[str]:
     lines += [
         f"Seal: entry {seal.seq} of ledger {seal.ledger}, {seal.hash}.",
         f"Key:  {fingerprint(public_key)} ({whose}). Compare it with what the publisher told you by another way.",
-        "Not said: whether a newer release has replaced it, how good it is, or whether the ledger's operator is honest.",
+        "Not said: whether a newer release has replaced it, how good it is, or whether the publisher is honest.",
     ]
     return lines
 

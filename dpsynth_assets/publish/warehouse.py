@@ -131,7 +131,7 @@ def releases(home_warehouse: Path, tables: Tables) -> list[ReleaseRecord]:
 
 
 def left_out(home_warehouse: Path, tables: Tables) -> list[Path]:
-    """Files that lie among the published ones and have no view, since they are not as they were sealed, if they were."""
+    """Files that lie among the published ones and have no view: they are not as they were sealed, or never were."""
     has_view = {Path(release.parquet) for release in releases(home_warehouse, tables)}
     return [path for path in parquet.files(home_warehouse / PARQUET) if path.absolute() not in has_view]
 
