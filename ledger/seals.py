@@ -114,6 +114,8 @@ def _seal(ledger_id: str, said: dict[str, Any], payload: dict[str, Any], body: s
     guarantee = None if given is None else Guarantee(**given)
     if said["population"] != (guarantee.population if guarantee else None) or said["release"] != payload["key"]:
         raise SealError("a seal's population and release are not those of its guarantee and name")
+    if not isinstance(said["time"], str) or not said["time"].isprintable():
+        raise SealError("a seal says when it was made")
     if said["reservation"] is not None or said["owner"] is not None:
         raise SealError("a seal belongs to no single charge and to no person")
     earlier = [*made_from.values(), *charges]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,7 +64,7 @@ def _certified(found: Verified, public_key: str, whose: str) -> list[str]:
         )
     else:
         lines += [
-            f"Guarantee: ({promised.epsilon:.6g}, {promised.delta:g})-differential privacy for the population "
+            f"Guarantee: ({math.ceil(promised.epsilon * 1e4) / 1e4:g}, {promised.delta:g})-differential privacy for the population "
             f"{promised.population}, {_relation(promised.neighbouring_relation)} {promised.unit}, by "
             f"{len(seal.charges)} charge{'s' if len(seal.charges) > 1 else ''} of the ledger. Whatever is computed "
             "from it has the same guarantee.",
