@@ -30,6 +30,7 @@ from ledger.errors import (
     LedgerError,
     LedgerMissing,
     ProtocolError,
+    SealError,
     SourceTaken,
     TermsConflict,
 )
@@ -64,6 +65,8 @@ from ledger.records import (
     SetTerms,
 )
 from ledger.scopes import EVERYTHING
+from ledger.sealing import Charge
+from ledger.seals import Guarantee, Seal
 from ledger.statements import Statement
 
 __all__ = [
@@ -74,6 +77,7 @@ __all__ = [
     "BlockBalance",
     "BudgetRefused",
     "Change",
+    "Charge",
     "Checkpoint",
     "Composed",
     "DiscreteLaplace",
@@ -81,6 +85,7 @@ __all__ = [
     "Event",
     "Gaussian",
     "Grant",
+    "Guarantee",
     "InvalidEvent",
     "Laplace",
     "Ledger",
@@ -99,6 +104,8 @@ __all__ = [
     "RepeatAndSelect",
     "Reservation",
     "Scope",
+    "Seal",
+    "SealError",
     "SelfComposed",
     "SetPeople",
     "SetTerms",

@@ -1,7 +1,8 @@
 """The ledger itself: one file, its creation and restoration, and everything one may ask of it.
 
-What changes it stands in `charging` (the life of a charge) and `governing` (budgets and approvals). Nothing here
-depends on data, and nothing here may: no batch sizes that were realised, no true counts, no exception texts.
+What changes it stands in `charging` (the life of a charge), `governing` (budgets and approvals) and `sealing` (what
+left). Nothing here depends on data, and nothing here may: no batch sizes that were realised, no true counts, no
+exception texts.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from ledger.protocol import binding_of, budget_of, require_budget, require_same_
 from ledger.quoting import quote, quote_unregistered
 from ledger.records import Balance, Entry, Item, Quote, Reservation, Scope, State, words
 from ledger.scopes import population_of
+from ledger.sealing import Sealing
 from ledger.statements import Statement, statement_of
 from ledger.store import DuckDBStore, Store, now
 from ledger.verification import problems_of
 
 
-class Ledger(Charging, Governing):
+class Ledger(Charging, Governing, Sealing):
     """A privacy ledger at a path. Holds nothing open; any number of processes and threads may use one file."""
 
     def __init__(self, path: Path | str, *, store: Store | None = None) -> None:

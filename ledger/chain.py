@@ -38,6 +38,7 @@ KINDS = (
     "voided",
     "external_charge",
     "restored",
+    "sealed",
 )
 # The kinds that say what stands charged. Any other one must not: `newest` would believe it.
 CHARGING = frozenset({"registered", "bound", "reserved", "resumed", "committed", "voided", "external_charge"})

@@ -45,6 +45,18 @@ class Checkpoint:
     def message(self) -> bytes:
         return f"dpsynth checkpoint\n{self.ledger}\n{self.seq}\n{self.hash}\n{self.time}".encode()
 
+    def is_signed_by(self, public_key: str) -> bool:
+        """Whether the signature is by this key (hex)."""
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        try:
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
+            key.verify(bytes.fromhex(self.signature), self.message())
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
 
 def new_key(path: Path) -> str:
     """Make a signing key at `path`, for its owner only; returns the public key in hex.
@@ -96,19 +108,6 @@ def sign(path: Path, ledger_id: str, head: Record, time: str) -> Checkpoint:
     return Checkpoint(ledger_id, head.seq, head.hash, time, key.sign(unsigned.message()).hex())
 
 
-def is_signed(point: Checkpoint, public_key: str) -> bool:
-    """Whether a checkpoint is by the owner of this public key, in hex."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    try:
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
-        key.verify(bytes.fromhex(point.signature), point.message())
-    except (InvalidSignature, ValueError):
-        return False
-    return True
-
-
 def problems_with(
     checkpoints: Iterable[Checkpoint], ledger_id: str, public_key: str, records: Sequence[Record]
 ) -> Iterator[str]:
@@ -118,7 +117,7 @@ def problems_with(
         if point.ledger != ledger_id:
             yield f"{where}: it is of another ledger, {point.ledger!r}: this one was put in its place"
             continue
-        if not is_signed(point, public_key):
+        if not point.is_signed_by(public_key):
             yield f"{where}: its signature is not by this ledger's key: one of the two was forged"
             continue
         if point.seq > len(records):

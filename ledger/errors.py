@@ -8,6 +8,7 @@
     ├── SignatureRefused        a key or signature that is not what it must be (ledger/signatures.py)
     ├── TermsConflict           a scope's terms, or a source's population, would have to change
     ├── ProtocolError           a step out of order: a second activation, a spent token, a commit of something else
+    ├── SealError               a seal that is none, or that another key signed
     └── BudgetRefused           the charge does not fit into the budget; the refusal itself is an entry
 
 The names say what happened, without the suffix Error, because each is a refusal and not a fault of the program.
@@ -49,6 +50,10 @@ class SourceTaken(TermsConflict):
 
 class ProtocolError(LedgerError):
     """A step of reserve, activate, redeem, resume, commit, forfeit, void, or of propose and approve, out of order."""
+
+
+class SealError(LedgerError):
+    """A seal, or a part of one, that cannot be believed."""
 
 
 class BudgetRefused(LedgerError):  # noqa: N818

@@ -12,7 +12,7 @@ response for discrete Laplace is up to 1.35 times as high, interpolation between
 cost at the next one. Above 1.5 times the cost at the next whole order there is a note: too high is safe.
 
 Nothing in the journal is trusted: what is missing, no number, too large or too deep is a problem, and the replay goes
-on. Memory holds blocks, sources, open charges, open proposals and the digest of every token.
+on. Memory holds blocks, sources, charges, seals, open proposals and the digest of every token.
 """
 
 import argparse
@@ -50,6 +50,7 @@ KINDS = {
     "voided": "reason standing",
     "external_charge": "event reason blocks epsilon_alone cost standing",
     "restored": "reason head missing",
+    "sealed": "id files made_from charges guarantee",
 }
 CHANGES = {
     "add_population": "population people unit unit_by neighbouring_relation epsilon delta blocks_by planned plan",
@@ -379,6 +380,17 @@ def least(function: Callable[[float], float]) -> float:
     return order(start)
 
 
+def least_epsilon(events: list[Event], delta: float) -> float:
+    """The least epsilon to which Renyi costs convert at delta (see `Replay.cap`), over orders so close together that a
+    ledger, which keeps a fifth of delta for other orders, cannot state less."""
+
+    def at(order: float) -> float:
+        total = math.fsum(cost(event, order) for event in events)
+        return total + math.log1p(-1 / order) - (math.log(delta) + math.log(order)) / (order - 1)
+
+    return max(0.0, min(at(1 + math.exp(place / 10)) for place in range(-20, 71)))
+
+
 @lru_cache(maxsize=4096)
 def price(event: Event, orders: tuple[float, ...], stated: tuple[float, ...]) -> tuple[str, str]:
     """What is wrong and what is odd about a stated cost, if anything."""
@@ -438,6 +450,10 @@ class Replay:
         self.last: dict[tuple[str, str], str] = {}  # the hash of the last entry about a population or contract
         self.acts: Counter[bool] = Counter()  # proposals and approvals, by whether they are signed
         self.charges: dict[int, Any] = {}  # open ones
+        self.done: dict[int, Any] = {}  # committed ones, for the seals that rest on them
+        self.made: dict[str, set[int]] = {}  # digest of files -> the charges that were committed with them
+        self.seals: dict[int, tuple[set[int], bool]] = {}  # entry -> charges, and whether anything is promised
+        self.least: dict[tuple[int, ...], float] = {}  # charges -> the least epsilon that they can come to
         self.tokens: set[str] = set()
 
     def expect(self, condition: object, sentence: str) -> None:
@@ -753,7 +769,7 @@ class Replay:
         charge = SimpleNamespace(
             population=entry.population, release=name_of(entry.release), owner=name_of(entry.owner)
         )
-        charge.__dict__.update(source=said["source"], event=event, blocks=blocks, costs=costs, places=places)
+        charge.__dict__.update(source=said["source"], event=event, blocks=blocks, costs=costs, places=places, again=[])
         charge.state, self.charges[self.seq] = "reserved", charge
         self.settle(said["standing"], blocks, costs, 1)
         self.admitted(blocks)
@@ -789,6 +805,7 @@ class Replay:
         self.settle(said["standing"], charge.blocks, costs, 0)
         charge.owner = name_of(entry.owner)
         if event != NOTHING:
+            charge.again.append(event)
             self.expect(not charge.places, "what it repeats is in no closed plan")
             self.admitted(charge.blocks)
 
@@ -799,6 +816,56 @@ class Replay:
         changes = {name: [a - b for a, b in zip(costs[name], charge.costs[name], strict=True)] for name in costs}
         self.expect(max(map(max, changes.values())) <= 0, "it is charged more than was reserved")
         self.settle(said["standing"], charge.blocks, changes, 0)
+        ran = SimpleNamespace(population=entry.population, release=entry.release, events=[event, *charge.again])
+        ran.digest = name_of(said["artifact_digest"])
+        self.done[entry.reservation] = ran
+        self.made.setdefault(ran.digest, set()).add(entry.reservation)
+
+    def sealed(self, entry: Any, said: Any) -> None:
+        """What left: its charges are its own and those of all that it was made from, and its guarantee follows."""
+        files, made_from, promised = said["files"], said["made_from"], said["guarantee"]
+        charges = [whole(seq, 1, self.seq - 1) for seq in listed(said["charges"])]
+        demand(files and all(map(name_of, files.values())), "it is about no file")
+        for name in files:
+            inside = name_of(name) and not {"", ".", ".."}.intersection(name.split("/")) and "\\" not in name
+            demand(inside, f"{short(name)} is not a file's name below its folder")
+        demand(said["key"] == entry.release and name_of(said["id"]), "it names nothing")
+        inherited, all_promised = set(), True
+        for name, seq in made_from.items():
+            demand(name_of(name) and seq in self.seals, f"it was made from entry {short(seq)}, which is no seal")
+            inherited |= self.seals[seq][0]
+            all_promised = all_promised and self.seals[seq][1]
+        self.seals[self.seq] = ({*charges} | inherited, promised is not None)
+        self.expect(charges == sorted({*charges}), "its charges are not in their order, or one stands twice")
+        self.expect(inherited <= {*charges}, "it leaves out a charge of what it was made from")
+        own = {*charges} - inherited
+        demand(all(seq in self.done for seq in charges), "it carries a charge that was not committed")
+        named = sorted((name.split("/"), name) for name in files if name != "receipt.json")
+        text = "".join([f"{name}\0{files[name]}\n" for _, name in named])
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        right = len(own) <= 1 and all(
+            (self.done[seq].digest, self.done[seq].release) == (digest, entry.release) for seq in own
+        )
+        self.expect(right, "it carries a charge that was not committed with its files")
+        made = self.made.get(digest, set())
+        self.expect(not made or made & {*charges}, "its files are those of a charge that it does not carry")
+        self.expect(entry.population == (promised or {}).get("population"), "its population is not its guarantee's")
+        if promised is not None:
+            self.expect(all_promised, "something is promised of it, and nothing of what it was made from")
+            self.promised(tuple(charges), promised)
+
+    def promised(self, charges: tuple[int, ...], said: Any) -> None:
+        fields = {"population", "unit", "neighbouring_relation", "epsilon", "delta"}
+        demand(said.keys() == fields and charges, "its guarantee has not exactly its fields, or rests on no charge")
+        population = self.populations[said["population"]]
+        own = {self.done[seq].population for seq in charges} == {said["population"]}
+        terms = (said["unit"], said["delta"], said["neighbouring_relation"])
+        right = own and terms == (population.unit, population.delta, "add_or_remove_one_unit")
+        self.expect(right, "its guarantee is not one of the population that its charges are of")
+        if charges not in self.least:
+            self.least[charges] = least_epsilon([e for seq in charges for e in self.done[seq].events], population.delta)
+        stated, due = real(said["epsilon"]), self.least[charges]
+        self.expect(stated >= due * (1 - 1e-9), f"its epsilon is {stated:.9g}, its charges cost at least {due:.9g}")
 
     def voided(self, entry: Any, said: Any, charge: Any) -> None:
         for name, taken in charge.places.items():

@@ -22,6 +22,7 @@ from ledger.journal import EFFECTS, STEPS, Costs, costs_of, event_of, standing_o
 from ledger.people import person
 from ledger.records import NEIGHBOURING_RELATION
 from ledger.scopes import EVERYTHING, Budget, Standings, block_name, population_of, spent
+from ledger.sealing import SealReview
 
 # Two machines' logarithms may differ in the last digits; a charge that was tampered with differs by more.
 TOLERANCE = 1e-6
@@ -63,6 +64,10 @@ class _Replay:
     proposals: dict[int, Record] = field(default_factory=dict)
     sources: dict[str, tuple[str, ...]] = field(default_factory=dict)  # fingerprint to all its blocks
     populations: dict[str, str] = field(default_factory=dict)  # fingerprint to its population
+    seals: SealReview = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.seals = SealReview(self.ledger_id)
 
     def read(self, record: Record) -> None:
         wrong = chain.check(record)
@@ -111,8 +116,14 @@ class _Replay:
             "refused": self._asked,
             "external_charge": self._external,
             "restored": self._restored,
+            "sealed": self._sealed,
         }.get(record.kind, self._stepped)
         handle(record)
+        self.seals.note(record)
+
+    def _sealed(self, record: Record) -> None:
+        for problem in self.seals.problems(record):
+            self._add(record, problem)
 
     def _restored(self, record: Record) -> None:
         head = {"seq": record.seq - 1, "hash": record.said["previous"]}

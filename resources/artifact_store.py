@@ -1,9 +1,16 @@
-"""Artifacts: what releases and post-processing leave behind, each with the receipt of what it cost.
+"""Artifacts: what releases and post-processing leave behind, each sealed in the ledger.
 
     artifacts/<contract>/<kind>/<id>/...          the files
-    artifacts/<contract>/<kind>/<id>/receipt.json written last: an artifact without one does not exist
-    artifacts/<contract>/<kind>/latest            the id of the standing one
+    artifacts/<contract>/<kind>/<id>/receipt.json what it is and what it was made from, sealed like the other files
+    artifacts/<contract>/<kind>/<id>/seal.json    the seal as it travels: `dpsynth verify` checks the folder with it
     artifacts/<contract>/<kind>/.unfinished/<...> what a long piece of work has done so far
+
+An artifact is made in this order: its files, (of a release) the commit of its charge, its receipt, its seal in the
+ledger, `seal.json`. It exists from the moment that the ledger has its seal, and only while its files are those that
+were sealed. What a kill leaves before that nobody finds, and running the asset again makes another; a release that was
+committed by then is sealed by `seal_committed`. `seal.json` is a copy of what the ledger says, written again where it
+is missing. Which artifact stands, what it rests on and what that cost is read from the ledger; a receipt is not
+believed, and holds no charge.
 
 Everything here has left the sensitive zone: an adapter, noisy counts, synthetic rows, figures on public data.
 """
@@ -14,53 +21,79 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ledger import Charge, Checkpoint, Ledger, LedgerError, Seal
+from ledger.seals import RECEIPT, content_digest, read_portable
 from resources.deployed import Deployed
+from resources.heads import open_ledger
 from resources.home import Home, replace_atomically
-
-RECEIPT = "receipt.json"
-GUARANTEE, NONE = "guarantee", "none"  # what a receipt says of something that was made without privacy
+from resources.seals import SEAL, differences, digests_in, standing
 
 
-class ArtifactMissingError(Exception):
+class ArtifactError(Exception):
+    """An artifact cannot be had; says why, and what to do."""
+
+
+class ArtifactMissingError(ArtifactError):
     """An artifact was asked for that nothing has made yet; says which asset to materialize."""
+
+
+class ArtifactChangedError(ArtifactError):
+    """The files of an artifact are not those that were sealed."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A finished artifact: its folder, its content digest and its receipt."""
+    """A finished artifact, as it was sealed: its folder, its receipt, its seal and the charges that it rests on."""
 
     contract: str
     kind: str
     id: str
     folder: Path
     receipt: dict[str, Any]
+    seal: Seal
+    charges: tuple[Charge, ...]
 
     @property
     def digest(self) -> str:
-        return str(self.receipt["artifact_digest"])
+        """SHA-256 over names and contents of its files, the receipt aside."""
+        return content_digest(self.seal.files)
 
     @property
     def receipts(self) -> list[dict[str, Any]]:
-        """The charges that this artifact rests on, its own or those of what it was made from."""
-        charges: list[dict[str, Any]] = self.receipt["charges"]
-        return charges
+        """The charges that this artifact rests on, its own and those of what it was made from, as the ledger has them:
+        enough to find each and to check it."""
+        return [
+            {
+                "release": charge.release,
+                "population": charge.population,
+                "event": charge.event.to_json(),
+                "plan_digest": charge.plan_digest,
+                "reservation": charge.reservation,
+                "ledger_seq": charge.seq,
+                "ledger_hash": charge.hash,
+            }
+            for charge in self.charges
+        ]
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The ledger's signature under the seal, as it lies beside the files; None where it could not be signed."""
+        try:
+            return read_portable((self.folder / SEAL).read_bytes())[1]
+        except (OSError, LedgerError):
+            return None
 
     @property
     def without_guarantee(self) -> bool:
         """Whether it was made, itself or what it was made from, without privacy (the gate's uncharged passage)."""
-        return bool(self.receipt["about"].get(GUARANTEE) == NONE)
-
-
-def distinct_charges(*artifacts: Artifact) -> list[dict[str, Any]]:
-    """The charges that something made of these artifacts rests on, each once."""
-    return list({charge["ledger_hash"]: charge for each in artifacts for charge in each.receipts}.values())
+        return self.seal.guarantee is None
 
 
 class Draft:
@@ -68,6 +101,7 @@ class Draft:
 
     def __init__(self, contract: str, kind: str, folder: Path) -> None:
         self.contract, self.kind, self.folder = contract, kind, folder
+        self.kept = False  # whether the folder stays: it is sealed, or paid for
 
     @property
     def id(self) -> str:
@@ -79,18 +113,19 @@ class Draft:
 
 
 class ArtifactStore(Deployed):
-    """Reads and writes artifacts under the home folder."""
+    """Reads and writes artifacts under the home folder. What it hands out was compared with its seal."""
 
     @contextmanager
     def draft(self, contract: str, kind: str) -> Iterator[Draft]:
-        """A folder to write an artifact into; removed again unless `seal` was called on it."""
+        """A folder to write an artifact into; removed again unless it was sealed, or is to be kept."""
         identity = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         folder = self._kind(contract, kind) / identity
         folder.mkdir(parents=True)
+        draft = Draft(contract, kind, folder)
         try:
-            yield Draft(contract, kind, folder)
+            yield draft
         finally:
-            if not (folder / RECEIPT).exists():
+            if not draft.kept:
                 shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
@@ -106,73 +141,167 @@ class ArtifactStore(Deployed):
         self,
         draft: Draft,
         *,
-        made_from: Mapping[str, Artifact] | None = None,
-        charges: Sequence[dict[str, Any]] = (),
+        made_from: Mapping[str, Artifact | Seal] | None = None,
+        reservation: str | None = None,
         about: Mapping[str, Any] | None = None,
+        protected: bool = True,
     ) -> Artifact:
-        """Finish a draft: write its receipt, then make it the standing artifact of its kind.
+        """Finish a draft: write its receipt, and seal it in the ledger. From then on it stands.
 
         Args:
-            made_from: artifacts whose charges it rests on; the receipt names each. Where one has no guarantee, neither
-                has this.
-            charges: further ones, such as its own.
+            made_from: what it was made from. The ledger gives it the charges of each; where one has no guarantee,
+                neither has this.
+            reservation: the charge of its own that was committed with its files.
             about: further facts for the receipt.
+            protected: False for what was made without privacy.
+
+        Raises:
+            ArtifactError: the ledger cannot be used, or does not seal it.
         """
         before = dict(made_from or {})
-        unprotected = any(each.without_guarantee for each in before.values())
         receipt = {
             "contract": draft.contract,
             "kind": draft.kind,
             "id": draft.id,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "artifact_digest": draft.digest(),
-            "charges": [*charges, *distinct_charges(*before.values())],
-            "about": {
-                **{name: each.id for name, each in before.items()},
-                **(about or {}),
-                **({GUARANTEE: NONE} if unprotected else {}),
-            },
+            "about": {**{name: each.id for name, each in before.items()}, **(about or {})},
         }
         data = json.dumps(receipt, indent=2, sort_keys=True, allow_nan=False).encode()
         replace_atomically(draft.folder / RECEIPT, data)
-        replace_atomically(self._kind(draft.contract, draft.kind) / "latest", draft.id.encode())
-        return Artifact(draft.contract, draft.kind, draft.id, draft.folder, receipt)
+        with _spoken():
+            book = self._ledger()
+            seal = book.seal(
+                f"{draft.contract}/{draft.kind}",
+                draft.id,
+                digests_in(draft.folder),
+                made_from={name: each if isinstance(each, Seal) else each.seal for name, each in before.items()},
+                reservation=reservation,
+                protected=protected,
+            )
+            draft.kept = True
+            _write_seal(book, draft.folder, seal)
+            charges = tuple(book.charges_of(seal))
+        return Artifact(draft.contract, draft.kind, draft.id, draft.folder, receipt, seal, charges)
 
     def latest(self, contract: str, kind: str) -> Artifact:
-        """The standing artifact of a kind.
+        """The standing artifact of a kind: the one that was sealed last.
 
         Raises:
             ArtifactMissingError: there is none; the message says which asset to materialize.
+            ArtifactChangedError: its files are not those that were sealed.
+            ArtifactError: the ledger cannot be read.
         """
-        pointer = self._kind(contract, kind) / "latest"
-        if not pointer.exists():
-            raise ArtifactMissingError(f"{contract} has no {kind} yet: materialize {contract}/{kind} first")
-        return self.get(contract, kind, pointer.read_text(encoding="utf-8"))
+        return self._proven(contract, kind, None)
 
     def get(self, contract: str, kind: str, identity: str) -> Artifact:
-        """The artifact of that id; `ArtifactMissingError` where it is absent or was never finished."""
-        folder = self._kind(contract, kind) / identity
-        if not (folder / RECEIPT).exists():
-            raise ArtifactMissingError(f"{contract} has no {kind} {identity}: materialize {contract}/{kind} again")
-        receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
-        return Artifact(contract, kind, identity, folder, receipt)
+        """The artifact of that id, as `latest`."""
+        return self._proven(contract, kind, identity)
 
     def find(self, contract: str, kind: str) -> Artifact | None:
-        """The standing artifact of a kind, or None."""
+        """The standing artifact of a kind, or None where nothing has made one; otherwise as `latest`."""
         try:
             return self.latest(contract, kind)
         except ArtifactMissingError:
             return None
+
+    def seal_committed(self, *, but: Collection[str] = ()) -> list[Artifact]:
+        """Seal what was committed and is not sealed, where its files are those that its charge names: from before there
+        were seals, or cut off between the two.
+
+        Args:
+            but: kinds of releases that are made from artifacts too. Nothing that can be believed says from which, so
+                they are not sealed.
+
+        Raises:
+            ArtifactError: the ledger cannot be used.
+        """
+        found = []
+        with _spoken():
+            book = self._ledger()
+            sealed = {(seal.name, seal.id) for seal in book.seals()}
+            committed = {
+                (entry.release, entry.payload["artifact_digest"]): entry.reservation_id
+                for entry in book.entries()
+                if entry.kind == "committed"
+            }
+            for folder in sorted(Home.at(self.home).artifacts.glob("*/*/*/")):
+                contract, kind = folder.parent.parent.name, folder.parent.name
+                if kind in but or kind.startswith(".") or (f"{contract}/{kind}", folder.name) in sealed:
+                    continue
+                reservation = committed.get((f"{contract}/{kind}", folder_digest(folder)))
+                if reservation is not None:
+                    about = _stated(folder).get("about", {})
+                    found.append(self.seal(Draft(contract, kind, folder), reservation=reservation, about=about))
+        return found
+
+    def _proven(self, contract: str, kind: str, identity: str | None) -> Artifact:
+        with _spoken():
+            book = self._ledger()
+            seal = standing(book, f"{contract}/{kind}", identity)
+            if seal is None:
+                raise self._missing(contract, kind, identity)
+            folder = self._kind(contract, kind) / seal.id
+            if not folder.is_dir():
+                raise ArtifactMissingError(
+                    f"the {kind} {seal.id} of {contract} is sealed in the ledger, but {folder} is gone: put it back, "
+                    f"or materialize {contract}/{kind} again"
+                )
+            if wrong := differences(digests_in(folder), seal):
+                raise ArtifactChangedError(
+                    f"the {kind} {seal.id} of {contract} is not what was sealed: {'; '.join(wrong)}. Nothing is made "
+                    f"from it: put back the files of {folder}, or materialize {contract}/{kind} again"
+                )
+            if not (folder / SEAL).exists():
+                _write_seal(book, folder, seal)
+            charges = tuple(book.charges_of(seal))
+        receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
+        return Artifact(contract, kind, seal.id, folder, receipt, seal, charges)
+
+    def _missing(self, contract: str, kind: str, identity: str | None) -> ArtifactMissingError:
+        folder = self._kind(contract, kind)
+        if identity is not None:
+            return ArtifactMissingError(f"{contract} has no {kind} {identity}: materialize {contract}/{kind} again")
+        if any(folder.glob(f"*/{RECEIPT}")):
+            return ArtifactMissingError(
+                f"what {folder} holds was never sealed in the ledger, so nothing shows that it is what was released. "
+                f"If it was made before artifacts were sealed: `dpsynth audit seal` seals the releases that the ledger "
+                f"knows by their files, free; what is free to make, materialize again ({contract}/{kind})"
+            )
+        return ArtifactMissingError(f"{contract} has no {kind} yet: materialize {contract}/{kind} first")
+
+    def _ledger(self) -> Ledger:
+        return open_ledger(Home.at(self.home))
 
     def _kind(self, contract: str, kind: str) -> Path:
         return Home.at(self.home).artifacts / contract / kind
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over the relative names and contents of a folder's files, receipt aside."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != RECEIPT):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
-    return digest.hexdigest()
+    """SHA-256 over the relative names and contents of a folder's files, receipt and seal aside."""
+    return content_digest(digests_in(folder))
+
+
+def _stated(folder: Path) -> dict[str, Any]:
+    """The receipt that lies in a folder; empty where there is none."""
+    try:
+        stated = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stated if isinstance(stated, dict) else {}
+
+
+def _write_seal(book: Ledger, folder: Path, seal: Seal) -> None:
+    """Put the seal beside its files. Without the signing key there is none yet: the artifact stands all the same, and
+    `dpsynth audit verify` says what is missing."""
+    with suppress(LedgerError, OSError):
+        replace_atomically(folder / SEAL, book.portable(seal))
+
+
+@contextmanager
+def _spoken() -> Iterator[None]:
+    """What the ledger says, as an error about an artifact: its sentences are written for people."""
+    try:
+        yield
+    except LedgerError as error:
+        raise ArtifactError(str(error)) from error

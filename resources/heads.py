@@ -117,7 +117,6 @@ class KnownHead:
         return None
 
     def _newest_in_artifacts(self, book: Transaction) -> Head | None:
-        from ledger.checkpoints import is_signed
         from resources.evidence import checkpoints
 
         first = book.at(1)
@@ -126,7 +125,7 @@ class KnownHead:
         for point in sorted(checkpoints(self._home), key=lambda point: point.seq):
             if point.ledger != book.ledger_id:
                 return Head(point.ledger, point.seq, point.hash)  # its key is not here, so its word is taken
-            if is_signed(point, key):
+            if point.is_signed_by(key):
                 newest = Head(point.ledger, point.seq, point.hash)
         return newest
 

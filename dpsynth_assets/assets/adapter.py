@@ -68,7 +68,7 @@ def adapter_asset(declared: Contract) -> dg.AssetsDefinition:
                 **plan_metadata(plan),
                 "precision": result.precision,
                 "dagster/uri": str(gate.artifact.folder),
-                **receipts_metadata(gate.artifact.receipts),
+                **receipts_metadata(gate.artifact),
             }
         )
 

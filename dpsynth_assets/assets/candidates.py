@@ -11,7 +11,7 @@ from dpsynth_assets.assets.label_histogram import released_counts
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.synthesis import Curation
-from resources.artifact_store import ArtifactMissingError, ArtifactStore
+from resources.artifact_store import ArtifactError, ArtifactStore
 
 CANDIDATES = "candidates.parquet"
 
@@ -37,7 +37,7 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.language.generation import generate_corpus
 
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactMissingError):
+        with plain_failures(ArtifactError):
             adapter = artifact_store.latest(contract.id, "adapter")
             histogram = artifact_store.latest(contract.id, "label_histogram")
         size = float(adapter.receipt["about"].get("size", 1.0))
@@ -59,7 +59,7 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
                 "dagster/row_count": len(frame),
                 "dagster/uri": str(artifact.folder / CANDIDATES),
                 "preview": preview(frame),
-                **receipts_metadata(artifact.receipts),
+                **receipts_metadata(artifact),
             }
         )
 

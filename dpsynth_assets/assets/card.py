@@ -11,7 +11,8 @@ from dpsynth_assets.assets.corpus import ROWS, VERDICT
 from dpsynth_assets.assets.evaluation import results_of
 from dpsynth_assets.assets.figures import NO_GUARANTEE, guarantee, preview, receipts_metadata
 from dpsynth_assets.contract import Contract
-from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
+from ledger import Guarantee
+from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 
 CARD = "card.md"
 
@@ -30,7 +31,7 @@ def card_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.quality.verdict import QualityError, Verdict
 
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactMissingError, QualityError):
+        with plain_failures(ArtifactError, QualityError):
             synthetic = artifact_store.latest(contract.id, "synthetic")
             corpus = artifact_store.get(contract.id, "corpus", synthetic.receipt["about"]["corpus"])
             judged = artifact_store.get(contract.id, "verdict", synthetic.receipt["about"]["verdict"])
@@ -45,7 +46,7 @@ def card_asset(declared: Contract) -> dg.AssetsDefinition:
             metadata={
                 "card": dg.MetadataValue.md(text),
                 "dagster/uri": str(artifact.folder / CARD),
-                **receipts_metadata(artifact.receipts),
+                **receipts_metadata(artifact),
             }
         )
 
@@ -77,11 +78,13 @@ def certificate(
         f"{str(corpus.receipt['created'])[:10]}, contract `{contract.id}` {contract.version} "
         f"(SHA-256 `{contract.digest[:16]}`).",
         "## Guarantee",
-        *_guarantee(contract, about["epsilon"]),
+        *_guarantee(contract, synthetic.seal.guarantee),
         "## Base model",
         contamination_sentence(contract, contamination),
         "## What it cost",
-        receipts_metadata(synthetic.receipts)["receipts"].value,
+        receipts_metadata(synthetic)["receipts"].value,
+        f"Entries of the ledger `{synthetic.seal.ledger}`, which seals this card: `dpsynth verify {CARD} --key KEY` "
+        "checks it, with the `seal.json` that lies beside it and the publisher's public key.",
         "## Quality",
         "| rule | result | severity | what it says |\n|---|---|---|---|\n" + "\n".join(rules),
         "## Usefulness",
@@ -98,16 +101,16 @@ def certificate(
     return "\n\n".join(sections) + "\n"
 
 
-def _guarantee(contract: Contract, epsilon: float | None) -> list[str]:
-    """What the release promises, and what follows for whatever is made of it."""
+def _guarantee(contract: Contract, sealed: Guarantee | None) -> list[str]:
+    """What the release promises, by its seal, and what follows for whatever is made of it."""
     terms = contract.privacy
-    if epsilon is None:
+    if sealed is None:
         return [
             f"This release has {NO_GUARANTEE}. It was charged to no budget.",
             "Whatever is computed from this table and everything trained on it has none either.",
         ]
     return [
-        f"This release alone: ({epsilon:.3f}, {terms.budget.delta:g})-differential privacy, adding or "
+        f"This release alone: ({sealed.epsilon:.3f}, {sealed.delta:g})-differential privacy, adding or "
         f"removing one {terms.unit.name}. Over time: {guarantee(contract)}.",
         "Whatever is computed from this table and everything trained on it has the same guarantee at no further cost.",
     ]

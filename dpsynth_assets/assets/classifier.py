@@ -12,7 +12,7 @@ from dpsynth_assets.assets.proof import UnprovenError, published_table
 from dpsynth_assets.assets.teaching import teacher_of
 from dpsynth_assets.contract import Contract
 from ledger import LedgerError
-from resources.artifact_store import ArtifactMissingError, ArtifactStore
+from resources.artifact_store import ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore, mixed_rows, test_rows
 from resources.tabular import SourceError
@@ -83,13 +83,13 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.quality.verdict import QualityError
 
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactMissingError, PublishError, QualityError, LedgerError, UnprovenError, SourceError):
+        with plain_failures(ArtifactError, PublishError, QualityError, LedgerError, UnprovenError, SourceError):
             more = additions(contract, sensitive_store)
             synthetic, frame = published_table(contract, artifact_store, ledger)
         texts, labels = frame[contract.privacy.text.column].tolist(), frame[target].tolist()
         encoder, targets, taught_by = Remembered(MiniLM()), None, terms.teacher or "labels"
         if terms.teacher is not None:
-            with plain_failures(ClassifierError, ArtifactMissingError):
+            with plain_failures(ClassifierError, ArtifactError):
                 targets = teacher_of(contract, synthetic, artifact_store, encoder).predict_proba(texts)
         lesson = Lesson(texts, labels, contract.privacy.classes, more, targets)
         facts = {}
@@ -116,7 +116,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
                 "public_rows": len(more.mix or ()),
                 "classifiers": dg.MetadataValue.json(facts),
                 "dagster/uri": str(folder_of(artifact.folder, terms.kinds[0], seeds(contract)[0])),
-                **receipts_metadata(artifact.receipts),
+                **receipts_metadata(artifact),
             }
         )
 

@@ -19,7 +19,7 @@ import dagster as dg
 from dpsynth_assets.assets.common import asset_key, of_partition, partitions_of, plain_failures
 from dpsynth_assets.contract import Contract, resolve
 from dpsynth_assets.contract.synthesis import EMBEDDED, INDEX_SUFFIX
-from resources.artifact_store import ArtifactMissingError, ArtifactStore
+from resources.artifact_store import ArtifactError, ArtifactStore
 from resources.sensitive_store import SensitiveStore
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def contamination_check(declared: Contract) -> dg.AssetChecksDefinition:
     )
     def contamination(context: dg.AssetCheckExecutionContext, artifact_store: ArtifactStore) -> dg.AssetCheckResult:
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactMissingError):
+        with plain_failures(ArtifactError):
             facts = Facts.of(artifact_store.latest(contract.id, "adapter").folder)
         shown = {} if facts is None else {name: value for name, value in vars(facts).items() if value is not None}
         return dg.AssetCheckResult(

@@ -18,7 +18,7 @@ from dpsynth_assets.assets.votes import votes_on
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.variants import name_of
-from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
+from resources.artifact_store import Artifact, ArtifactError, ArtifactMissingError, ArtifactStore
 from resources.sensitive_store import GrantRequiredError, SensitiveStore
 from resources.tabular import SourceError
 
@@ -55,7 +55,7 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.privacy.apportionment import apportion
 
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactMissingError, CurationError, VotesError):
+        with plain_failures(ArtifactError, CurationError, VotesError):
             candidates = artifact_store.latest(contract.id, "candidates")
             asked = {name: artifact_store.latest(contract.id, name) for name in judges}
             drawn_from = candidates.receipt["about"]
@@ -91,7 +91,7 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
                 "preview": preview(frame),
                 **{name: value for name, value in curated.facts.items() if name != "rows"},
                 **({} if complaint is None else {"fewer_rows_than_wanted": complaint}),
-                **receipts_metadata(artifact.receipts),
+                **receipts_metadata(artifact),
             }
         )
 
@@ -139,7 +139,7 @@ def quality_checks(declared: Contract) -> dg.AssetChecksDefinition:
         from dpsynth_assets.quality.rules import judge
 
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactMissingError, SourceError, GrantRequiredError):
+        with plain_failures(ArtifactError, SourceError, GrantRequiredError):
             corpus = artifact_store.latest(contract.id, "corpus")
             progress = reporter(context.op_execution_context, "Embedding texts for the quality rules")
             frame = pd.read_parquet(corpus.folder / ROWS)

@@ -98,7 +98,7 @@ def _asset(
                 "target": plan.target,
                 **plan_metadata(plan),
                 "dagster/uri": str(gate.artifact.folder / CLASSIFIER),
-                **receipts_metadata(gate.artifact.receipts),
+                **receipts_metadata(gate.artifact),
             }
         )
 

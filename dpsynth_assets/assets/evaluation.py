@@ -18,7 +18,7 @@ from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
 from dpsynth_assets.contract import Contract
-from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
+from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.sensitive_store import SensitiveStore, Snapshot, public_rows, test_rows
 from resources.tabular import SourceError
 
@@ -57,7 +57,7 @@ def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
 
         contract = of_partition(declared, context)
         compared = "dp_baseline" in releases_of(contract)
-        with plain_failures(ArtifactMissingError, SourceError, ClassifierError):
+        with plain_failures(ArtifactError, SourceError, ClassifierError):
             classifiers = artifact_store.latest(contract.id, "classifier")
             trained_with_dp = artifact_store.find(contract.id, "dp_baseline") if compared else None
             snapshot = sensitive_store.latest(contract)
@@ -83,7 +83,7 @@ def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
                 "classifiers": dg.MetadataValue.md(table(results)),
                 "per_class": dg.MetadataValue.md(markdown(results[0])),
                 "figures": dg.MetadataValue.json(results),
-                **receipts_metadata(artifact.receipts),
+                **receipts_metadata(artifact),
             }
         )
 

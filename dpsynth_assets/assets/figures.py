@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from ledger import Balance, Checkpoint, Entry, Event
+from ledger import Balance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     import pandas as pd
 
     from dpsynth_assets.classify.dp_training import DpClassifierPlan
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.plan import TrainingPlan
+    from resources.artifact_store import Artifact
 
 NO_GUARANTEE = "no privacy guarantee at all: made from a source declared public, without noise"
 _PREVIEW_ROWS = 8
@@ -38,39 +37,19 @@ def balance_figures(balance: Balance) -> dict[str, Any]:
     }
 
 
-def charge_figures(
-    contract: Contract, plan_digest: str, entry: Entry, event: Event, checkpoint: Checkpoint | None
-) -> dict[str, Any]:
-    """The part of a receipt that one charge makes up: enough to find it in the ledger and to check it, and a signed
-    checkpoint by which a ledger that was rolled back or rewritten afterwards shows."""
-    terms = contract.privacy
-    return {
-        "release": entry.release,
-        "population": terms.population,
-        "unit": terms.unit.name,
-        "neighbouring_relation": terms.unit.neighbouring_relation,
-        "event": event.to_json(),
-        "plan_digest": plan_digest,
-        "reservation": entry.reservation_id,
-        "ledger_seq": entry.seq,
-        "ledger_hash": entry.hash,
-        "checkpoint": checkpoint.to_json() if checkpoint else None,
-    }
-
-
-def receipts_metadata(charges: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The charges that a result rests on, as a table; where there are none, nothing is promised of it."""
+def receipts_metadata(artifact: Artifact) -> dict[str, Any]:
+    """The charges that a result rests on, as a table, and the entry that seals it, signed: by it a ledger that was
+    rolled back or rewritten afterwards shows. Where there are no charges, nothing is promised of it."""
+    charges, signed = artifact.receipts, artifact.checkpoint
+    sealed = {"ledger_checkpoint": dg.MetadataValue.json(signed.to_json())} if signed else {}
     if not charges:
-        return {"receipts": dg.MetadataValue.md(f"Nothing was charged: {NO_GUARANTEE}.")}
+        return {"receipts": dg.MetadataValue.md(f"Nothing was charged: {NO_GUARANTEE}."), **sealed}
     rows = [
         f"| `{c['release']}` | {c['event']['event']} | {c['ledger_seq']} | `{str(c['ledger_hash'])[:12]}` |"
         for c in charges
     ]
     head = "| release | mechanism | ledger entry | entry hash |\n|---|---|---:|---|\n"
-    signed = [c["checkpoint"] for c in charges if c["checkpoint"]]
-    newest = max(signed, key=lambda point: point["seq"], default=None)
-    figures: dict[str, Any] = {"receipts": dg.MetadataValue.md(head + "\n".join(rows))}
-    return figures | ({"ledger_checkpoint": dg.MetadataValue.json(newest)} if newest else {})
+    return {"receipts": dg.MetadataValue.md(head + "\n".join(rows)), **sealed}
 
 
 def plan_metadata(plan: TrainingPlan | DpClassifierPlan) -> dict[str, Any]:

@@ -5,6 +5,7 @@
     activate from here the charge is permanent, whatever happens to this process
     read     the sensitive store redeems the grant, once
     commit   the artifact's digest and the event that really ran; or forfeit, in full, on any exception
+    seal     the artifact exists from here on: the ledger says which files it is, and carries its charges on
 
 A failure is itself an output computed from the rows, so what an exception says stays in the sensitive folder, and
 Dagster is told its type only. A process killed with -9 leaves an activated reservation: charged, and nothing locked.
@@ -25,15 +26,12 @@ import dagster as dg
 
 from dpsynth_assets.approval import require_approved
 from dpsynth_assets.assets.confinement import confined_output
-from dpsynth_assets.assets.figures import balance_figures, charge_figures
+from dpsynth_assets.assets.figures import balance_figures
 from dpsynth_assets.assets.passage import ChargedPassage, Passage, Plan, Rooms, UnchargedPassage
 from dpsynth_assets.assets.refusal import refused, without_content
 from dpsynth_assets.assets.resumption import Checkpoints, Replay, unfinished
 from ledger import (
     BudgetRefused,
-    Checkpoint,
-    Composed,
-    Entry,
     Event,
     Grant,
     Ledger,
@@ -41,7 +39,7 @@ from ledger import (
     Reservation,
     SourceTaken,
 )
-from resources.artifact_store import GUARANTEE, NONE, Artifact, Draft
+from resources.artifact_store import Artifact, ArtifactError, Draft
 from resources.ledger import LedgerResource
 from resources.sensitive_store import GrantRequiredError, SensitiveStore, Snapshot
 from resources.tabular import SourceError
@@ -143,12 +141,17 @@ def _charged(
         raise substitute from None
     assert passage.event is not None
     try:
-        entry = _commit(book, grant, reservation, draft, passage.event)
+        _commit(book, grant, reservation, draft, passage.event)
     finally:
         checkpoints.release(discard=True)
-    ran = Composed((passage.event, *reservation.replayed)) if reservation.replayed else passage.event
-    charge = charge_figures(contract, plan.digest(), entry, ran, _checkpoint(book))
-    passage.artifact = rooms.artifacts.seal(draft, made_from=made_from, charges=[charge], about=about)
+    draft.kept = True  # it is paid for: where the ledger cannot be asked now, `dpsynth audit seal` seals it later
+    try:
+        passage.artifact = rooms.artifacts.seal(draft, made_from=made_from, reservation=reservation.id, about=about)
+    except ArtifactError as error:
+        text = (
+            f"the release is paid for and lies in {draft.folder}, but was not sealed: {error}. Run `dpsynth audit seal`"
+        )
+        raise dg.Failure(text, allow_retries=False) from None
     _observe(context, contract, book)
 
 
@@ -168,9 +171,9 @@ def _uncharged(
         with rooms.artifacts.unfinished(contract.id, draft.kind, plan.digest(), snapshot.fingerprint) as folder:
             passage = UnchargedPassage(contract, rooms.sensitive, draft, folder)
             yield passage
-            about = {"snapshot": snapshot.id, "size": snapshot.size, GUARANTEE: NONE}
-            passage.artifact = rooms.artifacts.seal(draft, made_from=made_from, about=about)
-    except (LedgerError, GrantRequiredError, SourceError) as error:
+            about = {"snapshot": snapshot.id, "size": snapshot.size}
+            passage.artifact = rooms.artifacts.seal(draft, made_from=made_from, about=about, protected=False)
+    except (LedgerError, GrantRequiredError, SourceError, ArtifactError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None
 
 
@@ -272,25 +275,17 @@ def _activate(book: Ledger, reservation: Reservation, ready: Callable[[], None])
         raise
 
 
-def _commit(book: Ledger, grant: Grant, reservation: Reservation, draft: Draft, event: Event) -> Entry:
+def _commit(book: Ledger, grant: Grant, reservation: Reservation, draft: Draft, event: Event) -> None:
     """Commit before the artifact is sealed: one that anybody can find has a committed charge."""
     try:
-        return book.commit(grant, artifact_digest=draft.digest(), event=event)
+        book.commit(grant, artifact_digest=draft.digest(), event=event)
+        return
     except BaseException as error:
         _forfeit(book, reservation, f"not committed: {type(error).__name__}")
         if not isinstance(error, LedgerError):
             raise
         refusal = dg.Failure(f"the ledger did not accept the finished release: {error}", allow_retries=False)
     raise refusal
-
-
-def _checkpoint(book: Ledger) -> Checkpoint | None:
-    """The ledger's head, signed, for the receipt. Without a key there is none, and the release is good all the same:
-    `dpsynth audit verify` says what is missing."""
-    try:
-        return book.checkpoint()
-    except LedgerError:
-        return None
 
 
 def _forfeit(book: Ledger, reservation: Reservation, reason: str) -> None:

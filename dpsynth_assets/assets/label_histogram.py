@@ -58,7 +58,7 @@ def label_histogram_asset(declared: Contract) -> dg.AssetsDefinition:
                 "epsilon": "none" if contract.without_privacy else plan.epsilon,
                 "noise_scale": plan.scale,
                 "dagster/uri": str(gate.artifact.folder / COUNTS),
-                **receipts_metadata(gate.artifact.receipts),
+                **receipts_metadata(gate.artifact),
             }
         )
 

@@ -1,7 +1,7 @@
 """A published synthetic table, handed out only with evidence that it is what it claims to be.
 
-Its corpus passed its rules, the file holds that corpus, and ledger and receipts of everything that it rests on agree.
-What classifiers are trained on comes from here: a receipt that somebody edited is found before it is passed on.
+Its corpus passed its rules, the file holds that corpus, and everything that it rests on is as the ledger sealed it.
+What classifiers are trained on comes from here: a file that somebody edited is found before it is passed on.
 """
 
 from pathlib import Path
@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 from dpsynth_assets.assets.corpus import VERDICT
 from dpsynth_assets.assets.figures import NO_GUARANTEE
 from dpsynth_assets.contract import Contract
+from ledger import Seal
 from resources.artifact_store import Artifact, ArtifactStore
-from resources.evidence import checkpoints, contradictions
+from resources.evidence import TABLE, checkpoints, contradictions, of_table
+from resources.heads import open_ledger
 from resources.home import Home
 from resources.ledger import LedgerResource
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_BEFORE = ("candidates", "adapter", "label_histogram", "labeller", "votes")
 
 
 class UnprovenError(Exception):
@@ -33,9 +33,7 @@ def guaranteed_table(
     Raises:
         UnprovenError: also where the table has none and says so.
     """
-    synthetic = artifacts.latest(contract.id, "synthetic")
-    corpus = artifacts.get(contract.id, "corpus", synthetic.receipt["about"]["corpus"])
-    if synthetic.without_guarantee or corpus.without_guarantee:
+    if artifacts.latest(contract.id, "synthetic").without_guarantee:
         raise UnprovenError(f"the synthetic table of {contract.id} has {NO_GUARANTEE}: no classifier is trained on it")
     return published_table(contract, artifacts, ledger)
 
@@ -43,12 +41,12 @@ def guaranteed_table(
 def published_table(
     contract: Contract, artifacts: ArtifactStore, ledger: LedgerResource
 ) -> "tuple[Artifact, pd.DataFrame]":
-    """The standing synthetic table and its rows, after ledger and receipts were found to agree about it. Of a table
-    without a guarantee, which says so, no ledger knows anything: only its verdict is looked at.
+    """The standing synthetic table and its rows, after the ledger and what lies on disk were found to agree about it
+    and about all that it was made from.
 
     Raises:
-        UnprovenError: the corpus has no passing verdict, or a receipt is not borne out by the ledger.
-        ArtifactMissingError, PublishError, QualityError, LedgerError: something is not there, or is not readable.
+        UnprovenError: the corpus has no passing verdict, or something is not as the ledger sealed it.
+        ArtifactError, PublishError, QualityError, LedgerError: something is not there, was changed, or is not readable.
     """
     from dpsynth_assets.publish.parquet import load, read
     from dpsynth_assets.quality.verdict import Verdict
@@ -63,25 +61,51 @@ def published_table(
             f"the corpus {corpus.id} of {contract.id} has no passing quality verdict: no classifier is trained on it. "
             f"Run its checks and publish again (materialize {contract.id}/corpus and {contract.id}/synthetic)"
         )
-    if problems := [] if synthetic.without_guarantee else _contradictions(synthetic, corpus, judged, artifacts, ledger):
+    parquet = Path(about["parquet"])
+    if problems := _contradictions(synthetic, parquet, artifacts, ledger):
         raise UnprovenError(
             f"the synthetic table of {contract.id} is not borne out by the privacy ledger: no classifier is trained on "
             f"it. {problems[0]} (`dpsynth audit verify` says all)"
         )
-    parquet = Path(about["parquet"])
     frame = load(parquet)
     if read(parquet).verdict.corpus_digest != verdict.corpus_digest:
         raise UnprovenError(f"{parquet} holds another table than {contract.id} published: publish it again")
     return synthetic, frame
 
 
-def _contradictions(
-    synthetic: Artifact, corpus: Artifact, judged: Artifact, artifacts: ArtifactStore, ledger: LedgerResource
-) -> list[str]:
-    """What the ledger does not bear out of the receipts that a table rests on, in words."""
-    known = corpus.receipt["about"]
-    made_from = [artifacts.get(corpus.contract, kind, known[kind]) for kind in _BEFORE if kind in known]
-    folders = [each.folder for each in (synthetic, corpus, judged, *made_from)]
+def published_rows(synthetic: Artifact, artifacts: ArtifactStore) -> "pd.DataFrame":
+    """The rows of a table that was published before, from a file that is as it was sealed.
+
+    Raises:
+        UnprovenError: it is not, or is gone.
+    """
+    from dpsynth_assets.publish.parquet import load
+
+    parquet, book = Path(synthetic.receipt["about"]["parquet"]), open_ledger(Home.at(artifacts.home))
+    tables = {(seal.name, seal.id): seal for seal in book.seals(f"{synthetic.contract}/{TABLE}")}
+    if problems := of_table(parquet, tables, book.public_key):
+        raise UnprovenError(f"{parquet} {problems[0]}")
+    return load(parquet)
+
+
+def _contradictions(synthetic: Artifact, parquet: Path, artifacts: ArtifactStore, ledger: LedgerResource) -> list[str]:
+    """What is wrong with the ledger, and what is not as it sealed it of all that a table rests on, in words."""
     home, book = Home.at(artifacts.home), ledger.open()
-    problems = book.verify(checkpoints(home, folders)) or contradictions(home, book.entries(), folders)
-    return problems if synthetic.receipts else ["its receipt names no charge", *problems]
+    by_entry = {seal.seq: seal for seal in book.seals()}
+    made_from = _ancestors(synthetic.seal, by_entry)
+    folders = [home.artifacts / seal.name / seal.id for seal in made_from if seal.kind != TABLE]
+    tables = {(seal.name, seal.id): seal for seal in made_from if seal.kind == TABLE}
+    problems = book.verify(checkpoints(home, folders)) or contradictions(home, book, folders)
+    return problems or [f"{parquet} {wrong}" for wrong in of_table(parquet, tables, book.public_key)]
+
+
+def _ancestors(seal: Seal, by_entry: dict[int, Seal]) -> list[Seal]:
+    """A seal and those of everything that it was made from."""
+    found: dict[int, Seal] = {}
+    waiting = [seal]
+    while waiting:
+        each = waiting.pop()
+        if each.seq not in found:
+            found[each.seq] = each
+            waiting += [by_entry[seq] for seq in each.made_from.values()]
+    return list(found.values())

@@ -17,7 +17,7 @@ from dpsynth_assets.assets.proof import UnprovenError, guaranteed_table
 from dpsynth_assets.assets.teaching import teacher_of
 from dpsynth_assets.contract import Contract
 from ledger import LedgerError
-from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
+from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore, mixed_rows, test_rows
 from resources.tabular import SourceError
@@ -62,7 +62,7 @@ def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.quality.verdict import QualityError
 
         contract = of_partition(declared, context)
-        spoken = (ArtifactMissingError, QualityError, PublishError, LedgerError, UnprovenError, SourceError)
+        spoken = (ArtifactError, QualityError, PublishError, LedgerError, UnprovenError, SourceError)
         with plain_failures(*spoken, ClassifierError, EncoderError):
             synthetic, frame = guaranteed_table(contract, artifact_store, ledger)
             encoder = Remembered(device_encoder())
@@ -95,7 +95,7 @@ def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
                 "thresholds": dg.MetadataValue.json(chosen.thresholds.to_json()),
                 "students": dg.MetadataValue.json(facts),
                 "dagster/uri": str(artifact.folder / chosen.name),
-                **receipts_metadata(artifact.receipts),
+                **receipts_metadata(artifact),
             }
         )
 
@@ -223,7 +223,9 @@ def _manifest(contract: Contract, synthetic: Artifact, rows: "Prepared", publish
         if terms.validation == "synthetic"
         else (f"public texts, half of the test split declared public by {privacy.test_split.declared_public_by}")
     )
-    epsilon, delta = float(synthetic.receipt["about"]["epsilon"]), privacy.budget.delta
+    sealed = synthetic.seal.guarantee
+    assert sealed is not None, "a table without guarantee is not handed out for this"
+    epsilon, delta = sealed.epsilon, sealed.delta
     limits = [
         f"The thresholds were set on {source}, {rows.certification.unsafe.mean():.0%} of which are unsafe. Where "
         "unsafe texts are rarer, precision is lower.",

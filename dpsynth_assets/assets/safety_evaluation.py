@@ -7,7 +7,6 @@ trained on the real rows, which needs a source declared public, and the baseline
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -17,9 +16,11 @@ from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.evaluation import REAL, REAL_WITH_DP, SYNTHETIC
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
+from dpsynth_assets.assets.proof import UnprovenError, published_rows
 from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves, terms_of
 from dpsynth_assets.contract import Contract
-from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
+from ledger import LedgerError
+from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.sensitive_store import SensitiveStore, public_rows
 from resources.tabular import SourceError
 
@@ -56,7 +57,10 @@ def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.publish.release import PublishError
 
         contract = of_partition(declared, context)
-        spoken = (ArtifactMissingError, SourceError, ClassifierError, ScreeningError, EncoderError, PublishError)
+        spoken = (
+            *(ArtifactError, SourceError, ClassifierError, ScreeningError, EncoderError, PublishError),
+            *(UnprovenError, LedgerError),
+        )
         with plain_failures(*spoken):
             classifier = artifact_store.latest(contract.id, "safety_classifier")
             baseline = artifact_store.find(contract.id, "dp_baseline") if _compared(contract) else None
@@ -93,7 +97,7 @@ def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
                 "calibration_plot": dg.MetadataValue.path(artifact.folder / CALIBRATION),
                 "figures": dg.MetadataValue.json(results),
                 "left_out": dg.MetadataValue.json(left_out),
-                **receipts_metadata(artifact.receipts),
+                **receipts_metadata(artifact),
             }
         )
 
@@ -110,10 +114,8 @@ def _compared(contract: Contract) -> bool:
 
 def _published(artifacts: ArtifactStore, classifier: Artifact) -> "pd.DataFrame":
     """The synthetic rows that the classifier was trained on."""
-    from dpsynth_assets.publish.parquet import load
-
     synthetic = artifacts.get(classifier.contract, "synthetic", classifier.receipt["about"]["synthetic"])
-    return load(Path(synthetic.receipt["about"]["parquet"]))
+    return published_rows(synthetic, artifacts)
 
 
 @dataclass(frozen=True)

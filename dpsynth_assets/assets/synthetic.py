@@ -13,7 +13,7 @@ from dpsynth_assets.assets.common import contract_asset, of_partition, plain_fai
 from dpsynth_assets.assets.corpus import ROWS, VERDICT, standing_verdict_of
 from dpsynth_assets.assets.figures import NO_GUARANTEE, column_schema, preview, receipts_metadata
 from dpsynth_assets.contract import Contract
-from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
+from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -42,19 +42,29 @@ def synthetic_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.quality.verdict import QualityError, Verdict
 
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactMissingError, QualityError, PublishError):
+        with plain_failures(ArtifactError, QualityError, PublishError):
             corpus = artifact_store.latest(contract.id, "corpus")
             judged = standing_verdict_of(artifact_store, corpus)
             verdict = Verdict.load(judged.folder / VERDICT)
             frame = pd.read_parquet(corpus.folder / ROWS)
             record = release_record(contract, corpus, len(frame))
-            parquet = warehouse.publish(corpus.folder / ROWS, contract=contract, release=record, verdict=verdict)
-        with artifact_store.draft(contract.id, "synthetic") as draft:
-            made_from = {"corpus": corpus, "verdict": judged}
-            about = {"parquet": str(parquet), "epsilon": record.epsilon, "rows": len(frame)}
-            ids = {name: each.id for name, each in made_from.items()}
-            (draft.folder / "release.json").write_text(json.dumps({**ids, **about}), encoding="utf-8")
-            artifact = artifact_store.seal(draft, made_from=made_from, about=about)
+            parquet, table = warehouse.publish(
+                corpus.folder / ROWS,
+                contract=contract,
+                release=record,
+                verdict=verdict,
+                made_from={"corpus": corpus.seal, "verdict": judged.seal},
+            )
+            for path in warehouse.left_out():
+                context.log.warning(
+                    f"{path} is not as it was sealed, or never was: it has no view, and `dpsynth audit verify` says why"
+                )
+            with artifact_store.draft(contract.id, "synthetic") as draft:
+                made_from = {"corpus": corpus, "verdict": judged}
+                about = {"parquet": str(parquet), "epsilon": record.epsilon, "rows": len(frame)}
+                ids = {name: each.id for name, each in made_from.items()}
+                (draft.folder / "release.json").write_text(json.dumps({**ids, **about}), encoding="utf-8")
+                artifact = artifact_store.seal(draft, made_from={**made_from, "table": table}, about=about)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(frame),
@@ -64,7 +74,7 @@ def synthetic_asset(declared: Contract) -> dg.AssetsDefinition:
                 "preview": preview(frame),
                 **_promised(record),
                 "quality": verdict.summary(),
-                **receipts_metadata(artifact.receipts),
+                **receipts_metadata(artifact),
             }
         )
 
@@ -72,15 +82,23 @@ def synthetic_asset(declared: Contract) -> dg.AssetsDefinition:
 
 
 def release_record(contract: Contract, corpus: Artifact, rows: int) -> "ReleaseRecord":
-    """What the warehouse keeps about a published corpus. Its epsilon composes the charges that it rests on; a variant
-    without privacy has none, and no delta.
+    """What the warehouse keeps about a published corpus: the guarantee that it was sealed with. A variant without
+    privacy has none, and no delta.
 
     Raises:
-        PublishError: the contract promises privacy, and the corpus rests on something that no charge covers.
+        PublishRefused: the contract promises privacy and its corpus has no guarantee, or one of another population.
     """
-    from dpsynth_assets.publish.release import ReleaseRecord
+    from dpsynth_assets.publish.release import PublishRefused, ReleaseRecord
 
-    terms, private = contract.privacy, not contract.without_privacy
+    terms, sealed = contract.privacy, corpus.seal.guarantee
+    if not contract.without_privacy:
+        composed_epsilon(contract, corpus)
+        if sealed is None or (sealed.population, sealed.delta) != (terms.population, terms.budget.delta):
+            raise PublishRefused(
+                f"the corpus {corpus.id} of {contract.id} was not sealed with the population and delta that the "
+                "contract has now: make its releases anew"
+            )
+    promised = None if contract.without_privacy else sealed
     return ReleaseRecord(
         id=corpus.id,
         contract=contract.id,
@@ -89,8 +107,8 @@ def release_record(contract: Contract, corpus: Artifact, rows: int) -> "ReleaseR
         population=terms.population,
         unit=terms.unit.name,
         neighbouring_relation=terms.unit.neighbouring_relation,
-        epsilon=composed_epsilon(contract, corpus) if private else None,
-        delta=terms.budget.delta if private else None,
+        epsilon=promised.epsilon if promised else None,
+        delta=promised.delta if promised else None,
         rows=rows,
         created=str(corpus.receipt["created"]),
         receipts=tuple(corpus.receipts),
@@ -98,25 +116,24 @@ def release_record(contract: Contract, corpus: Artifact, rows: int) -> "ReleaseR
 
 
 def composed_epsilon(contract: Contract, *artifacts: Artifact) -> float:
-    """The epsilon, at the budget's delta, of everything that some artifacts were made from, composed.
+    """The epsilon, at the budget's delta, of everything that some artifacts were made from, composed, by the entries of
+    their charges in the ledger.
 
     Raises:
-        PublishRefused: something that one was made from was made without privacy, or nothing of it was charged: no
-            epsilon holds.
+        PublishRefused: something that one was made from was made without privacy: no epsilon holds.
     """
     from dpsynth_assets.publish.release import PublishRefused
     from ledger import Composed
     from ledger.accounting import epsilon
-    from ledger.events import from_json
 
     for artifact in artifacts:
-        if artifact.without_guarantee or not artifact.receipts:
+        if artifact.without_guarantee or not artifact.charges:
             raise PublishRefused(
                 f"the {artifact.kind} {artifact.id} of {contract.id} rests on a release that was made without privacy "
                 "or was never charged, so no epsilon can be stated: make the contract's releases anew"
             )
-    charges = {charge["ledger_hash"]: charge for artifact in artifacts for charge in artifact.receipts}
-    events = tuple(from_json(charge["event"]) for charge in charges.values())
+    charges = {charge.reservation: charge.event for artifact in artifacts for charge in artifact.charges}
+    events = tuple(charges.values())
     return float(epsilon(Composed(events), contract.privacy.budget.delta))
 
 

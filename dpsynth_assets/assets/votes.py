@@ -14,7 +14,7 @@ from dpsynth_assets.assets.passage import Rooms
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.classify.votes import Votes, VotesError
 from dpsynth_assets.contract import Contract
-from resources.artifact_store import Artifact, ArtifactMissingError, ArtifactStore
+from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
 
@@ -50,7 +50,7 @@ def votes_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.privacy.histogram import HistogramPlan
 
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactMissingError, EncoderError, VotesError):
+        with plain_failures(ArtifactError, EncoderError, VotesError):
             candidates = _fresh_candidates(contract, artifact_store)
             encoder = encoder_for(contract)
             drawn = pd.read_parquet(candidates.folder / CANDIDATES)[contract.privacy.text.column].tolist()
@@ -71,7 +71,7 @@ def votes_asset(declared: Contract) -> dg.AssetsDefinition:
                 "epsilon": "none" if contract.without_privacy else plan.epsilon,
                 "noise_scale": plan.scale,
                 "dagster/uri": str(gate.artifact.folder),
-                **receipts_metadata(gate.artifact.receipts),
+                **receipts_metadata(gate.artifact),
             }
         )
 

@@ -9,7 +9,22 @@ import sys
 
 import typer
 
-from dpsynth_assets.cli import approve, audit, bench, demo, diff, forget, init, lint, people, plan, screen, sql, ui
+from dpsynth_assets.cli import (
+    approve,
+    audit,
+    bench,
+    demo,
+    diff,
+    forget,
+    init,
+    lint,
+    people,
+    plan,
+    screen,
+    sql,
+    ui,
+    verify,
+)
 from dpsynth_assets.cli import run as run_verb
 from dpsynth_assets.cli.console import BadInput, fail, fail_unexpectedly
 from resources.home import nobody_else_writes
@@ -31,6 +46,7 @@ app.add_typer(people.app, name="people")
 app.command("run")(run_verb.run)
 app.command("sql")(sql.sql)
 app.command("screen")(screen.screen)
+app.command("verify")(verify.verify)
 app.add_typer(audit.app, name="audit")
 app.add_typer(bench.app, name="bench")
 app.command("forget")(forget.forget)
@@ -59,7 +75,7 @@ def _spoken_errors() -> tuple[type[Exception], ...]:
     spoken: list[type[Exception]] = [BadInput, ContractError, LedgerError]
     for module, name in (
         ("resources.tabular", "SourceError"),
-        ("resources.artifact_store", "ArtifactMissingError"),
+        ("resources.artifact_store", "ArtifactError"),
         ("dpsynth_assets.publish.release", "PublishError"),
         ("dpsynth_assets.quality.verdict", "QualityError"),
         ("dpsynth_assets.language.base_model", "BaseModelError"),

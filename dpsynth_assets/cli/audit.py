@@ -1,4 +1,4 @@
-"""`dpsynth audit`: what was spent, on what, what was refused; is the ledger intact; its journal, in and out."""
+"""`dpsynth audit`: what was spent, on what, what was refused; is all intact; the journal, in and out; keys, seals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import typer
 from dpsynth_assets.cli.console import BadInput, console, fail, put, say
 
 if TYPE_CHECKING:
-    from ledger import Checkpoint, Entry, Statement
+    from ledger import Checkpoint, Entry, Ledger, Statement
+    from resources.home import Home
 
 app = typer.Typer(help="What was spent, on what, and is the ledger intact.", invoke_without_command=True)
 
@@ -26,10 +27,10 @@ def show(
     """Show budget, charges, refusals and guarantee of every population."""
     if context.invoked_subcommand is not None:
         return
-    from ledger import Ledger
+    from resources.heads import open_ledger
     from resources.home import Home
 
-    book = Ledger(Home.at().ledger_file)
+    book = open_ledger(Home.at())
     statements = [book.statement(name) for name in ([population] if population else book.populations())]
     if as_json:
         put(json.dumps([_as_json(statement) for statement in statements], indent=2, default=_plain))
@@ -46,18 +47,17 @@ def verify(
         Path | None, typer.Option(help="A file of checkpoints kept elsewhere, one JSON object a line.")
     ] = None,
 ) -> None:
-    """Recompute the ledger's chain and every admission, and compare it with the receipts of all artifacts. Exit code 1
-    if anything does not hold; the first bad entry comes first."""
-    from resources.evidence import checkpoints, contradictions
+    """Recompute the ledger's chain and every admission, and compare all that lies on disk with what it has sealed:
+    artifacts, receipts, cards, published tables, the warehouse. Exit code 1 if anything does not hold; the first bad
+    entry comes first."""
+    from resources.evidence import checkpoints
     from resources.heads import open_ledger
     from resources.home import Home
 
     home = Home.at()
     book = open_ledger(home)
     kept = checkpoints(home) + (_checkpoints_in(checkpoint) if checkpoint else [])
-    problems = book.verify(kept)
-    if not problems:
-        problems = contradictions(home, book.entries())
+    problems = book.verify(kept) or _not_as_sealed(home, book)
     for problem in problems:
         fail(problem)
     if problems:
@@ -65,18 +65,59 @@ def verify(
     say(
         ("✓ ", "green"),
         f"The ledger at {home.ledger_file} is intact: {len(book.entries())} entries, every one recomputed, "
-        f"and {len(kept)} signed checkpoints agree with it.",
+        f"and {len(kept)} signed checkpoints agree with it. All artifacts and published tables are as it sealed them.",
     )
+
+
+def _not_as_sealed(home: Home, book: Ledger) -> list[str]:
+    """What lies on disk otherwise than the ledger has it."""
+    from dpsynth_assets.publish.warehouse import differences
+    from resources.evidence import contradictions
+    from resources.warehouse import Warehouse
+
+    found = contradictions(home, book)
+    return found + differences(home.warehouse, Warehouse(home=str(home.root)).tables())
+
+
+@app.command()
+def key() -> None:
+    """Print the public key that this ledger's seals are signed with, for recipients (`dpsynth verify --key`). Give it
+    to them by another way than the tables."""
+    from ledger.seals import fingerprint
+    from resources.heads import open_ledger
+    from resources.home import Home
+
+    public_key = open_ledger(Home.at()).public_key
+    put(public_key)
+    fail(f"fingerprint {fingerprint(public_key)}")
+
+
+@app.command()
+def seal() -> None:
+    """Seal releases that were paid for and not sealed: made before artifacts were sealed, or cut off just then. Free.
+
+    Only those whose files are the ones that their charge was committed with, and that were made of rows alone; what was
+    made from them is free to make again.
+    """
+    from resources.artifact_store import ArtifactStore
+    from resources.home import Home
+
+    home = Home.at()
+    sealed = ArtifactStore(home=str(home.root)).seal_committed(but=("votes",))
+    for artifact in sealed:
+        say(f"Sealed {artifact.contract}/{artifact.kind} {artifact.id} (entry {artifact.seal.seq}).")
+    if not sealed:
+        say("Nothing to seal: every release that the ledger knows by its files is sealed, or not here.")
 
 
 @app.command()
 def export() -> None:
     """Print the journal: a line of JSON for each entry. docs/journal.md says what stands in it, and
     `python ledger/replay.py FILE` checks it without any of the platform's code."""
-    from ledger import Ledger
+    from resources.heads import open_ledger
     from resources.home import Home
 
-    for line in Ledger(Home.at().ledger_file).export():
+    for line in open_ledger(Home.at()).export():
         put(line)
 
 
@@ -84,10 +125,10 @@ def export() -> None:
 def checkpoint() -> None:
     """Print the ledger's head, signed. Keep it where whoever can write to the ledger cannot; `verify --checkpoint`
     compares with it."""
-    from ledger import Ledger
+    from resources.heads import open_ledger
     from resources.home import Home
 
-    put(json.dumps(Ledger(Home.at().ledger_file).checkpoint().to_json()))
+    put(json.dumps(open_ledger(Home.at()).checkpoint().to_json()))
 
 
 @app.command()
@@ -151,14 +192,14 @@ def report(
     approved what, and whether the ledger is intact. Needs no network and no script to read."""
     from ledger.report import registry_entry, write_report
     from ledger.snapshot import lines_of, write_snapshot
-    from resources.evidence import artifacts, checkpoints, contradictions
+    from resources.evidence import artifacts, checkpoints
     from resources.heads import open_ledger
     from resources.home import Home
 
     home = Home.at()
     book = open_ledger(home)
     problems = book.verify(checkpoints(home))
-    problems += [] if problems else contradictions(home, book.entries())
+    problems += [] if problems else _not_as_sealed(home, book)
     signed = book.checkpoint().to_json()
     out = out or home.root / "audit" / "report.html"
     out.parent.mkdir(parents=True, exist_ok=True)

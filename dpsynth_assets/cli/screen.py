@@ -46,21 +46,27 @@ def screen(
 
 
 def newest(home: Home) -> Path:
-    """The chosen student of the newest safety classifier in a home folder.
+    """The chosen student of the newest safety classifier in a home folder, which must be as it was sealed.
 
-    Read from the receipts, whose place docs and `resources.artifact_store` describe: that module would load Dagster.
+    By the ledger's seals, and without `resources.artifact_store`, which would load Dagster.
     """
-    receipts = []
-    for pointer in home.artifacts.glob("*/safety_classifier/latest"):
-        receipt = pointer.with_name(pointer.read_text(encoding="utf-8")) / "receipt.json"
-        if receipt.exists():
-            receipts.append((json.loads(receipt.read_text(encoding="utf-8")), receipt.parent))
-    if not receipts:
+    from ledger.seals import RECEIPT
+    from resources.heads import open_ledger
+    from resources.seals import differences, digests_in
+
+    made = [seal for seal in open_ledger(home).seals() if seal.kind == "safety_classifier"]
+    if not made:
         raise BadInput(
             f"there is no exported safety classifier in {home.root} yet: run a contract that has the terms "
             "`safety_classifier` (docs/safety-classifier.md), or name a folder with --model"
         )
-    receipt, folder = max(receipts, key=lambda each: (each[0]["created"], each[0]["id"]))
+    folder = home.artifacts / made[-1].name / made[-1].id
+    wrong = differences(digests_in(folder), made[-1]) if folder.is_dir() else ["it is gone"]
+    if wrong:
+        raise BadInput(
+            f"{folder} is not what was sealed: {'; '.join(wrong)}. Materialize {made[-1].name} again, which is free"
+        )
+    receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
     return folder / str(receipt["about"]["student"])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,16 +126,22 @@ def load(path: Path) -> pd.DataFrame:
     return table.to_pandas()
 
 
-def stored(folder: Path) -> Iterator[Papers]:
-    """The papers of every release in the folder, oldest first."""
-    found = [read(path) for path in sorted(folder.glob("*/*/*.parquet")) if not path.name.startswith(".")]
-    yield from sorted(found, key=lambda papers: (papers.release.moment, papers.release.id))
+def files(folder: Path) -> list[Path]:
+    """What lies where releases lie, be it one or not."""
+    return [path for path in sorted(folder.glob("*/*/*.parquet")) if not path.name.startswith(".")]
+
+
+def stored(folder: Path, believed: Callable[[Path], bool]) -> Iterator[Papers]:
+    """The papers of every release in the folder that is believed and lies in its own place, oldest first."""
+    found = [read(path) for path in files(folder) if believed(path)]
+    proper = [each for each in found if Path(each.release.parquet) == path_of(folder, each.release).absolute()]
+    yield from sorted(proper, key=lambda papers: (papers.release.moment, papers.release.id))
 
 
 def verify(folder: Path) -> list[str]:
     """What is wrong with the stored releases, reading every row again; empty when all are as they were judged."""
     problems = []
-    for path in sorted(folder.glob("*/*/*.parquet")):
+    for path in files(folder):
         try:
             load(path)
             proper = path_of(folder, read(path).release)

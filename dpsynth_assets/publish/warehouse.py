@@ -5,8 +5,10 @@ release (`inbox.messages__<release>`), and in its main schema the tables `releas
 `inbox--lora-3` has a schema of its own, `inbox__lora_3`. Comments on views and columns carry the guarantee. Whoever has
 the old file open keeps reading it; whoever opens it next sees the new one.
 
-Nothing gets in without a passing verdict on exactly these rows under exactly this contract. It knows neither the source
-nor the ledger's file; charges arrive as receipts.
+Nothing gets in without a passing verdict on exactly these rows under exactly this contract, and no file has a view
+unless it is as it was sealed. The order is: the Parquet file, its seal in the ledger, the database. A file that a kill
+left without a seal is nobody's, and publishing again writes it anew. It knows neither the source nor the ledger's file;
+charges arrive as receipts, and `Tables` says what is sealed.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dpsynth_assets.publish import parquet
 from dpsynth_assets.publish.parquet import Papers
@@ -65,8 +67,24 @@ COMMENT ON TABLE quality IS 'The rules each release was judged by before publica
 """
 
 
+class Tables(Protocol):
+    """Which published files are as they were sealed."""
+
+    def state(self, path: Path) -> str:
+        """`sealed`; `changed`, where the release of this place was sealed with another file; or `unsealed`."""
+
+    def seal(self, path: Path) -> None:
+        """Seal the file that lies there, unless it is sealed."""
+
+
 def publish(
-    home_warehouse: Path, frame_parquet: Path, *, contract: Contract, release: ReleaseRecord, verdict: Verdict
+    home_warehouse: Path,
+    frame_parquet: Path,
+    *,
+    contract: Contract,
+    release: ReleaseRecord,
+    verdict: Verdict,
+    tables: Tables,
 ) -> Path:
     """Publish a judged corpus and return its release file. The rows are read from storage and digested again."""
     table = _read_rows(frame_parquet)
@@ -79,21 +97,68 @@ def publish(
         columns=_descriptions(contract),
     )
     with _single_publisher(home_warehouse):
-        _refuse_taken_schema(home_warehouse, release)
+        _refuse_taken_schema(home_warehouse, release, tables)
+        _make_room(parquet.path_of(home_warehouse / PARQUET, release), tables)
         path = parquet.write(home_warehouse / PARQUET, table, papers)
-        _rebuild(home_warehouse)
+        tables.seal(path)
+        _rebuild(home_warehouse, tables)
     return path
 
 
-def rebuild(home_warehouse: Path) -> Path:
+def _make_room(path: Path, tables: Tables) -> None:
+    """Remove what lies in a release's place without ever having been sealed; refuse what was changed since."""
+    if not path.exists() and not path.is_symlink():
+        return
+    state = tables.state(path)
+    if state == "changed":
+        raise PublishRefused(
+            f"{path} is not the table that was sealed: it was changed after it was published. Move it out of the "
+            "warehouse folder, look into how that came, and publish again"
+        )
+    if state == "unsealed":
+        path.unlink()
+
+
+def rebuild(home_warehouse: Path, tables: Tables) -> Path:
     """Make `warehouse.duckdb` anew from the Parquet releases, say after the folder has moved."""
     with _single_publisher(home_warehouse):
-        return _rebuild(home_warehouse)
+        return _rebuild(home_warehouse, tables)
 
 
-def releases(home_warehouse: Path) -> list[ReleaseRecord]:
-    """Every published release, oldest first, from the files themselves."""
-    return [papers.release for papers in parquet.stored(home_warehouse / PARQUET)]
+def releases(home_warehouse: Path, tables: Tables) -> list[ReleaseRecord]:
+    """Every published release that is as it was sealed, oldest first, from the files themselves."""
+    return [papers.release for papers in _papers(home_warehouse, tables)]
+
+
+def left_out(home_warehouse: Path, tables: Tables) -> list[Path]:
+    """Files that lie among the published ones and have no view: they are not as they were sealed, or never were."""
+    has_view = {Path(release.parquet) for release in releases(home_warehouse, tables)}
+    return [path for path in parquet.files(home_warehouse / PARQUET) if path.absolute() not in has_view]
+
+
+def differences(home_warehouse: Path, tables: Tables) -> list[str]:
+    """How the database differs from what the sealed files make, in words; empty where it is that, or is not there."""
+    from dpsynth_assets.publish.contents import contents
+
+    database = home_warehouse / DATABASE
+    if not database.exists():
+        return []
+    with _single_publisher(home_warehouse):
+        due = _rebuild(home_warehouse, tables, f".{uuid.uuid4().hex}.expected")
+        try:
+            files = [Path(release.parquet) for release in releases(home_warehouse, tables)]
+            expected, found = contents(due, files), contents(database, files)
+        finally:
+            due.unlink(missing_ok=True)
+    return [
+        f"{database}: {name} is not what the published tables make it; publish again, which rebuilds it"
+        for name in sorted(expected.keys() | found.keys())
+        if expected.get(name) != found.get(name)
+    ]
+
+
+def _papers(home_warehouse: Path, tables: Tables) -> list[Papers]:
+    return list(parquet.stored(home_warehouse / PARQUET, lambda path: tables.state(path) == "sealed"))
 
 
 def query(home_warehouse: Path, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -175,10 +240,10 @@ def _refuse_unless_fit(table: pa.Table, contract: Contract, release: ReleaseReco
         )
 
 
-def _refuse_taken_schema(home_warehouse: Path, release: ReleaseRecord) -> None:
+def _refuse_taken_schema(home_warehouse: Path, release: ReleaseRecord, tables: Tables) -> None:
     """Two contracts in one schema would hide each other's tables: contract `inbox__lora_3` and a variant of `inbox`."""
     schema = schema_of(release.contract).lower()
-    for other in releases(home_warehouse):
+    for other in releases(home_warehouse, tables):
         if other.contract != release.contract and schema_of(other.contract).lower() == schema:
             raise PublishRefused(
                 f"{release.contract} and {other.contract} would share the SQL schema {schema}: give one another id"
@@ -200,13 +265,13 @@ def _single_publisher(home_warehouse: Path) -> Iterator[None]:
         yield
 
 
-def _rebuild(home_warehouse: Path) -> Path:
+def _rebuild(home_warehouse: Path, tables: Tables, name: str = DATABASE) -> Path:
     """Build the database beside the old one and rename it into place: readers see the old or the new, never a half."""
     import duckdb
 
-    target = home_warehouse / DATABASE
+    target = home_warehouse / name
     temporary = home_warehouse / f".{uuid.uuid4().hex}.duckdb"
-    everything = list(parquet.stored(home_warehouse / PARQUET))
+    everything = _papers(home_warehouse, tables)
     latest = {
         (p.release.contract, p.release.table): p.release.id for p in everything
     }  # oldest first: the last one wins

@@ -259,7 +259,9 @@ def test_a_corpus_that_a_labeller_has_touched_rests_on_its_charge(
     refused = job.execute_in_process(
         instance=instance, raise_on_error=False, asset_selection=[dg.AssetKey(["small", "classifier"])]
     )
-    assert "judged by no labeller" in failure_of(refused, "classifier").step_failure_data.user_failure_data.description
+    assert (
+        "receipt.json was changed" in failure_of(refused, "classifier").step_failure_data.user_failure_data.description
+    )
 
 
 def test_evaluation_does_without_a_baseline_that_was_never_made(run, book):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import dagster as dg
@@ -113,50 +115,53 @@ def test_metadata_plots_what_matters(published, run):
 
 
 def test_without_a_passing_verdict_nothing_is_trained(published, run, store, failure_of):
-    judged = store.latest("small", "verdict")
-    verdict = json.loads((judged.folder / "verdict.json").read_text())
+    corpus, table = store.latest("small", "corpus"), store.latest("small", "synthetic")
+    verdict = json.loads((store.latest("small", "verdict").folder / "verdict.json").read_text())
     verdict["passed"] = False
     next(rule for rule in verdict["results"] if rule["blocking"])["passed"] = False
-    (judged.folder / "verdict.json").write_text(json.dumps(verdict))
+    with store.draft("small", "verdict") as draft:
+        (draft.folder / "verdict.json").write_text(json.dumps(verdict))
+        failed = store.seal(draft, made_from={"corpus": corpus})
+    with store.draft("small", "synthetic") as draft:
+        (draft.folder / "release.json").write_text("{}")
+        about = table.receipt["about"] | {"verdict": failed.id}
+        store.seal(draft, made_from={"corpus": corpus}, about=about)
     assert "no passing quality verdict" in why(run("safety_classifier"), failure_of)
-    (judged.folder / "receipt.json").unlink()
-    assert "has no verdict" in why(run("safety_classifier"), failure_of)
     assert store.find("small", "safety_classifier") is None
 
 
 @pytest.mark.parametrize("trained", ["classifier", "safety_classifier"])
 def test_a_verdict_on_another_corpus_is_none(published, run, store, failure_of, trained):
-    judged = store.latest("small", "verdict")
-    receipt = json.loads((judged.folder / "receipt.json").read_text())
-    receipt["about"]["corpus"] = "another"
-    (judged.folder / "receipt.json").write_text(json.dumps(receipt))
+    corpus, table = store.latest("small", "corpus"), store.latest("small", "synthetic")
+    with store.draft("small", "corpus") as draft:
+        shutil.copy(corpus.folder / "corpus.parquet", draft.folder)
+        other = store.seal(draft, made_from={"candidates": store.latest("small", "candidates")})
+    with store.draft("small", "synthetic") as draft:
+        (draft.folder / "release.json").write_text("{}")
+        store.seal(draft, made_from={"corpus": other}, about=table.receipt["about"] | {"corpus": other.id})
     assert "no passing quality verdict" in why(run(trained), failure_of, trained)
 
 
-def test_a_receipt_that_the_ledger_does_not_bear_out_is_refused(published, run, store, failure_of):
+def test_what_was_changed_since_it_was_sealed_is_refused(published, run, store, failure_of):
     """Of the table itself and of everything that it was made from; what was damaged is put right again each time."""
-    for kind in ("synthetic", "corpus", "candidates", "adapter", "label_histogram"):
+    for kind in ("synthetic", "corpus", "verdict", "candidates", "adapter", "label_histogram"):
         artifact = store.latest("small", kind)
         file, more = artifact.folder / "receipt.json", artifact.folder / "more.txt"
         whole = file.read_text(encoding="utf-8")
-        for damage in ("hash", "checkpoint", "files"):
-            receipt = json.loads(whole)
-            if damage == "hash":
-                receipt["charges"][0]["ledger_hash"] = "0" * 64
-            elif damage == "checkpoint":
-                receipt["charges"][0]["checkpoint"] = None
+        for damage in ("receipt", "files"):
+            if damage == "receipt":
+                file.write_text(json.dumps({**json.loads(whole), "charges": []}), encoding="utf-8")
             else:
                 more.write_text("more")
-            file.write_text(json.dumps(receipt), encoding="utf-8")
             said = why(run("safety_classifier"), failure_of)
-            assert "not borne out by the privacy ledger" in said, (kind, damage)
-            assert f"small/{kind}/" in said, (kind, damage)
+            assert "not what was sealed" in said, (kind, damage)
+            assert ("receipt.json was changed" if damage == "receipt" else "more.txt was added") in said, (kind, damage)
             file.write_text(whole, encoding="utf-8")
             more.unlink(missing_ok=True)
-    artifact = store.latest("small", "synthetic")
-    receipt = json.loads((artifact.folder / "receipt.json").read_text())
-    (artifact.folder / "receipt.json").write_text(json.dumps({**receipt, "charges": []}))
-    assert "names no charge" in why(run("safety_classifier"), failure_of)
+    table = Path(store.latest("small", "synthetic").receipt["about"]["parquet"])
+    table.chmod(0o644)
+    table.write_bytes(table.read_bytes() + b" ")
+    assert f"{table.name} was changed" in why(run("safety_classifier"), failure_of)
     assert store.find("small", "safety_classifier") is None
 
 
@@ -246,7 +251,7 @@ def test_the_labeller_of_the_corpus_teaches_the_students(contract, run, store, m
     receipt = json.loads((corpus.folder / "receipt.json").read_text())
     del receipt["about"]["labeller"]
     (corpus.folder / "receipt.json").write_text(json.dumps(receipt))
-    assert "judged by no labeller" in why(run("safety_classifier"), failure_of)
+    assert "receipt.json was changed" in why(run("safety_classifier"), failure_of)
 
 
 @pytest.mark.parametrize("useful", [True, False])

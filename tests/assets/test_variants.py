@@ -22,7 +22,7 @@ from dpsynth_assets.publish.release import PublishRefused
 from dpsynth_assets.publish.warehouse import query
 from ledger import Composed, Ledger
 from ledger.accounting import epsilon as epsilon_of
-from resources.artifact_store import ArtifactStore
+from resources.artifact_store import ArtifactChangedError, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
 from resources.platform import platform_resources
 from resources.sensitive_store import SensitiveStore
@@ -364,18 +364,22 @@ def test_a_private_table_is_never_made_from_an_uncharged_release(roomy, home, ba
     store = ArtifactStore(home=str(home.root))
     stolen = store.latest("small--lora-none", uncharged)
     with store.draft("small--lora-3", uncharged) as draft:
-        shutil.copytree(stolen.folder, draft.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("receipt.json"))
-        store.seal(draft, about=stolen.receipt["about"])
+        ignored = shutil.ignore_patterns("receipt.json", "seal.json")
+        shutil.copytree(stolen.folder, draft.folder, dirs_exist_ok=True, ignore=ignored)
+        store.seal(draft, about=stolen.receipt["about"], protected=False)
     result = run_partition(roomy, home, instance, "lora-3", "candidates", "corpus", "synthetic")
     assert "no epsilon can be stated" in failures(result)["synthetic"]
     assert store.latest("small--lora-3", "corpus").without_guarantee
     assert not (home.warehouse / "warehouse.duckdb").exists()
 
 
-def test_a_receipt_without_any_charge_has_no_epsilon(contract, home):
+def test_what_rests_on_no_charge_is_not_sealed_unless_it_says_so_and_then_has_no_epsilon(contract, home):
     store = ArtifactStore(home=str(home.root))
     with store.draft("small", "corpus") as draft:
-        corpus = store.seal(draft)
+        (draft.folder / "rows.txt").write_text("rows", encoding="utf-8")
+        with pytest.raises(ArtifactError, match="made from nothing that was charged"):
+            store.seal(draft)
+        corpus = store.seal(draft, protected=False)
     with pytest.raises(PublishRefused, match="no epsilon can be stated"):
         composed_epsilon(contract, corpus)
 
@@ -386,8 +390,8 @@ def test_no_safety_classifier_is_trained_on_a_table_without_guarantee(contract, 
     made = variants.variant(contract, "lora-none")
     with pytest.raises(UnprovenError, match="no privacy guarantee at all"):
         guaranteed_table(made, store, ledger)
-    for kind in ("corpus", "synthetic"):  # nor where the mark were lost
-        receipt = store.latest(made.id, kind).folder / "receipt.json"
-        receipt.write_text(receipt.read_text().replace('"guarantee": "none"', '"guarantee": ""'))
-    with pytest.raises(UnprovenError, match="its receipt names no charge"):
+    sealed = store.latest(made.id, "synthetic")  # nor where an epsilon is written into its receipt
+    receipt = sealed.folder / "receipt.json"
+    receipt.write_text(receipt.read_text().replace('"epsilon": null', '"epsilon": 0.5'))
+    with pytest.raises(ArtifactChangedError, match=r"receipt\.json was changed"):
         guaranteed_table(made, store, ledger)

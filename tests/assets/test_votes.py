@@ -111,7 +111,7 @@ def test_candidates_of_another_adapter_are_not_voted_on(run, book, store, failur
     assert run(*ALL[:4]).success
     with store.draft("small", "adapter") as draft:
         (draft.folder / "adapter.txt").write_text("another adapter", encoding="utf-8")
-        store.seal(draft, charges=store.latest("small", "label_histogram").receipts)
+        store.seal(draft, made_from={"label_histogram": store.latest("small", "label_histogram")})
     result = run("votes")
     assert "drawn from another adapter than the standing one" in said(result, failure_of, "votes")
     assert charges(book) == []

@@ -103,7 +103,7 @@ def test_changed_files_show(dpsynth, released, home):
     adapter.write_text("another adapter", encoding="utf-8")
     code, _, err = dpsynth("audit", "verify")
     assert code == 1
-    assert "its files are not those it was sealed with" in err
+    assert "is not what was sealed: adapter.txt was changed" in err
 
 
 def test_a_checkpoint_kept_elsewhere_is_compared_with(dpsynth, released, tmp_path):

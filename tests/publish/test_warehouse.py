@@ -15,9 +15,10 @@ import pytest
 from dpsynth_assets.contract import QualityRule
 from dpsynth_assets.publish import parquet
 from dpsynth_assets.publish.release import PublishError, PublishRefused, QueryError
-from dpsynth_assets.publish.warehouse import publish, query, rebuild, releases
+from dpsynth_assets.publish.warehouse import differences, left_out, query, rebuild, releases
 from dpsynth_assets.quality.rules import evaluate
 from dpsynth_assets.quality.verdict import Verdict
+from tests.publish.conftest import Tables, publish
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_the_latest_release_is_shown_and_older_ones_remain(home, put):
     assert rows == [("r0", "inbox.messages__r0"), ("r1", "inbox.messages__r1"), ("R-2", "inbox.messages__r_2")]
     for _, view in rows:
         assert query(home, f"SELECT count(*) FROM {view}")[1] == [(2,)]
-    assert [record.id for record in releases(home)] == ["r0", "r1", "R-2"]
+    assert [record.id for record in releases(home, Tables())] == ["r0", "r1", "R-2"]
 
 
 def test_two_contracts_share_a_warehouse_and_may_share_release_ids(home, put, contract):
@@ -308,7 +309,10 @@ def test_the_database_is_rebuilt_from_the_files_alone_also_elsewhere(home, put, 
     with pytest.raises(QueryError, match="publish again"):
         query(moved, "SELECT * FROM inbox.messages")
     (moved / "warehouse.duckdb").unlink()
-    rebuild(moved)
+    assert left_out(moved, Tables())  # known by place: elsewhere it has to be sealed
+    for path in (moved / "parquet").glob("*/*/*.parquet"):
+        Tables().seal(path)
+    rebuild(moved, Tables())
     assert query(moved, "SELECT count(*) FROM inbox.messages")[1] == [(2,)]
     leftovers = {path.name for path in moved.iterdir()} - {"warehouse.duckdb", "parquet", ".publish.lock"}
     assert leftovers == set()
@@ -330,8 +334,40 @@ def test_verify_finds_rows_edited_in_place_and_foreign_files(home, put):
     assert "not those that passed" in problem
     table.to_parquet(good.with_name("stray.parquet"))
     assert any("not a release of this platform" in problem for problem in parquet.verify(folder))
-    with pytest.raises(PublishError, match=r"stray\.parquet is not a release"):
-        rebuild(home)
+    rebuild(home, Tables())  # neither has a view
+    assert query(home, "SELECT release_id FROM releases")[1] == [("r1",)]
+    assert left_out(home, Tables()) == [bad, good.with_name("stray.parquet")]
+
+
+def test_a_table_that_was_changed_is_not_published_over_and_an_unsealed_one_is(home, put):
+    path = put("a", "b")
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(whole + b" ")
+    with pytest.raises(PublishRefused, match="changed after it was published"):
+        put("a", "b")
+    del Tables.digests[path]  # as a kill between file and seal leaves it
+    assert put("a", "b").read_bytes() == whole
+
+
+def test_a_warehouse_that_was_tampered_with_differs_from_what_its_tables_make(home, put):
+    put()
+    assert differences(home, Tables()) == []
+    file = home / "warehouse.duckdb"
+    file.chmod(0o644)
+    for tampering, named in (
+        ("CREATE OR REPLACE VIEW inbox.messages AS SELECT 'forged' AS message", "view inbox.messages"),
+        ("UPDATE releases SET epsilon = 0.5", "the rows of main.releases"),
+        ("CREATE MACRO inbox.lower(x) AS 'forged'", "macro inbox.lower"),
+        ("COMMENT ON VIEW inbox.messages IS 'epsilon = 0.1'", "view inbox.messages"),
+    ):
+        with duckdb.connect(str(file)) as connection:
+            connection.execute(tampering)
+        assert any(named in each for each in differences(home, Tables())), tampering
+        rebuild(home, Tables())
+        assert differences(home, Tables()) == []
+    file.write_bytes(b"no database")
+    assert any("the file is not" in each for each in differences(home, Tables()))
 
 
 # Questions

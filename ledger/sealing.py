@@ -1,0 +1,254 @@
+"""Sealing: the chain says of everything that leaves what it is, what it was made from and what that cost.
+
+A seal charges nothing and asks no budget: what it is about was released before, or made from releases. The ledger, not
+its caller, decides which charges an artifact carries: all those of what it was made from, and its own, which must be
+committed with exactly these files. So an ancestor cannot be dropped, and the guarantee follows from the entries alone.
+One short transaction; the composed epsilon is computed before it, since entries that exist never change.
+
+`SealReview` recomputes all of it for the audit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ledger import accounting
+from ledger.chain import Draft, Record
+from ledger.checkpoints import sign
+from ledger.errors import ProtocolError, SealError
+from ledger.events import Composed, Event
+from ledger.journal import charged_events, reservation_of, state_of
+from ledger.protocol import history_of, require_budget
+from ledger.scopes import Budget
+from ledger.seals import Guarantee, Seal, checked_files, content_digest, identified, named, portable, seal_of
+from ledger.store import Store, Transaction, now
+
+TOLERANCE = 1e-6  # two machines' logarithms may differ in the last digits
+
+
+@dataclass(frozen=True)
+class Charge:
+    """One charge that an artifact carries, as its entries state it."""
+
+    reservation: str
+    release: str
+    population: str
+    event: Event
+    plan_digest: str
+    seq: int  # of the entry that committed it
+    hash: str
+
+
+class Sealing:
+    """Seal what leaves, find seals again, and say what an artifact rests on."""
+
+    _store: Store
+    _key: Any
+
+    @property
+    def public_key(self) -> str:
+        """The Ed25519 key, in hex, that this ledger's checkpoints and seals are signed with."""
+        with self._store.transaction() as book:
+            return str(book.find(kinds=("created",))[0].payload["public_key"])
+
+    def seal(
+        self,
+        name: str,
+        identity: str,
+        files: Mapping[str, str],
+        *,
+        made_from: Mapping[str, Seal] | None = None,
+        reservation: str | None = None,
+        protected: bool = True,
+    ) -> Seal:
+        """Write down that these files are the artifact `identity` of `name`, and what they rest on.
+
+        Args:
+            files: SHA-256 of each file, by its name below the artifact's folder.
+            made_from: the seals of what it was made from.
+            reservation: the id of its own charge, committed with these files (the receipt aside).
+            protected: False for what was made without privacy. Where anything that it was made from has no guarantee,
+                neither has this.
+
+        Raises:
+            ProtocolError: what it was made from is not sealed here, its charge is not committed with these files, it
+                rests on charges of several populations, or on nothing at all.
+        """
+        name, identity, files = named(name), identified(identity), checked_files(dict(files))
+        with self._store.transaction() as book:
+            parents = {label: _sealed(book, seal) for label, seal in sorted((made_from or {}).items())}
+            own = [] if reservation is None else [_committed(book, reservation, name, content_digest(files))]
+            charges = sorted({*own, *(seq for each in parents.values() for seq in each.charges)})
+            histories = [book.find(reservation=seq) for seq in charges]
+            budgets = {path[0].population: require_budget(book, str(path[0].population)) for path in histories}
+        guarantee = None
+        if protected and all(each.guarantee for each in parents.values()):
+            guarantee = _guarantee(histories, list(budgets.values()), parents.values())
+        payload = {
+            "id": identity,
+            "files": files,
+            "made_from": {label: each.seq for label, each in parents.items()},
+            "charges": charges,
+            "guarantee": None if guarantee is None else vars(guarantee),
+        }
+        population = guarantee.population if guarantee else None
+        draft = Draft(kind="sealed", population=population, release=name, key=name, payload=payload)
+        with self._store.transaction() as book:
+            return seal_of(book.ledger_id, book.append(draft).body)
+
+    def seals(self, name: str | None = None) -> list[Seal]:
+        """All seals, or those of one contract's kind of artifact, oldest first."""
+        with self._store.transaction() as book:
+            return [seal_of(book.ledger_id, record.body) for record in book.find(kinds=("sealed",), key=name)]
+
+    def charges_of(self, seal: Seal) -> list[Charge]:
+        """What an artifact rests on, read from the entries of each charge."""
+        with self._store.transaction() as book:
+            sealed = _sealed(book, seal)
+            return [_charge(book.ledger_id, book.find(reservation=seq)) for seq in sealed.charges]
+
+    def portable(self, seal: Seal) -> bytes:
+        """A seal as it travels, signed.
+
+        Raises:
+            LedgerError: the signing key cannot be used. The seal stands in the chain all the same.
+        """
+        with self._store.transaction() as book:
+            record = _record(book, seal)
+        return portable(seal, sign(self._key, seal.ledger, record, now()))
+
+
+def _record(book: Transaction, seal: Seal) -> Record:
+    if isinstance(seal, Seal) and seal.ledger == book.ledger_id:
+        for record in book.find(kinds=("sealed",), key=seal.name):
+            if (record.seq, record.hash) == (seal.seq, seal.hash):
+                return record
+    raise ProtocolError("what it was made from is not sealed in this ledger: make that again first")
+
+
+def _sealed(book: Transaction, seal: Seal) -> Seal:
+    """A seal as the ledger has it."""
+    return seal_of(book.ledger_id, _record(book, seal).body)
+
+
+def _committed(book: Transaction, reservation: str, name: str, digest: str) -> int:
+    """The number of a charge that was committed for this very release and these very files."""
+    history = history_of(book, reservation)
+    final = history[-1]
+    if state_of(history) != "committed" or final.payload["artifact_digest"] != digest:
+        raise ProtocolError(f"the charge {reservation} was not committed with these files: they are not its release")
+    if final.said["release"] != name:
+        raise ProtocolError(f"the charge {reservation} is for {final.said['release']}, not for {name}")
+    return history[0].seq
+
+
+def _guarantee(histories: Sequence[Sequence[Record]], budgets: Sequence[Budget], parents: Iterable[Seal]) -> Guarantee:
+    """What follows from charges, all of one population; the same charges as a parent's come to what the parent's do."""
+    if not histories:
+        raise ProtocolError(
+            "it was made from nothing that was charged, and is not marked as made without privacy: nothing can be said "
+            "of it, so it is not sealed"
+        )
+    if len(budgets) != 1:
+        raise ProtocolError("it rests on charges of several populations: no one guarantee holds of it")
+    charges = tuple(path[0].seq for path in histories)
+    (budget,) = budgets
+    for parent in parents:
+        if parent.charges == charges and parent.guarantee is not None:
+            return parent.guarantee
+    return Guarantee(
+        population=budget.population,
+        unit=budget.unit,
+        neighbouring_relation=budget.neighbouring_relation,
+        epsilon=_epsilon(histories, budget.rule.delta),
+        delta=budget.rule.delta,
+    )
+
+
+def _epsilon(histories: Sequence[Sequence[Record]], delta: float) -> float:
+    """Everything that ran, and ran again, composed."""
+    return accounting.epsilon(Composed(tuple(event for path in histories for event in charged_events(path))), delta)
+
+
+def _charge(ledger_id: str, history: Sequence[Record]) -> Charge:
+    held, final = reservation_of(ledger_id, history), history[-1]
+    ran = charged_events(history)
+    return Charge(
+        reservation=held.id,
+        release=held.release,
+        population=held.population,
+        event=ran[0] if len(ran) == 1 else Composed(tuple(ran)),
+        plan_digest=held.plan_digest,
+        seq=final.seq,
+        hash=final.hash,
+    )
+
+
+@dataclass
+class SealReview:
+    """Walks the entries and recomputes each seal: what it carries and what follows from that."""
+
+    ledger_id: str
+    seals: dict[int, Seal] = field(default_factory=dict)
+    histories: dict[int, list[Record]] = field(default_factory=dict)
+    registered: dict[str, Record] = field(default_factory=dict)
+    committed: dict[str, set[int]] = field(default_factory=dict)  # digest to the charges committed with it
+    computed: dict[tuple[int, ...], float] = field(default_factory=dict)
+
+    def note(self, record: Record) -> None:
+        """Remember what later seals may rest on."""
+        if record.reservation is not None:
+            self.histories.setdefault(record.reservation, []).append(record)
+        if record.kind == "registered":
+            self.registered.setdefault(str(record.population), record)
+        if record.kind == "committed" and record.reservation is not None:
+            self.committed.setdefault(str(record.payload["artifact_digest"]), set()).add(record.reservation)
+
+    def problems(self, record: Record) -> list[str]:
+        """What is wrong with a sealed entry."""
+        try:
+            seal = seal_of(self.ledger_id, record.body)
+        except SealError as error:
+            return [str(error)]
+        self.seals[seal.seq] = seal
+        missing = [str(seq) for seq in seal.made_from.values() if seq not in self.seals]
+        if missing:
+            return [f"it was made from entry {missing[0]}, which is no seal"]
+        parents = [self.seals[seq] for seq in seal.made_from.values()]
+        inherited = {seq for parent in parents for seq in parent.charges}
+        own = set(seal.charges) - inherited
+        made = self.committed.get(content_digest(seal.files), set())
+        found = []
+        if dropped := sorted(inherited - set(seal.charges)):
+            found.append(f"it leaves out charge {dropped[0]}, which what it was made from carries")
+        if len(own) > 1 or not own <= made:
+            found.append("it carries a charge that was not committed with its files")
+        if made and not made & set(seal.charges):
+            found.append("its files are those of a charge that it does not carry")
+        if any(self.histories[seq][0].said["release"] != seal.name for seq in own & made):
+            found.append("its charge is another release's")
+        if seal.guarantee is not None:
+            if any(parent.guarantee is None for parent in parents):
+                found.append("it states a guarantee, and what it was made from has none")
+            found += [] if found else self._promised(seal, seal.guarantee)
+        return found
+
+    def _promised(self, seal: Seal, guarantee: Guarantee) -> list[str]:
+        if not seal.charges:
+            return ["it states a guarantee, and carries no charge"]
+        histories = [self.histories[seq] for seq in seal.charges]
+        if {path[0].population for path in histories} != {guarantee.population}:
+            return ["its guarantee is not of the population that its charges are of"]
+        terms = self.registered[guarantee.population].payload
+        stated = (guarantee.unit, guarantee.neighbouring_relation, guarantee.delta)
+        if stated != (terms["unit"], terms["neighbouring_relation"], terms["delta"]):
+            return ["its unit, neighbouring relation or delta is not that of its population"]
+        if seal.charges not in self.computed:
+            self.computed[seal.charges] = _epsilon(histories, guarantee.delta)
+        due = self.computed[seal.charges]
+        if not math.isclose(guarantee.epsilon, due, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
+            return [f"its epsilon is {guarantee.epsilon!r}, its charges together cost {due!r}"]
+        return []

@@ -1,0 +1,313 @@
+"""What recipients and reviewers see of things that were changed after they were sealed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ledger import Ledger, LedgerError
+from ledger.seals import content_digest
+from resources.artifact_store import ArtifactChangedError, ArtifactMissingError, ArtifactStore
+from resources.seals import digests_in
+
+
+@pytest.fixture
+def released(dpsynth, contract_path, rooms, book):
+    code, out, err = dpsynth("run", contract_path, "--quiet")
+    assert code == 0, out + err
+    return book
+
+
+@pytest.fixture
+def store(home):
+    return ArtifactStore(home=str(home.root))
+
+
+@pytest.fixture
+def table(released, home):
+    [path] = (home.warehouse / "parquet").glob("*/*/*.parquet")
+    return path
+
+
+@pytest.fixture
+def received(table, store, tmp_path, released):
+    """What a recipient was given: a table, a card, and a corpus' folder, each with its seal; and, apart, the key."""
+    folder = tmp_path / "received"
+    shutil.copytree(store.latest("small", "corpus").folder, folder / "corpus")
+    shutil.copytree(store.latest("small", "card").folder, folder / "card")
+    for path in (table, table.with_name(table.name + ".seal.json")):
+        shutil.copy(path, folder / path.name)
+        (folder / path.name).chmod(0o644)
+    (tmp_path / "key").write_text(released.public_key + "\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def check(dpsynth, received, tmp_path, monkeypatch):
+    """Verify as the recipient does: no ledger, the key from elsewhere."""
+
+    def act(name: str, key: str | Path | None = None) -> tuple[int, str, str]:
+        monkeypatch.setenv("DPSYNTH_HOME", str(tmp_path / "nothing here"))
+        return dpsynth("verify", received / name, "--key", key or tmp_path / "key")
+
+    return act
+
+
+def only(folder: Path, ending: str) -> Path:
+    [path] = folder.glob(f"*{ending}")
+    return path
+
+
+def test_a_recipient_is_told_what_is_certified_and_by_whom(check, received, released, store):
+    promised = store.latest("small", "synthetic").seal.guarantee
+    for name, what in (
+        (only(received, ".parquet").name, "a published synthetic table of contract small"),
+        ("corpus", "a synthetic corpus of contract small"),
+        ("card", "a release's card of contract small"),
+        ("card/card.md", "a release's card of contract small"),
+        ("corpus/corpus.parquet", "a synthetic corpus of contract small"),
+    ):
+        code, out, err = check(name)
+        assert code == 0, err
+        assert what in out
+        assert f"({promised.epsilon:.3f}"[:5] in out
+        assert "1e-05)-differential privacy for the population small-bank, adding or removing one customer" in out
+        assert "SHA256:" in out
+        assert released.id in out
+
+
+TAMPERED = {
+    "other bytes": (lambda f: only(f, ".parquet").write_bytes(b"PAR1"), ".parquet", "was changed, or is another file"),
+    "a card's epsilon": (
+        lambda f: (f / "card/card.md").write_text((f / "card/card.md").read_text().replace("1e-05", "1e-09")),
+        "card/card.md",
+        "was changed",
+    ),
+    "a receipt's epsilon": (
+        lambda f: (f / "corpus/receipt.json").write_text("{}"),
+        "corpus",
+        "receipt.json was changed",
+    ),
+    "a file missing": (lambda f: (f / "corpus/receipt.json").unlink(), "corpus", "receipt.json is missing"),
+    "a file too many": (lambda f: (f / "corpus/more").write_text(""), "corpus", "more was added"),
+    "a folder too many": (lambda f: shutil.copytree(f / "card", f / "corpus/card"), "corpus", "card/card.md was added"),
+    "no seal": (lambda f: (f / "corpus/seal.json").unlink(), "corpus", "there is no seal"),
+    "another artifact's seal": (
+        lambda f: shutil.copy(f / "card/seal.json", f / "corpus/seal.json"),
+        "corpus",
+        "missing",
+    ),
+    "another artifact's seal beside a table": (
+        lambda f: shutil.copy(f / "card/seal.json", only(f, ".parquet.seal.json")),
+        ".parquet",
+        "of other files",
+    ),
+    "an edited seal": (
+        lambda f: (f / "corpus/seal.json").write_text((f / "corpus/seal.json").read_text().replace("small", "other")),
+        "corpus",
+        "not the entry that was signed",
+    ),
+    "a link to the file": (
+        lambda f: ((f / "card/card.md").rename(f / "c"), (f / "card/card.md").symlink_to(f / "c")),
+        "card/card.md",
+        "is a link",
+    ),
+    "a link in a folder": (
+        lambda f: ((f / "card/card.md").rename(f / "c"), (f / "card/card.md").symlink_to(f / "c")),
+        "card",
+        "is a link",
+    ),
+    "a folder that is a link": (
+        lambda f: ((f / "card").rename(f / "c"), (f / "card").symlink_to(f / "c")),
+        "card",
+        "is a link",
+    ),
+    "a seal that is a link": (
+        lambda f: ((f / "card/seal.json").rename(f / "c"), (f / "card/seal.json").symlink_to(f / "c")),
+        "card",
+        "is a link",
+    ),
+    "another name": (
+        lambda f: (
+            only(f, ".parquet").rename(f / "newer.parquet"),
+            only(f, ".parquet.seal.json").rename(f / "newer.parquet.seal.json"),
+        ),
+        ".parquet",
+        "renamed",
+    ),
+}
+
+
+def test_what_was_tampered_with_is_not_verified(check, received, tmp_path, subtests):
+    whole = tmp_path / "whole"
+    shutil.copytree(received, whole)
+    for tampering, (change, name, says) in TAMPERED.items():
+        change(received)
+        with subtests.test(tampering):
+            code, out, err = check(only(received, name).name if name.startswith(".") else name)
+            assert (code, out) == (1, "")
+            assert says in " ".join(err.split())
+        shutil.rmtree(received)
+        shutil.copytree(whole, received)
+
+
+def test_another_key_does_not_verify_and_none_is_asked_for(check, received, dpsynth):
+    other = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+    code, _, err = check("corpus", other)
+    assert code == 1
+    assert "not signed by the key SHA256:" in err
+    assert check("corpus", "no key")[0] == 2
+    assert dpsynth("verify", received / "corpus")[0] == 2  # there is no ledger here
+
+
+# The deployment itself
+
+
+def refused(dpsynth) -> str:
+    code, out, err = dpsynth("audit", "verify")
+    assert (code, out) == (1, "")
+    return " ".join(err.split())
+
+
+def test_audit_verify_names_what_was_changed(dpsynth, table, store, home):
+    assert dpsynth("audit", "verify")[0] == 0
+    table.chmod(0o644)
+    whole = table.read_bytes()
+    table.write_bytes(whole + b" ")
+    assert f"published table {table} is not what was sealed: {table.name} was changed" in refused(dpsynth)
+    table.write_bytes(whole)
+
+    receipt = store.latest("small", "synthetic").folder / "receipt.json"
+    whole = receipt.read_bytes()
+    stated = json.loads(whole)
+    stated["about"]["epsilon"] = 0.5
+    receipt.write_text(json.dumps(stated), encoding="utf-8")
+    assert "receipt.json was changed" in refused(dpsynth)
+    receipt.write_bytes(whole)
+
+    card = store.latest("small", "card").folder
+    shutil.copytree(card, home.root / "kept")
+    (card / "card.md").write_text("ε 0.5", encoding="utf-8")
+    stated = json.loads((card / "receipt.json").read_text())
+    stated["artifact_digest"] = content_digest({k: v for k, v in digests_in(card).items() if k != "receipt.json"})
+    (card / "receipt.json").write_text(json.dumps(stated), encoding="utf-8")
+    assert "card.md was changed" in refused(dpsynth)
+    shutil.copytree(home.root / "kept", card, dirs_exist_ok=True)
+
+    beside = table.with_name(table.name + ".seal.json")
+    shutil.copy(card / "seal.json", beside)
+    assert "that is another artifact's" in refused(dpsynth)
+    beside.unlink()
+    assert f"has no {beside.name} beside it" in refused(dpsynth)
+
+
+def test_a_warehouse_with_another_view_is_named(dpsynth, table, home):
+    import duckdb
+
+    with duckdb.connect(str(home.warehouse / "warehouse.duckdb")) as connection:
+        connection.execute("CREATE OR REPLACE VIEW small.messages AS SELECT 'forged' AS text, 'card' AS topic")
+    assert "view small.messages is not what the published tables make it" in refused(dpsynth)
+
+
+def published_again(store, contract, home) -> Path:
+    """The same rows as another corpus, published."""
+    from dpsynth_assets.assets.synthetic import release_record
+    from dpsynth_assets.quality.verdict import Verdict
+    from resources.warehouse import Warehouse
+
+    corpus, judged = store.latest("small", "corpus"), store.latest("small", "verdict")
+    with store.draft("small", "corpus") as draft:
+        shutil.copy(corpus.folder / "corpus.parquet", draft.folder)
+        other = store.seal(draft, made_from={"candidates": store.latest("small", "candidates")})
+    path, _ = Warehouse(home=str(home.root)).publish(
+        other.folder / "corpus.parquet",
+        contract=contract,
+        release=release_record(contract, other, 24),
+        verdict=Verdict.load(judged.folder / "verdict.json"),
+        made_from={"corpus": other.seal},
+    )
+    return path
+
+
+def test_an_older_release_in_the_place_of_a_newer_one_is_named(dpsynth, table, store, released, contract, home):
+    """Genuine, sealed, and of the same contract: it is the place that it does not belong to."""
+    newer = published_again(store, contract, home)
+    for older, place in ((table, newer), (newer, table)):
+        with_seal = [path.with_name(path.name + ".seal.json") for path in (older, place)]
+        kept = [path.read_bytes() for path in (place, with_seal[1])]
+        for path in (place, with_seal[1]):
+            path.chmod(0o644)
+        shutil.copy(older, place)
+        assert f"{place.name} was changed" in refused(dpsynth)
+        shutil.copy(with_seal[0], with_seal[1])
+        assert "that is another artifact's" in refused(dpsynth)
+        place.write_bytes(kept[0])
+        with_seal[1].write_bytes(kept[1])
+    assert dpsynth("audit", "verify")[0] == 0
+
+
+def test_nothing_is_published_from_a_receipt_without_charges(dpsynth, table, store, contract_path, released):
+    """Its epsilon would be that of what is left: the charges are the ledger's to say."""
+    corpus = store.latest("small", "corpus")
+    receipt = corpus.folder / "receipt.json"
+    receipt.write_text(json.dumps({**json.loads(receipt.read_text()), "charges": []}), encoding="utf-8")
+    with pytest.raises(ArtifactChangedError, match=r"receipt\.json was changed"):
+        store.latest("small", "corpus")
+
+
+def test_a_release_that_was_paid_for_and_not_sealed_is_sealed_later_and_costs_nothing(
+    dpsynth, contract_path, rooms, book, store, monkeypatch
+):
+    """As a kill just then leaves it, or a home from before there were seals."""
+
+    def unavailable(*_, **__):
+        raise LedgerError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "seal", unavailable)
+        code, out, err = dpsynth("run", contract_path, "--quiet")
+    assert code == 1
+    assert "is paid for and lies in" in " ".join(out.split())
+    spent = book.balance("small-bank", with_pld=False)
+    with pytest.raises(ArtifactMissingError, match="`dpsynth audit seal`"):
+        store.latest("small", "adapter")
+    assert "was never sealed in the ledger" in refused(dpsynth)
+    code, out, err = dpsynth("audit", "seal")
+    assert code == 0, err
+    assert "Sealed small/adapter" in out
+    adapter = store.latest("small", "adapter")
+    assert [charge.release for charge in adapter.charges] == ["small/adapter"]
+    assert book.balance("small-bank", with_pld=False) == spent
+    assert dpsynth("audit", "verify")[0] == 0
+    assert "Nothing to seal" in dpsynth("audit", "seal")[1]
+
+
+def test_an_unsealed_release_with_other_files_is_never_sealed(dpsynth, contract_path, rooms, book, store, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "seal", lambda *_, **__: (_ for _ in ()).throw(LedgerError("the disk is full")))
+        dpsynth("run", contract_path, "--quiet")
+    [adapter] = (Path(store.home) / "artifacts/small/adapter").glob("*/adapter.txt")
+    adapter.write_text("another adapter", encoding="utf-8")
+    assert "Nothing to seal" in dpsynth("audit", "seal")[1]
+    with pytest.raises(ArtifactMissingError):
+        store.latest("small", "adapter")
+
+
+def test_a_missing_copy_of_a_seal_is_written_again(released, store):
+    card = store.latest("small", "card")
+    (card.folder / "seal.json").unlink()
+    again = store.latest("small", "card")
+    assert again.checkpoint is not None
+    assert again.checkpoint.is_signed_by(released.public_key)
+    shutil.rmtree(card.folder)
+    with pytest.raises(ArtifactMissingError, match="is gone"):
+        store.latest("small", "card")
+
+
+def test_the_key_is_printed_for_recipients(dpsynth, released):
+    code, out, err = dpsynth("audit", "key")
+    assert (code, out.strip()) == (0, released.public_key)
+    assert "SHA256:" in err
