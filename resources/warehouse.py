@@ -32,7 +32,7 @@ class Warehouse(dg.ConfigurableResource[None]):
 
     def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Columns and rows of a read-only query."""
-        from dpsynth_assets.publish.warehouse import query
+        from dpsynth_assets.publish.query import query
 
         columns, rows = query(self.folder, sql)
         return list(columns), [tuple(row) for row in rows]

@@ -9,6 +9,7 @@ import pytest
 from dpsynth_assets.contract import Column, Contract
 from dpsynth_assets.contract.terms import PrivacyTerms
 from dpsynth_assets.publish.release import ReleaseRecord
+from dpsynth_assets.publish.warehouse import publish
 from dpsynth_assets.quality.digest import digest_of_parquet
 from dpsynth_assets.quality.rules import rules_of
 from dpsynth_assets.quality.verdict import RuleResult, Verdict
@@ -114,6 +115,19 @@ def release():
         receipts=({"event": "poisson_sampled_gaussian", "entry": 7, "hash": "ab12"},),
     )
     return lambda **changes: replace(record, **changes)
+
+
+@pytest.fixture
+def put(home, corpus, judged, release, contract):
+    """Publish two messages (or those given) as a release."""
+
+    def act(*messages, under=contract, **changes):
+        messages = messages or ("hello there", "good bye")
+        path = corpus(*messages)
+        record = release(rows=len(messages), contract=under.id, **changes)
+        return publish(home, path, contract=under, release=record, verdict=judged(path, under=under))
+
+    return act
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from dpsynth_assets.contract import load_contract
-from dpsynth_assets.publish.warehouse import publish, query
+from dpsynth_assets.publish.query import query
+from dpsynth_assets.publish.warehouse import publish
 
 ROOT = Path(__file__).parents[2]
 
