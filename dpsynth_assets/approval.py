@@ -7,10 +7,10 @@ Used by the gate and by `dpsynth approve`; knows no Dagster.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ledger import AddPopulation, LedgerError, RaiseCap, Scope, SetTerms
+from ledger import AddPopulation, LedgerError, RaiseCap, Scope, SetTerms, TermsConflict
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -89,7 +89,12 @@ def scope_of(contract: Contract, *, planned: bool = True, size: float = 1.0) -> 
 
 
 def needs(contract: Contract, book: Ledger) -> list[Need]:
-    """What the ledger lacks for this contract, in the order to be agreed on; empty if it may run."""
+    """What the ledger lacks for this contract, in the order to be agreed on; empty if it may run.
+
+    Raises:
+        TermsConflict: the population stands registered under terms that never change, and the contract has others: no
+            signature would let it run.
+    """
     from dpsynth_assets.contract.diff import changes, terms_for_approval
 
     contract = contract.declared
@@ -99,15 +104,24 @@ def needs(contract: Contract, book: Ledger) -> list[Need]:
         what = f"a budget of {cap} for population {terms.population}, protecting one {terms.unit.name}"
         found.append(Need(what, AddPopulation(scope_of(contract))))
     else:
+        book.require(scope_of(contract, planned=False), cap=False)
         found += _cap_needs(terms.budget.epsilon, book.balance(terms.population, with_pld=False))
     asked, approved = terms_for_approval(contract), book.terms(contract.id)
-    weaker = tuple(change for change in changes(approved or {}, asked) if change.weakens)
+    weaker = tuple(_set_right(change) for change in changes(approved or {}, asked) if change.weakens)
     if approved is None:
         found.append(Need(f"the privacy terms of contract {contract.id}", _terms(contract, asked)))
     elif weaker:
         what = f"weaker terms of contract {contract.id}: {'; '.join(map(str, weaker))}"
         found.append(Need(what, _terms(contract, asked), weaker=weaker))
     return found
+
+
+def _set_right(change: Change) -> Change:
+    """A change of what never changes, in a contract that agrees with its population: terms that do not were approved
+    before that was asked, and are set right. Of the unit's column only the approved terms know."""
+    if change.refused and change.term == "unit.column":
+        raise TermsConflict(f"{change}. No signature makes it another one")
+    return replace(change, weakens="agrees with the registered population") if change.refused else change
 
 
 def _terms(contract: Contract, asked: dict[str, Any]) -> SetTerms:
@@ -141,6 +155,23 @@ def require_approved(contract: Contract, book: Ledger) -> None:
     book.require(scope_of(contract, planned=False))
 
 
+def require_terms(contract: Contract, book: Ledger) -> None:
+    """Pass if what is made of the contract's releases is made under terms that two people signed: for what is published
+    and exported, which reads no sensitive row and may follow long after the release.
+
+    Raises:
+        ApprovalNeededError: the terms were never approved, or have been made weaker since.
+    """
+    declared = contract.declared
+    weaker = [need.what for need in needs(declared, book) if isinstance(need.change, SetTerms)]
+    if weaker:
+        raise ApprovalNeededError(
+            f"nothing is published of contract {declared.id} before its terms are approved: {'; '.join(weaker)}. An "
+            f"owner asks and an approver agrees, each with `dpsynth approve {declared.path.name} --as NAME --reason "
+            "TEXT`, or the terms are set back"
+        )
+
+
 def sign(contract: Contract, book: Ledger, *, actor: str, reason: str) -> list[str]:
     """Give one person's signature to everything that the contract needs; says what came of each.
 
@@ -148,6 +179,7 @@ def sign(contract: Contract, book: Ledger, *, actor: str, reason: str) -> list[s
 
     Raises:
         ApprovalNeededError: this person may not sign, or not the second time.
+        TermsConflict: the contract changes what never changes; nothing is signed then.
         LedgerError: the ledger refuses the change.
     """
     owners, approvers = (tuple(map(str.casefold, people)) for people in (contract.owners, contract.approvers))

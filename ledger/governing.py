@@ -19,7 +19,14 @@ from ledger.chain import Draft
 from ledger.errors import ProtocolError, SourceTaken, TermsConflict
 from ledger.events import from_json
 from ledger.journal import EFFECTS, entry_of, proposals_of
-from ledger.protocol import budget_of, require_budget, require_same_cap, require_same_terms, stated
+from ledger.protocol import (
+    budget_of,
+    require_budget,
+    require_possible_terms,
+    require_same_cap,
+    require_same_terms,
+    stated,
+)
 from ledger.quoting import budget_of as planned_budget
 from ledger.records import (
     AddPopulation,
@@ -52,7 +59,7 @@ class Governing:
         asked = _canonical(change.to_json())
         _effect_of(change)  # a closed plan over budget, an epsilon out of range: found before anybody is bothered
         with self._store.transaction() as book:
-            _require_possible(book, change)
+            _require_possible(book, change, registered=False)
             draft = Draft(
                 kind="proposed",
                 population=change.population,
@@ -75,7 +82,7 @@ class Governing:
         kind, facts = _effect_of(change)
         with self._store.transaction() as book:
             asked = _open_proposal(book, proposal, actor)
-            _require_possible(book, change)
+            _require_possible(book, change, registered=True)
             if isinstance(change, RaiseCap):  # caps follow from weights that stand in the ledger
                 rule = require_budget(book, change.population).rule.with_cap(change.epsilon)
                 facts = {"epsilon": rule.epsilon, "caps": list(rule.caps)}
@@ -109,12 +116,13 @@ class Governing:
         with self._store.transaction() as book:
             return proposals_of(book.find(kinds=("proposed", *EFFECTS.values())))
 
-    def require(self, scope: Scope) -> None:
-        """LedgerError unless the population stands registered with these very terms, cap included."""
+    def require(self, scope: Scope, *, cap: bool = True) -> None:
+        """LedgerError unless the population stands registered with these very terms, and with this cap if `cap`."""
         with self._store.transaction() as book:
             budget = require_budget(book, scope.population)
         require_same_terms(scope, budget)
-        require_same_cap(scope, budget)
+        if cap:
+            require_same_cap(scope, budget)
 
     def terms(self, contract: str) -> dict[str, Any] | None:
         """What was approved about a contract last; None if nothing ever was."""
@@ -228,8 +236,9 @@ def _effect_of(change: Change) -> tuple[str, dict[str, Any]]:
     }
 
 
-def _require_possible(book: Transaction, change: Change) -> None:
+def _require_possible(book: Transaction, change: Change, *, registered: bool) -> None:
     if isinstance(change, SetTerms):
+        require_possible_terms(book, change.terms, registered=registered)
         return
     budget = budget_of(book, change.population)
     if isinstance(change, AddPopulation) and budget is not None:

@@ -7,6 +7,7 @@ What classifiers are trained on comes from here: a receipt that somebody edited 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpsynth_assets.approval import require_terms
 from dpsynth_assets.assets.corpus import VERDICT
 from dpsynth_assets.assets.figures import NO_GUARANTEE
 from dpsynth_assets.contract import Contract
@@ -53,6 +54,7 @@ def published_table(
     from dpsynth_assets.publish.parquet import load, read
     from dpsynth_assets.quality.verdict import Verdict
 
+    require_terms(contract, ledger.open())
     synthetic = artifacts.latest(contract.id, "synthetic")
     about = synthetic.receipt["about"]
     corpus = artifacts.get(contract.id, "corpus", about["corpus"])
