@@ -10,10 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ledger import AddPopulation, LedgerError, People, ProtocolError, RaiseCap, Scope, SetPeople, SetTerms, person
+from ledger import (
+    AddPopulation,
+    LedgerError,
+    People,
+    ProtocolError,
+    RaiseCap,
+    Scope,
+    SetPeople,
+    SetTerms,
+    person,
+)
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -143,7 +153,12 @@ def _groups(people: People) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def needs(contract: Contract, book: Ledger) -> list[Need]:
-    """What the ledger lacks for this contract, in the order to be agreed on; empty if it may run."""
+    """What the ledger lacks for this contract, in the order to be agreed on; empty if it may run.
+
+    Raises:
+        TermsConflict: the population stands registered under terms that never change, and the contract has others: no
+            signature would let it run.
+    """
     from dpsynth_assets.contract.diff import changes, terms_for_approval
 
     contract = contract.declared
@@ -156,15 +171,22 @@ def needs(contract: Contract, book: Ledger) -> list[Need]:
             Need(f"{what}, signed for by {people}", AddPopulation(scope_of(contract), people), terms.population)
         )
     else:
+        book.require(scope_of(contract, planned=False), cap=False)
         found += _cap_needs(terms.budget.epsilon, book.balance(terms.population, with_pld=False))
     asked, approved = terms_for_approval(contract), book.terms(contract.id)
-    weaker = tuple(change for change in changes(approved or {}, asked) if change.weakens)
+    weaker = tuple(_set_right(change) for change in changes(approved or {}, asked) if change.weakens)
     if approved is None:
         found.append(_need_of_terms(contract, f"the privacy terms of contract {contract.id}", asked))
     elif weaker:
         what = f"weaker terms of contract {contract.id}: {'; '.join(map(str, weaker))}"
         found.append(_need_of_terms(contract, what, asked, weaker))
     return found
+
+
+def _set_right(change: Change) -> Change:
+    """A change of what never changes, in a contract that agrees with its population: terms that do not were approved
+    before that was asked, and are set right."""
+    return replace(change, weakens="agrees with the registered population") if change.refused else change
 
 
 def _need_of_terms(contract: Contract, what: str, asked: dict[str, Any], weaker: tuple[Change, ...] = ()) -> Need:
@@ -199,12 +221,30 @@ def require_approved(contract: Contract, book: Ledger) -> None:
     book.require(scope_of(contract, planned=False))
 
 
+def require_terms(contract: Contract, book: Ledger) -> None:
+    """Pass if what is made of the contract's releases is made under terms that two people signed: for what is published
+    and exported, which reads no sensitive row and may follow long after the release.
+
+    Raises:
+        ApprovalNeededError: the terms were never approved, or have been made weaker since.
+    """
+    declared = contract.declared
+    weaker = [need.what for need in needs(declared, book) if isinstance(need.change, SetTerms)]
+    if weaker:
+        raise ApprovalNeededError(
+            f"nothing is published of contract {declared.id} before its terms are approved: {'; '.join(weaker)}. An "
+            f"owner asks and an approver agrees, each with `dpsynth approve {declared.path.name} --as NAME --reason "
+            "TEXT`, or the terms are set back"
+        )
+
+
 def sign(contract: Contract, book: Ledger, *, actor: str, reason: str, signer: Signer | None = None) -> list[str]:
     """Give one person's signature to everything that the contract needs; says what came of each.
 
     A first signature asks; a second one by somebody else makes it so. Owners may ask, approvers may ask and agree.
 
     Raises:
+        TermsConflict: the contract changes what never changes; nothing is signed then.
         LedgerError: the ledger refuses the change, or this person's signature under it.
     """
     return carry_out(needs(contract, book), book, actor=actor, reason=reason, signer=signer)

@@ -56,6 +56,10 @@ class Authority:
 
     # What is asked --------------------------------------------------------------------------------------------------
 
+    def knows_unit_of(self, population: str) -> bool:
+        """Whether it stands which column tells the population's units apart: in one of before, its first terms say."""
+        return population not in self._founders
+
     def to_propose(self, change: Mapping[str, Any], actor: str, reason: str) -> str:
         """The statement under a proposal, or under a lowered cap, which is an act of one person."""
         act = "lower the cap" if change["kind"] == "lower_cap" else "propose"

@@ -23,7 +23,15 @@ from ledger.errors import ProtocolError, SourceTaken, TermsConflict
 from ledger.events import from_json
 from ledger.journal import EFFECTS, entry_of, proposals_of
 from ledger.people import People
-from ledger.protocol import authority_of, budget_of, require_budget, require_same_cap, require_same_terms, stated
+from ledger.protocol import (
+    authority_of,
+    budget_of,
+    require_budget,
+    require_possible_terms,
+    require_same_cap,
+    require_same_terms,
+    stated,
+)
 from ledger.quoting import budget_of as planned_budget
 from ledger.records import (
     AddPopulation,
@@ -77,7 +85,7 @@ class Governing:
         asked = _canonical(change.to_json())
         _effect_of(change)  # a closed plan over budget, an epsilon out of range: found before anybody is bothered
         with self._store.transaction() as book:
-            _require_possible(book, change)
+            _require_possible(book, change, registered=False)
             authority_of(book).require_proposal(asked, actor, reason, signature)
             draft = Draft(
                 kind="proposed",
@@ -106,7 +114,7 @@ class Governing:
         with self._store.transaction() as book:
             asked = _open_proposal(book, proposal)
             authority_of(book).require_approval(asked, actor, reason, signature)
-            _require_possible(book, change)
+            _require_possible(book, change, registered=True)
             if isinstance(change, RaiseCap):  # caps follow from weights that stand in the ledger
                 rule = require_budget(book, change.population).rule.with_cap(change.epsilon)
                 facts = {"epsilon": rule.epsilon, "caps": list(rule.caps)}
@@ -145,12 +153,13 @@ class Governing:
         with self._store.transaction() as book:
             return proposals_of(book.find(kinds=("proposed", *EFFECTS.values())))
 
-    def require(self, scope: Scope) -> None:
-        """LedgerError unless the population stands registered with these very terms, cap included."""
+    def require(self, scope: Scope, *, cap: bool = True) -> None:
+        """LedgerError unless the population stands registered with these very terms, and with this cap if `cap`."""
         with self._store.transaction() as book:
             budget = require_budget(book, scope.population)
         require_same_terms(scope, budget)
-        require_same_cap(scope, budget)
+        if cap:
+            require_same_cap(scope, budget)
 
     def terms(self, contract: str) -> dict[str, Any] | None:
         """What was approved about a contract last; None if nothing ever was."""
@@ -285,8 +294,9 @@ def _effect_of(change: Change) -> tuple[str, dict[str, Any]]:
     }
 
 
-def _require_possible(book: Transaction, change: Change) -> None:
+def _require_possible(book: Transaction, change: Change, *, registered: bool) -> None:
     if isinstance(change, SetTerms):
+        require_possible_terms(book, change.terms, registered=registered)
         return
     if isinstance(change, SetPeople):
         if authority_of(book).people_of(change.population) == change.people:

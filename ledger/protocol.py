@@ -50,6 +50,12 @@ def require_budget(book: Transaction, population: str) -> Budget:
     return budget
 
 
+_NEVER_CHANGES = (
+    "It never changes: set the contract back to the registered terms, or, where it is about other people, give these "
+    "another population"
+)
+
+
 def require_same_terms(scope: Scope, budget: Budget) -> None:
     """TermsConflict unless a scope has the terms that a population was registered with; the cap is not among them."""
     stands = {
@@ -65,8 +71,54 @@ def require_same_terms(scope: Scope, budget: Budget) -> None:
             raise TermsConflict(
                 f"population {scope.population!r} was registered by entry {budget.registered} with another {field}"
                 + ("" if field == "closed_plan" else f" ({value!r}, now {getattr(scope, field)!r} is asked for)")
-                + ". It never changes; set the contract back to the registered terms"
+                + f". {_NEVER_CHANGES}"
             )
+
+
+def require_possible_terms(book: Transaction, terms: dict[str, Any], *, registered: bool) -> None:
+    """Demand that a contract's terms do not contradict what the population that they name was registered with. Nothing
+    is asked of terms that name none.
+
+    Args:
+        terms: as `dpsynth_assets.contract.diff.terms_for_approval` writes them.
+        registered: whether the population must have been registered.
+
+    Raises:
+        TermsConflict: they do; what a population was registered with never changes.
+        ProtocolError: it must be registered and is not.
+    """
+    population = terms.get("population")
+    if not isinstance(population, str):
+        return
+    budget = budget_of(book, population)
+    if budget is None:
+        if registered:
+            raise ProtocolError(f"population {population!r} is not registered yet: approve its budget first")
+        return
+    unit, asked, blocks = (terms.get(name) or {} for name in ("unit", "budget", "blocks"))
+    # A population of before has its unit's column from its first terms, which may be these.
+    known = "column" in unit and authority_of(book).knows_unit_of(population)
+    stands = {
+        "unit": (budget.unit, unit.get("name", budget.unit)),
+        "neighbouring_relation": (
+            budget.neighbouring_relation,
+            unit.get("neighbouring_relation", budget.neighbouring_relation),
+        ),
+        "delta": (budget.rule.delta, asked.get("delta", budget.rule.delta)),
+        "rule": (rule := "closed_plan" if budget.plan else "renyi_filter", asked.get("rule", rule)),
+        "blocks_by": (budget.blocks_by, _by_column(blocks.get("column"))),
+        "unit_by": (budget.unit_by, _by_column(unit["column"]) if known else budget.unit_by),
+    }
+    for field, (value, now) in stands.items():
+        if value != now:
+            raise TermsConflict(
+                f"population {population!r} was registered by entry {budget.registered} with another {field} "
+                f"({value!r}, now {now!r} is asked for). {_NEVER_CHANGES}"
+            )
+
+
+def _by_column(name: str | None) -> str | None:
+    return None if name is None else f"column {name}"
 
 
 def require_same_cap(scope: Scope, budget: Budget) -> None:

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from ledger import Checkpoint, LedgerError, SealError
 from ledger.seals import RECEIPT, Seal, read_portable
-from resources.seals import SEAL, SUFFIX, differences, digest_of, digests_in
+from resources.seals import SEAL, SUFFIX, TABLE, differences, digest_of, digests_in
 
 if TYPE_CHECKING:
     from ledger import Ledger
     from ledger.snapshot import Artifact
     from resources.home import Home
 
-TABLE = "table"  # the kind under which a published table is sealed
 UNSEALED = (
     "was never sealed in the ledger: it was made before artifacts were sealed, or put there. `dpsynth audit seal` "
     "seals the releases that the ledger knows by their files; make the rest again, which is free, or move it away"

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SEAL = "seal.json"
 SUFFIX = ".seal.json"
+TABLE = "table"  # the kind under which a published table is sealed
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,20 @@ def _read(path: Path, public_key: str) -> Seal:
         )
     digest_of(path)  # no link, and a file
     return check_portable(path.read_bytes(), public_key)
+
+
+def digests_of_tables(book: Ledger, folder: Path) -> dict[str, str]:
+    """SHA-256 of each published table that was sealed, by its name below `folder`, for those whose place is not empty.
+
+    They are the sealed digests, whatever lies there now.
+    """
+    seals = {(seal.name, seal.id): seal for seal in book.seals()}
+    digests = {}
+    for path in sorted(folder.glob("*/*/*.parquet")):
+        seal = seals.get((f"{path.parent.parent.name}/{TABLE}", path.stem))
+        if seal is not None and path.name in seal.files:
+            digests[path.relative_to(folder).as_posix()] = seal.files[path.name]
+    return digests
 
 
 def standing(book: Ledger, name: str, identity: str | None = None) -> Seal | None:

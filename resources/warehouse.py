@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ledger import Ledger, Seal, SealError
 from resources.deployed import Deployed
-from resources.evidence import TABLE
 from resources.heads import open_ledger
 from resources.home import Home, replace_atomically
-from resources.seals import SUFFIX, digest_of, standing
+from resources.seals import SUFFIX, TABLE, digest_of, digests_of_tables, standing
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -88,7 +87,9 @@ class Warehouse(Deployed):
 
     def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Columns and rows of a read-only query."""
-        from dpsynth_assets.publish.warehouse import query
+        from dpsynth_assets.publish.query import query
+        from dpsynth_assets.publish.warehouse import PARQUET
 
-        columns, rows = query(self.folder, sql)
+        digests = digests_of_tables(open_ledger(Home.at(self.home)), self.folder / PARQUET)
+        columns, rows = query(self.folder, sql, digests)
         return list(columns), [tuple(row) for row in rows]

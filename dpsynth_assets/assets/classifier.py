@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from dpsynth_assets.approval import require_terms
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
@@ -84,6 +85,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
 
         contract = of_partition(declared, context)
         with plain_failures(ArtifactError, PublishError, QualityError, LedgerError, UnprovenError, SourceError):
+            require_terms(contract, ledger.open())
             more = additions(contract, sensitive_store)
             synthetic, frame = published_table(contract, artifact_store, ledger)
         texts, labels = frame[contract.privacy.text.column].tolist(), frame[target].tolist()

@@ -7,15 +7,17 @@ What classifiers are trained on comes from here: a file that somebody edited is 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpsynth_assets.approval import require_terms
 from dpsynth_assets.assets.corpus import VERDICT
 from dpsynth_assets.assets.figures import NO_GUARANTEE
 from dpsynth_assets.contract import Contract
 from ledger import Seal
 from resources.artifact_store import Artifact, ArtifactStore
-from resources.evidence import TABLE, checkpoints, contradictions, of_table
+from resources.evidence import checkpoints, contradictions, of_table
 from resources.heads import open_ledger
 from resources.home import Home
 from resources.ledger import LedgerResource
+from resources.seals import TABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +53,7 @@ def published_table(
     from dpsynth_assets.publish.parquet import load, read
     from dpsynth_assets.quality.verdict import Verdict
 
+    require_terms(contract, ledger.open())
     synthetic = artifacts.latest(contract.id, "synthetic")
     about = synthetic.receipt["about"]
     corpus = artifacts.get(contract.id, "corpus", about["corpus"])

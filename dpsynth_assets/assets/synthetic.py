@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets.approval import require_terms
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.corpus import ROWS, VERDICT, standing_verdict_of
 from dpsynth_assets.assets.figures import NO_GUARANTEE, column_schema, preview, receipts_metadata
 from dpsynth_assets.contract import Contract
+from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
+from resources.ledger import LedgerResource
 from resources.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -34,7 +37,10 @@ def synthetic_asset(declared: Contract) -> dg.AssetsDefinition:
         after=("corpus",),
     )
     def synthetic(
-        context: dg.AssetExecutionContext, artifact_store: ArtifactStore, warehouse: Warehouse
+        context: dg.AssetExecutionContext,
+        artifact_store: ArtifactStore,
+        warehouse: Warehouse,
+        ledger: LedgerResource,
     ) -> dg.MaterializeResult[None]:
         import pandas as pd
 
@@ -42,7 +48,8 @@ def synthetic_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.quality.verdict import QualityError, Verdict
 
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactError, QualityError, PublishError):
+        with plain_failures(ArtifactError, QualityError, PublishError, LedgerError):
+            require_terms(contract, ledger.open())
             corpus = artifact_store.latest(contract.id, "corpus")
             judged = standing_verdict_of(artifact_store, corpus)
             verdict = Verdict.load(judged.folder / VERDICT)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dpsynth_assets.cli.console import BadInput, console, contract_at, say
 from dpsynth_assets.cli.signing import say_who_stands
+
+if TYPE_CHECKING:
+    from dpsynth_assets.contract import Contract
 
 
 def diff(
@@ -27,17 +30,32 @@ def diff(
     before = terms_for_approval(contract_at(against)) if against else _approved(read.id)
     found = changes(before, terms_for_approval(read))
     say_who_stands(read)
-    if not found:
+    if found:
+        table = Table("term", "before", "now", "less protection?")
+        for change in found:
+            weaker = Text(f"yes: {change.weakens}", style="red") if change.weakens else Text("no", style="green")
+            values = (change.before, change.after)
+            table.add_row(change.term, *(Text("—" if v is None else str(v)) for v in values), weaker)
+        console().print(table)
+    else:
         say("No privacy term differs.")
-        return
-    table = Table("term", "before", "now", "less protection?")
-    for change in found:
-        weaker = Text(f"yes: {change.weakens}", style="red") if change.weakens else Text("no", style="green")
-        table.add_row(change.term, *(Text("—" if v is None else str(v)) for v in (change.before, change.after)), weaker)
-    console().print(table)
-    if any(change.weakens for change in found):
+    if against is None:
+        _require_possible(read)
+    if any(change.refused for change in found):
+        say("What never changes about a population cannot be signed: set it back, or name another population.")
+    elif any(change.weakens for change in found):
         say("What gives less protection needs two signatures before anything runs: ", ("dpsynth approve", "bold"), ".")
+    if any(change.weakens for change in found):
         raise typer.Exit(1)
+
+
+def _require_possible(contract: Contract) -> None:
+    """TermsConflict where the contract changes what never changes about its population."""
+    from dpsynth_assets.approval import needs
+    from ledger import Ledger
+    from resources.home import Home
+
+    needs(contract, Ledger(Home.at().ledger_file))
 
 
 def _approved(contract_id: str) -> dict[str, object]:

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dpsynth_assets.cli.console import BadInput, contract_at, put, say
 from dpsynth_assets.cli.signing import say_who_stands
 
+if TYPE_CHECKING:
+    from dpsynth_assets.contract import Problem
+
 
 def lint(
     contracts: Annotated[list[Path] | None, typer.Argument(help="Contract files; all of contracts/ if none.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print problems as JSON.")] = False,
 ) -> None:
-    """Check contracts against the standard and the platform's privacy terms. Exit code 1 if there is any error."""
-    from dpsynth_assets.contract import lint_contract
-
+    """Check contracts against the standard and the platform's privacy terms, and against what the ledger, where there
+    is one, has registered for good. Exit code 1 if there is any error."""
     paths = contracts or sorted(Path("contracts").glob("*.odcs.yaml"))
     if not paths:
         raise BadInput("there is no contracts/*.odcs.yaml here: name the files to check")
     if missing := [str(path) for path in paths if not path.is_file()]:
         raise BadInput(f"no such file: {', '.join(missing)}")
-    found = {path: lint_contract(path) for path in paths}
+    found = {path: _problems(path) for path in paths}
     errors = sum(problem.severity == "error" for problems in found.values() for problem in problems)
     if as_json:
         report = [{"file": str(path), **vars(problem)} for path, problems in found.items() for problem in problems]
@@ -39,3 +42,33 @@ def lint(
             if not any(problem.severity == "error" for problem in problems):
                 say_who_stands(contract_at(path))
     raise typer.Exit(1 if errors else 0)
+
+
+def _problems(path: Path) -> list[Problem]:
+    from dpsynth_assets.contract import lint_contract
+
+    found = lint_contract(path)
+    broken = any(problem.severity == "error" for problem in found)
+    return found if broken else sorted([*found, *_contradictions(path)])
+
+
+def _contradictions(path: Path) -> list[Problem]:
+    """Where the contract changes what never changes about its population. Nothing where no ledger can be asked."""
+    from dpsynth_assets.approval import needs
+    from dpsynth_assets.contract import Problem, load_contract
+    from dpsynth_assets.contract.odcs import line_of
+    from ledger import Ledger, LedgerError, TermsConflict
+    from resources.home import Home
+
+    ledger = Home.at().ledger_file
+    if not ledger.exists():
+        return []
+    contract = load_contract(path)
+    with suppress(LedgerError):
+        try:
+            needs(contract, Ledger(ledger))
+        except TermsConflict as conflict:
+            what, _, remedy = str(conflict).partition(". It never changes: ")
+            remedy = remedy[:1].upper() + remedy[1:]
+            return [Problem(line_of(path, "population"), "privacy.population", what, f"It never changes. {remedy}")]
+    return []

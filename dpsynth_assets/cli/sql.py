@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, console, put, say
+from dpsynth_assets.cli.console import console, put, say
 
 _SHOWN = 100
 
@@ -18,15 +18,21 @@ def sql(
     query: Annotated[str, typer.Argument(help="One SELECT, DESCRIBE, SUMMARIZE or SHOW, such as 'show all tables'.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print rows as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
+    memory: Annotated[float, typer.Option(help="GiB of memory that the query may use.", min=0.25)] = 4.0,
+    timeout: Annotated[float, typer.Option(help="Seconds that the query may take.", min=1)] = 600.0,
 ) -> None:
     """Query the published synthetic tables. Costs no budget."""
-    from dpsynth_assets.publish import warehouse
+    from dpsynth_assets.publish.query import Limits
+    from dpsynth_assets.publish.query import query as ask
+    from dpsynth_assets.publish.warehouse import PARQUET
+    from resources.heads import open_ledger
     from resources.home import Home
+    from resources.seals import digests_of_tables
 
-    folder = Home.at().warehouse
-    if not (folder / warehouse.DATABASE).exists():
-        raise BadInput(f"nothing has been published to {folder} yet: run a contract first (dpsynth run CONTRACT)")
-    columns, rows = warehouse.query(folder, query)
+    home = Home.at()
+    digests = digests_of_tables(open_ledger(home), home.warehouse / PARQUET)
+    limits = Limits(memory_bytes=int(memory * 2**30), seconds=timeout)
+    columns, rows = ask(home.warehouse, query, digests, limits)
     if as_json:
         put(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2, default=str))
     elif as_csv:

@@ -43,10 +43,9 @@ def verify(
     except SealError as error:
         fail(str(error))
         raise typer.Exit(1) from None
-    say("[green]✓[/] ", end="")
-    say(f"{path} is what was sealed, byte for byte.", markup=False)
+    say(("✓ ", "green"), f"{path} is what was sealed, byte for byte.")
     for line in _certified(found, public_key, whose):
-        say(f"  {line}", markup=False)
+        say(f"  {line}")
 
 
 def _certified(found: Verified, public_key: str, whose: str) -> list[str]:
@@ -63,8 +62,9 @@ def _certified(found: Verified, public_key: str, whose: str) -> list[str]:
             "what people wrote."
         )
     else:
+        epsilon = math.ceil(promised.epsilon * 1e4) / 1e4
         lines += [
-            f"Guarantee: ({math.ceil(promised.epsilon * 1e4) / 1e4:g}, {promised.delta:g})-differential privacy for the population "
+            f"Guarantee: ({epsilon:g}, {promised.delta:g})-differential privacy for the population "
             f"{promised.population}, {_relation(promised.neighbouring_relation)} {promised.unit}, by "
             f"{len(seal.charges)} charge{'s' if len(seal.charges) > 1 else ''} of the ledger. Whatever is computed "
             "from it has the same guarantee.",

@@ -2,7 +2,8 @@
 
 `terms_for_approval` is what a reviewer approves and the ledger keeps: everything in a contract that bears on privacy,
 as plain JSON. `changes` compares two of them. A change that weakens the terms needs approval before anything runs;
-every other change only shows. Knows no ledger.
+every other change only shows. A term that was not among those approved, since the platform had no such term then, is
+asked for like any other that weakens, unless it says what always held. Knows no ledger.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from dpsynth_assets.contract.terms import PersonalData
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract.model import Contract
@@ -19,28 +22,44 @@ Term = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Change:
-    """One term that differs. `weakens` says why it gives less protection, None if it does not."""
+    """One term that differs. `weakens` says why it gives less protection, None if it does not; `refused` that it is one
+    of those that never change about a population, which no signature helps."""
 
     term: str
     before: Any
     after: Any
     weakens: str | None
+    refused: bool = False
 
     def __str__(self) -> str:
         said = f"{self.term}: {_said(self.before)} -> {_said(self.after)}"
         return f"{said} ({self.weakens})" if self.weakens else said
 
 
-_FREE = ("generation", "classifier", "safety_classifier")  # post-processing: nothing there touches protection
+# Post-processing: nothing there touches the people of the source. Of the classifiers, what is declared public is
+# approved all the same, and what a safety classifier promises to those who rely on it.
+_FREE = ("generation", "classifier", "safety_classifier")
+_PROMISED = ("target", "unsafe", "precision", "recall", "confidence", "validation")
 
 
 def terms_for_approval(contract: Contract) -> dict[str, Any]:
     """The terms of a contract that a privacy reviewer approves, as plain JSON: public constants and people only."""
     terms = contract.privacy.model_dump(mode="json")
-    declared = {name: (terms[name] or {}).get("mix") for name in ("classifier", "safety_classifier")}
+    safety = terms["safety_classifier"] or {}
+    declared = {
+        name: {
+            **({"mix": mix} if (mix := (terms[name] or {}).get("mix")) else {}),
+            **({each: safety[each] for each in _PROMISED} if name == "safety_classifier" and safety else {}),
+        }
+        for name in ("classifier", "safety_classifier")
+    }
     return {
         **{name: terms[name] for name in sorted(terms) if name not in _FREE},
-        **{name: {"mix": mix} for name, mix in declared.items() if mix},
+        **{name: each for name, each in declared.items() if each},
+        "description": {key: said for key, said in contract.intent.items() if said},
+        "classification": {
+            column.name: column.classification for column in contract.columns if column.classification is not None
+        },
         "owners": sorted(contract.owners),
         "approvers": sorted(contract.approvers),
         "retention_days": contract.retention_days,
@@ -50,17 +69,38 @@ def terms_for_approval(contract: Contract) -> dict[str, Any]:
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     """Every term that differs, in the order of their names."""
     old, new = dict(_leaves(before)), dict(_leaves(after))
+    same = before.get("population") is not None and before.get("population") == after.get("population")
     found = []
     for term in sorted(old.keys() | new.keys()):
         was, is_ = old.get(term), new.get(term)
         if was != is_:
-            found.append(Change(".".join(term), was, is_, _why_weaker(term, was, is_)))
+            why = _why_weaker(term, was, is_)
+            if why and before and term[0] not in before:
+                why = f"nobody has signed for it yet: {why}"
+            refused = same and term in _FIXED and (term in old or term[:1] in old)
+            found.append(Change(".".join(term), was, is_, _NEVER if refused else why, refused))
     return found
 
 
 def _up(was: Any, is_: Any) -> bool:
     numbers = all(isinstance(value, int | float) for value in (was, is_))
     return not numbers or is_ > was
+
+
+def _down(was: Any, is_: Any) -> bool:
+    return isinstance(is_, int | float) and (not isinstance(was, int | float) or is_ < was)
+
+
+def _above(usual: float) -> Callable[[Any, Any], bool]:
+    """More than before; than `usual` where nothing was said before."""
+    return lambda was, is_: is_ is not None and is_ > (usual if was is None else was)
+
+
+def _less_secret(was: Any, is_: Any) -> bool:
+    """Anything but a step up among the usual classes."""
+    classes = ("public", "internal", "confidential", "restricted")
+    known = [classes.index(each) if (each := str(value).lower()) in classes else None for value in (was, is_)]
+    return None in known or known[1] < known[0]  # type: ignore[operator]
 
 
 def _set(was: Any, is_: Any) -> bool:
@@ -90,15 +130,46 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("blocks",): (_any, "the budget is divided otherwise"),
     ("blocks", "values"): (lambda was, is_: False, ""),
     ("text", "column"): (_any, "another text is learned from"),
+    ("text", "max_tokens"): (_up, "more of each text is used"),
+    ("base_model",): (_any, "what the model had read before is another question"),
+    ("personal_data", "account_numbers"): (
+        _above(PersonalData().account_numbers),
+        "more texts may look as if they held card numbers or IBANs",
+    ),
+    ("personal_data", "addresses"): (
+        _above(PersonalData().addresses),
+        "more texts may look as if they held addresses or phone numbers",
+    ),
+    ("description",): (_any, "the data serve another purpose, or within other limits"),
+    ("classification",): (_less_secret, "a column is held for less secret, or for something else"),
     ("labels",): (_any, "other labels are counted; were they read off the data?"),
     ("source_is_public",): (_set, "a source declared public is read without a charge"),
     ("source_where",): (_any, "other rows are read"),
     ("test_split",): (_any, "other rows are declared public"),
     ("classifier", "mix"): (_set, "other rows are declared public"),
     ("safety_classifier", "mix"): (_set, "other rows are declared public"),
+    ("safety_classifier", "target"): (_set, "other texts count as unsafe"),
+    ("safety_classifier", "unsafe"): (_set, "other texts count as unsafe"),
+    ("safety_classifier", "validation"): (_set, "the promise to those who rely on it is kept on other rows"),
+    **{
+        ("safety_classifier", name): (_down, "less is promised to those who rely on the classifier")
+        for name in ("precision", "recall", "confidence")
+    },
     ("variants", "epsilons"): (_unpriced, "a variant is released without privacy"),
     ("retention_days",): (_up, "sensitive copies are kept longer"),
 }
+
+
+# What a population is registered with for good: a change of it asks for another population.
+_FIXED: tuple[Term, ...] = (
+    ("unit", "name"),
+    ("unit", "column"),
+    ("unit", "neighbouring_relation"),
+    ("budget", "delta"),
+    ("budget", "rule"),
+    ("blocks", "column"),
+)
+_NEVER = "never changes: set it back, or give other people another `population`"
 
 
 def _why_weaker(term: Term, was: Any, is_: Any) -> str | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class Contract:
     source: str
     privacy: PrivacyTerms
     quality: tuple[QualityRule, ...]
+    intent: Mapping[str, str] = field(default_factory=dict)  # what the standard's `description` says, by its keys
     warnings: tuple[Problem, ...] = ()
     base: Contract | None = None  # of a release variant: the contract that declares it (`dpsynth_assets.variants`)
 

@@ -39,6 +39,13 @@ def lint_contract(path: str | Path) -> list[Problem]:
     return _read(Path(path)).problems
 
 
+def line_of(path: str | Path, *term: str) -> int:
+    """The line on which a privacy term of a contract stands, or the place that it is missing from."""
+    document, _ = yaml.read(Path(path).read_text(encoding="utf-8"))
+    privacy = find_privacy(document)[0] if document is not None else None
+    return 1 if document is None or privacy is None else document.line((*privacy, *term))
+
+
 @dataclass(frozen=True)
 class _Reading:
     problems: list[Problem]
@@ -119,6 +126,7 @@ def _assemble(path: Path, reading: _Reading, draft: Draft, terms: PrivacyTerms) 
         source=source,
         privacy=terms,
         quality=reading.rules,
+        intent={key: _words(draft.text("description", key)) for key in ("purpose", "usage", "limitations")},
         warnings=tuple(problem for problem in reading.problems if problem.severity == "warning"),
     )
 

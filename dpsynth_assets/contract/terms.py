@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from dpsynth_assets.contract.classifiers import Classifier, PublicTestSplit, SafetyClassifier
 from dpsynth_assets.contract.releases import Budget, Releases, Variants
 from dpsynth_assets.contract.synthesis import BaseModelTerms, Curation, Generation
-from dpsynth_assets.contract.term import Equalities, Identifier, Name, Terms, TermsError
+from dpsynth_assets.contract.term import Equalities, Fraction, Identifier, Name, Terms, TermsError
 
 RECORD = "record"  # what a unit is called that no column tells apart
 
@@ -126,6 +126,22 @@ class LabelColumn(Terms):
         return self
 
 
+class PersonalData(Terms):
+    """How many synthetic texts may look as if they held personal data: a rule of the platform that always applies.
+
+    A generator invents look-alikes, so the limits are not zero. Lower ones need nobody; higher ones are weaker terms,
+    which two people sign, and the card names them.
+    """
+
+    account_numbers: Annotated[
+        Fraction, Field(description="at most this share of the texts may look as if it held a card number or an IBAN")
+    ] = 0.005
+    addresses: Annotated[
+        Fraction,
+        Field(description="a larger share that looks as if it held e-mail addresses or phone numbers is warned of"),
+    ] = 0.02
+
+
 class Blocks(Terms):
     """The population divided, each part with the whole budget: new people bring new budget, for themselves only.
 
@@ -175,6 +191,9 @@ class PrivacyTerms(Terms):
     curation: Annotated[Curation, Field(description="what is done with drawn texts before they become the corpus")] = (
         Curation()
     )
+    personal_data: Annotated[
+        PersonalData, Field(description="how many synthetic texts may look as if they held personal data")
+    ] = PersonalData()
     test_split: Annotated[PublicTestSplit, Field(description="a public test split")]
     classifier: Annotated[Classifier, Field(description="the classifiers trained on the synthetic table")]
     safety_classifier: Annotated[

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dpsynth_assets.publish.release import PublishError, PublishRefused, ReleaseRecord
 from dpsynth_assets.quality.digest import digest_of_table
@@ -93,13 +93,13 @@ def _terms(papers: Papers) -> tuple[object, ...]:
     return papers.verdict.corpus_digest, release.epsilon, release.delta, release.population, release.unit
 
 
-def read(path: Path) -> Papers:
-    """The papers in a release's file, with its present place; refuses a file that is not one."""
+def read(path: Path, file: BinaryIO | None = None) -> Papers:
+    """The papers in a release's file, with its present place; refuses a file that is not one. `file`: it, opened."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        papers = Papers.from_bytes((pq.read_schema(path).metadata or {})[_KEY])
+        papers = Papers.from_bytes((pq.read_schema(file or path).metadata or {})[_KEY])
     except FileNotFoundError:
         raise PublishError(f"there is no release at {path}; publish it again") from None
     except (KeyError, TypeError, ValueError, QualityError, PublishError, pa.ArrowException):

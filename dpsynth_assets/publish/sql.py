@@ -48,4 +48,4 @@ def unknown_table(message: str, tables: Sequence[str]) -> str | None:
 def first_lines(message: str) -> str:
     """DuckDB's message without its class prefix and its drawing of the query."""
     head = re.split(r"\n\s*\n|\nLINE ", message.strip(), maxsplit=1)[0]
-    return re.sub(r"^\w+(?: \w+)? Error: ", "", head).replace("\n", "; ")
+    return re.sub(r"^\w+(?: \w+){0,3} Error: ", "", head).replace("\n", "; ")

@@ -1,9 +1,8 @@
 """The warehouse: one DuckDB file of views over the published Parquet, replaced as a whole on every publication.
 
-For a contract `inbox` with a table `messages` it holds the view `inbox.messages` (the latest release), a view per
-release (`inbox.messages__<release>`), and in its main schema the tables `releases` and `quality`. A release variant
-`inbox--lora-3` has a schema of its own, `inbox__lora_3`. Comments on views and columns carry the guarantee. Whoever has
-the old file open keeps reading it; whoever opens it next sees the new one.
+What it shows is written by `catalogue`. Whoever has the old file open keeps reading it; whoever opens it next sees the
+new one. It is for other tools: `dpsynth sql` asks the Parquet files themselves (`query`), since a DuckDB file holds SQL
+text, which whoever opens it runs.
 
 Nothing gets in without a passing verdict on exactly these rows under exactly this contract, and no file has a view
 unless it is as it was sealed. The order is: the Parquet file, its seal in the ledger, the database. A file that a kill
@@ -13,19 +12,17 @@ charges arrive as receipts, and `Tables` says what is sealed.
 
 from __future__ import annotations
 
-import json
-import re
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from dpsynth_assets.publish import parquet
+from dpsynth_assets.publish import catalogue, parquet
 from dpsynth_assets.publish.parquet import Papers
-from dpsynth_assets.publish.release import PublishRefused, QueryError, ReleaseRecord, guarantee
-from dpsynth_assets.publish.sql import first_lines, identifier, literal, plain, schema_of, unknown_table
+from dpsynth_assets.publish.release import PublishRefused, ReleaseRecord, guarantee
+from dpsynth_assets.publish.sql import schema_of
 from dpsynth_assets.quality.digest import digest_of_table
 from dpsynth_assets.quality.rules import columns_of, rules_of
 from dpsynth_assets.quality.verdict import Verdict
@@ -40,31 +37,6 @@ PARQUET = "parquet"
 
 # Names that DuckDB gives a meaning of its own; a contract's schema under one of them would be ambiguous.
 _RESERVED = frozenset({"main", "temp", "system", "memory", "warehouse", "information_schema", "pg_catalog"})
-
-_SCHEMA = """
-CREATE TABLE releases (
-    release_id VARCHAR NOT NULL, contract VARCHAR NOT NULL, contract_version VARCHAR NOT NULL,
-    table_name VARCHAR NOT NULL, view_name VARCHAR NOT NULL, latest BOOLEAN NOT NULL,
-    population VARCHAR NOT NULL, unit VARCHAR NOT NULL, neighbouring_relation VARCHAR NOT NULL,
-    epsilon DOUBLE, delta DOUBLE, guarantee VARCHAR NOT NULL,
-    row_count BIGINT NOT NULL, created TIMESTAMP NOT NULL, receipts JSON NOT NULL,
-    quality_passed BOOLEAN NOT NULL, quality_summary VARCHAR NOT NULL,
-    corpus_digest VARCHAR NOT NULL, contract_digest VARCHAR NOT NULL, parquet VARCHAR NOT NULL,
-    PRIMARY KEY (contract, table_name, release_id)
-);
-COMMENT ON TABLE releases IS 'Every published synthetic table: its guarantee, receipts and verdict. Times are UTC.';
-COMMENT ON COLUMN releases.epsilon IS
-    'Epsilon of this table alone; the ledger knows what its population spent. NULL: no privacy guarantee at all.';
-COMMENT ON COLUMN releases.unit IS 'Whom the guarantee protects: everything one of them contributed, together.';
-COMMENT ON COLUMN releases.receipts IS 'The ledger''s entries for the releases this table was made from.';
-COMMENT ON COLUMN releases.latest IS 'Whether the view of the table''s own name shows this release.';
-CREATE TABLE quality (
-    contract VARCHAR NOT NULL, table_name VARCHAR NOT NULL, release_id VARCHAR NOT NULL,
-    rule VARCHAR NOT NULL, passed BOOLEAN NOT NULL, blocking BOOLEAN NOT NULL,
-    description VARCHAR NOT NULL, expectation VARCHAR NOT NULL, observed JSON NOT NULL
-);
-COMMENT ON TABLE quality IS 'The rules each release was judged by before publication, and what was observed.';
-"""
 
 
 class Tables(Protocol):
@@ -161,33 +133,6 @@ def _papers(home_warehouse: Path, tables: Tables) -> list[Papers]:
     return list(parquet.stored(home_warehouse / PARQUET, lambda path: tables.state(path) == "sealed"))
 
 
-def query(home_warehouse: Path, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Answer one SELECT (or DESCRIBE, SUMMARIZE, SHOW, PIVOT) on the synthetic tables: column names, rows.
-
-    Read-only, and closed to any file but the published ones: a query cannot read the sensitive store.
-    """
-    import duckdb
-
-    _refuse_other_statements(sql)
-    with _reader(home_warehouse) as connection:
-        try:
-            cursor = connection.execute(sql)
-            return [column[0] for column in cursor.description], cursor.fetchall()
-        except duckdb.CatalogException as error:
-            message = unknown_table(str(error), _tables(connection)) or first_lines(str(error))
-            raise QueryError(message) from None
-        except duckdb.IOException as error:
-            raise QueryError(
-                f"{first_lines(str(error))}. If the folder has moved, publish again: the views name the old place"
-            ) from None
-        except duckdb.PermissionException:
-            raise QueryError(
-                "queries read the published tables only, no other files; `SHOW ALL TABLES` lists what there is"
-            ) from None
-        except duckdb.Error as error:
-            raise QueryError(first_lines(str(error))) from None
-
-
 def _read_rows(path: Path) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -272,114 +217,12 @@ def _rebuild(home_warehouse: Path, tables: Tables, name: str = DATABASE) -> Path
     target = home_warehouse / name
     temporary = home_warehouse / f".{uuid.uuid4().hex}.duckdb"
     everything = _papers(home_warehouse, tables)
-    latest = {
-        (p.release.contract, p.release.table): p.release.id for p in everything
-    }  # oldest first: the last one wins
     try:
         with closing(duckdb.connect(str(temporary))) as connection:
-            connection.execute(_SCHEMA)
-            taken = set(latest)
-            for papers in everything:
-                release = papers.release
-                name = _view_of_release(release, taken)
-                schema = schema_of(release.contract)
-                _create_view(connection, (schema, name), papers)
-                current = latest[release.contract, release.table] == release.id
-                if current:
-                    _create_view(connection, (schema, release.table), papers)
-                _insert(connection, papers, plain(schema, name), current)
+            catalogue.write(connection, everything, lambda papers: papers.release.parquet)
+        temporary.chmod(temporary.stat().st_mode & ~0o222)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
         temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
     return target
-
-
-def _view_of_release(release: ReleaseRecord, taken: set[tuple[str, str]]) -> str:
-    """`messages__<release>`, in letters that need no quoting, and unlike any other view's name."""
-    base = f"{release.table}__{re.sub(r'[^a-z0-9]+', '_', release.id.lower())}"
-    name, number = base, 2
-    while (release.contract, name) in taken:
-        name, number = f"{base}_{number}", number + 1
-    taken.add((release.contract, name))
-    return name
-
-
-def _create_view(connection: Any, name: tuple[str, str], papers: Papers) -> None:
-    view = identifier(*name)
-    columns = ", ".join(identifier(column) for column in papers.columns)
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(name[0])}")
-    connection.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM read_parquet({literal(papers.release.parquet)})")
-    comment = f"{papers.description}\n{papers.guarantee}\nRelease {papers.release.id}, {papers.release.created}."
-    connection.execute(f"COMMENT ON VIEW {view} IS {literal(comment)}")
-    for column, description in papers.columns.items():
-        words = f"{description} (synthetic)".strip()
-        connection.execute(f"COMMENT ON COLUMN {view}.{identifier(column)} IS {literal(words)}")
-
-
-def _insert(connection: Any, papers: Papers, view: str, current: bool) -> None:
-    release, verdict = papers.release, papers.verdict
-    row = (
-        *(release.id, release.contract, release.contract_version, release.table, view, current),
-        *(release.population, release.unit, release.neighbouring_relation),
-        *(release.epsilon, release.delta, papers.guarantee, release.rows, release.moment),
-        *(json.dumps(release.receipts), verdict.passed, verdict.summary()),
-        *(verdict.corpus_digest, verdict.contract_digest, release.parquet),
-    )
-    connection.execute(f"INSERT INTO releases VALUES ({', '.join('?' * len(row))})", row)
-    for result in verdict.results:
-        connection.execute(
-            "INSERT INTO quality VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(release.contract, release.table, release.id, result.name, result.passed, result.blocking),
-                *(result.description, result.expectation, json.dumps(dict(result.observed))),
-            ),
-        )
-
-
-def _refuse_other_statements(sql: str) -> None:
-    """One reading statement, nothing else: the database is read-only, but COPY could still write to a release file."""
-    import duckdb
-
-    try:
-        statements = duckdb.extract_statements(sql)
-    except duckdb.Error as error:
-        raise QueryError(first_lines(str(error))) from None
-    if len(statements) != 1:
-        raise QueryError("give exactly one SQL statement, for example: SELECT * FROM releases")
-    # DESCRIBE, SUMMARIZE and SHOW count as SELECT; PIVOT is a MULTI.
-    if statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.MULTI):
-        raise QueryError("the warehouse only answers questions: use SELECT, DESCRIBE, SUMMARIZE, SHOW or PIVOT")
-
-
-@contextmanager
-def _reader(home_warehouse: Path) -> Iterator[Any]:
-    """A connection that sees the current file read-only, and of the file system the published releases alone."""
-    import duckdb
-
-    database = (home_warehouse / DATABASE).absolute()
-    if not database.exists():
-        raise QueryError(f"there is no warehouse at {database} yet; publish a release first: `dpsynth run CONTRACT`")
-    # Attached to a database of its own: DuckDB would otherwise reuse an instance that this process has open on the
-    # same path, and with it the file from before a publication.
-    with closing(duckdb.connect(":memory:")) as connection:
-        try:
-            connection.execute(f"ATTACH {literal(str(database))} AS warehouse (READ_ONLY)")
-        except duckdb.Error as error:
-            if "lock" in str(error):
-                what = "is open for writing in another program; close it there, or open it read-only"
-            else:
-                what = "cannot be opened as a warehouse; publish again, which rebuilds it"
-            raise QueryError(f"{database} {what}") from None
-        connection.execute("USE warehouse")
-        paths = [row[0] for row in connection.execute("SELECT parquet FROM releases").fetchall()]
-        connection.execute(f"SET allowed_paths = [{', '.join(map(literal, paths))}]")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        yield connection
-
-
-def _tables(connection: Any) -> list[str]:
-    """The tables an analyst can ask: the latest view of each, then the catalogue."""
-    rows = connection.execute("SELECT DISTINCT contract, table_name FROM releases ORDER BY ALL").fetchall()
-    return [*(plain(schema_of(contract), table) for contract, table in rows), "releases", "quality"]

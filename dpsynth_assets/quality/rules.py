@@ -2,10 +2,10 @@
 
 Every corpus meets the platform's rules: the declared columns and no others, no missing value, labels from the declared
 set, texts that say something, few repeats, few look-alikes of card numbers and the like. The contract adds its own
-rules, by the snake_case names of Great Expectations. It cannot remove the rules about shape; the rules about content it
-replaces by a rule of the same name, and the one about sensitive patterns by any rule on the same patterns, so that a
-looser threshold stands in the contract, where a reviewer sees it. A contract's rule that says exactly what a platform
-rule says stands for both.
+rules, by the snake_case names of Great Expectations. It cannot remove the rules about shape, nor those that protect
+people: their limits are privacy terms (`personal_data`), so that looser ones take two signatures. The other rules about
+content it replaces by a rule of the same name. A contract's rule that says exactly what a platform rule says stands for
+both.
 
 Evaluating is post-processing of a release: free, and allowed to see synthetic rows and public terms only.
 """
@@ -17,11 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.contract.terms import PersonalData
 from dpsynth_assets.quality import expectations
 from dpsynth_assets.quality.digest import digest_of_frame
 from dpsynth_assets.quality.expectations import SENSITIVE_PATTERNS
 from dpsynth_assets.quality.metrics.materials import Materials
-from dpsynth_assets.quality.patterns import DETECTORS
 from dpsynth_assets.quality.verdict import QualityError, RuleResult, Verdict
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule, independent of the engine that runs it. `replaceable`: a contract may set its own threshold."""
+    """One rule, independent of the engine that runs it. `replaceable`: a contract's rule of its name stands for it."""
 
     name: str
     expectation: str
@@ -148,34 +148,32 @@ def platform_rules(contract: Contract) -> tuple[Rule, ...]:
             replaceable=True,
         ),
     ]
-    return (*fixed, *content, *_pattern_rules(contract))
+    return (*fixed, *content, *_personal_data_rules(contract))
 
 
-def _pattern_rules(contract: Contract) -> list[Rule]:
-    """The platform's thresholds for sensitive patterns that no rule of the contract covers."""
-    text = contract.privacy.text.column
-    covered: set[str] = set()
-    for rule in contract.quality:
-        if rule.expectation == SENSITIVE_PATTERNS and rule.kwargs.get("column") == text:
-            covered.update(rule.kwargs.get("patterns", DETECTORS))
-    wanted = (
-        ("no_account_numbers", ("card_number", "iban"), 0.995, True, "card numbers or IBAN"),
-        ("no_addresses", ("email", "phone"), 0.98, False, "e-mail addresses or phone number"),
-    )
+_PERSONAL = (
+    ("no_account_numbers", "account_numbers", ("card_number", "iban"), True, "card numbers or IBAN"),
+    ("no_addresses", "addresses", ("email", "phone"), False, "e-mail addresses or phone number"),
+)
+
+
+def _personal_data_rules(contract: Contract) -> list[Rule]:
+    """The limits on look-alikes of personal data. Always judged: no rule of a contract stands for them, and a higher
+    limit is a privacy term that two people sign."""
     rules = []
-    for name, patterns, mostly, blocking, what in wanted:
-        left = [pattern for pattern in patterns if pattern not in covered]
-        if left:
-            rules.append(
-                Rule(
-                    name,
-                    SENSITIVE_PATTERNS,
-                    {"column": text, "patterns": left, "mostly": mostly},
-                    blocking,
-                    f"At most {100 * (1 - mostly):.2g} % of the texts look as if they held {what}s.",
-                    replaceable=True,
-                )
+    for name, term, patterns, blocking, what in _PERSONAL:
+        share = float(getattr(contract.privacy.personal_data, term))
+        usual = float(PersonalData.model_fields[term].default)
+        signed = f" Two people signed for more than the usual {100 * usual:.2g} %." if share > usual else ""
+        rules.append(
+            Rule(
+                name,
+                SENSITIVE_PATTERNS,
+                {"column": contract.privacy.text.column, "patterns": list(patterns), "mostly": round(1 - share, 12)},
+                blocking,
+                f"At most {100 * share:.2g} % of the texts look as if they held {what}s.{signed}",
             )
+        )
     return rules
 
 

@@ -18,8 +18,8 @@ from dpsynth_assets.contract.diff import changes, terms_for_approval
 from dpsynth_assets.factory import build_contract_defs
 from dpsynth_assets.language import generation
 from dpsynth_assets.privacy.plan import TrainingPlan
+from dpsynth_assets.publish.query import query
 from dpsynth_assets.publish.release import PublishRefused
-from dpsynth_assets.publish.warehouse import query
 from ledger import Composed, Ledger
 from ledger.accounting import epsilon as epsilon_of
 from resources.artifact_store import ArtifactChangedError, ArtifactError, ArtifactStore

@@ -136,7 +136,7 @@ def test_another_source_takes_the_test_split_inside_it_along(inbox: Contract, ag
 def test_a_rule_blocks_unless_it_is_a_warning(tmp_path: Path, inbox: Contract) -> None:
     blocking = {rule.name: rule.blocking for rule in inbox.quality}
     assert blocking["text_is_present"]
-    assert not blocking["few_addresses"]
+    assert not blocking["some_messages_are_unsafe"]
     assert load_contract(MINIMAL).quality[0].blocking
 
 

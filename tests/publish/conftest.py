@@ -1,5 +1,6 @@
 """A contract of real types, a corpus file and the verdict on it, without running the rules."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
@@ -10,6 +11,7 @@ import pytest
 from dpsynth_assets.contract import Column, Contract
 from dpsynth_assets.contract.terms import PrivacyTerms
 from dpsynth_assets.publish import warehouse
+from dpsynth_assets.publish.query import query as ask
 from dpsynth_assets.publish.release import ReleaseRecord
 from dpsynth_assets.quality.digest import digest_of_parquet
 from dpsynth_assets.quality.rules import rules_of
@@ -131,9 +133,36 @@ class Tables:
         self.digests[path] = path.read_bytes()
 
 
+def digests_in(folder):
+    """What the stand-in has sealed below a folder."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(data).hexdigest()
+        for path, data in Tables.digests.items()
+        if path.is_relative_to(folder)
+    }
+
+
+def query(home, sql, limits=None):
+    """Ask of the tables that the stand-in has sealed in this folder."""
+    return ask(home, sql, digests_in(home / "parquet"), limits)
+
+
 def publish(home, path, **given):
     """Publish where a stand-in for the ledger seals everything."""
     return warehouse.publish(home, path, tables=Tables(), **given)
+
+
+@pytest.fixture
+def put(home, corpus, judged, release, contract):
+    """Publish two messages (or those given) as a release."""
+
+    def act(*messages, under=contract, **changes):
+        messages = messages or ("hello there", "good bye")
+        path = corpus(*messages)
+        record = release(rows=len(messages), contract=under.id, **changes)
+        return publish(home, path, contract=under, release=record, verdict=judged(path, under=under))
+
+    return act
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from dpsynth_assets.contract import load_contract
-from dpsynth_assets.publish.warehouse import query
-from tests.publish.conftest import publish
+from tests.publish.conftest import publish, query
 
 ROOT = Path(__file__).parents[2]
 

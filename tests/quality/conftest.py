@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from dpsynth_assets.contract.terms import PersonalData
+
 TOPICS = ("card", "loan", "app")
 
 
@@ -18,7 +20,7 @@ def contract():
             SimpleNamespace(column="topic", values=TOPICS),
             SimpleNamespace(column="safety", values=("safe", "unsafe")),
         )
-        privacy = SimpleNamespace(text=text, labels=labels)
+        privacy = SimpleNamespace(text=text, labels=labels, personal_data=PersonalData())
         return SimpleNamespace(id="inbox", digest="c" * 64, privacy=privacy, quality=rules)
 
     return make

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from dpsynth_assets.contract.terms import PersonalData
 from dpsynth_assets.quality.expectations import SENSITIVE_PATTERNS
 from dpsynth_assets.quality.rules import check_rules, evaluate, rules_of
 from dpsynth_assets.quality.verdict import QualityError
@@ -181,15 +182,61 @@ def test_check_rules_finds_every_problem_without_data(contract):
     assert check_rules(contract()) == ()
 
 
-def test_the_contract_sets_the_threshold_for_patterns_it_covers(contract, corpus):
-    frame = corpus.assign(message=corpus.message.where(corpus.index > 3, corpus.message + " 4111 1111 1111 1111"))
-    assert not evaluate(frame, contract()).passed
-    looser = rule("cards", SENSITIVE_PATTERNS, {"column": "message", "patterns": ["card_number"], "mostly": 0.9})
-    verdict = evaluate(frame, contract(looser))
+# The rules that protect people
+
+
+def spoilt(corpus, count):
+    """The corpus with a card number in so many texts."""
+    return corpus.assign(message=corpus.message.where(corpus.index >= count, corpus.message + " 4111 1111 1111 1111"))
+
+
+@pytest.mark.parametrize(
+    "weaker",
+    [
+        rule("cards", SENSITIVE_PATTERNS, {"column": "message", "mostly": 0.0}, blocking=False),
+        rule("cards", SENSITIVE_PATTERNS, {"column": "message", "patterns": ["card_number", "iban"], "mostly": 0.0}),
+        rule("cards", SENSITIVE_PATTERNS, {"column": "message", "patterns": ["iban"]}),
+        rule(
+            "cards",
+            SENSITIVE_PATTERNS,
+            {"column": "message", "patterns": ["card_number", "iban"], "mostly": 0.995},
+            blocking=False,
+        ),
+    ],
+    ids=("all patterns", "blocking, of none", "one pattern", "the same as a warning"),
+)
+def test_no_rule_of_a_contract_stands_for_the_platform_s_limit_on_account_numbers(contract, corpus, weaker):
+    verdict = evaluate(spoilt(corpus, 4), contract(weaker))
+    assert not verdict.passed
+    assert named(verdict, "no_account_numbers").blocking
+    assert [r.name for r in verdict.failures] == ["no_account_numbers"]
+    assert named(evaluate(corpus, contract(weaker)), "no_addresses").passed
+
+
+@pytest.mark.parametrize("name", ["no_account_numbers", "no_addresses"])
+def test_no_rule_of_a_contract_takes_their_names(contract, name):
+    with pytest.raises(QualityError, match="always applies"):
+        rules_of(contract(rule(name, SENSITIVE_PATTERNS, {"column": "message", "mostly": 0.0}, blocking=False)))
+
+
+def test_a_contract_may_be_stricter_about_them(contract, corpus):
+    stricter = rule("no_cards", SENSITIVE_PATTERNS, {"column": "message", "patterns": ["card_number"]})
+    assert evaluate(spoilt(corpus, 1), contract()).passed
+    verdict = evaluate(spoilt(corpus, 1), contract(stricter))
+    assert [r.name for r in verdict.failures] == ["no_cards"]
+    lower = contract()
+    lower.privacy.personal_data = PersonalData(account_numbers=0.0)
+    assert not evaluate(spoilt(corpus, 1), lower).passed
+
+
+def test_a_higher_limit_is_a_term_and_says_that_two_people_signed(contract, corpus):
+    looser = contract()
+    looser.privacy.personal_data = PersonalData(account_numbers=0.02)
+    verdict = evaluate(spoilt(corpus, 4), looser)
     assert verdict.passed
-    assert named(verdict, "cards").observed["unexpected_count"] == 4
-    (left,) = [r for r in rules_of(contract(looser)) if r.name == "no_account_numbers"]
-    assert left.kwargs["patterns"] == ["iban"]
+    assert "At most 2 % of the texts" in named(verdict, "no_account_numbers").description
+    assert "Two people signed for more than the usual 0.5 %" in named(verdict, "no_account_numbers").description
+    assert "signed" not in named(evaluate(corpus, contract()), "no_account_numbers").description
 
 
 def test_rules_about_content_are_replaced_by_name_and_rules_about_shape_are_not(contract):
