@@ -67,6 +67,9 @@ def verify(
         f"The ledger at {home.ledger_file} is intact: {len(book.entries())} entries, every one recomputed, "
         f"and {len(kept)} signed checkpoints agree with it. All artifacts and published tables are as it sealed them.",
     )
+    by_name = sum("signature" in entry.payload and entry.payload["signature"] is None for entry in book.entries())
+    if by_name:
+        say(f"{by_name} of its proposals and approvals are by a name without a key: these names are unauthenticated.")
 
 
 def _not_as_sealed(home: Home, book: Ledger) -> list[str]:

@@ -47,12 +47,13 @@ def test_two_people_sign_for_a_contract(dpsynth, contract_path, rooms, unsigned)
     assert out.count("asked for") == 2
     code, _, err = dpsynth("approve", contract_path, "--as", "stranger@example.org", "--reason", "me too")
     assert code == 2
-    assert "neither an owner" in err
+    assert "does not stand for population small-bank" in err
     code, out, _ = dpsynth("approve", contract_path, "--as", REVIEWER, "--reason", "agreed")
     assert code == 0
     assert "is approved" in words(out)
     code, out, _ = dpsynth("approve", "--list")
     assert out.count("entry") >= 2
+    assert "these names are unauthenticated" in words(out)
     assert dpsynth("run", contract_path, "--quiet")[0] == 0
 
 

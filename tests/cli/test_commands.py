@@ -20,7 +20,21 @@ def one_sentence(err: str) -> bool:
 
 def test_without_a_verb_it_helps(dpsynth):
     _, out, err = dpsynth()
-    for verb in ("init", "lint", "plan", "diff", "approve", "run", "sql", "screen", "audit", "forget", "demo", "ui"):
+    for verb in (
+        "init",
+        "lint",
+        "plan",
+        "diff",
+        "approve",
+        "people",
+        "run",
+        "sql",
+        "screen",
+        "audit",
+        "forget",
+        "demo",
+        "ui",
+    ):
         assert verb in out + err
 
 

@@ -485,6 +485,17 @@ def test_a_population_of_before_has_the_people_and_the_unit_of_its_first_terms(
     assert found_by_both(book, records_of(book)) == ([], [])
 
 
+def test_an_overlap_with_a_unit_of_before_is_one_of_records(
+    blank: Ledger, scope: Scope, resealed: Any, rechained: Any
+) -> None:
+    """Its registration says otherwise what a unit is called; what it is are records, here as there."""
+    terms = {**OLD_TERMS, "unit": {"name": "customer", "column": None}}
+    book = before(blank, scope, terms, resealed, rechained, lambda book: book.bind_source("inbox", "hmac-sha256:one"))
+    agree(book, AddPopulation(replace(scope, population="copy", unit="record"), PEOPLE))
+    book.bind_source("copy", "hmac-sha256:two", overlaps=("inbox/everything",))
+    assert found_by_both(book, records_of(book)) == ([], [])
+
+
 def test_a_unit_of_before_without_a_column_is_called_a_record(
     blank: Ledger, scope: Scope, resealed: Any, rechained: Any
 ) -> None:

@@ -85,6 +85,7 @@ def _terms(contract: Contract, method: str, size: float) -> str:
     """Identity of what the cells of a method depend on: terms of other methods may change and leave them as they
     are."""
     terms = contract.privacy.model_dump(mode="json", exclude_defaults=True)
+    terms["unit"].pop("name")  # a word: no figure depends on it
     own = {each["method"]: each for each in terms.pop("variants")["methods"]} | {REAL: None, REAL_DP: [BAR, BAR_STEPS]}
     no_text_is_drawn = ("releases", "generation", "curation") if method in (REAL, REAL_DP) else ()
     for name in ("safety_classifier", *no_text_is_drawn):
