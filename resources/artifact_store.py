@@ -247,7 +247,7 @@ class ArtifactStore(Deployed):
                     f"the {kind} {seal.id} of {contract} is sealed in the ledger, but {folder} is gone: put it back, "
                     f"or materialize {contract}/{kind} again"
                 )
-            if wrong := differences(digests_in(folder), seal):
+            if wrong := differences(digests_in(folder), seal.files):
                 raise ArtifactChangedError(
                     f"the {kind} {seal.id} of {contract} is not what was sealed: {'; '.join(wrong)}. Nothing is made "
                     f"from it: put back the files of {folder}, or materialize {contract}/{kind} again"

@@ -111,7 +111,7 @@ def _of_artifact(folder: Path, known: _Known, key: str) -> list[str]:
     if seal is None:
         return [UNSEALED]
     try:
-        wrong = [f"is not what was sealed: {each}" for each in differences(digests_in(folder), seal)]
+        wrong = [f"is not what was sealed: {each}" for each in differences(digests_in(folder), seal.files)]
     except SealError as error:
         wrong = [f"is not what was sealed: {error}"]
     return wrong + _of_seal(folder / SEAL, seal, key)
@@ -123,7 +123,7 @@ def of_table(path: Path, known: _Known, key: str) -> list[str]:
     if seal is None:
         return [UNSEALED]
     try:
-        wrong = [f"is not what was sealed: {each}" for each in differences({path.name: digest_of(path)}, seal)]
+        wrong = [f"is not what was sealed: {each}" for each in differences({path.name: digest_of(path)}, seal.files)]
     except SealError as error:
         wrong = [f"is not what was sealed: {error}"]
     return wrong + _of_seal(path.with_name(path.name + SUFFIX), seal, key)

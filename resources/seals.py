@@ -1,4 +1,4 @@
-"""Files against their seals: what lies in a folder, whether it is what was sealed, and what a recipient may conclude.
+"""Files against their seals: what lies in a folder, and whether it is what was sealed.
 
     <folder>/seal.json          the seal of an artifact that is a folder, written when the ledger has it
     <file>.seal.json            the seal of a single file, such as a published table
@@ -61,43 +61,58 @@ def _files(folder: Path) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def differences(found: Mapping[str, str], seal: Seal) -> list[str]:
-    """How files differ from those that were sealed, file by file, in words."""
-    missing = [f"{name} is missing" for name in seal.files if name not in found]
-    changed = [f"{name} was changed" for name in seal.files if found.get(name, seal.files[name]) != seal.files[name]]
-    return [*changed, *missing, *(f"{name} was added" for name in sorted(set(found) - set(seal.files)))]
+def differences(found: Mapping[str, str], sealed: Mapping[str, str]) -> list[str]:
+    """How files differ from those that were sealed, file by file, in words; both as SHA-256 by name."""
+    missing = [f"{name} is missing" for name in sealed if name not in found]
+    changed = [f"{name} was changed" for name in sealed if found.get(name, sealed[name]) != sealed[name]]
+    return [*changed, *missing, *(f"{name} was added" for name in sorted(set(found) - set(sealed)))]
 
 
 def verify(path: Path, public_key: str) -> Verified:
     """Check a folder, or a file, against the seal that lies with it and the publisher's key. Needs nothing else.
+
+    The seal lies in the folder, beside the file under its name, or in a folder above: a part of what was sealed
+    together can be checked by itself.
 
     Raises:
         SealError: there is no seal, it is not by this key, or what lies there is not what was sealed; says which.
     """
     if path.is_symlink() or not path.exists():
         raise SealError(f"{path} is a link, or not there: give the file or folder itself")
-    if path.is_dir():
-        seal = _read(path / SEAL, public_key)
-        if wrong := differences(digests_in(path), seal):
-            raise SealError(f"{path} is not what was sealed: {'; '.join(wrong)}")
-        return Verified(seal, whole=True)
-    beside = path.with_name(path.name + SUFFIX)
-    seal = _read(beside if os.path.lexists(beside) else path.with_name(SEAL), public_key)
-    if path.name not in seal.files:
+    where = _beside(path.absolute())
+    if where is None:
         raise SealError(
-            f"the seal beside {path} is of other files ({', '.join(seal.files)}): it belongs to another artifact, or "
-            "the file was renamed"
+            f"there is no seal with {path}: it travels as {path.name}{SUFFIX} beside it or as {SEAL} in its folder. "
+            "Ask whoever gave it to you for it"
         )
-    if digest_of(path) != seal.files[path.name]:
-        raise SealError(f"{path} is not what was sealed: it was changed, or is another file under this name")
-    return Verified(seal, whole=set(seal.files) <= {path.name, RECEIPT})
+    seal, inside = _read(where, public_key), path.absolute().relative_to(where.parent).as_posix()
+    due = {name: digest for name, digest in seal.files.items() if _lies_in(name, inside)}
+    if not due:
+        raise SealError(
+            f"the seal {where} is of other files ({', '.join(seal.files)}): it belongs to another artifact, or {path} "
+            "was renamed"
+        )
+    if path.is_dir():
+        found = {(Path(inside) / name).as_posix(): digest for name, digest in digests_in(path).items()}
+    else:
+        found = {inside: digest_of(path)}
+    if wrong := differences(found, due):
+        raise SealError(f"{path} is not what was sealed: {'; '.join(wrong)}")
+    return Verified(seal, whole=set(seal.files) <= {*due, RECEIPT})
+
+
+def _beside(path: Path) -> Path | None:
+    """Where the nearest seal lies, be it a right one or not."""
+    above = [folder / SEAL for folder in ([path] if path.is_dir() else []) + list(path.parents)]
+    places = [path.with_name(path.name + SUFFIX), *above] if path.name else above
+    return next((place for place in places if os.path.lexists(place)), None)
+
+
+def _lies_in(name: str, folder: str) -> bool:
+    return folder == "." or name == folder or name.startswith(folder + "/")
 
 
 def _read(path: Path, public_key: str) -> Seal:
-    if not os.path.lexists(path):
-        raise SealError(
-            f"there is no seal: {path} is missing. It travels with what it seals; ask whoever gave it to you for it"
-        )
     digest_of(path)  # no link, and a file
     return check_portable(path.read_bytes(), public_key)
 

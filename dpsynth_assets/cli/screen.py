@@ -61,7 +61,7 @@ def newest(home: Home) -> Path:
             "`safety_classifier` (docs/safety-classifier.md), or name a folder with --model"
         )
     folder = home.artifacts / made[-1].name / made[-1].id
-    wrong = differences(digests_in(folder), made[-1]) if folder.is_dir() else ["it is gone"]
+    wrong = differences(digests_in(folder), made[-1].files) if folder.is_dir() else ["it is gone"]
     if wrong:
         raise BadInput(
             f"{folder} is not what was sealed: {'; '.join(wrong)}. Materialize {made[-1].name} again, which is free"

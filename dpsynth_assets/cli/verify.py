@@ -54,7 +54,7 @@ def _certified(found: Verified, public_key: str, whose: str) -> list[str]:
 
     seal, promised = found.seal, found.seal.guarantee
     what = _KINDS.get(seal.kind, f"an artifact of kind {seal.kind}")
-    part = "" if found.whole else f" (this file alone; {len(seal.files)} files were sealed together)"
+    part = "" if found.whole else f" (a part of it: {len(seal.files)} files were sealed together)"
     lines = [f"It is {what} of contract {seal.contract}, release {seal.id}, sealed {seal.time[:19]} UTC{part}."]
     if promised is None:
         lines.append(
@@ -62,7 +62,7 @@ def _certified(found: Verified, public_key: str, whose: str) -> list[str]:
             "what people wrote."
         )
     else:
-        epsilon = math.ceil(promised.epsilon * 1e4) / 1e4
+        epsilon = math.ceil(promised.epsilon * 1e4) / 1e4  # never shown lower than it is
         lines += [
             f"Guarantee: ({epsilon:g}, {promised.delta:g})-differential privacy for the population "
             f"{promised.population}, {_relation(promised.neighbouring_relation)} {promised.unit}, by "

@@ -117,7 +117,7 @@ def test_one_without_privacy_is_charged_nothing_and_says_so(contract, home, book
     for name in ("adapter", "label_histogram", "labeller"):
         artifact = store.latest("small--lora-none", name)
         assert artifact.receipts == []
-        assert artifact.receipt["about"]["guarantee"] == "none"
+        assert artifact.without_guarantee
     counts = (store.latest("small--lora-none", "label_histogram").folder / "counts.json").read_text()
     assert counts == '[[["card"], 30], [["loan"], 30]]'
 
