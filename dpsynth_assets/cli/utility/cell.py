@@ -197,14 +197,14 @@ def _made(contract: Contract, folder: Path, names: Sequence[str], setup: Setup) 
     from dpsynth_assets.approval import sign
     from dpsynth_assets.classify.vectors import kept_in
     from dpsynth_assets.cli.running import materialize
-    from ledger import Ledger
     from resources.artifact_store import ArtifactStore
+    from resources.heads import create_ledger, open_ledger
 
     home = _home(folder)
     if not home.ledger_file.exists():
         home.create()
-        Ledger.create(home.ledger_file)
-    book = Ledger(home.ledger_file)
+        create_ledger(home)
+    book = open_ledger(home)
     for person in (contract.owners[0], contract.approvers[0]):
         sign(contract, book, actor=person, reason="a benchmark on a public source")
     store = ArtifactStore(home=str(home.root))
