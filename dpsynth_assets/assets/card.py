@@ -11,6 +11,7 @@ from dpsynth_assets.assets.corpus import ROWS, VERDICT
 from dpsynth_assets.assets.evaluation import results_of
 from dpsynth_assets.assets.figures import NO_GUARANTEE, guarantee, preview, receipts_metadata
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.markdown import escaped
 from ledger import Guarantee
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 
@@ -69,11 +70,12 @@ def certificate(
     terms = contract.privacy
     about = synthetic.receipt["about"]
     rules = [
-        f"| {r.name} | {'holds' if r.passed else 'FAILS'} | {'blocks' if r.blocking else 'warns'} | {r.description} |"
+        f"| {escaped(r.name)} | {'holds' if r.passed else 'FAILS'} | {'blocks' if r.blocking else 'warns'} "
+        f"| {escaped(r.description)} |"
         for r in verdict.results
     ]
     sections = [
-        f"# {contract.title}",
+        f"# {escaped(contract.title)}",
         f"Synthetic table `{contract.table}`, {about['rows']:,} rows, release `{corpus.id}` of "
         f"{str(corpus.receipt['created'])[:10]}, contract `{contract.id}` {contract.version} "
         f"(SHA-256 `{contract.digest[:16]}`).",
@@ -89,14 +91,14 @@ def certificate(
         "| rule | result | severity | what it says |\n|---|---|---|---|\n" + "\n".join(rules),
         "## Usefulness",
         f"Classifiers of `{terms.classifier.target}` on the {results[0]['n']:,} records of the public test split "
-        f"(declared public by {terms.test_split.declared_public_by}); always the commonest class: "
+        f"(declared public by {escaped(terms.test_split.declared_public_by)}); always the commonest class: "
         f"{results[0]['majority_baseline']:.1%}. Those of synthetic rows were trained on "
         f"{trained_on(terms.classifier)}. ECE is the mean gap between how sure a classifier is and how often it is "
         "right.",
         table(results),
         "## Sample",
         preview(pd.read_parquet(corpus.folder / ROWS), rows=5).value or "",
-        f"Owners: {', '.join(contract.owners)}.",
+        f"Owners: {', '.join(map(escaped, contract.owners))}.",
     ]
     return "\n\n".join(sections) + "\n"
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets.markdown import escaped
 from ledger import Balance
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def column_schema(contract: Contract) -> dg.TableSchema:
 
 def preview(frame: pd.DataFrame, rows: int = _PREVIEW_ROWS) -> dg.MarkdownMetadataValue:
     """A few synthetic rows as a Markdown table. For synthetic frames only."""
-    lines = ["| " + " | ".join(frame.columns) + " |", "|" + "---|" * len(frame.columns)]
+    lines = ["| " + " | ".join(map(escaped, frame.columns)) + " |", "|" + "---|" * len(frame.columns)]
     for row in frame.head(rows).itertuples(index=False, name=None):
         lines.append("| " + " | ".join(_cell(value) for value in row) + " |")
     return dg.MetadataValue.md("\n".join(lines))
@@ -103,5 +104,5 @@ def picture(png: bytes, said: str) -> dg.MarkdownMetadataValue:
 
 
 def _cell(value: object) -> str:
-    text = " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
-    return text if len(text) <= _PREVIEW_CHARACTERS else text[: _PREVIEW_CHARACTERS - 1] + "…"
+    text = " ".join(str(value).split())
+    return escaped(text if len(text) <= _PREVIEW_CHARACTERS else text[: _PREVIEW_CHARACTERS - 1] + "…")

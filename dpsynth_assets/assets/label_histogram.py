@@ -13,6 +13,7 @@ from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.gate import release_gate
 from dpsynth_assets.assets.passage import Rooms
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.markdown import escaped
 from resources.artifact_store import Artifact, ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
@@ -72,5 +73,5 @@ def released_counts(artifact: Artifact) -> dict[tuple[str, ...], int]:
 
 
 def _table(contract: Contract, counts: dict[tuple[str, ...], int]) -> dg.MarkdownMetadataValue:
-    lines = [f"| {contract.plain_label(cell)} | {count} |" for cell, count in counts.items()]
+    lines = [f"| {escaped(contract.plain_label(cell))} | {count} |" for cell, count in counts.items()]
     return dg.MetadataValue.md("| label | noisy count |\n|---|---:|\n" + "\n".join(lines))

@@ -9,6 +9,7 @@ from dpsynth_assets.approval import require_approved
 from dpsynth_assets.assets.common import contract_asset, plain_failures
 from dpsynth_assets.assets.gate import bind
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.markdown import escaped
 from ledger import LedgerError
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
@@ -40,8 +41,8 @@ def source_asset(contract: Contract) -> dg.AssetsDefinition:
         contract,
         "source",
         description=(
-            f"{contract.title}\n\nA snapshot of the sensitive source with its declared columns only, readable by "
-            "this deployment alone and only with a grant of the privacy ledger. No count or statistic leaves."
+            f"{escaped(contract.title)}\n\nA snapshot of the sensitive source with its declared columns only, readable "
+            "by this deployment alone and only with a grant of the privacy ledger. No count or statistic leaves."
         ),
         kinds={"parquet"},
         follows=False,

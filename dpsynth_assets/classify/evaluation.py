@@ -11,6 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dpsynth_assets.markdown import escaped
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -131,7 +133,7 @@ def markdown(figures: Mapping[str, Any]) -> str:
 def _table(head: Sequence[str], body: Sequence[Sequence[str]], words: int = 1) -> str:
     """The first `words` columns hold words, the others numbers."""
     rule = ["---" if place < words else "--:" for place in range(len(head))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *body])
+    return "\n".join("| " + " | ".join(map(escaped, row)) + " |" for row in [head, rule, *body])
 
 
 def _figures_of_class(name: str, confusion: np.ndarray, place: int) -> dict[str, Any]:

@@ -22,12 +22,20 @@ _COLOURS = ("#1f77b4", "#c7c7c7")
 
 
 def portrait(materials: Materials, label: str, values: Sequence[str], reference: str | None = None) -> bytes:
-    """A PNG of two panels: lengths in words up to the 99th percentile, and the share of each value of a label.
+    """A PNG of two panels: lengths in words up to the 99th percentile, and the share of each value of a label. Labels
+    are drawn as they are: dollars in them are no formula.
 
     Args:
         label: a label column, and `values` what it may hold; of more than 20, the commonest are drawn.
         reference: the name of public rows to draw beside the corpus.
     """
+    import matplotlib
+
+    with matplotlib.rc_context({"text.parse_math": False}):
+        return _portrait(materials, label, values, reference)
+
+
+def _portrait(materials: Materials, label: str, values: Sequence[str], reference: str | None) -> bytes:
     import numpy as np
     from matplotlib.figure import Figure
 

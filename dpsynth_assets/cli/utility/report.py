@@ -184,5 +184,5 @@ def chart(found: Sequence[Figure], title: str, file: Path) -> None:
         label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
     canvas.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    canvas.suptitle(title)
+    canvas.suptitle(title, parse_math=False)  # a title may hold dollars
     canvas.savefig(file, metadata={"Software": None})
