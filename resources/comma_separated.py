@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from typing import TextIO
 
 _CHUNK = 2**20  # characters read at once
-LONGEST = 2**24  # characters of a quoted cell; a quote that is not closed within them is not closed
 
 
 def records(stream: TextIO) -> Iterator[list[str] | None]:
@@ -51,7 +50,7 @@ def _record(text: str, start: int) -> tuple[list[str] | None, int]:
         if text.startswith('"', at):
             close = _closing_quote(text, at + 1)
             if close < 0:
-                return None, min(len(text), at + 1 + LONGEST)
+                return None, len(text)
             cells.append(text[at + 1 : close].replace('""', '"'))
             at = close + 1
             if text.startswith(",", at):
@@ -69,8 +68,7 @@ def _record(text: str, start: int) -> tuple[list[str] | None, int]:
 
 
 def _closing_quote(text: str, at: int) -> int:
-    limit = at + LONGEST
-    while (close := text.find('"', at, limit)) >= 0:
+    while (close := text.find('"', at)) >= 0:
         if not text.startswith('"', close + 1):
             return close
         at = close + 2

@@ -73,12 +73,5 @@ def test_a_record_that_is_not_well_formed_costs_its_own_line(broken):
     assert read(before + broken) == [*good, None]
 
 
-def test_a_quote_that_is_not_closed_reaches_no_further_than_the_longest_cell(monkeypatch):
-    monkeypatch.setattr(comma_separated, "LONGEST", 20)
-    monkeypatch.setattr(comma_separated, "_CHUNK", 8)
-    plain = "c1,something\n" * 5
-    assert read(f'eve,"open\n{plain}c2,"closed"\n') == [None, *[["c1", "something"]] * 5, ["c2", "closed"]]
-
-
 def test_a_quote_amid_a_cell_is_a_character_and_empty_lines_are_nothing():
     assert read('\r\n5" of pipe,6"\n\n\nb,c') == [['5" of pipe', '6"'], ["b", "c"]]
