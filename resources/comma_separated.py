@@ -51,7 +51,8 @@ def _record(text: str, start: int, most: int) -> tuple[list[str] | None, int]:
     line_end = _line_end(text, start)
     if text.find('"', start, line_end) < 0:
         return text[start:line_end].removesuffix("\r").split(","), _after(text, line_end)
-    cells, at = [], start
+    cells: list[str] = []
+    at = start
     while len(cells) <= most:
         if text.startswith('"', at):
             close = _closing_quote(text, at + 1)
