@@ -13,11 +13,12 @@ Knows no columns and no types.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TextIO
 
 _CHUNK = 2**20  # characters read at once
-LONGEST = 2**24  # characters of a quoted cell; a quote that is not closed within them is not closed
+_MORE = 100  # cells than the first record has; one with even more is given up, so that no file takes for ever
 
 
 def records(stream: TextIO) -> Iterator[list[str] | None]:
@@ -27,8 +28,9 @@ def records(stream: TextIO) -> Iterator[list[str] | None]:
         stream: opened with `newline=""`, so that line ends arrive as they are.
     """
     text, start, ended = "", 0, False
+    most = sys.maxsize
     while start < len(text) or not ended:
-        cells, end = _record(text, start)
+        cells, end = _record(text, start, most)
         following = end if cells is not None else _after(text, _line_end(text, start))
         if max(end, following) >= len(text) and not ended:  # what comes next may belong to it
             more = stream.read(max(_CHUNK, len(text) - start))
@@ -37,21 +39,25 @@ def records(stream: TextIO) -> Iterator[list[str] | None]:
         if cells is None:
             yield None
         elif cells != [""]:
+            if most == sys.maxsize:
+                most = len(cells) + _MORE
             yield cells
         start = following
 
 
-def _record(text: str, start: int) -> tuple[list[str] | None, int]:
-    """The cells of the record at `start`, None where it is not well-formed, and the place up to which that was seen."""
+def _record(text: str, start: int, most: int) -> tuple[list[str] | None, int]:
+    """The cells of the record at `start`, None where it is not well-formed or has more than `most` cells over several
+    lines, and the place up to which that was seen."""
     line_end = _line_end(text, start)
     if text.find('"', start, line_end) < 0:
         return text[start:line_end].removesuffix("\r").split(","), _after(text, line_end)
-    cells, at = [], start
-    while True:
+    cells: list[str] = []
+    at = start
+    while len(cells) <= most:
         if text.startswith('"', at):
             close = _closing_quote(text, at + 1)
             if close < 0:
-                return None, min(len(text), at + 1 + LONGEST)
+                return None, len(text)
             cells.append(text[at + 1 : close].replace('""', '"'))
             at = close + 1
             if text.startswith(",", at):
@@ -66,11 +72,11 @@ def _record(text: str, start: int) -> tuple[list[str] | None, int]:
             return [*cells, text[at:line_end].removesuffix("\r")], _after(text, line_end)
         cells.append(text[at:comma])
         at = comma + 1
+    return None, at
 
 
 def _closing_quote(text: str, at: int) -> int:
-    limit = at + LONGEST
-    while (close := text.find('"', at, limit)) >= 0:
+    while (close := text.find('"', at)) >= 0:
         if not text.startswith('"', close + 1):
             return close
         at = close + 2

@@ -193,9 +193,8 @@ def _decoded(table: pa.Table, label: LabelColumn, kind: str) -> list[str | None]
     texts = {stored: plain for stored, plain in label.decoding.items() if isinstance(stored, str)}
     codes = {str(code): plain for code, plain in zip(label.codes or (), label.values, strict=False)}
     known = texts | codes if kind == INTEGER else codes | texts  # where a number spells two labels, by declared type
-    numbers: dict[str | None, str] = {code: plain for code, plain in codes.items()}  # noqa: C416 - a wider key
     return [
-        None if value is None else known.get(value) or numbers.get(spelled(value, INTEGER))
+        None if value is None else known.get(value) or codes.get(spelled(value, INTEGER) or "")
         for value in table.column(label.column).to_pylist()
     ]
 

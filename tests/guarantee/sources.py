@@ -91,8 +91,8 @@ def rows_of_file(setting: Setting, source: Path) -> pd.DataFrame:
         sensitive.mkdir(mode=0o700)
         (sensitive / "fingerprint.key").write_bytes(KEY)
         store = SensitiveStore(home=home)
-        contract = setting.contract
-        snapshot = store.ingest(contract, str(source), size=setting.size)
+        contract = replace(setting.contract, source=str(source))
+        snapshot = store.ingest(contract, size=setting.size)
         return store._rows(snapshot, contract)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import cache
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -41,7 +42,7 @@ public = st.builds(
     where=st.sampled_from([{}, {"year": 2024}]),
 )
 
-LONG = "x" * (2**20 + 1)
+LONG = "some words " * 2**17  # more than a mebibyte
 BROKEN_JSON = {
     "no JSON": b"{",
     "a number as text": b'{"customer": "eve", "text": 5, "topic": "card", "month": "m1", "year": 2024}',
@@ -104,6 +105,7 @@ def same_but_for_eve(setting: Setting, more: list[Input], less: list[Input], rem
     return all(value in following for value in right)  # in order, with none but the removed ones between
 
 
+@pytest.mark.slow
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(public, others, eves, st.randoms(use_true_random=False))
 @example(Setting(max_records=1), [Record(f"c{i}", "thank you", t) for i in range(20) for t in ("card", "loan")],
@@ -148,12 +150,19 @@ NEIGHBOURS = [
 ]
 
 
+@cache
+def of_neighbours(suffix: str, unit_column: bool) -> tuple[Setting, dict[str, list[Input]]]:
+    """A setting, and what is given of the neighbours alone."""
+    setting = Setting(suffix) if unit_column else Setting(suffix, False, where={"year": 2024}, blocks=("m1", "m2"))
+    return setting, inputs(setting, NEIGHBOURS)
+
+
 @pytest.mark.parametrize(("suffix", "name", "broken"), BROKEN, ids=[f"{suffix}: {name}" for suffix, name, _ in BROKEN])
 @pytest.mark.parametrize("place", [0, 3, len(NEIGHBOURS)])
 def test_a_record_that_cannot_be_read_costs_nobody_elses(suffix, name, broken, place):
-    for setting in (Setting(suffix), Setting(suffix, unit_column=False, where={"year": 2024}, blocks=("m1", "m2"))):
+    for unit_column in (True, False):
+        setting, less = of_neighbours(suffix, unit_column)
         more = inputs(setting, [*NEIGHBOURS[:place], broken, *NEIGHBOURS[place:]])
-        less = inputs(setting, NEIGHBOURS)
         known = {unit for unit, _ in less["rows"]}
         for release in RELEASES:
             named = [(unit if unit in known else EVE, value) for unit, value in more[release]]

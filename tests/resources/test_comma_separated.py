@@ -73,12 +73,12 @@ def test_a_record_that_is_not_well_formed_costs_its_own_line(broken):
     assert read(before + broken) == [*good, None]
 
 
-def test_a_quote_that_is_not_closed_reaches_no_further_than_the_longest_cell(monkeypatch):
-    monkeypatch.setattr(comma_separated, "LONGEST", 20)
-    monkeypatch.setattr(comma_separated, "_CHUNK", 8)
-    plain = "c1,something\n" * 5
-    assert read(f'eve,"open\n{plain}c2,"closed"\n') == [None, *[["c1", "something"]] * 5, ["c2", "closed"]]
-
-
 def test_a_quote_amid_a_cell_is_a_character_and_empty_lines_are_nothing():
     assert read('\r\n5" of pipe,6"\n\n\nb,c') == [['5" of pipe', '6"'], ["b", "c"]]
+
+
+def test_a_record_with_more_cells_is_one_record_all_the_same_unless_it_has_very_many():
+    several = written([["eve", *["two\nlines"] * 50]])
+    assert read(f"c1,card\n{several}c2,card\n") == [["c1", "card"], ["eve", *["two\nlines"] * 50], ["c2", "card"]]
+    many = read("c1,card\n" + written([["eve", *["two\nlines"] * 5000]]) + "c2,card\n")
+    assert (many[0], many[1], many[-1]) == (["c1", "card"], None, ["c2", "card"])

@@ -31,7 +31,7 @@ def written(contract, *records, suffix=".jsonl", kinds=None, **terms):
     extra = tuple(replace(columns[0], name=name, logical_type=kind) for name, kind in (kinds or {}).items()
                   if name not in {c.name for c in columns})  # fmt: skip
     privacy = contract.privacy.model_copy(update=terms)
-    return replace(contract, privacy=privacy, columns=columns + extra).with_source(path)
+    return replace(contract, privacy=privacy, columns=columns + extra, source=str(path))
 
 
 def rows(contract):
@@ -101,13 +101,13 @@ def test_files_of_a_folder_are_judged_by_their_own_schemas(contract):
         pyarrow.parquet.write_table(
             pa.table({"customer": who, "text": [name, name], "topic": ["card", "loan"]}), folder / f"{name}.parquet"
         )
-    found = rows(contract.with_source(folder))
+    found = rows(replace(contract, source=str(folder)))
     assert found["unit"].tolist() == ["5", "6", "5", "05", "5"]
     pyarrow.parquet.write_table(
         pa.table({"customer": [5.0, None], "text": ["d", "d"], "topic": ["card", "loan"]}), folder / "d.parquet"
     )
     with pytest.raises(SourceError, match=r"d\.parquet: column customer has type double"):
-        rows(contract.with_source(folder))
+        rows(replace(contract, source=str(folder)))
 
 
 @pytest.mark.parametrize("units", [8, 200])
@@ -134,7 +134,7 @@ def test_two_sources_without_a_text_are_not_taken_for_one(contract):
     def identity(name, *lines, **terms):
         path = contract.path.parent / name
         path.write_text("\n".join(lines), encoding="utf-8")
-        known = replace(contract, privacy=contract.privacy.model_copy(update=terms)).with_source(path)
+        known = replace(contract, privacy=contract.privacy.model_copy(update=terms), source=str(path))
         return fingerprint(source_table(known), known, KEY)
 
     blank = '{"text": " "}'
