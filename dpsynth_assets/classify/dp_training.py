@@ -8,9 +8,8 @@ the losses of a unit's records are summed before its gradient is clipped. It cov
 is computed from it, such as its accuracy on public rows. Nothing else comes out: no loss, no count, no validation.
 
 Misuse that breaks it: a vocabulary, class weights, a temperature or a number of steps taken from the rows; showing how
-far the encoding of the rows has come (their number is sensitive); training twice and keeping the better one. The
-encoder's vector of a text may differ in its last bit with the texts that it shares a batch with: within the margin that
-clipping leaves for rounding (`dpsynth_assets.privacy.strategies.ROUNDING_MARGIN`).
+far the encoding of the rows has come (their number is sensitive); training twice and keeping the better one; vectors
+of sensitive texts by an encoder to which it matters who else is encoded (`dpsynth_assets.classify.apart`).
 """
 
 from __future__ import annotations
@@ -150,7 +149,8 @@ def train_with_dp(
             unit, as the sensitive store hands them out.
         progress: told (steps done, steps in all), and nothing of the rows' encoding before.
         checkpoints: in the sensitive zone; a run that was killed there is continued.
-        encoder: for *public* rows, one that remembers them, so that many settings can be tried.
+        encoder: for *public* rows, one that remembers them, so that many settings can be tried. For sensitive ones
+            None: theirs is looked at first (`dpsynth_assets.classify.apart`).
 
     Raises:
         ValueError: a unit has more records than the plan bounds, which would break the declared sensitivity.
@@ -205,9 +205,10 @@ class _Head:
 
     def __init__(self, plan: DpClassifierPlan, encoder: Encoder | None = None) -> None:
         from dpsynth_assets.classify import encoder as encoders
+        from dpsynth_assets.classify.apart import apart
 
         self._plan = plan
-        self._encoder = encoder or encoders.MiniLM(max_tokens=plan.max_tokens)
+        self._encoder = encoder or apart(encoders.MiniLM(max_tokens=plan.max_tokens))
 
     def model(self) -> nn.Module:
         from torch import nn
