@@ -10,8 +10,8 @@ tokens: one public shape, at which a token's result does not depend on its place
 together (attention, the mean) is done for each text by itself.
 
 That a row of a product does not depend on its place is what the libraries do on the processors that were tried, and is
-not promised. `apart` therefore looks, on made-up texts, and asks for one text at a time where it is not so. The bits are
-those of one machine and one number of threads: data sets that differ in a unit are compared under the same deployment.
+not promised. `apart` therefore looks, on made-up texts, and asks for one text at a time where it is not so. The bits
+are those of one machine and one number of threads: a guarantee compares two data sets under the same deployment.
 """
 
 from __future__ import annotations
@@ -29,24 +29,7 @@ if TYPE_CHECKING:
 
 ROWS = 256  # tokens: as fast as more, and little is made up
 _GROUP = 16 * ROWS  # tokens of the texts that are in memory at once
-_WORDS = [
-    "card",
-    "loan",
-    "river",
-    "seven",
-    "under",
-    "bright",
-    "paper",
-    "music",
-    "doctor",
-    "window",
-    "garden",
-    "letter",
-    "summer",
-    "engine",
-    "silver",
-    "market",
-]
+_WORDS = ("card", "loan", "river", "seven", "under", "bright", "paper", "music", "doctor", "window", "garden", "letter")
 
 
 def groups(tokens: Sequence[Sequence[int]]) -> Iterator[Sequence[Sequence[int]]]:
@@ -106,8 +89,8 @@ def _company_is_no_matter(encoder: Encoder) -> bool:
     """Whether made-up texts keep their vectors when others come before, between and after them, and go."""
     # One word is three tokens, so that these fill every place of two sheets of ROWS tokens; moved by no, one and two
     # words, by whole texts and by long ones, each word stands at places of every kind.
-    short = [_WORDS[i % 16] + (f" {_WORDS[i // 16 % 16]}" if i % 5 == 0 else "") for i in range(ROWS // 2)]
-    long = [" ".join(_WORDS[(i + place) % 16] for place in range(length)) for i, length in enumerate((3, 14, 47, 260))]
+    short = [_WORDS[i % 12] + (f" {_WORDS[i // 12 % 12]}" if i % 5 == 0 else "") for i in range(ROWS // 2)]
+    long = [" ".join(_WORDS[(i + place) % 12] for place in range(length)) for i, length in enumerate((3, 14, 47, 260))]
     whole = dict(zip(texts := [*short, "", *long], encoder.encode(texts), strict=True))
     companies = (
         texts[::-1],
