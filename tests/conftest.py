@@ -230,7 +230,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch):
         def tokenize(self, texts):
             return [list(text.encode())[: self.max_tokens] for text in texts]
 
-        def encode(self, texts, batch_size=64, progress=None):
+        def encode(self, texts, progress=None):
             vectors = np.zeros((len(texts), 384), dtype=np.float32)
             vectors[:, 0] = [1.0 if "card" in text else -1.0 for text in texts]
             return vectors

@@ -8,14 +8,13 @@ the losses of a unit's records are summed before its gradient is clipped. It cov
 is computed from it, such as its accuracy on public rows. Nothing else comes out: no loss, no count, no validation.
 
 Misuse that breaks it: a vocabulary, class weights, a temperature or a number of steps taken from the rows; showing how
-far the encoding of the rows has come (their number is sensitive); training twice and keeping the better one. The
-encoder's vector of a text may differ in its last bit with the texts that it shares a batch with: within the margin that
-clipping leaves for rounding (`dpsynth_assets.privacy.strategies.ROUNDING_MARGIN`).
+far the encoding of the rows has come (their number is sensitive); training twice and keeping the better one; vectors
+of sensitive texts by an encoder to which it matters who else is encoded (`dpsynth_assets.classify.apart`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.classify.encoder import Encoder
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+    from dpsynth_assets.privacy.shapes import Shape
     from dpsynth_assets.privacy.training import Progress, TrainingRun
 
 # The word-CNN's sizes: every parameter is met by noise, so they are smaller than where there is none.
@@ -103,34 +103,32 @@ class LabelledUnits:
     """Labelled records grouped by privacy unit (`dpsynth_assets.privacy.training.UnitData`). Sensitive throughout.
 
     Args:
+        method: whose examples they are.
         examples: what the model takes, one per record.
         codes: the class of each record.
         units: the privacy unit of each record.
-        lengths: of each record, in whatever the micro-batches are measured in.
-        logits: scores of some examples by the model, shape (examples, classes), each row from its own example alone.
     """
 
     def __init__(
-        self,
-        examples: Sequence[Any],
-        codes: Sequence[int],
-        units: Sequence[object],
-        lengths: Sequence[int],
-        logits: Callable[[Any, Sequence[Any]], Tensor],
+        self, method: _Head | _Cnn, examples: Sequence[Any], codes: Sequence[int], units: Sequence[object]
     ) -> None:
         groups: dict[object, list[int]] = {}
         for record, unit in enumerate(units):
             groups.setdefault(unit, []).append(record)
         self.records_of = list(groups.values())
-        self.lengths = lengths
-        self._examples, self._codes, self._logits = examples, codes, logits
+        self.lengths = method.lengths(examples)
+        self.longest = method.longest
+        self._method, self._examples, self._codes = method, examples, codes
 
-    def losses(self, model: nn.Module, records: Sequence[int]) -> Tensor:
-        """Cross-entropy of each of the records, shape (len(records),). Classes weigh as often as they occur."""
+    def losses(self, model: nn.Module, records: Sequence[int], shape: Shape | None = None) -> Tensor:
+        """Cross-entropy of each of the records, then of made-up ones, shape (shape.rows,); without a shape, of the
+        records alone. Classes weigh as often as they occur."""
         import torch
 
-        scores = self._logits(model, [self._examples[record] for record in records])
-        codes = torch.tensor([self._codes[record] for record in records])
+        made_up = 0 if shape is None else shape.rows - len(records)
+        examples = [*(self._examples[record] for record in records), *[self._method.nothing] * made_up]
+        codes = torch.tensor([*(self._codes[record] for record in records), *[0] * made_up])
+        scores = self._method.logits(model, examples, 0 if shape is None else shape.width)
         return torch.nn.functional.cross_entropy(scores, codes, reduction="none")
 
 
@@ -150,7 +148,8 @@ def train_with_dp(
             unit, as the sensitive store hands them out.
         progress: told (steps done, steps in all), and nothing of the rows' encoding before.
         checkpoints: in the sensitive zone; a run that was killed there is continued.
-        encoder: for *public* rows, one that remembers them, so that many settings can be tried.
+        encoder: for *public* rows, one that remembers them, so that many settings can be tried. For sensitive ones
+            None: theirs is looked at first (`dpsynth_assets.classify.apart`).
 
     Raises:
         ValueError: a unit has more records than the plan bounds, which would break the declared sensitivity.
@@ -166,7 +165,7 @@ def train_with_dp(
     _verify(plan, method, model)
     examples = method.examples(frame["text"].tolist())
     codes = class_codes(frame[plan.target].tolist(), plan.classes).tolist()
-    data = LabelledUnits(examples, codes, frame["unit"].tolist(), method.lengths(examples), method.logits)
+    data = LabelledUnits(method, examples, codes, frame["unit"].tolist())
     run = train(
         model,
         data,
@@ -196,18 +195,21 @@ def _verify(plan: DpClassifierPlan, method: _Head | _Cnn, model: nn.Module) -> N
 
     examples = method.made_up()
     codes = [record % len(plan.classes) for record in range(len(examples))]
-    data = LabelledUnits(examples, codes, [0, 1, 1, 2], method.lengths(examples), method.logits)
+    data = LabelledUnits(method, examples, codes, [0, 1, 1, 2])
     verify_exactness(model, lambda records: data.losses(model, records), [1, 2, 1])
 
 
 class _Head:
-    """A linear layer on vectors of the frozen encoder, from zero."""
+    """A linear layer on vectors of the frozen encoder, from zero. A record is one row of the micro-batch."""
+
+    longest = 1
 
     def __init__(self, plan: DpClassifierPlan, encoder: Encoder | None = None) -> None:
         from dpsynth_assets.classify import encoder as encoders
+        from dpsynth_assets.classify.apart import apart
 
         self._plan = plan
-        self._encoder = encoder or encoders.MiniLM(max_tokens=plan.max_tokens)
+        self._encoder = encoder or apart(encoders.MiniLM(max_tokens=plan.max_tokens))
 
     def model(self) -> nn.Module:
         from torch import nn
@@ -232,11 +234,21 @@ class _Head:
         waves = [torch.sin(torch.arange(1, DIMENSION + 1) * (record + 1.0)) for record in range(4)]
         return [wave / wave.norm() for wave in waves]
 
+    @property
+    def nothing(self) -> Tensor:
+        """The example of a made-up row."""
+        import torch
+
+        from dpsynth_assets.classify.encoder import DIMENSION
+
+        return torch.zeros(DIMENSION)
+
     def lengths(self, examples: Sequence[Any]) -> list[int]:
         return [1] * len(examples)
 
     @staticmethod
-    def logits(model: Any, examples: Sequence[Any]) -> Tensor:
+    def logits(model: Any, examples: Sequence[Any], width: int = 0) -> Tensor:
+        """Scores of some examples, shape (examples, classes), each row from its own example alone."""
         import torch
 
         scores: Tensor = model(torch.stack(list(examples)))
@@ -251,7 +263,9 @@ class _Head:
 
 
 class _Cnn:
-    """The word-CNN without dropout, from public first weights."""
+    """The word-CNN without dropout, from public first weights. A record is as long as its words."""
+
+    nothing: Sequence[int] = ()
 
     def __init__(self, plan: DpClassifierPlan) -> None:
         from dpsynth_assets.classify.word_cnn import CnnShape
@@ -259,6 +273,7 @@ class _Cnn:
         self._plan = plan
         words = max(plan.max_tokens, *plan.widths)
         self._shape = CnnShape(plan.buckets, plan.dimension, plan.filters, plan.widths, words)
+        self.longest = words
 
     def model(self) -> nn.Module:
         import torch
@@ -282,8 +297,9 @@ class _Cnn:
         return [max(len(words), *self._shape.widths) for words in examples]
 
     @staticmethod
-    def logits(model: Any, examples: Sequence[Any]) -> Tensor:
-        scores: Tensor = model.logits(examples)
+    def logits(model: Any, examples: Sequence[Any], width: int = 0) -> Tensor:
+        """Scores of some examples, shape (examples, classes), computed at that many words or their own longest."""
+        scores: Tensor = model.logits(examples, width)
         return scores
 
     def save(self, model: Any, folder: Path) -> None:

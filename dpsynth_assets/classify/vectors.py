@@ -56,7 +56,7 @@ class KeptVectors:
         with self._open() as held:
             held.execute("CREATE TABLE IF NOT EXISTS vectors (tokens BLOB PRIMARY KEY, vector BLOB NOT NULL)")
 
-    def encode(self, texts: Sequence[str], batch_size: int = 32, progress: Progress | None = None) -> np.ndarray:
+    def encode(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """As `MiniLM.encode`; progress is about the texts that are new."""
         import numpy as np
 
@@ -67,7 +67,7 @@ class KeptVectors:
             shard = dict(new[start : start + _SHARD])
             found |= self._held(shard)  # another process may have come first
             lacking = [key for key in shard if key not in found]
-            vectors = self._encoder.encode([shard[key] for key in lacking], batch_size).astype("<f4")
+            vectors = self._encoder.encode([shard[key] for key in lacking]).astype("<f4")
             fresh = {key: vector.tobytes() for key, vector in zip(lacking, vectors, strict=True)}
             with self._open() as held:
                 held.executemany("INSERT OR IGNORE INTO vectors VALUES (?, ?)", fresh.items())

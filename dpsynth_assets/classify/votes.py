@@ -8,10 +8,10 @@ beside the noise; a vote is cast for a label combination too, so that it chooses
 Guarantee: none of its own. `cast` turns each record into one cell of a closed, public set; the release of those is
 `dpsynth_assets.privacy.histogram.HistogramPlan.of_votes`, epsilon-DP under adding or removing one unit. What it needs
 of this module is that a record's cell depends on that record and on the ballot alone. So the ballot is made from
-candidates only, which were released, before a row is read; and texts are encoded *one at a time*: in a batch, the
-rounding of one text's vector may depend on how long the others are, and a record near the border between two clusters
-could vote otherwise because somebody else's record is there. Misuse that breaks it: clusters fitted to sensitive
-vectors, batches, or letting cells or vectors leave the mechanism.
+candidates only, which were released, before a row is read; and a text's vector must have the same bits whoever else
+votes (`dpsynth_assets.classify.apart`), or a record near the border between two clusters could vote otherwise because
+somebody else's record is there. Misuse that breaks it: clusters fitted to sensitive vectors, an encoder that was not
+looked at, or letting cells or vectors leave the mechanism.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class VotesError(RuntimeError):
 
 def encoder_for(contract: Contract) -> Encoder:
     """The encoder of candidates and records alike, which sees no more of a text than training does."""
-    return encoders.MiniLM(max_tokens=min(encoders.MAX_TOKENS, contract.privacy.text.max_tokens))
+    from dpsynth_assets.classify.apart import apart
+
+    return apart(encoders.MiniLM(max_tokens=min(encoders.MAX_TOKENS, contract.privacy.text.max_tokens)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,12 +85,12 @@ class Ballot:
         """The cell that each sensitive record votes for: its label combination and the nearest cluster's number.
 
         Sensitive: for a charged mechanism's eyes only. No progress is told, since it would say how many records vote.
+
+        Args:
+            encoder: one of `encoder_for`: see the module's docstring.
         """
-        cells = []
-        for label, text in zip(labels, texts, strict=True):
-            [vector] = encoder.encode([text])  # alone: see the module's docstring
-            cells.append((*label, str(nearest(vector, self.centres))))
-        return cells
+        vectors = encoder.encode(texts)
+        return [(*label, str(nearest(vector, self.centres))) for label, vector in zip(labels, vectors, strict=True)]
 
 
 def nearest(vector: np.ndarray, centres: np.ndarray) -> int:

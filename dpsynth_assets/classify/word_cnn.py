@@ -69,9 +69,10 @@ class WordCnn(nn.Module):
         """Each text as the buckets of its words, at most `max_words` of them."""
         return hashed(texts, self.shape)
 
-    def logits(self, prepared: Sequence[Sequence[int]]) -> Tensor:
-        """Scores, shape (texts, classes). A text shorter than a convolution is filled up with zeros to its width."""
-        words, lengths = padded(prepared, least=max(self.shape.widths))
+    def logits(self, prepared: Sequence[Sequence[int]], least: int = 0) -> Tensor:
+        """Scores, shape (texts, classes). Texts are filled up with zeros to the longest, to `least` words, and to the
+        widest convolution."""
+        words, lengths = padded(prepared, least=max(least, *self.shape.widths))
         vectors = self.embedding(words)  # (texts, words, dimension)
         pooled = []
         for width, convolution in zip(self.shape.widths, self.convolutions, strict=True):

@@ -183,9 +183,9 @@ def test_figures_are_checked_observed_and_drawn(contract, home, rooms, book, agr
     embedded: list[int] = []
 
     class Counting(encoder.MiniLM):
-        def encode(self, texts, batch_size=64, progress=None):
+        def encode(self, texts, progress=None):
             embedded.append(len(texts))
-            return super().encode(texts, batch_size, progress)
+            return super().encode(texts, progress)
 
     monkeypatch.setattr(encoder, "MiniLM", Counting)
     asking = replace(contract, quality=(*contract.quality, *wanted))

@@ -85,7 +85,7 @@ def test_clipped_sums_are_those_of_the_gradients_one_by_one(classifier):
     frame.loc[0, "text"], frame.loc[3, "text"] = "", "card"
     examples = method.examples(frame["text"].tolist())
     codes = [CLASSES.index(label) for label in frame["topic"]]
-    data = LabelledUnits(examples, codes, frame["unit"].tolist(), method.lengths(examples), method.logits)
+    data = LabelledUnits(method, examples, codes, frame["unit"].tolist())
     assert data.records_of == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
     parameters = list(model.parameters())
     units = []
@@ -114,8 +114,8 @@ def test_a_network_whose_texts_touch_one_another_is_refused_on_made_up_records(c
     kind = type(dp_training._method(plan))
     right = kind.logits
 
-    def coupled(model, examples):
-        scores = right(model, examples)
+    def coupled(model, examples, width=0):
+        scores = right(model, examples, width)
         return 2 * scores - scores.mean(0)  # of a text alone, its own scores
 
     monkeypatch.setattr(kind, "logits", staticmethod(coupled))

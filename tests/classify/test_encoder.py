@@ -27,7 +27,7 @@ REFERENCE = {
 
 
 def test_vectors_equal_those_of_the_reference_implementation(encoder):
-    """All three share one batch, so this also shows that padding does not leak into shorter texts."""
+    """All three are encoded together, so this also shows that none leaks into another."""
     vectors = encoder.encode(list(REFERENCE))
     assert vectors.dtype == np.float32
     assert vectors.shape == (3, 384)
@@ -35,13 +35,21 @@ def test_vectors_equal_those_of_the_reference_implementation(encoder):
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_order_and_batching_do_not_matter_and_progress_is_told(encoder):
-    texts = [f"{'long ' * (i % 7)}text {i}" for i in range(11)]
+def test_progress_is_told_in_texts(encoder):
     heard = []
-    small = encoder.encode(texts, batch_size=3, progress=lambda done, total: heard.append((done, total)))
-    np.testing.assert_allclose(small, encoder.encode(texts), atol=1e-5)
-    np.testing.assert_allclose(small[::-1], encoder.encode(texts[::-1], batch_size=4), atol=1e-5)
-    assert heard == [(3, 11), (6, 11), (9, 11), (11, 11)]
+    encoder.encode(["long " * 300] * 40, progress=lambda done, total: heard.append((done, total)))
+    assert [done for done, _ in heard] == [16, 32, 40]
+    assert {total for _, total in heard} == {40}
+
+
+def test_a_text_longer_than_the_encoder_can_read_is_cut(encoder):
+    """A contract's `text.max_tokens` may be 4,096; the model has positions for 512."""
+    longer = encoder.cut_to(4096)
+    assert longer.max_tokens == 512
+    assert longer.cut_to(1000) is longer
+    [vector, same] = longer.encode(["long " * 600, "long " * 3000])
+    np.testing.assert_array_equal(vector, same)
+    assert len(longer.tokenize(["long " * 600])[0]) == 512
 
 
 def test_meaning_is_nearer_than_words(encoder):

@@ -180,7 +180,7 @@ def test_a_text_is_encoded_once(encoder):
         def __init__(self):
             self.calls = []
 
-        def encode(self, texts, batch_size=32, progress=None):
+        def encode(self, texts, progress=None):
             self.calls.append(list(texts))
             return np.array([[float(len(text))] * 384 for text in texts], dtype=np.float32)
 

@@ -56,7 +56,7 @@ def test_mixed_rows_are_trained_on_and_never_judged_by():
 
 def test_filtering_leaves_out_what_the_other_rows_contradict():
     class Words:
-        def encode(self, texts, batch_size=32, progress=None):
+        def encode(self, texts, progress=None):
             return np.array([[float("idiot" in text), float("thanks" in text)] for text in texts])
 
     texts = [f"you idiot {i}" for i in range(60)] + [f"many thanks {i}" for i in range(60)]

@@ -20,9 +20,9 @@ class Counting(MiniLM):
         super().__init__(max_tokens=max_tokens)
         self.encoded: list[str] = []
 
-    def encode(self, texts, batch_size=32, progress=None):
+    def encode(self, texts, progress=None):
         self.encoded += texts
-        return super().encode(texts, batch_size, progress)
+        return super().encode(texts, progress)
 
 
 def count(folder):

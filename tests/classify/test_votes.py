@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from dpsynth_assets.classify.apart import apart
 from dpsynth_assets.classify.encoder import MiniLM
 from dpsynth_assets.classify.votes import Ballot, Votes, VotesError, nearest
 from dpsynth_assets.contract.releases import VotesRelease
@@ -22,13 +23,9 @@ WORDS = ("ant", "bee", "cow", "dog", "elk")
 
 
 class ByFirstLetter:
-    """Vectors on a circle by the first letter; counts how many texts it was given at once."""
+    """Vectors on a circle by the first letter."""
 
-    def __init__(self):
-        self.batches = []
-
-    def encode(self, texts, batch_size=32, progress=None):
-        self.batches.append(len(texts))
+    def encode(self, texts, progress=None):
         angles = np.array([ord(text[0]) / 4 for text in texts])
         return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
 
@@ -99,15 +96,9 @@ def test_the_noise_is_the_mechanism_s(voting):
     assert stats.chisquare(observed, expected).pvalue > 1e-6
 
 
-def test_each_text_is_encoded_alone(ballot):
-    encoder = ByFirstLetter()
-    ballot.cast([LABELS[0]] * 4, ["ant", "bee", "cow", "dog"], encoder)
-    assert encoder.batches == [1, 1, 1, 1]
-
-
 @pytest.mark.slow
 def test_with_the_real_encoder_a_vote_is_the_same_whoever_else_votes():
-    encoder = MiniLM(max_tokens=32)
+    encoder = apart(MiniLM(max_tokens=32))
     texts = ["my card was stolen", "I would like a loan to buy a house by the sea, please", "no", "card " * 40]
     made = Ballot.of([f"{text} {i}" for text in texts for i in range(3)], 3, 0, encoder)
     alone = [made.cast([LABELS[0]], [text], encoder)[0] for text in texts]
