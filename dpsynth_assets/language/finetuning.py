@@ -16,6 +16,7 @@ from dpsynth_assets.language.objective import Encoded, encode, encode_prefix, lo
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.verification import verify_exactness
 from dpsynth_assets.privacy.plan import TrainingPlan
+from dpsynth_assets.privacy.shapes import Shape
 from dpsynth_assets.privacy.training import Progress, train
 
 if TYPE_CHECKING:
@@ -49,9 +50,11 @@ class TextUnits:
     """Encoded records grouped by privacy unit (`dpsynth_assets.privacy.training.UnitData`). Sensitive throughout.
 
     Args:
+        longest: a public bound on the records' lengths. None takes their longest, for records that are not private.
+        prefix: a public bound from below on their tokens without a loss.
         virtual_tokens: what the model puts before each text; counts towards the lengths, hence towards memory.
-        bfloat16: the passes are computed under autocast. Only gradients get rounder: the engine takes norms and sums
-            in float32 of whatever gradients there are, so that the bound holds exactly.
+        bfloat16: the passes are computed under autocast. Gradients get rounder; norms and sums are taken in full
+            precision of whatever gradients there are.
     """
 
     def __init__(
@@ -61,23 +64,30 @@ class TextUnits:
         pad_token_id: int,
         virtual_tokens: int = 0,
         *,
+        longest: int | None = None,
+        prefix: int = 1,
         bfloat16: bool = False,
     ) -> None:
-        groups: dict[object, list[int]] = {}
+        by_unit: dict[object, list[int]] = {}
         for record, unit in enumerate(units):
-            groups.setdefault(unit, []).append(record)
-        self.records_of = list(groups.values())
+            by_unit.setdefault(unit, []).append(record)
+        self.records_of = list(by_unit.values())
         self.lengths = [len(record.ids) + virtual_tokens for record in records]
+        self.longest = virtual_tokens + longest if longest is not None else max(self.lengths, default=1)
         self._records = records
         self._pad_token_id = pad_token_id
+        self._virtual_tokens = virtual_tokens
+        self._prefix = prefix
         self._bfloat16 = bfloat16
 
-    def losses(self, model: nn.Module, records: Sequence[int]) -> Tensor:
-        """Mean token loss of each of the records, shape (len(records),)."""
+    def losses(self, model: nn.Module, records: Sequence[int], shape: Shape | None = None) -> Tensor:
+        """Mean token loss of each of the records, shape (shape.rows,); without a shape, (len(records),)."""
         import torch
 
+        text = None if shape is None else Shape(shape.width - self._virtual_tokens, shape.rows)
+        chosen = [self._records[record] for record in records]
         with torch.autocast(next(model.parameters()).device.type, torch.bfloat16, enabled=self._bfloat16):
-            return losses(model, [self._records[record] for record in records], self._pad_token_id)
+            return losses(model, chosen, self._pad_token_id, text, self._prefix)
 
 
 def fine_tune(
