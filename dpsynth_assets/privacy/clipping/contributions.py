@@ -15,9 +15,9 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
-from dpsynth_assets.privacy.clipping import grid
 from dpsynth_assets.privacy.clipping.cost import Budget
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
+from dpsynth_assets.privacy.clipping.grid import Grid, add, squares
 from dpsynth_assets.privacy.clipping.outer import Outer, Products, add_scaled, full_precision
 
 
@@ -95,16 +95,16 @@ class MicroBatch:
             return torch.stack([self._squares.get(p, nothing) for p in parameters])
 
     def add_scaled_(
-        self, totals: Sequence[Tensor], parameters: Sequence[nn.Parameter], factors: Tensor, spacing: float | None
+        self, totals: Sequence[Tensor], parameters: Sequence[nn.Parameter], factors: Tensor, grid: Grid | None
     ) -> None:
         """Adds each unit's contribution, scaled by its factors, to `totals`.
 
         Args:
             totals: for each parameter a float64 tensor of its shape, in steps of the grid.
             factors: shape (parameters, units), float64; a unit with factor 0 contributes nothing at all.
-            spacing: the grid's; None adds up in floating point, for sums that nothing has to bound.
+            grid: None adds up in floating point, for sums that nothing has to bound.
         """
-        factors = factors if spacing is None else factors / spacing
+        factors = factors if grid is None else factors / grid.spacing
         scales = factors.float()
         with full_precision(self._device):
             for parameter, total, exact, scale in zip(parameters, totals, factors, scales, strict=True):
@@ -112,11 +112,11 @@ class MicroBatch:
                     gradient = self._dense.pop(parameter)
                     if gradient.dim() == 3 and not gradient.is_contiguous():
                         gradient, total = gradient.mT, total.mT  # see Outer.dense
-                    grid.add(total, gradient.float(), scale, spacing)
+                    add(total, gradient.float(), scale, grid)
                 elif parameter in self._factored:
                     allowed = exact.square() * self._squares[parameter]
                     entries = self._factored.pop(parameter)
-                    add_scaled(total, entries, self._units, scale.tolist(), allowed.tolist(), exact=spacing is not None)
+                    add_scaled(total, entries, self._units, scale.tolist(), allowed.tolist(), grid)
 
     def _add_dense(self, parameter: nn.Parameter, gradient: Tensor) -> None:
         """Gradients per unit, shape (units, *parameter.shape). The norm is taken now, while they are in the cache."""
@@ -128,7 +128,7 @@ class MicroBatch:
             gradient = gradient.contiguous()
         self._dense[parameter] = gradient
         straight = gradient if gradient.is_contiguous() else gradient.mT
-        self._squares[parameter] = grid.squares(straight.float())
+        self._squares[parameter] = squares(straight.float())
 
     def _by_unit(self, gradient: Tensor) -> Tensor:
         """(rows, ...) to (units, ...): the records of a unit summed in float32, made-up rows left out."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import torch
 
-from dpsynth_assets.privacy.clipping import grid
+from dpsynth_assets.privacy.clipping.grid import add, grid_of, squares
 from dpsynth_assets.privacy.clipping.outer import Outer, Products, add_scaled
 
 # What is kept may take this many times the memory of the factors alone. Full fine-tuning of the embedded model at 128
@@ -69,18 +69,19 @@ def _time_both(records: int, rows: int, width: int, columns: int, device: str) -
     first, second = (torch.rand(records, rows, wide, device=device) for wide in (width, columns))
     outer = Outer(first, second, width)
     total = torch.zeros(width, columns, device=device, dtype=torch.float64)
+    grid = grid_of(1e6)
     units, scales = [slice(i, i + 1) for i in range(records)], torch.ones(records, device=device)
 
     def dense() -> None:
         gradients, straight = outer.dense(), total
         if not gradients.is_contiguous():
             gradients, straight = gradients.mT, total.mT
-        grid.squares(gradients)
-        grid.add(straight, gradients, scales, 1.0)
+        squares(gradients)
+        add(straight, gradients, scales, grid)
 
     def factored() -> None:
-        squares = Products().squared_norm([outer])
-        add_scaled(total, [outer], units, scales.tolist(), squares.tolist())
+        norms = Products().squared_norm([outer])
+        add_scaled(total, [outer], units, scales.tolist(), norms.tolist(), grid)
 
     return _seconds(dense, device) < _seconds(factored, device)
 

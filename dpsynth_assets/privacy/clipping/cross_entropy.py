@@ -89,7 +89,9 @@ class _TokenLosses(Function):
         ctx.parameters = weight, bias
         grid = (*targets.shape, -1)
         ctx.save_for_backward(
-            d_inputs.view(grid), inputs.view(grid) if kept is not None else None, None if kept is None else kept.view(grid)
+            d_inputs.view(grid),
+            inputs.view(grid) if kept is not None else None,
+            None if kept is None else kept.view(grid),
         )
         return losses.view(targets.shape)
 

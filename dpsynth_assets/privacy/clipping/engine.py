@@ -11,9 +11,9 @@ from types import TracebackType
 import torch
 from torch import Tensor, nn
 
-from dpsynth_assets.privacy.clipping import grid
 from dpsynth_assets.privacy.clipping.contributions import Collector, MicroBatch
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
+from dpsynth_assets.privacy.clipping.grid import UNITS, grid_of
 from dpsynth_assets.privacy.clipping.rules import Attachment
 from dpsynth_assets.privacy.strategies import Clipping
 
@@ -43,7 +43,7 @@ class ClippedSum:
         self._names = [name for name, _ in named]
         self._clipping = clipping
         self._groups = clipping.groups(self._names)
-        self._spacing = grid.spacing(clipping.clipping_norm)
+        self.grid = grid_of(clipping.clipping_norm)
         self._sums: list[Tensor] = []
         self._units = 0
         self._collector = Collector()
@@ -102,7 +102,7 @@ class ClippedSum:
         """
         taken, self._sums, self._units = self._totals(), [], 0
         for total in taken:
-            total.mul_(self._spacing or 1.0)  # a power of two: exact
+            total.mul_(1.0 if self.grid is None else self.grid.spacing)  # a power of two: exact
         return taken
 
     def _back_propagate(self, losses: Tensor, micro_batch: MicroBatch) -> None:
@@ -121,13 +121,13 @@ class ClippedSum:
 
     def _add(self, micro_batch: MicroBatch, units: int) -> None:
         self._units += units
-        if self._units > grid.UNITS:
-            raise OverflowError(f"more than {grid.UNITS} units in one batch: their sum would not be exact")
+        if self._units > UNITS:
+            raise OverflowError(f"more than {UNITS} units in one batch: their sum would not be exact")
         with torch.no_grad():
             squares = micro_batch.squares(self.parameters)
             factors = self._clipping.factors(self._group_norms(squares))
             by_parameter = factors[torch.tensor(self._groups, device=factors.device)]
-            micro_batch.add_scaled_(self._totals(), self.parameters, by_parameter, self._spacing)
+            micro_batch.add_scaled_(self._totals(), self.parameters, by_parameter, self.grid)
 
     def close(self) -> None:
         """Detaches from the model, which is then an ordinary one again. May be called twice."""

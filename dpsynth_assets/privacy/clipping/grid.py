@@ -28,20 +28,38 @@ is about C.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 _STEPS = 20  # C / g lies in [2^_STEPS, 2^(_STEPS + 1))
-EXACT = 1 << (24 - _STEPS - 1)  # contributions that float32 adds up without rounding
-UNITS = 1 << (53 - _STEPS - 1)  # and float64
-_ROW = 2048  # numbers whose squares are summed in float32
+UNITS = 1 << (53 - _STEPS - 1)  # contributions that float64 adds up without rounding
 SLACK = (1 + 2.0**-13) ** 2  # of a measured square over the one that is allowed
+_ROW = 2048  # numbers whose squares are summed in float32
 
 
-def spacing(clipping_norm: float) -> float | None:
-    """The grid's g; None where nothing is clipped, and nothing has to be exact."""
-    return None if math.isinf(clipping_norm) else math.ldexp(1.0, math.frexp(clipping_norm)[1] - 1 - _STEPS)
+@dataclass(frozen=True)
+class Grid:
+    """Attributes:
+    spacing: g, a power of two.
+    together: so many contributions are added up in float32, each such sum then in float64.
+    """
+
+    spacing: float
+    together: int
+
+
+def grid_of(clipping_norm: float) -> Grid | None:
+    """The grid for a clip; None where nothing is clipped, and nothing has to be exact."""
+    if math.isinf(clipping_norm):
+        return None
+    return Grid(math.ldexp(1.0, math.frexp(clipping_norm)[1] - 1 - _STEPS), 1 << (24 - _STEPS - 1))
+
+
+def fine_grid_of(clipping_norm: float) -> Grid:
+    """A grid that shows the last bits of contributions, and adds up some thousands of them exactly: for checks."""
+    return Grid(math.ldexp(1.0, math.frexp(clipping_norm)[1] - 1 - _STEPS - 16), 1)
 
 
 def squares(gradients: Tensor) -> Tensor:
@@ -53,18 +71,19 @@ def squares(gradients: Tensor) -> Tensor:
     return total
 
 
-def add(total: Tensor, gradients: Tensor, scales: Tensor, spacing: float | None) -> None:
+def add(total: Tensor, gradients: Tensor, scales: Tensor, grid: Grid | None) -> None:
     """Adds (units, ...) gradients, each times its scale and cut to whole numbers towards zero, to a float64 total.
 
     Args:
         scales: shape (units,), float32; a unit with scale 0 adds nothing, even if it holds what is no number.
-        spacing: None adds without cutting.
+        grid: None adds without cutting.
     """
     by_unit = scales.view(-1, *[1] * (gradients.dim() - 1))
     scaled = gradients * by_unit
     if not bool((scales != 0).all()):  # zero times a number that is none is none
         scaled = torch.where(by_unit != 0, scaled, 0.0)
-    if spacing is not None:
+    together = len(scaled) if grid is None else grid.together
+    if grid is not None:
         scaled.trunc_()
-    for start in range(0, len(scaled), EXACT):
-        total += scaled[start : start + EXACT].sum(0)
+    for start in range(0, len(scaled), together):
+        total += scaled[start : start + together].sum(0)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dpsynth_assets.privacy.clipping import grid
+from dpsynth_assets.privacy.clipping.grid import SLACK, Grid, squares
 
 # Below this share of the largest norm that a unit's rows could have together, they count as cancelling. Incoherent
 # rows of a unit have 1 / rows; float32 errs by about 1e-7 of that largest norm, so the rest is good to 1e-4 at worst.
@@ -89,8 +89,7 @@ def add_scaled(
     units: Sequence[slice],
     scales: Sequence[float],
     allowed: Sequence[float],
-    *,
-    exact: bool = True,
+    grid: Grid | None,
 ) -> None:
     """Adds each unit's gradient of one matrix, scaled and on the grid, to `total`, exactly; see `grid`.
 
@@ -101,10 +100,10 @@ def add_scaled(
         scales: for each unit; one with scale 0 contributes nothing at all.
         allowed: for each unit the largest square, in grid steps, that its contribution may have. What turns out longer
             is not added, or taken back.
-        exact: false adds in floating point whatever there is, for sums that nothing has to bound.
+        grid: None adds in floating point whatever there is, for sums that nothing has to bound.
     """
     drawn = [
-        (_Scaled(entries, unit, scale, exact), bound * grid.SLACK if exact else math.inf)
+        (_Scaled(entries, unit, scale, grid is not None), math.inf if grid is None else bound * SLACK)
         for unit, scale, bound in zip(units, scales, allowed, strict=True)
         if scale
     ]
@@ -116,8 +115,9 @@ def add_scaled(
         return
     step = max(1, _BLOCK // total.shape[1])
     blocks = [slice(start, min(start + step, len(total))) for start in range(0, len(total), step)]
-    for start in range(0, len(drawn), grid.EXACT):
-        group = drawn[start : start + grid.EXACT]
+    together = len(drawn) if grid is None else grid.together
+    for start in range(0, len(drawn), together):
+        group = drawn[start : start + together]
         measured = [0.0] * len(group)
         for block in blocks:
             partial = torch.zeros(block.stop - block.start, total.shape[1], device=total.device)
@@ -138,7 +138,7 @@ def add_scaled(
 
 
 def _square(contribution: Tensor) -> float:
-    return float(grid.squares(contribution[None]))
+    return float(squares(contribution[None]))
 
 
 class _Scaled:
