@@ -98,7 +98,7 @@ def losses(
         # One row of positions for all records would fold their gradients: give each record its own.
         inputs["position_ids"] = torch.arange(shape.width, device=device).expand_as(ids)
     # The token at position t predicts t + 1. Counted from the end, since virtual tokens may stand in front. There is no
-    # attention mask: padding is on the right, where no real token sees it, and a mask is dropped where all rows are full.
+    # attention mask: padding is on the right, where no real token sees it, and transformers drops a mask of full rows.
     predicting = slice(-shape.width + prefix - 1, -1)
     targets = ids[:, prefix:]
     head = plain_output_layer(model)

@@ -5,7 +5,7 @@ The declared sampler: at each step every unit enters the logical batch independe
 sampler is made, uniformly and independently of all others, and the steps sample one group after the other ("cyclic
 Poisson sampling", Choquette-Choo et al. 2023; what for is in `dpsynth_assets.privacy.correlation`).
 
-The whole batch is drawn first and cut afterwards, into micro-batches of public shapes (`dpsynth_assets.privacy.shapes`).
+The whole batch is drawn first and cut afterwards into micro-batches (`dpsynth_assets.privacy.shapes`).
 
 The draw must stay secret: amplification by sampling holds against somebody who does not know who was included. Hence
 it comes from a key stream that cannot be foretold, and neither the stream's state nor the realised batch sizes are ever

@@ -81,6 +81,7 @@ def train(
     learning: Learning,
     *,
     micro_batch_tokens: int,
+    shapes: Sequence[Shape] | None = None,
     progress: Progress | None = None,
     checkpoints: CheckpointFolder | None = None,
 ) -> TrainingRun:
@@ -94,6 +95,7 @@ def train(
         model: put into training mode; dropout must be off or per record.
         micro_batch_tokens: tokens per forward pass, padding and made-up rows included. Decides with other public
             numbers in which shapes units are computed, hence memory, time and rounding; not the guarantee.
+        shapes: public ones, narrowest first, to compute in; None takes those that `micro_batch_tokens` gives.
         progress: told (steps done, steps in all) after every step.
         checkpoints: where the run is kept, and continued from if it was killed there.
 
@@ -115,7 +117,7 @@ def train(
             # Made anew in each life: a killed run's groups, sums and noise are gone, and must be.
             sampler = PoissonSampler(len(data.records_of), mechanism.group_sampling_rate, mechanism.noise_bands)
             noise = _noise(mechanism)
-            shapes = public_shapes(data.longest, micro_batch_tokens, mechanism.expected_batch_size)
+            shapes = shapes or public_shapes(data.longest, micro_batch_tokens, mechanism.expected_batch_size)
             while run.step < mechanism.steps:
                 if folder is not None:
                     folder.begin_step()

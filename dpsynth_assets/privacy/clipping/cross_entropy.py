@@ -1,13 +1,15 @@
 """Token losses of an output layer whose logits are never kept: a large vocabulary does not set the memory.
 
-Logits are computed for some hundred tokens at a time, cut at public places: whole rows of a micro-batch, or one row at
-the same tokens for all. So a token's numbers come from a product of a shape that no other record has a part in. And the gradient of what entered the layer is made on the way, in
-the forward pass. For a frozen layer nothing else is needed. A trained layer also keeps the gradient of the logits, once
-(ordinary cross-entropy holds three such arrays), since it is one factor of the weight's gradient.
+Logits are computed for some hundred tokens at a time, and the gradient of what entered the layer is made on the way, in
+the forward pass. They are cut at public places, whole rows of a micro-batch or the same parts of every row, so that a
+token's numbers come from a product of a public shape. For a frozen layer nothing else is needed. A trained layer also
+keeps the gradient of the logits, once (ordinary cross-entropy holds three such arrays), since it is one factor of the
+weight's gradient.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -50,11 +52,7 @@ def chunks(rows: int, tokens: int) -> list[slice]:
     if whole:
         return [slice(start, start + whole * tokens) for start in range(0, rows * tokens, whole * tokens)]
     cuts = [*range(0, tokens, _CHUNK), tokens]
-    return [
-        slice(row * tokens + start, row * tokens + end)
-        for row in range(rows)
-        for start, end in zip(cuts, cuts[1:], strict=False)
-    ]
+    return [slice(row * tokens + start, row * tokens + end) for row in range(rows) for start, end in pairwise(cuts)]
 
 
 class _TokenLosses(Function):
@@ -88,11 +86,8 @@ class _TokenLosses(Function):
         ctx.collector, ctx.input_type = collector, hidden.dtype
         ctx.parameters = weight, bias
         grid = (*targets.shape, -1)
-        ctx.save_for_backward(
-            d_inputs.view(grid),
-            inputs.view(grid) if kept is not None else None,
-            None if kept is None else kept.view(grid),
-        )
+        factors = (None, None) if kept is None else (inputs.view(grid), kept.view(grid))
+        ctx.save_for_backward(d_inputs.view(grid), *factors)
         return losses.view(targets.shape)
 
     @staticmethod

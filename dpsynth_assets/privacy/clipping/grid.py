@@ -37,6 +37,7 @@ _STEPS = 20  # C / g lies in [2^_STEPS, 2^(_STEPS + 1))
 UNITS = 1 << (53 - _STEPS - 1)  # contributions that float64 adds up without rounding
 SLACK = (1 + 2.0**-13) ** 2  # of a measured square over the one that is allowed
 _ROW = 2048  # numbers whose squares are summed in float32
+_PART = 1 << 14  # and then in float64: torch divides longer sums between threads, if there is only one unit's
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def squares(gradients: Tensor) -> Tensor:
     total = torch.zeros(len(gradients), dtype=torch.float64, device=gradients.device)
     for rows in gradients.split(_ROW, dim=-1):
         norms = torch.linalg.vector_norm(rows, dim=-1) if rows.dim() > 1 else rows.abs()
-        total += norms.view(len(gradients), -1).double().square().sum(1)
+        for part in norms.view(len(gradients), -1).double().square().split(_PART, dim=1):
+            total += part.sum(1)
     return total
 
 
