@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Norms are taken with float32 sums, which may be off by a share of 2^-13, and a contribution is scaled in float32: clip to
-# a bound that is lower by more than that. `clipping.grid` has the proof.
+# Norms are taken with float32 sums, which may be off by a share of 2^-13, and contributions are scaled in float32: clip
+# to a bound that is lower by more than that. `clipping.grid` has the proof.
 ROUNDING_MARGIN = 1 - 2**-12
 
 
