@@ -3,7 +3,7 @@
     python -m benchmarks.sensitivity --source ../shared/data/ag_news.parquet --kinds same,short,mixed,real
 
 Prints a Markdown table: 1 is what the noise is made for. D is a batch of public rows on the embedded model, a little
-way into training; u is one long record more. "Others moved" is what is left of the difference without u's own contribution.
+way into training; u is one long record more. "Others moved" is what is left of the difference without what u adds.
 """
 
 from __future__ import annotations
