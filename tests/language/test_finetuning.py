@@ -244,7 +244,7 @@ def test_bfloat16_that_does_not_give_a_record_its_own_bits_becomes_float32(contr
 
     def coarse(model, records, pad, *rest):
         own = honest(model, records, pad, *rest)
-        return own * (1 + 1e-6 * (len(records) > 1)) if torch.is_autocast_enabled("cpu") else own
+        return own * (1 + 2.0**-6 * (len(records) > 1)) if torch.is_autocast_enabled("cpu") else own
 
     monkeypatch.setattr(finetuning, "losses", coarse)
     rounder = replace(plan, precision="bfloat16")
