@@ -21,6 +21,8 @@ from dpsynth_assets.publish import parquet
 from dpsynth_assets.publish.release import PublishError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from _typeshed import WriteableBuffer
 
     from dpsynth_assets.publish.parquet import Papers
@@ -28,15 +30,15 @@ if TYPE_CHECKING:
 PROTOCOL = "published"
 
 
-def opened(folder: Path, held: ExitStack) -> list[tuple[Papers, int]]:
-    """Every release with an open descriptor, oldest first; `held` closes them.
+def opened(folder: Path, held: ExitStack, among: Collection[str] | None = None) -> list[tuple[Papers, int]]:
+    """Every release with an open descriptor, oldest first; `held` closes them. `among`: only files at these places.
 
     Raises:
         PublishError: something in the folder is not a release, or not where its papers say.
     """
     found = []
     for path in sorted(folder.glob("*/*/*.parquet")):
-        if path.name.startswith("."):
+        if path.name.startswith(".") or (among is not None and str(path) not in among):
             continue
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,12 @@ class Limits:
     seconds: float = 600.0
 
 
-def query(home_warehouse: Path, sql: str, limits: Limits | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+def query(
+    home_warehouse: Path, sql: str, limits: Limits | None = None, *, files: Sequence[Path] | None = None
+) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Answer one SELECT (or DESCRIBE, SUMMARIZE, SHOW, PIVOT) on the synthetic tables: column names, rows.
+
+    `files` are the published files that are believed, where somebody knows; without it, all that lie there.
 
     Raises:
         QueryError: it could not be answered, or is no question; says why.
@@ -50,6 +55,7 @@ def query(home_warehouse: Path, sql: str, limits: Limits | None = None) -> tuple
     request = {
         "folder": str((home_warehouse / PARQUET).absolute()),
         "place": str(home_warehouse),
+        "files": None if files is None else [str(path.absolute()) for path in files],
         "sql": sql,
         "memory_bytes": limits.memory_bytes,
     }

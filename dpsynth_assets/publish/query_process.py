@@ -69,7 +69,7 @@ def _answer(request: dict[str, Any], say: Any) -> None:
     with ExitStack() as held:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-        releases = published_files.opened(Path(request["folder"]), held)
+        releases = published_files.opened(Path(request["folder"]), held, request.get("files"))
         if not releases:
             raise QueryError(
                 f"nothing has been published to {request['place']} yet: run a contract first (`dpsynth run CONTRACT`)"
