@@ -379,3 +379,27 @@ def test_the_gate_reads_nothing_before(definitions, home, contract, rooms, unsig
     assert "source_is_public: False -> True" in text
     assert rooms.read == 0
     assert not list(home.sensitive.iterdir()), "nothing was copied"
+
+
+@pytest.mark.parametrize("name", ["synthetic", "classifier"])
+def test_nothing_is_published_or_trained_under_terms_that_one_person_weakened(
+    definitions, home, contract, rooms, instance, failure_of, snapshotted, name
+):
+    """It costs nothing and reads no sensitive row, and may follow long after the release."""
+    import dagster as dg
+
+    from dpsynth_assets.factory import build_contract_defs
+    from resources.platform import platform_resources
+
+    whole = definitions.resolve_implicit_global_asset_job_def()
+    assert whole.execute_in_process(instance=instance, raise_on_error=False).success
+    looser = changed(contract, personal_data=PersonalData(account_numbers=1.0))
+    defs = dg.Definitions.merge(
+        build_contract_defs(looser), dg.Definitions(resources=platform_resources(str(home.root)))
+    )
+    job = defs.resolve_implicit_global_asset_job_def()
+    keys = [dg.AssetKey([contract.id, each]) for each in ("corpus", name)]
+    result = job.execute_in_process(instance=instance, raise_on_error=False, asset_selection=keys)
+    text = failure_of(result, name).step_failure_data.user_failure_data.description
+    assert "personal_data.account_numbers: 0.005 -> 1.0" in text
+    assert "nothing is published" in text
