@@ -100,7 +100,7 @@ def needs(contract: Contract, book: Ledger) -> list[Need]:
         found.append(Need(what, AddPopulation(scope_of(contract))))
     else:
         found += _cap_needs(terms.budget.epsilon, book.balance(terms.population, with_pld=False))
-    asked, approved = terms_for_approval(contract), book.terms(contract.id)
+    asked, approved = terms_for_approval(contract.seen_from(book.folder)), book.terms(contract.id)
     weaker = tuple(change for change in changes(approved or {}, asked) if change.weakens)
     if approved is None:
         found.append(Need(f"the privacy terms of contract {contract.id}", _terms(contract, asked)))

@@ -56,6 +56,25 @@ def needed_columns(contract: Contract) -> list[str]:
     return list(dict.fromkeys([*unit, *block, terms.text.column, *(label.column for label in terms.labels)]))
 
 
+def texts_of(table: pa.Table, contract: Contract) -> list[str | None]:
+    """The text of each record; None where it is missing or blank."""
+    return _present(table, contract.privacy.text.column)
+
+
+def units_of(table: pa.Table, contract: Contract) -> list[str | None]:
+    """The privacy unit of each record, None where it is missing: such a record is nobody's, and is left out. Of units
+    with a column only; without one each record is a unit of its own."""
+    column = contract.privacy.unit.column
+    assert column is not None, "a record that is a unit of its own has no name"
+    return _present(table, column)
+
+
+def blocks_said(table: pa.Table, contract: Contract) -> list[str | None]:
+    """The block that each record says it is in, None where it says none. Of contracts with blocks only."""
+    assert contract.privacy.blocks is not None, "there are no blocks"
+    return _present(table, contract.privacy.blocks.column)
+
+
 def as_rows(table: pa.Table, contract: Contract) -> pd.DataFrame:
     """Columns `unit`, `text` and the label columns in plain values, without records the contract does not describe.
 
@@ -90,11 +109,41 @@ def bound_units(rows: pd.DataFrame, max_records: int, key: bytes) -> pd.DataFram
     return kept.drop(columns="order").sort_index().reset_index(drop=True)
 
 
+def thin(table: pa.Table, contract: Contract, size: float, key: bytes) -> pa.Table:
+    """Each unit with probability `size`, decided by a keyed hash of the unit alone (of the text for record units)."""
+    if size == 1:
+        return table
+    identities = units_of(table, contract) if contract.privacy.unit.column else texts_of(table, contract)
+    threshold = int(size * 2**64)
+    return table.filter(
+        [name is not None and int.from_bytes(keyed(key, "thin", name)[:8], "big") < threshold for name in identities]
+    )
+
+
+def fingerprint(table: pa.Table, contract: Contract, key: bytes) -> str:
+    """Keyed identity of a source: its texts, whatever their order or the columns beside them, and the blocks that
+    are read of it. A source without any text is known by its place alone, so that no two such are taken for one."""
+    texts = sorted(keyed(key, "text", text) for text in texts_of(table, contract) if text is not None)
+    whole = hashlib.sha256()
+    for text in texts:
+        whole.update(text)
+    blocks = contract.privacy.blocks.values if contract.privacy.blocks else ()
+    if not texts:
+        return keyed(key, "no text", contract.privacy.population, location(contract, contract.source), *blocks).hex()
+    return keyed(key, "source", whole.hexdigest(), *blocks).hex()
+
+
 def keyed(key: bytes, *parts: str) -> bytes:
     """HMAC-SHA256 of the parts, each with its length before it."""
     encoded = (part.encode("utf-8", "surrogatepass") for part in parts)
     message = b"".join(len(data).to_bytes(8, "big") + data for data in encoded)
     return hmac.new(key, message, hashlib.sha256).digest()
+
+
+def _present(table: pa.Table, column: str) -> list[str | None]:
+    """A column's values as text, None for missing and blank ones."""
+    values = ("" if value is None else str(value) for value in table.column(column).to_pylist())
+    return [value if value.strip() else None for value in values]
 
 
 def _decoded(stored: list[Any], decoding: Mapping[str | int, str]) -> list[str | None]:

@@ -17,7 +17,7 @@ class SourceConfig(dg.Config):
     """How to take the snapshot. Both are public constants of the run."""
 
     source: str | None = Field(
-        default=None, description="A path (.parquet, .jsonl, .csv) or hub:owner/name in place of the contract's."
+        default=None, description="One of the places that the contract names in `source_copies`, in place of its own."
     )
     size: float = Field(default=1.0, description="Share of the privacy units to keep, in (0, 1], for a quick pass.")
 
@@ -49,7 +49,6 @@ def source_asset(contract: Contract) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "snapshot": snapshot.id,
-                "keyed_fingerprint": snapshot.fingerprint[:16],
                 "dagster/uri": snapshot.source,
                 "size": snapshot.size,
                 "population": contract.privacy.population,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dpsynth_assets.cli.console import BadInput, console, contract_at, say
+
+if TYPE_CHECKING:
+    from ledger import Ledger
 
 
 def diff(
@@ -23,8 +26,12 @@ def diff(
     from dpsynth_assets.contract.diff import changes, terms_for_approval
 
     read = contract_at(contract)
-    before = terms_for_approval(contract_at(against)) if against else _approved(read.id)
-    found = changes(before, terms_for_approval(read))
+    if against:
+        before, after = terms_for_approval(contract_at(against)), terms_for_approval(read)
+    else:
+        book = _book()
+        before, after = _approved(read.id, book), terms_for_approval(read.seen_from(book.folder))
+    found = changes(before, after)
     if not found:
         say("No privacy term differs.")
         return
@@ -38,11 +45,15 @@ def diff(
         raise typer.Exit(1)
 
 
-def _approved(contract_id: str) -> dict[str, object]:
+def _book() -> Ledger:
     from ledger import Ledger
     from resources.home import Home
 
-    approved = Ledger(Home.at().ledger_file).terms(contract_id)
+    return Ledger(Home.at().ledger_file)
+
+
+def _approved(contract_id: str, book: Ledger) -> dict[str, object]:
+    approved = book.terms(contract_id)
     if approved is None:
         raise BadInput(f"nothing was ever approved about contract {contract_id}: give an earlier file to compare with")
     return approved

@@ -41,6 +41,7 @@ def terms_for_approval(contract: Contract) -> dict[str, Any]:
     return {
         **{name: terms[name] for name in sorted(terms) if name not in _FREE},
         **{name: {"mix": mix} for name, mix in declared.items() if mix},
+        "source": contract.source,
         "owners": sorted(contract.owners),
         "approvers": sorted(contract.approvers),
         "retention_days": contract.retention_days,
@@ -67,6 +68,10 @@ def _set(was: Any, is_: Any) -> bool:
     return bool(is_) and is_ != was
 
 
+def _more(was: Any, is_: Any) -> bool:
+    return not {*(is_ or ())} <= {*(was or ())}
+
+
 def _any(was: Any, is_: Any) -> bool:
     return True
 
@@ -87,10 +92,12 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("budget", "delta"): (_up, "the guarantee may fail more often"),
     ("budget", "rule"): (_any, "another rule admits releases"),
     ("blocks",): (_any, "the budget is divided otherwise"),
-    ("blocks", "values"): (lambda was, is_: False, ""),
+    ("blocks", "values"): (_more, "the records of more blocks are read, each with a budget of its own"),
     ("text", "column"): (_any, "another text is learned from"),
     ("labels",): (_any, "other labels are counted; were they read off the data?"),
     ("source_is_public",): (_set, "a source declared public is read without a charge"),
+    ("source",): (_any, "what lies at another place is read"),
+    ("source_copies",): (_more, "what lies at more places may be read"),
     ("source_where",): (_any, "other rows are read"),
     ("test_split",): (_any, "other rows are declared public"),
     ("classifier", "mix"): (_set, "other rows are declared public"),

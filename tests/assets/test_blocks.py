@@ -36,14 +36,14 @@ def records(*rows):
 def ingest(store, contract, rows):
     path = contract.path.parent / "months.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    return store.ingest(contract, str(path))
+    return store.ingest(replace(contract, source=str(path)))
 
 
 def reserve(book, contract, snapshot, key="key"):
     return book.reserve(
         contract.privacy.population,
         EVENT,
-        source=snapshot.fingerprint,
+        source=snapshot.identity,
         release="r",
         key=key,
         owner="run",
@@ -110,7 +110,7 @@ def test_the_same_records_under_another_population_share_its_charges(contract, s
     source = (contract.path.parent / "train.jsonl").read_text(encoding="utf-8").splitlines()
     copy = contract.path.parent / "copy.jsonl"
     copy.write_text("\n".join(source[3:]), encoding="utf-8")  # a few records less: another fingerprint
-    snapshot = store.ingest(renamed, str(copy))
+    snapshot = store.ingest(replace(renamed, source=str(copy)))
     assert snapshot.overlaps == ("small-bank/everything",)
     bind(renamed, snapshot, snapshotted, store)
     reserve(snapshotted, renamed, snapshot)
@@ -142,7 +142,7 @@ def test_a_few_records_in_common_are_coincidence(contract, snapshotted, store):
     path = contract.path.parent / "other.jsonl"
     own = [json.dumps({"customer": f"x{i}", "text": f"something else {i}", "topic": "card"}) for i in range(60)]
     path.write_text("\n".join([*source[:5], *own]), encoding="utf-8")
-    assert store.ingest(other, str(path)).overlaps == ()
+    assert store.ingest(replace(other, source=str(path))).overlaps == ()
 
 
 def test_a_division_is_fixed_at_registration(contract, snapshotted, store, agree):
