@@ -130,6 +130,6 @@ def _leaves(value: Any, term: Term = ()) -> Iterator[tuple[Term, Any]]:
 
 
 def _said(value: Any) -> str:
-    if value is None or value == {}:
+    if value is None or value in ({}, []):
         return "nothing"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
