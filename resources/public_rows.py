@@ -62,6 +62,17 @@ def mixed_rows(contract: Contract, mix: PublicRows, store: SensitiveStore) -> pd
     return _unprotected(rows, contract, store, "the public rows to mix in")
 
 
+def require_unprotected(contract: Contract, store: SensitiveStore) -> None:
+    """Pass if neither the source of a contract, said to be public, nor its test split is known to `store` as protected.
+
+    Raises:
+        SourceError: they cannot be read, or are records of a protected source.
+    """
+    require_public(contract)
+    for what, read in (("the source", source_table), ("the public test split", test_table)):
+        _unprotected(as_rows(read(contract), contract), contract, store, what)
+
+
 def _unprotected(rows: pd.DataFrame, contract: Contract, store: SensitiveStore, what: str) -> pd.DataFrame:
     store.require_unprotected(rows["text"].tolist(), contract, what)
     return rows

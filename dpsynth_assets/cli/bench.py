@@ -61,12 +61,30 @@ def utility(
         raise BadInput(str(error)) from None
     folder = out or Path("utility") / contract.id
     if not report:
+        _require_unprotected(contract, source)
         quiet = lambda text: say(f"  [dim]{text}[/]")  # noqa: E731 - a name for what is said
         with kept_in(folder / _VECTORS):
             encoder = Remembered(public_encoder())
         setup = Setup(contract, source, size, chosen_kinds, seeds, encoder, folder / _VECTORS, quiet)
         _run(lines, runs, folder, setup)
     _write(contract, folder, size or 1.0)
+
+
+def _require_unprotected(contract: Contract, source: str | None) -> None:
+    """Pass if this deployment knows none of the rows as protected: the grid's homes, being new, know nothing of it."""
+    from resources.home import Home
+    from resources.public_rows import require_unprotected
+    from resources.sensitive_store import SensitiveStore
+    from resources.tabular import SourceError
+
+    home = Home.at()
+    if home.ledger_file.exists():
+        try:
+            require_unprotected(
+                contract.with_source(source) if source else contract, SensitiveStore(home=str(home.root))
+            )
+        except SourceError as error:
+            raise BadInput(str(error)) from None
 
 
 def _run(lines: list[Line], runs: int, folder: Path, setup: Setup) -> None:

@@ -65,7 +65,7 @@ def published(contract, *changes):
 
 def write(contract, name, texts, **more):
     rows = [{"customer": f"x{i}", "text": text, "topic": "card", **more} for i, text in enumerate(texts)]
-    path = contract.path.with_name(name)
+    path = contract.path.parent / name
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     return path
 
@@ -317,6 +317,17 @@ class _Artifacts:
 
     def seal(self, *_, **__):
         return None
+
+
+def test_a_benchmark_in_homes_of_its_own_does_not_read_them_either(contract, snapshotted, store, agree, monkeypatch):
+    from dpsynth_assets.cli import bench
+    from dpsynth_assets.cli.console import BadInput
+
+    public = published(contract)
+    bench._require_unprotected(public, None)
+    write(public, "published.jsonl", secrets_of(contract))
+    with pytest.raises(BadInput, match="records of a source that is protected"):
+        bench._require_unprotected(public, None)
 
 
 # Test splits and rows to mix in.
