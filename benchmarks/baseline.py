@@ -30,7 +30,8 @@ from dpsynth_assets.contract.releases import ClassifierRelease
 from ledger import Ledger
 from resources.artifact_store import ArtifactStore
 from resources.home import Home
-from resources.sensitive_store import SensitiveStore, test_rows
+from resources.public_rows import test_rows
+from resources.sensitive_store import SensitiveStore
 
 
 def with_baseline(contract: Contract, release: ClassifierRelease) -> Contract:
@@ -53,7 +54,7 @@ def accuracy(contract: Contract, source: str | None, size: float) -> float:
         outcome = materialize(contract, home, source=source, size=size, only=("source", "dp_baseline"))
         if not outcome.success:
             sys.exit(f"the release failed: {outcome.failures}")
-        rows = test_rows(contract, SensitiveStore(home=folder).latest(contract))
+        rows = test_rows(contract, SensitiveStore(home=folder))
         made = ArtifactStore(home=folder).latest(contract.id, "dp_baseline")
         classifier = load_classifier(made.folder / CLASSIFIER)
         labels = rows[contract.privacy.classifier.target].tolist()

@@ -49,7 +49,8 @@ from ledger import Composed, Ledger
 from ledger.accounting import epsilon as epsilon_of
 from resources.artifact_store import ArtifactStore
 from resources.home import Home, replace_atomically
-from resources.sensitive_store import SensitiveStore, test_rows
+from resources.public_rows import test_rows
+from resources.sensitive_store import SensitiveStore
 
 AS_DRAWN = Curation()
 FOUND, VECTORS = "found.json", "vectors"
@@ -196,7 +197,7 @@ def lines(contract: Contract, folder: Path, chosen: argparse.Namespace, kept: Ke
     """A line of the table for each way of curating and kind of classifier."""
     store, encoder = released(contract, folder, chosen.source, chosen.size), Remembered(public_encoder())
     terms, target = contract.privacy, contract.privacy.classifier.target
-    test = test_rows(contract, SensitiveStore(home=str(folder)).latest(contract))
+    test = test_rows(contract, SensitiveStore(home=str(folder)))
     mix = None if chosen.mix is None else public_rows(contract, folder, chosen.mix)
     counts = released_counts(store.latest(contract.id, "label_histogram"))
     rows = rows_wanted(contract, chosen.size or 1.0)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from dpsynth_assets.contract import Contract, load_contract
+from dpsynth_assets.contract import Contract, SourcePlaceError, load_contract
 
 
 def public_contract(path: Path, source: str | None = None) -> Contract:
     """The contract in a file, with another copy of its source if one is given; ends the program where the source is not
-    declared public, because each try would be one more release about the same people."""
+    declared public, because each try would be one more release about the same people, or names no such copy."""
     contract = load_contract(path)
     if not contract.privacy.source_is_public:
         sys.exit(f"the source of {contract.id} is not declared public: its people have one budget, not one a run")
-    return contract.with_source(source) if source else contract
+    try:
+        return contract.with_source(source) if source else contract
+    except SourcePlaceError as error:
+        sys.exit(str(error))

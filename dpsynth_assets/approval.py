@@ -173,7 +173,7 @@ def needs(contract: Contract, book: Ledger) -> list[Need]:
     else:
         book.require(scope_of(contract, planned=False), cap=False)
         found += _cap_needs(terms.budget.epsilon, book.balance(terms.population, with_pld=False))
-    asked, approved = terms_for_approval(contract), book.terms(contract.id)
+    asked, approved = terms_for_approval(contract.seen_from(book.folder)), book.terms(contract.id)
     weaker = tuple(_set_right(change) for change in changes(approved or {}, asked) if change.weakens)
     if approved is None:
         found.append(_need_of_terms(contract, f"the privacy terms of contract {contract.id}", asked))

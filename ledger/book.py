@@ -40,6 +40,11 @@ class Ledger(Charging, Governing, Sealing):
         self._key = DuckDBStore(path).key_path  # one file, one key, whatever name it was reached by
         self._store.require()  # everything else is checked anew in every transaction
 
+    @property
+    def folder(self) -> Path:
+        """Where the ledger lies. Approved terms name relative places as seen from here."""
+        return self._key.parent
+
     @classmethod
     def create(cls, path: Path | str, people: People | None = None) -> Ledger:
         """A new, empty ledger and its signing key. Always an explicit act; an existing one is never replaced.

@@ -10,17 +10,15 @@ declared label set, bounding a unit's records), so that adding or removing one u
 others. Misuse that breaks it: reading the files under `sensitive/` by other means. What does that here is refused in
 review, and an administrator of the machine cannot be stopped by a program on it.
 
-Nothing that depends on the rows leaves this module but what `read` returns: a snapshot's identity is a keyed
-fingerprint, and no count is kept outside `sensitive/`. Copies are kept for as long as their contract says
-(`resources.retention`).
+Nothing that depends on the rows leaves this module but what `read` returns: the identity by which the ledger knows a
+snapshot is drawn at random, and no count is kept outside `sensitive/`. Which snapshot stands is `resources.snapshots`'
+business, what is remembered of the records `resources.known_records`', and how long copies are kept
+`resources.retention`'s.
 """
 
 from __future__ import annotations
 
-import json
-import secrets
-import shutil
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,96 +30,89 @@ from resources.fingerprint_key import key_of
 from resources.home import Home, private_folder, replace_atomically, write_private
 from resources.known_records import KnownRecords, blocks_of
 from resources.ledger import LedgerResource
-from resources.tabular import (
-    SourceError,
-    as_rows,
-    bound_units,
-    figures,
-    fingerprint,
-    location,
-    source_table,
-    test_table,
-    thin,
-)
+from resources.snapshots import FIGURES, Snapshot, Snapshots, new_names
+from resources.tabular import SourceError, as_rows, bound_units, figures, fingerprint, location, source_table, thin
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.contract.classifiers import PublicRows
-
-_ROWS = "rows.parquet"
-_FIGURES = "figures"  # about the rows, for the data owner alone
-_SPELLED = {b"dpsynth": b"text in its one spelling"}  # in the schema of rows that were read record by record
 
 
 class GrantRequiredError(Exception):
     """Somebody asked for sensitive rows without an activated grant."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """What may be known of a snapshot: where it came from and its opaque identity. No count, no statistic."""
-
-    contract: str
-    id: str
-    fingerprint: str
-    source: str
-    size: float
-    contract_digest: str
-    created: str
-    kept_until: str
-    blocks: tuple[str, ...]  # of its population
-    overlaps: tuple[str, ...]  # blocks of other populations that hold the same records
+class ProtectedRowsError(SourceError):
+    """Rows that are declared public are records of a source that is not."""
 
 
 class SensitiveStore(Deployed):
     """Snapshots of sensitive sources under the home folder. Holds no open files between calls."""
 
     def ingest(self, contract: Contract, source_override: str | None = None, size: float = 1.0) -> Snapshot:
-        """Copy the declared columns of the external source into a new snapshot and make it the standing one.
+        """Copy the declared columns of the external source into a new snapshot. It stands when it is settled as bound.
 
-        Copies of any contract that are over their time are deleted first. `size` in (0, 1] keeps that share of the
-        privacy units for a quick pass, chosen by a keyed hash of each unit alone. The fingerprint covers the whole
-        source, so that a part of it is still recognised as that source.
+        Copies of any contract that are over their time are deleted first, and snapshots of this one that were never
+        bound. `size` in (0, 1] keeps that share of the privacy units for a quick pass, chosen by a keyed hash of each
+        unit alone; what is remembered covers the whole source, so that a part of it is still recognised.
 
         Raises:
-            SourceError: the source is missing, or lacks a declared column.
+            SourceError: the source is missing, lies where the contract names no copy of it, lacks a declared column, or
+                is declared public and holds records of a protected one.
         """
         if not 0 < size <= 1:
             raise SourceError(f"size must be a share in (0, 1], not {size}")
         self.forget()
-        contract = contract.with_source(source_override) if source_override else contract
+        declared, contract = contract, _at(contract, source_override)
         table = source_table(contract)
-        key = self._key()
-        known = KnownRecords(private_folder(Home.at(self.home).sensitive), key)
-        texts = known.identities(table, contract)
-        identity = fingerprint(table, contract, key)
+        key, known, snapshots = self._key(), self._known(), self._snapshots()
         with known.locked():
+            for left in known.pending(contract):
+                self._withdraw(contract, left)
+            read, new_units = known.in_their_blocks(table, contract)
+            source = known.source(table, read, contract)
+            public = contract.privacy.source_is_public
+            if public and known.protected(source.all_texts(), contract):
+                raise _are_protected(contract, "the source")
             now = datetime.now(UTC)
+            id_, identity = new_names(now)
             snapshot = Snapshot(
                 contract=contract.declared.id,
-                id=f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
-                fingerprint=identity,
+                id=id_,
+                identity=identity,
                 source=location(contract, contract.source),
+                copy=None if contract is declared else contract.source,
                 size=size,
                 contract_digest=contract.digest,
+                seen_at=snapshots.seen_at(contract),
                 created=now.isoformat(timespec="seconds"),
                 kept_until=retention.deadline(now, contract.retention_days).isoformat(timespec="seconds"),
-                blocks=blocks_of(contract),
-                overlaps=known.overlaps(texts, contract),
+                blocks=tuple(sorted({*blocks_of(contract), *known.other_blocks(source)})),
+                overlaps=known.overlaps(source),
+                content=fingerprint(table, contract, key) if public else None,
             )
-            kept = thin(known.in_their_blocks(table, contract), contract, size, key)
-            self._write(snapshot, kept, figures(table, contract))
-            known.remember(texts, contract, identity)
+            known.remember(source, identity, new_units)
+            snapshots.write(snapshot, thin(read, contract, size, key), figures(table, contract))
         return snapshot
 
     def settle(self, contract: Contract, snapshot: Snapshot, *, bound: bool) -> None:
-        """Told whether the ledger has bound the snapshot to its population; a refused one is compared with no more."""
-        known = KnownRecords(private_folder(Home.at(self.home).sensitive), self._key())
+        """Told whether the ledger has bound the snapshot to its population: then it stands. A refused one is deleted,
+        puts no unit into a block, and is compared with no more.
+
+        Raises:
+            SourceError: another snapshot of the contract was taken before this one was bound.
+        """
+        known, snapshots = self._known(), self._snapshots()
         with known.locked():
-            known.settle(contract, snapshot.fingerprint, bound=bound)
+            if known.is_pending(contract, snapshot.identity):
+                if bound:
+                    known.settle(contract, snapshot.identity, bound=True)
+                    snapshots.stand(snapshot)
+                else:
+                    self._withdraw(contract, snapshot.identity)
+            elif bound and not snapshots.has(snapshot):
+                snapshots.stand(snapshot)  # says why not
 
     def latest(self, contract: Contract) -> Snapshot:
         """The standing snapshot of a contract; free, since it says nothing about the rows, and outlives them.
@@ -129,39 +120,26 @@ class SensitiveStore(Deployed):
         Raises:
             SourceError: there is none, or the contract has changed since it was taken.
         """
-        pointer = self._folder(contract.declared.id) / "latest"
-        if not pointer.exists():
-            raise SourceError(f"{contract.id} has no snapshot of its source: materialize {contract.id}/source")
-        manifest = self._folder(contract.declared.id) / pointer.read_text(encoding="utf-8") / retention.MANIFEST
-        stated = json.loads(manifest.read_text(encoding="utf-8"))
-        snapshot = Snapshot(**stated | {name: tuple(stated[name]) for name in ("blocks", "overlaps")})
-        if snapshot.contract_digest != contract.digest:
-            raise SourceError(
-                f"the contract {contract.id} has changed since its source was snapshotted: "
-                f"materialize {contract.id}/source again"
-            )
-        return snapshot
+        return self._snapshots().standing(contract)
 
-    def readable(self, contract: Contract) -> Snapshot:
-        """As `latest`, where its rows may still be read. Asked before a charge.
+    def as_snapshotted(self, contract: Contract) -> Contract:
+        """The contract on that copy of its source which the standing snapshot was taken of."""
+        return _at(contract, self.latest(contract).copy)
+
+    def readable(self, contract: Contract, identity: str | None = None) -> Snapshot:
+        """As `latest`, where its rows may still be read; or the snapshot that the ledger knows by `identity`. Asked
+        before a charge.
 
         Raises:
-            SourceError: there is none, the contract has changed, or the rows are kept no longer or were read otherwise.
+            SourceError: there is none, the contract has changed, or the rows are kept no longer.
         """
-        import pyarrow.parquet
-
-        snapshot = self.latest(contract)
-        over = datetime.fromisoformat(snapshot.kept_until) <= datetime.now(UTC)
-        rows = self._folder(contract.declared.id) / snapshot.id / _ROWS
-        if over or not rows.exists():
+        snapshots = self._snapshots()
+        earlier = identity and snapshots.by_identity(contract, identity)
+        snapshot = earlier or self.latest(contract)
+        if (identity and not earlier) or not snapshots.are_kept(snapshot):
             raise SourceError(
                 f"the rows of snapshot {snapshot.id} are kept no longer ({contract.id} allows "
                 f"{contract.retention_days} days): materialize {contract.id}/source again"
-            )
-        if not _SPELLED.items() <= (pyarrow.parquet.read_schema(rows).metadata or {}).items():
-            raise SourceError(
-                f"snapshot {snapshot.id} was taken by a version that guessed types from all rows: "
-                f"materialize {contract.id}/source again"
             )
         return snapshot
 
@@ -179,7 +157,8 @@ class SensitiveStore(Deployed):
     def read(self, grant: Grant, contract: Contract) -> pd.DataFrame:
         """The sensitive rows: `unit`, `text` and the label columns, at most `max_records` records of each unit.
 
-        The grant is redeemed at the ledger first; it works once, for its own population and this very source.
+        They are those of the snapshot that the grant was given for, which need not stand any more. The grant is
+        redeemed at the ledger first; it works once, for its own population and this very source.
 
         Raises:
             GrantRequiredError: `grant` is not a grant.
@@ -191,9 +170,10 @@ class SensitiveStore(Deployed):
                 f"the rows of {contract.id} are read with an activated grant of the privacy ledger only, "
                 f"not with {type(grant).__name__}"
             )
-        snapshot = self.readable(contract)
+        own = self._snapshots().by_identity(contract, grant.source)
+        snapshot = self.readable(contract, own.identity if own else None)
         LedgerResource(home=self.home).open().redeem(
-            grant, population=contract.privacy.population, fingerprint=snapshot.fingerprint
+            grant, population=contract.privacy.population, fingerprint=snapshot.identity
         )
         return self._rows(snapshot, contract)
 
@@ -202,83 +182,86 @@ class SensitiveStore(Deployed):
 
         Raises:
             GrantRequiredError: the contract does not declare its source public.
+            ProtectedRowsError: its rows are records of a source that is not.
         """
-        if not contract.privacy.source_is_public:
-            raise GrantRequiredError(f"the source of {contract.id} is not declared public: its rows need a grant")
-        return self._rows(self.readable(contract), contract)
+        require_public(contract)
+        rows = self._rows(self.readable(contract), contract)
+        self.require_unprotected(rows["text"].tolist(), contract, "the source")
+        return rows
 
-    def beside(self, contract: Contract, kind: str) -> Path:
-        """A folder by the standing snapshot for what may quote its rows; it goes when they go."""
-        return private_folder(self._folder(contract.declared.id) / self.latest(contract).id / kind)
+    def require_unprotected(self, texts: Iterable[str], contract: Contract, what: str) -> None:
+        """Pass if these texts, which the contract declares public, are not known as records of a protected source.
 
-    def keep_trace(self, contract: Contract, identity: str, text: str) -> Path:
-        """Keep what may quote sensitive rows by the standing snapshot, where only this user reads it."""
-        path = self.beside(contract, "errors") / f"{identity}.txt"
+        Raises:
+            ProtectedRowsError: they are.
+        """
+        known = self._known()
+        if known.protected(known.identities(texts), contract):
+            raise _are_protected(contract, what)
+
+    def beside(self, contract: Contract, kind: str, identity: str | None = None) -> Path:
+        """A folder by the standing snapshot, or by the one of that identity, for what may quote its rows; it goes when
+        they go."""
+        snapshots = self._snapshots()
+        snapshot = (identity and snapshots.by_identity(contract, identity)) or self.latest(contract)
+        return private_folder(snapshots.folder(snapshot) / kind)
+
+    def keep_trace(self, contract: Contract, name: str, text: str, identity: str | None = None) -> Path:
+        """Keep what may quote sensitive rows by their snapshot, where only this user reads it."""
+        path = self.beside(contract, "errors", identity) / f"{name}.txt"
         write_private(path, text.encode("utf-8", "replace"))
         return path
 
     def keep_figures(self, contract: Contract, name: str, text: str) -> Path:
         """Keep figures about the standing snapshot's rows by them, where only this user reads them."""
-        path = self.beside(contract, _FIGURES) / name
+        path = self.beside(contract, FIGURES) / name
         replace_atomically(path, text.encode(), mode=0o600)
         return path
+
+    def _withdraw(self, contract: Contract, identity: str) -> None:
+        """Forget a pending snapshot, known by the beginning of its identity."""
+        self._snapshots().discard(contract.declared.id, identity)
+        self._known().settle(contract, identity, bound=False)
 
     def _rows(self, snapshot: Snapshot, contract: Contract) -> pd.DataFrame:
         import pyarrow.parquet
 
-        table = pyarrow.parquet.read_table(self._folder(contract.declared.id) / snapshot.id / _ROWS)
+        table = pyarrow.parquet.read_table(self._snapshots().rows(snapshot))
         return bound_units(as_rows(table, contract), contract.privacy.unit.max_records, self._key())
 
-    def _write(self, snapshot: Snapshot, table: pa.Table, counts: dict[str, int]) -> None:
-        import pyarrow.parquet
+    def _snapshots(self) -> Snapshots:
+        return Snapshots(Home.at(self.home).sensitive)
 
-        folder = self._folder(snapshot.contract)
-        temporary = private_folder(folder / f".{snapshot.id}.tmp")
-        try:
-            sink = temporary / _ROWS
-            write_private(sink, b"")
-            pyarrow.parquet.write_table(table.replace_schema_metadata(_SPELLED), sink, compression="zstd")
-            write_private(private_folder(temporary / _FIGURES) / "source.json", json.dumps(counts, indent=2).encode())
-            write_private(temporary / retention.MANIFEST, json.dumps(asdict(snapshot), indent=2).encode())
-            temporary.rename(folder / snapshot.id)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
-        replace_atomically(folder / "latest", snapshot.id.encode(), mode=0o600)
-
-    def _folder(self, contract_id: str) -> Path:
-        return private_folder(private_folder(Home.at(self.home).sensitive) / contract_id)
+    def _known(self) -> KnownRecords:
+        return KnownRecords(private_folder(Home.at(self.home).sensitive), self._key())
 
     def _key(self) -> bytes:
         """The key of fingerprints and of thinning."""
         return key_of(Home.at(self.home))
 
 
-def public_rows(contract: Contract, snapshot: Snapshot) -> pd.DataFrame:
-    """The source's own rows without a grant, only where its owner has declared the source public."""
+def require_public(contract: Contract) -> None:
+    """Pass if the contract declares its source public.
+
+    Raises:
+        GrantRequiredError: it does not.
+    """
     if not contract.privacy.source_is_public:
         raise GrantRequiredError(f"the source of {contract.id} is not declared public: its rows need a grant")
-    contract = contract.with_source(snapshot.source)
-    return as_rows(source_table(contract), contract)
 
 
-def test_rows(contract: Contract, snapshot: Snapshot) -> pd.DataFrame:
-    """The rows of the test split that the contract declares public: `unit`, `text` and the label columns."""
-    contract = contract.with_source(snapshot.source)
-    rows = as_rows(test_table(contract), contract)
-    if rows.empty:
-        raise SourceError(f"the public test split of {contract.id} holds no row that the contract describes")
-    return rows
+def _at(contract: Contract, copy: str | None) -> Contract:
+    """The contract on a copy of its source that it names, or on the source itself."""
+    from dpsynth_assets.contract import SourcePlaceError
+
+    try:
+        return contract.with_source(copy) if copy else contract
+    except SourcePlaceError as error:
+        raise SourceError(str(error)) from None
 
 
-def mixed_rows(contract: Contract, mix: PublicRows) -> pd.DataFrame:
-    """Rows that the contract declares public, for classifiers to be trained on too, in the same columns as the test
-    split's."""
-    from dpsynth_assets.contract.classifiers import PublicTestSplit
-
-    named = PublicTestSplit(**mix.model_dump())
-    elsewhere = replace(contract, privacy=contract.privacy.model_copy(update={"test_split": named}))
-    rows = as_rows(test_table(elsewhere), elsewhere)
-    if rows.empty:
-        raise SourceError(f"the public rows to mix in for {contract.id} hold none that the contract describes")
-    return rows
+def _are_protected(contract: Contract, what: str) -> ProtectedRowsError:
+    return ProtectedRowsError(
+        f"{what} of {contract.id} is declared public, but records of a source that is protected are in it: they are "
+        "read with a grant of the privacy ledger only. Take them out, or name another place"
+    )

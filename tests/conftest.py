@@ -187,7 +187,7 @@ def reserve(snapshotted, contract, home):
     from resources.sensitive_store import SensitiveStore
 
     def make(event, population="small-bank", release="small/adapter", key="key", owner="run"):
-        source = SensitiveStore(home=str(home.root)).latest(contract).fingerprint
+        source = SensitiveStore(home=str(home.root)).latest(contract).identity
         return snapshotted.reserve(
             population, event, source=source, release=release, key=key, owner=owner, plan_digest="d" * 64
         )

@@ -15,7 +15,8 @@ from dpsynth_assets.contract import Contract
 from ledger import LedgerError
 from resources.artifact_store import ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
-from resources.sensitive_store import SensitiveStore, mixed_rows, test_rows
+from resources.public_rows import mixed_rows, test_rows
+from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def additions(contract: Contract, store: SensitiveStore) -> "Additions":
 
     terms, mix = contract.privacy.classifier, None
     if terms.mix is not None:
-        rows = mixed_rows(contract, terms.mix)
-        tested = test_rows(contract, store.latest(contract))["text"].tolist()
+        rows = mixed_rows(contract, terms.mix, store)
+        tested = test_rows(contract, store)["text"].tolist()
         mix = labelled(rows["text"].tolist(), rows[terms.target].tolist()).without(tested)
     return Additions(mix, terms.augmentation)
 

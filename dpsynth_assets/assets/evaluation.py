@@ -19,7 +19,8 @@ from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
 from dpsynth_assets.contract import Contract
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
-from resources.sensitive_store import SensitiveStore, Snapshot, public_rows, test_rows
+from resources.public_rows import public_rows, test_rows
+from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
@@ -60,8 +61,7 @@ def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
         with plain_failures(ArtifactError, SourceError, ClassifierError):
             classifiers = artifact_store.latest(contract.id, "classifier")
             trained_with_dp = artifact_store.find(contract.id, "dp_baseline") if compared else None
-            snapshot = sensitive_store.latest(contract)
-            rows = test_rows(contract, snapshot)
+            rows = test_rows(contract, sensitive_store)
             bench = _Bench(contract, Remembered(MiniLM()), rows)
             bench.encoder.encode(rows["text"].tolist(), progress=reporter(context, "Embedding public test records"))
             results = list(bench.on_synthetic(classifiers))
@@ -72,7 +72,8 @@ def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
                     "about"
                 ]["rows"]
                 progress = reporter(context, "Training on real records, declared public")
-                results += bench.on_real(snapshot, int(count), additions(contract, sensitive_store), progress)
+                real = public_rows(contract, sensitive_store)
+                results += bench.on_real(real, int(count), additions(contract, sensitive_store), progress)
         made_from = {"classifier": classifiers} | ({"dp_baseline": trained_with_dp} if trained_with_dp else {})
         with artifact_store.draft(contract.id, "evaluation") as draft:
             (draft.folder / FIGURES).write_text(json.dumps(results, indent=2), encoding="utf-8")
@@ -124,14 +125,13 @@ class _Bench:
             yield self._result(classifier.kind, REAL_WITH_DP, [classifier])
 
     def on_real(
-        self, snapshot: Snapshot, count: int, more: "Additions", progress: Progress
+        self, real: "pd.DataFrame", count: int, more: "Additions", progress: Progress
     ) -> Iterator[dict[str, Any]]:
         """The same recipes on as many real rows as there are synthetic ones, for sources declared public, with the same
         additions."""
         from dpsynth_assets.classify.recipes import RECIPES
         from dpsynth_assets.classify.training_rows import Lesson
 
-        real = public_rows(self.contract, snapshot)
         target, classes = self.contract.privacy.classifier.target, self.contract.privacy.classes
 
         def trained(kind: str) -> Iterator[Any]:

@@ -37,11 +37,11 @@ from ledger import (
     Ledger,
     LedgerError,
     Reservation,
-    SourceTaken,
 )
 from resources.artifact_store import Artifact, ArtifactError, Draft
 from resources.ledger import LedgerResource
-from resources.sensitive_store import GrantRequiredError, SensitiveStore, Snapshot
+from resources.sensitive_store import GrantRequiredError, SensitiveStore
+from resources.snapshots import Snapshot
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
@@ -49,16 +49,19 @@ if TYPE_CHECKING:
 
 
 def bind(contract: Contract, snapshot: Snapshot, book: Ledger, store: SensitiveStore) -> None:
-    """Say in the ledger of which blocks a snapshot is made, and in the store whether the ledger took it.
+    """Say in the ledger of which blocks a snapshot is made, and in the store whether the ledger took it, so that it
+    stands.
 
     Raises:
-        SourceTaken: the source is bound to another population.
+        TermsConflict: the blocks are not the population's, or it holds records of a population that protects another
+            unit.
+        SourceError: another snapshot of the contract was taken meanwhile.
     """
     try:
         book.bind_source(
-            contract.privacy.population, snapshot.fingerprint, blocks=snapshot.blocks, overlaps=snapshot.overlaps
+            contract.privacy.population, snapshot.identity, blocks=snapshot.blocks, overlaps=snapshot.overlaps
         )
-    except SourceTaken:
+    except BaseException:
         store.settle(contract, snapshot, bound=False)
         raise
     store.settle(contract, snapshot, bound=True)
@@ -166,13 +169,15 @@ def _uncharged(
     """Past the gate, for a variant without privacy: two people have agreed to it, and nothing is charged. What fails in
     here may say so: the rows are public."""
     try:
-        require_approved(contract, rooms.ledger.open())
+        book = rooms.ledger.open()
+        require_approved(contract, book)
         snapshot = rooms.sensitive.readable(contract)
-        with rooms.artifacts.unfinished(contract.id, draft.kind, plan.digest(), snapshot.fingerprint) as folder:
+        bind(contract, snapshot, book, rooms.sensitive)
+        data = snapshot.content or snapshot.identity
+        with rooms.artifacts.unfinished(contract.id, draft.kind, plan.digest(), data) as folder:
             passage = UnchargedPassage(contract, rooms.sensitive, draft, folder)
             yield passage
-            about = {"snapshot": snapshot.id, "size": snapshot.size}
-            passage.artifact = rooms.artifacts.seal(draft, made_from=made_from, about=about, protected=False)
+            passage.artifact = rooms.artifacts.seal(draft, made_from=made_from, about=_about(snapshot), protected=False)
     except (LedgerError, GrantRequiredError, SourceError, ArtifactError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None
 
@@ -195,15 +200,15 @@ def _reserve(
         snapshot = store.readable(contract)
         bind(contract, snapshot, book, store)
         _void_dead(context.instance, book, population)
-        about = {"snapshot": snapshot.id, "size": snapshot.size}
         release = release_name(context, contract)
         key = spec_key(release, plan)
-        if replay is not None and (left := unfinished(book, store, key, snapshot.fingerprint)) is not None:
-            return book, *left, about
+        if replay is not None and (left := unfinished(book, store, contract, key)) is not None:
+            snapshot = store.readable(contract, left[0].source)  # what it was begun on, and is finished on
+            return book, *left, _about(snapshot)
         reservation = book.reserve(
             population,
             plan.event(),
-            source=snapshot.fingerprint,
+            source=snapshot.identity,
             release=release,
             key=key,
             owner=context.run.run_id,
@@ -211,7 +216,7 @@ def _reserve(
         )
         checkpoints = Checkpoints.of(store, reservation)
         assert checkpoints is not None, "a new reservation's folder is nobody else's"
-        return book, reservation, checkpoints, about
+        return book, reservation, checkpoints, _about(snapshot)
     except BudgetRefused as error:
         _observe(context, contract, book)
         refusal = refused(release_name(context, contract), error)
@@ -295,7 +300,12 @@ def _forfeit(book: Ledger, reservation: Reservation, reason: str) -> None:
 
 
 def _output_file(store: SensitiveStore, contract: Contract, reservation: Reservation) -> Path:
-    return store.beside(contract, "output") / f"{reservation.id}.txt"
+    return store.beside(contract, "output", reservation.source) / f"{reservation.id}.txt"
+
+
+def _about(snapshot: Snapshot) -> dict[str, Any]:
+    """What the receipt says of the rows."""
+    return {"snapshot": snapshot.id, "size": snapshot.size}
 
 
 def _void_dead(instance: dg.DagsterInstance, book: Ledger, population: str) -> None:

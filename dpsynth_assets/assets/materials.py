@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.quality.metrics.materials import Materials
 from dpsynth_assets.quality.metrics.registry import needs_of
-from resources.sensitive_store import SensitiveStore, public_rows, test_rows
+from resources.public_rows import public_rows, test_rows
+from resources.sensitive_store import SensitiveStore
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +45,8 @@ def materials_for(
     text = contract.privacy.text.column
     references: dict[str, pd.DataFrame] = {}
     if needs.references:
-        snapshot = sensitive.latest(contract)
         references = {
-            name: read(contract, snapshot).rename(columns={"text": text})
+            name: read(contract, sensitive).rename(columns={"text": text})
             for name, read in _READERS.items()
             if name in needs.references
         }

@@ -47,7 +47,9 @@ def without_content(
     name = type(problem).__name__
     kept = "no trace could be kept"
     with suppress(OSError, SourceError):
-        path = store.keep_trace(contract, reservation.id, "".join(traceback.format_exception(problem)))
+        path = store.keep_trace(
+            contract, reservation.id, "".join(traceback.format_exception(problem)), reservation.source
+        )
         kept = f"the trace is kept for the operator in {path}"
     if isinstance(problem, SystemExit):
         return SystemExit(problem.code if isinstance(problem.code, int) else 1)

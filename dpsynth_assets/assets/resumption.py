@@ -2,7 +2,9 @@
 
 A release that keeps checkpoints holds a lock on their folder for as long as its process lives; the kernel frees it when
 the process dies. So whoever gets the lock of an unfinished release may take it over, and nobody can take over one that
-still runs. What it takes: the same asset, partition and plan (the reservation's key), and the same data set.
+still runs. What it takes: the same asset, partition and plan (the reservation's key). It is finished on the snapshot
+that it was begun on, for as long as that is kept, whatever was snapshotted since: what was paid for is found, and
+whether two snapshots hold the same rows is asked by nobody, since the answer would be an output.
 
 Checkpoints lie in the sensitive zone until the release is committed. Knows the ledger and the store; what a checkpoint
 holds is the release's business, which says what would run again.
@@ -14,12 +16,17 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from ledger import Event, Ledger, Reservation
 from resources.home import Home, private_folder
 from resources.sensitive_store import SensitiveStore
+from resources.tabular import SourceError
+
+if TYPE_CHECKING:
+    from dpsynth_assets.contract import Contract
 
 # From a checkpoint folder and the steps that were charged as run again before: what runs again now, or None.
 Replay = Callable[[Path, tuple[Event, ...]], Event | None]
@@ -53,13 +60,24 @@ class Checkpoints:
         self.lock.release()
 
 
-def unfinished(book: Ledger, store: SensitiveStore, key: str, source: str) -> tuple[Reservation, Checkpoints] | None:
-    """The release by this key on this data set that was begun and left with checkpoints, if its process is dead."""
+def unfinished(
+    book: Ledger, store: SensitiveStore, contract: Contract, key: str
+) -> tuple[Reservation, Checkpoints] | None:
+    """The release by this key that was begun and left with checkpoints, if its process is dead and its rows are
+    kept."""
     for reservation in book.reservations(key=key):
-        if reservation.state in ("activated", "redeemed") and reservation.source == source:
+        if reservation.state in ("activated", "redeemed") and _readable(store, contract, reservation):
             checkpoints = Checkpoints.of(store, reservation)
             if checkpoints is not None and checkpoints.exist():
                 return reservation, checkpoints
             if checkpoints is not None:
                 checkpoints.release(discard=False)
     return None
+
+
+def _readable(store: SensitiveStore, contract: Contract, reservation: Reservation) -> bool:
+    try:
+        store.readable(contract, reservation.source)
+    except SourceError:
+        return False
+    return True

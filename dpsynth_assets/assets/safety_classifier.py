@@ -19,7 +19,8 @@ from dpsynth_assets.contract import Contract
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
-from resources.sensitive_store import SensitiveStore, mixed_rows, test_rows
+from resources.public_rows import mixed_rows, test_rows
+from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
             synthetic, frame = guaranteed_table(contract, artifact_store, ledger)
             encoder = Remembered(device_encoder())
             teacher = _teacher(contract, synthetic, artifact_store, encoder)
-            rows = prepared(contract, frame, _public_validation(contract, sensitive_store), encoder, teacher=teacher)
+            public, mix = _public_validation(contract, sensitive_store), public_mix(contract, sensitive_store)
+            rows = prepared(contract, frame, public, encoder, mix=mix, teacher=teacher)
             with artifact_store.draft(contract.id, "safety_classifier") as draft:
                 students = build(
                     terms.students,
@@ -109,12 +111,24 @@ def terms_of(contract: Contract) -> "SafetyClassifier":
     return terms
 
 
+def public_mix(contract: Contract, store: SensitiveStore) -> "Labelled | None":
+    """The public rows that the contract wants trained on too."""
+    from dpsynth_assets.classify.training_rows import labelled
+
+    terms = terms_of(contract)
+    if terms.mix is None:
+        return None
+    rows = mixed_rows(contract, terms.mix, store)
+    return labelled(rows["text"].tolist(), rows[terms.target].tolist(), terms.unsafe)
+
+
 def prepared(
     contract: Contract,
     frame: "pd.DataFrame",
     public: "Labelled | None",
     encoder: Any,
     *,
+    mix: "Labelled | None",
     published: bool = True,
     teacher: "Teacher | None" = None,
 ) -> "Prepared":
@@ -123,6 +137,7 @@ def prepared(
     Args:
         frame: synthetic rows, or others in their place, for a comparison.
         public: rows to set the thresholds on, where the contract wants public ones.
+        mix: public rows to train on too (`public_mix`).
         published: whether the text column has the contract's name, as in a published table; otherwise `text`.
         teacher: says of training texts how likely they are unsafe.
     """
@@ -130,12 +145,11 @@ def prepared(
 
     terms = terms_of(contract)
     column = contract.privacy.text.column if published else "text"
-    mix = None if terms.mix is None else mixed_rows(contract, terms.mix)
     return prepare(
         labelled(frame[column].tolist(), frame[terms.target].tolist(), terms.unsafe),
         contract.privacy.generation.seed,
         validation=public,
-        mix=None if mix is None else labelled(mix["text"].tolist(), mix[terms.target].tolist(), terms.unsafe),
+        mix=mix,
         filtering=terms.filtering,
         augmentation=terms.augmentation,
         encoder=encoder,
@@ -176,7 +190,7 @@ def public_halves(contract: Contract, store: SensitiveStore) -> "tuple[Labelled 
     from dpsynth_assets.classify.training_rows import halves, labelled
 
     terms = terms_of(contract)
-    frame = test_rows(contract, store.latest(contract))
+    frame = test_rows(contract, store)
     rows = labelled(frame["text"].tolist(), frame[terms.target].tolist(), terms.unsafe)
     whole = frame.drop_duplicates("text").set_index("text", drop=False)
     if terms.validation == "synthetic":

@@ -17,11 +17,12 @@ from dpsynth_assets.assets.evaluation import REAL, REAL_WITH_DP, SYNTHETIC
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
 from dpsynth_assets.assets.proof import UnprovenError, published_rows
-from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves, terms_of
+from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves, public_mix, terms_of
 from dpsynth_assets.contract import Contract
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
-from resources.sensitive_store import SensitiveStore, public_rows
+from resources.public_rows import public_rows
+from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
             classifier = artifact_store.latest(contract.id, "safety_classifier")
             baseline = artifact_store.find(contract.id, "dp_baseline") if _compared(contract) else None
             validation, tested, whole = public_halves(contract, sensitive_store)
-            bench = _Bench(contract, tested, whole, validation, Remembered(MiniLM()))
+            mix = public_mix(contract, sensitive_store)
+            bench = _Bench(contract, tested, whole, validation, mix, Remembered(MiniLM()))
             judged = list(bench.exported(classifier, reporter(context, "Screening public test records")))
             published = _published(artifact_store, classifier)
             left_out = {}
@@ -75,7 +77,7 @@ def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
                 except ClassifierError as error:  # too noisy to be calibrated: a result, not a failure of this asset
                     left_out[REAL_WITH_DP] = str(error)
             if contract.privacy.source_is_public:
-                real = public_rows(contract, sensitive_store.latest(contract))
+                real = public_rows(contract, sensitive_store)
                 progress = reporter(context, "Training on real records, declared public")
                 judged.append(bench.on_real(real, len(published), judged[0].student, progress))
         results = [each.result for each in judged]
@@ -141,6 +143,7 @@ class _Bench:
     tested: "Labelled"
     whole: "pd.DataFrame"
     validation: "Labelled | None"
+    mix: "Labelled | None"
     encoder: Any
 
     def exported(self, classifier: Artifact, progress: Progress) -> Iterator[_Judged]:
@@ -182,7 +185,8 @@ class _Bench:
             chance = np.clip(trained.predict_proba(texts)[:, unsafe], 1e-15, 1 - 1e-15)
             return np.log(chance) - np.log1p(-chance)
 
-        settled = settle(score, prepared(self.contract, published, self.validation, self.encoder), self._targets())
+        rows = prepared(self.contract, published, self.validation, self.encoder, mix=self.mix)
+        settled = settle(score, rows, self._targets())
         found = settled.probabilities(self.tested.texts)
         return self._judged(trained.kind, REAL_WITH_DP, found, settled.thresholds)
 
@@ -193,7 +197,7 @@ class _Bench:
 
         seed = self.contract.privacy.generation.seed
         drawn = real.sample(n=min(count, len(real)), random_state=seed)
-        rows = prepared(self.contract, drawn, self.validation, self.encoder, published=False)
+        rows = prepared(self.contract, drawn, self.validation, self.encoder, mix=self.mix, published=False)
         trained = train(student, rows, seed, self.encoder, progress)
         settled = settle(lambda texts: log_odds(trained, texts), rows, self._targets())
         return self._judged(student, REAL, settled.probabilities(self.tested.texts), settled.thresholds)

@@ -22,7 +22,7 @@ class SourceConfig(dg.Config):
     # Not declared as text: in the place of a text Dagster lets a run name an environment variable, whose value would
     # then be read in the error that says that there is no such file.
     source: Any = Field(
-        default=None, description="A path (.parquet, .jsonl, .csv) or hub:owner/name in place of the contract's."
+        default=None, description="One of the places that the contract names in `source_copies`, in place of its own."
     )
     size: float = Field(default=1.0, description="Share of the privacy units to keep, in (0, 1], for a quick pass.")
 
@@ -61,7 +61,6 @@ def source_asset(contract: Contract) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "snapshot": snapshot.id,
-                "keyed_fingerprint": snapshot.fingerprint[:16],
                 "dagster/uri": snapshot.source,
                 "size": snapshot.size,
                 "population": contract.privacy.population,

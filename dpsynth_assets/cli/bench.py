@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, console, contract_at, say, shown
+from dpsynth_assets.cli.console import BadInput, console, contract_at, require_source, say, shown
 
 if TYPE_CHECKING:
     from dpsynth_assets.cli.utility.cell import Setup
@@ -27,7 +27,7 @@ def bench() -> None:
 @app.command()
 def utility(
     dataset: Annotated[str, typer.Option(help="A contract with `variants`: ag_news, imdb, yelp, or a contract file.")],
-    source: Annotated[str | None, typer.Option(help="Another copy of the source: a file, or hub:owner/name.")] = None,
+    source: Annotated[str | None, typer.Option(help="A copy of the source, where the contract names one.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this line (repeat for more): lora-3, real-dp-3.")] = None,
     runs: Annotated[int, typer.Option(min=1, help="Runs of each line, each with releases of its own.")] = 3,
     seeds: Annotated[int, typer.Option(min=1, help="Classifiers of each kind on each corpus.")] = 1,
@@ -53,20 +53,38 @@ def utility(
         raise BadInput(f"--kinds {', '.join(unknown)}: choose from {', '.join(RECIPES)}")
     if size is not None and not 0 < size <= 1:
         raise BadInput(f"--size is a share in (0, 1], not {size}")
-    if source is not None and not source.startswith("hub:") and not Path(source).exists():
-        raise BadInput(f"--source {source}: there is no such file")
+    if source is not None:
+        require_source(contract, source)
     try:
         lines = grid.lines(contract, only or (), size or 1.0)
     except grid.GridError as error:
         raise BadInput(str(error)) from None
     folder = out or Path("utility") / contract.id
     if not report:
+        _require_unprotected(contract, source)
         quiet = lambda text: say(f"  {text}", style="dim")  # noqa: E731 - a name for what is said
         with kept_in(folder / _VECTORS):
             encoder = Remembered(public_encoder())
         setup = Setup(contract, source, size, chosen_kinds, seeds, encoder, folder / _VECTORS, quiet)
         _run(lines, runs, folder, setup)
     _write(contract, folder, size or 1.0)
+
+
+def _require_unprotected(contract: Contract, source: str | None) -> None:
+    """Pass if this deployment knows none of the rows as protected: the grid's homes, being new, know nothing of it."""
+    from resources.home import Home
+    from resources.public_rows import require_unprotected
+    from resources.sensitive_store import SensitiveStore
+    from resources.tabular import SourceError
+
+    home = Home.at()
+    if home.ledger_file.exists():
+        try:
+            require_unprotected(
+                contract.with_source(source) if source else contract, SensitiveStore(home=str(home.root))
+            )
+        except SourceError as error:
+            raise BadInput(str(error)) from None
 
 
 def _run(lines: list[Line], runs: int, folder: Path, setup: Setup) -> None:

@@ -159,6 +159,22 @@ def variant_of(contract: Contract, name: str | None) -> Contract:
         raise BadInput(f"--variant {name}: {error}") from None
 
 
+def require_source(contract: Contract, source: str) -> None:
+    """Pass if `--source` is a file that is there, or a Hub data set, at a place that the contract names.
+
+    Raises:
+        BadInput: it is not.
+    """
+    from dpsynth_assets.contract import SourcePlaceError
+
+    if not source.startswith("hub:") and not Path(source).exists():
+        raise BadInput(f"--source {source}: there is no such file")
+    try:
+        contract.with_source(source)
+    except SourcePlaceError as error:
+        raise BadInput(f"--source {error}") from None
+
+
 def shown(path: Path) -> str:
     """A path relative to the working directory where it lies below it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -11,7 +11,7 @@ from dpsynth_assets.cli.console import BadInput, console, contract_at, say
 from dpsynth_assets.cli.signing import say_who_stands
 
 if TYPE_CHECKING:
-    from dpsynth_assets.contract import Contract
+    from ledger import Ledger
 
 
 def diff(
@@ -24,12 +24,19 @@ def diff(
     from rich.table import Table
     from rich.text import Text
 
+    from dpsynth_assets.approval import needs
     from dpsynth_assets.contract.diff import changes, terms_for_approval
+    from resources.heads import open_ledger
+    from resources.home import Home
 
     read = contract_at(contract)
-    before = terms_for_approval(contract_at(against)) if against else _approved(read.id)
-    found = changes(before, terms_for_approval(read))
     say_who_stands(read)
+    if against:
+        before, after = terms_for_approval(contract_at(against)), terms_for_approval(read)
+    else:
+        book = open_ledger(Home.at())
+        before, after = _approved(read.id, book), terms_for_approval(read.seen_from(book.folder))
+    found = changes(before, after)
     if found:
         table = Table("term", "before", "now", "less protection?")
         for change in found:
@@ -40,7 +47,7 @@ def diff(
     else:
         say("No privacy term differs.")
     if against is None:
-        _require_possible(read)
+        needs(read, book)  # TermsConflict where it changes what never changes about its population
     if any(change.refused for change in found):
         say("What never changes about a population cannot be signed: set it back, or name another population.")
     elif any(change.weakens for change in found):
@@ -49,20 +56,8 @@ def diff(
         raise typer.Exit(1)
 
 
-def _require_possible(contract: Contract) -> None:
-    """TermsConflict where the contract changes what never changes about its population."""
-    from dpsynth_assets.approval import needs
-    from ledger import Ledger
-    from resources.home import Home
-
-    needs(contract, Ledger(Home.at().ledger_file))
-
-
-def _approved(contract_id: str) -> dict[str, object]:
-    from ledger import Ledger
-    from resources.home import Home
-
-    approved = Ledger(Home.at().ledger_file).terms(contract_id)
+def _approved(contract_id: str, book: Ledger) -> dict[str, object]:
+    approved = book.terms(contract_id)
     if approved is None:
         raise BadInput(f"nothing was ever approved about contract {contract_id}: give an earlier file to compare with")
     return approved

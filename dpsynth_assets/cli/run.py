@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, console, contract_at, put, say, variant_of
+from dpsynth_assets.cli.console import BadInput, console, contract_at, put, require_source, say, variant_of
 
 if TYPE_CHECKING:
     from dpsynth_assets.cli.running import Outcome
@@ -20,7 +20,7 @@ REFUSED = 3
 
 def run(
     contract: Annotated[Path, typer.Argument(help="A contract file.")],
-    source: Annotated[str | None, typer.Option(help="Another copy of the source: a file, or hub:owner/name.")] = None,
+    source: Annotated[str | None, typer.Option(help="A copy of the source, where the contract names one.")] = None,
     size: Annotated[float | None, typer.Option(help="Share of the units to use, in (0, 1], for a quick pass.")] = None,
     variant: Annotated[str | None, typer.Option(help="A release variant of the contract, such as lora-3.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this asset (repeat for more), such as corpus.")] = None,
@@ -50,8 +50,8 @@ def run_contract(
         raise BadInput(f"--size is a share in (0, 1], not {size}")
     if only and (source or size) and "source" not in only:
         raise BadInput("--source and --size decide about the snapshot: add `source` to --only, or leave them out")
-    if source is not None and not source.startswith("hub:") and not Path(source).exists():
-        raise BadInput(f"--source {source}: there is no such file")
+    if source is not None:
+        require_source(contract, source)
     home = Home.at()
     Ledger(home.ledger_file)  # fails closed, before Dagster and the models are loaded
     if not quiet:

@@ -4,7 +4,7 @@ A contract is an ODCS 3.x file with strict privacy terms. Nothing in this room o
 knows what runs later.
 """
 
-from dpsynth_assets.contract.model import Column, Contract, QualityRule, resolve
+from dpsynth_assets.contract.model import Column, Contract, QualityRule, SourcePlaceError, resolve
 from dpsynth_assets.contract.odcs import lint_contract, load_contract
 from dpsynth_assets.contract.problems import ContractError, Problem
 
@@ -14,6 +14,7 @@ __all__ = [
     "ContractError",
     "Problem",
     "QualityRule",
+    "SourcePlaceError",
     "lint_contract",
     "load_contract",
     "resolve",

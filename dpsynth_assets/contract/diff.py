@@ -56,6 +56,7 @@ def terms_for_approval(contract: Contract) -> dict[str, Any]:
     return {
         **{name: terms[name] for name in sorted(terms) if name not in _FREE},
         **{name: each for name, each in declared.items() if each},
+        "source": contract.source,
         "description": {key: said for key, said in contract.intent.items() if said},
         "classification": {
             column.name: column.classification for column in contract.columns if column.classification is not None
@@ -107,6 +108,10 @@ def _set(was: Any, is_: Any) -> bool:
     return bool(is_) and is_ != was
 
 
+def _more(was: Any, is_: Any) -> bool:
+    return not {*(is_ or ())} <= {*(was or ())}
+
+
 def _any(was: Any, is_: Any) -> bool:
     return True
 
@@ -128,7 +133,7 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("budget", "delta"): (_up, "the guarantee may fail more often"),
     ("budget", "rule"): (_any, "another rule admits releases"),
     ("blocks",): (_any, "the budget is divided otherwise"),
-    ("blocks", "values"): (lambda was, is_: False, ""),
+    ("blocks", "values"): (_more, "the records of more blocks are read, each with a budget of its own"),
     ("text", "column"): (_any, "another text is learned from"),
     ("text", "max_tokens"): (_up, "more of each text is used"),
     ("base_model",): (_any, "what the model had read before is another question"),
@@ -144,6 +149,8 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("classification",): (_less_secret, "a column is held for less secret, or for something else"),
     ("labels",): (_any, "other labels are counted; were they read off the data?"),
     ("source_is_public",): (_set, "a source declared public is read without a charge"),
+    ("source",): (_any, "what lies at another place is read"),
+    ("source_copies",): (_more, "what lies at more places may be read"),
     ("source_where",): (_any, "other rows are read"),
     ("test_split",): (_any, "other rows are declared public"),
     ("classifier", "mix"): (_set, "other rows are declared public"),
@@ -193,6 +200,6 @@ def _leaves(value: Any, term: Term = ()) -> Iterator[tuple[Term, Any]]:
 
 
 def _said(value: Any) -> str:
-    if value is None or value == {}:
+    if value is None or value in ({}, []):
         return "nothing"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -318,6 +318,7 @@ CHECKS: tuple[Callable[[Draft], Iterator[Problem]], ...] = (
     people.people,
     people.retention,
     places.source,
+    places.copies,
     places.filters,
     places.test_split,
     places.mix,

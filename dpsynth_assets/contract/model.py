@@ -5,10 +5,13 @@ Knows no YAML and no file format. Relative paths are relative to the folder of t
 
 from __future__ import annotations
 
+import glob
 import itertools
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,10 @@ from dpsynth_assets.contract.terms import PrivacyTerms
 
 HUB = "hub:"  # prefix of a source that is a Hugging Face Hub dataset
 SAME_AS_SOURCE = "source"  # how a file says that its test split lies in the source; loaded, it is the source's place
+
+
+class SourcePlaceError(ValueError):
+    """A source was asked for at a place that the contract does not name."""
 
 
 @dataclass(frozen=True)
@@ -93,18 +100,89 @@ class Contract:
         return pairs.replace("_", " ")  # underscores are for columns; a language model has read words
 
     def with_source(self, source: str | Path) -> Contract:
-        """The same contract on another copy of its source (`--source FILE`); a test split in the source follows it."""
-        text = str(source)
-        place = text if text.startswith(HUB) else str(Path(text).expanduser().absolute())
+        """The same contract on another copy of its source (`--source FILE`); a test split in the source follows it.
+
+        A relative path is relative to the working directory.
+
+        Raises:
+            SourcePlaceError: the contract names no such place. Which places it names is a term that two people sign.
+        """
+        place = self._named(str(source))
         split = self.privacy.test_split
         if split.path != self.source:
             return replace(self, source=place)
         moved = self.privacy.model_copy(update={"test_split": split.model_copy(update={"path": place})})
         return replace(self, source=place, privacy=moved)
 
+    def _named(self, text: str) -> str:
+        """The place as it is opened, if it is the source's or one of its copies'."""
+        given = (
+            {text} if text.startswith(HUB) else {_absolute(text, Path.cwd()), os.path.realpath(Path(text).expanduser())}
+        )
+        folder = Path(glob.escape(str(self.path.parent.resolve())))
+        named = [_literal(self.source), *self.privacy.source_copies]
+        patterns = [each if each.startswith(HUB) else _absolute(each, folder) for each in named]
+        for place in sorted(given):
+            if any(_matches(place, pattern) for pattern in patterns):
+                return place
+        copies = ", ".join(self.privacy.source_copies) or "nowhere"
+        raise SourcePlaceError(
+            f"{text} is no place that contract {self.id} names: its source is {self.source}, and copies of it may lie "
+            f"at: {copies}. Add the place to privacy.source_copies in {self.path.name}; an owner and an approver then "
+            f"sign for it, each with `dpsynth approve {self.path.name} --as NAME --reason TEXT`. Nothing was read"
+        )
+
+    def seen_from(self, folder: Path) -> Contract:
+        """The same contract with its relative places written as seen from `folder`.
+
+        In this form they are signed: what a copy of the contract's file in another folder names are other places, and
+        a deployment that is moved as a whole names the same ones.
+        """
+
+        def seen(text: str) -> str:
+            if text.startswith(HUB) or Path(text).expanduser().is_absolute():
+                return text if text.startswith(HUB) else _absolute(text, Path("/"))
+            return os.path.relpath(_absolute(text, self.path.parent.resolve()), folder.resolve())
+
+        def moved(part: Any) -> Any:
+            return part and part.model_copy(update={"path": seen(part.path)})
+
+        def mixing(part: Any) -> Any:
+            return part and part.model_copy(update={"mix": moved(part.mix)})
+
+        terms = self.privacy
+        places = {
+            "source_copies": tuple(map(seen, terms.source_copies)),
+            "test_split": moved(terms.test_split),
+            "classifier": mixing(terms.classifier),
+            "safety_classifier": mixing(terms.safety_classifier),
+        }
+        return replace(self, source=seen(self.source), privacy=terms.model_copy(update=places))
+
 
 def resolve(path_text: str, contract: Contract) -> Path:
-    """A path of the contract, relative to the folder of the contract file."""
+    """A path of the contract, relative to the folder of the contract file.
+
+    Links are followed up to that folder only: what people sign is the name, and whoever keeps the place decides what
+    lies there.
+    """
     if path_text.startswith(HUB):
         raise ValueError(f"{path_text} is a dataset on the Hugging Face Hub, not a path")
-    return (contract.path.parent / Path(path_text).expanduser()).resolve()
+    return Path(_absolute(path_text, contract.path.parent.resolve()))
+
+
+def _absolute(text: str, folder: Path) -> str:
+    return os.path.normpath(folder / Path(text).expanduser())
+
+
+def _literal(text: str) -> str:
+    """A place as a pattern of itself."""
+    return text if text.startswith(HUB) else glob.escape(text)
+
+
+def _matches(place: str, pattern: str) -> bool:
+    """Part by part: a `*` stands for the rest of one name, never for folders. A Hub name stands for itself."""
+    if HUB in (place[: len(HUB)], pattern[: len(HUB)]):
+        return place == pattern
+    parts, wanted = Path(place).parts, Path(pattern).parts
+    return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))

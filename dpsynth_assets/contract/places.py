@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
+from fnmatch import fnmatchcase
 
 from dpsynth_assets.contract.classifiers import PublicRows
 from dpsynth_assets.contract.document import Path
@@ -59,6 +60,32 @@ def _file(draft: Draft, path: Path, text: str) -> Iterator[Problem]:
         )
 
 
+def copies(draft: Draft) -> Iterator[Problem]:
+    """Copies of the source are files of a known format, at places that a reviewer can tell."""
+    for index, text in enumerate(draft.parts.source_copies):
+        place = draft.term("source_copies", index)
+        if text.startswith(HUB):
+            if text.count("/") != 1 or "*" in text:
+                yield draft.problem(place, f"`{text}` names no Hub data set", "Write `hub:owner/name`")
+        elif "**" in text or set(text) & set("?#[]"):
+            yield draft.problem(
+                place,
+                f"`{text}` is more than names and `*`",
+                "A `*` stands for the rest of one file's or folder's name",
+            )
+        elif _is_any(text):
+            yield draft.problem(
+                place,
+                f"`{text}` may be any file: whoever can write there would choose what is read",
+                "Name the file, or begin its name: `letters*.parquet`",
+            )
+
+
+def _is_any(pattern: str) -> bool:
+    """Whether nothing is said of the file's name but how it ends."""
+    return posixpath.basename(_plain(pattern)).startswith("*")
+
+
 def filters(draft: Draft) -> Iterator[Problem]:
     """Row filters are about columns that exist."""
     split = draft.parts.test_split
@@ -82,7 +109,9 @@ def test_split(draft: Draft) -> Iterator[Problem]:
         yield from _file(draft, draft.term("test_split", "path"), split.path)
     if place is None:
         return
-    same = split.path == SAME_AS_SOURCE or _overlap(_plain(split.path), _plain(place))
+    same = split.path == SAME_AS_SOURCE or any(
+        _overlap(_plain(split.path), _plain(each)) for each in (place, *draft.parts.source_copies)
+    )
     if same and not _exclude(draft.parts.source_where, split.where):
         yield draft.problem(
             draft.term("test_split", "path"),
@@ -104,8 +133,9 @@ def _elsewhere(draft: Draft, place: Path, rows: PublicRows) -> Iterator[Problem]
     split, source_place = draft.parts.test_split, source_of(draft)
     tested = source_place if split is not None and split.path == SAME_AS_SOURCE else split.path if split else None
     own = source_place if rows.path == SAME_AS_SOURCE else rows.path
+    secret = "the sensitive source: nothing would charge for reading it"
     for other, where, said in (
-        (source_place, draft.parts.source_where, "the sensitive source: nothing would charge for reading it"),
+        *((each, draft.parts.source_where, secret) for each in (source_place, *draft.parts.source_copies)),
         (tested, split.where if split else {}, "the test split, which must not be trained on"),
     ):
         if own and other and _overlap(_plain(own), _plain(other)) and not _exclude(where, rows.where):
@@ -130,8 +160,11 @@ def _may_be_equal(one: object, other: object) -> bool:
 
 
 def _overlap(one: str, other: str) -> bool:
-    """The same place, or a file in a folder that is read as a whole."""
-    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
+    """The same place, or a file in a folder that is read as a whole. The other may be a pattern."""
+    if HUB in (one[: len(HUB)], other[: len(HUB)]):
+        return one == other
+    parts = zip(one.split("/"), other.split("/"), strict=False)
+    return all(fnmatchcase(part, pattern) for part, pattern in parts)
 
 
 def _plain(path: str) -> str:

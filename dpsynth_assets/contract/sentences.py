@@ -11,9 +11,9 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
@@ -23,7 +23,7 @@ from dpsynth_assets.contract.problems import HOW_TO_WRITE, Problem, choose_from,
 from dpsynth_assets.contract.releases import AdapterRelease, Budget, ClassifierRelease, HistogramRelease, VotesRelease
 from dpsynth_assets.contract.scalars import as_everyone_reads
 from dpsynth_assets.contract.synthesis import BaseModelTerms, Curation, Generation
-from dpsynth_assets.contract.term import Equalities, Terms, TermsError
+from dpsynth_assets.contract.term import Equalities, Name, Terms, TermsError
 from dpsynth_assets.contract.terms import Blocks, LabelColumn, PrivacyTerms, PrivacyUnit, TextColumn
 
 # What a missing key may look like. Values of the demo contract, to be replaced by the owner's.
@@ -125,6 +125,7 @@ class Parts:
     classifier: Classifier | None = None
     safety_classifier: SafetyClassifier | None = None
     source_is_public: bool = False
+    source_copies: tuple[str, ...] = ()
     source_where: dict[str, str | int | bool] = field(default_factory=dict)
 
 
@@ -181,6 +182,7 @@ def _parts(raw: Any) -> Parts:
         (index, label) for index, entry in enumerate(entries) if (label := _held(LabelColumn, entry)) is not None
     )
     where = _held(_Filter, {"where": raw.get("source_where", {})})
+    copies = _held(_Copies, {"source_copies": raw.get("source_copies", [])})
     return Parts(
         unit=_held(PrivacyUnit, raw.get("unit")),
         text=_held(TextColumn, raw.get("text")),
@@ -200,12 +202,17 @@ def _parts(raw: Any) -> Parts:
         classifier=_held(Classifier, raw.get("classifier")),
         safety_classifier=_held(SafetyClassifier, raw.get("safety_classifier")),
         source_is_public=raw.get("source_is_public") is True,
+        source_copies=copies.source_copies if copies else (),
         source_where=where.where if where else {},
     )
 
 
 class _Filter(Terms):
     where: Equalities
+
+
+class _Copies(Terms):
+    source_copies: Annotated[tuple[Name, ...], Field(strict=False)]
 
 
 M = typing.TypeVar("M", bound=BaseModel)

@@ -184,6 +184,9 @@ class PrivacyTerms(Terms):
     source_is_public: Annotated[
         bool, Field(description="true where the source is published, so that comparing with it is free")
     ] = False
+    source_copies: Annotated[
+        tuple[Name, ...], Field(strict=False, description="other places that hold the same source, for `--source`")
+    ] = ()
     source_where: Equalities = Field(default_factory=dict, description="only the rows whose columns hold these values")
     base_model: Annotated[BaseModelTerms, Field(description="the model to fine-tune")] = BaseModelTerms()
     releases: Annotated[Releases, Field(description="what is released, and what each release may cost")]

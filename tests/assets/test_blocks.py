@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from dpsynth_assets.approval import require_approved
+from dpsynth_assets.approval import ApprovalNeededError, require_approved
 from dpsynth_assets.assets.gate import bind
 from dpsynth_assets.contract.terms import Blocks
 from ledger import BudgetRefused, LedgerError, PoissonSampledGaussian, TermsConflict
@@ -36,14 +36,14 @@ def records(*rows):
 def ingest(store, contract, rows):
     path = contract.path.parent / "months.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    return store.ingest(contract, str(path))
+    return store.ingest(replace(contract, source=str(path)))
 
 
 def reserve(book, contract, snapshot, key="key"):
     return book.reserve(
         contract.privacy.population,
         EVENT,
-        source=snapshot.fingerprint,
+        source=snapshot.identity,
         release="r",
         key=key,
         owner="run",
@@ -84,6 +84,7 @@ def test_a_unit_stays_in_the_block_that_it_first_appeared_in(contract, store):
     october, november = divided(contract, "2026-10"), divided(contract, "2026-11")
     first = ingest(store, october, records(("a", "one", "2026-10"), ("b", "two", "2026-10")))
     assert store._rows(first, october).text.tolist() == ["one", "two"]
+    store.settle(october, first, bound=True)
     second = ingest(store, november, records(("a", "three", "2026-11"), ("c", "four", "2026-11")))
     assert store._rows(second, november).text.tolist() == ["four"], "a is of October, whatever its record says"
 
@@ -110,7 +111,7 @@ def test_the_same_records_under_another_population_share_its_charges(contract, s
     source = (contract.path.parent / "train.jsonl").read_text(encoding="utf-8").splitlines()
     copy = contract.path.parent / "copy.jsonl"
     copy.write_text("\n".join(source[3:]), encoding="utf-8")  # a few records less: another fingerprint
-    snapshot = store.ingest(renamed, str(copy))
+    snapshot = store.ingest(replace(renamed, source=str(copy)))
     assert snapshot.overlaps == ("small-bank/everything",)
     bind(renamed, snapshot, snapshotted, store)
     reserve(snapshotted, renamed, snapshot)
@@ -119,15 +120,28 @@ def test_the_same_records_under_another_population_share_its_charges(contract, s
     assert spent["renamed"] == pytest.approx(spent["small-bank"])
 
 
-def test_the_very_same_source_cannot_be_bound_twice(contract, snapshotted, store, agree):
-    renamed = replace(contract, privacy=contract.privacy.model_copy(update={"population": "renamed"}))
+def of_others(contract, unit="customer"):
+    """A contract of another population, which protects the same kind of unit or another one, with the same source."""
+    unit = contract.privacy.unit.model_copy(update={"name": unit})
+    privacy = contract.privacy.model_copy(update={"population": "renamed", "unit": unit})
+    return replace(contract, id="renamed", privacy=privacy)
+
+
+def test_the_very_same_source_and_one_with_a_record_less_are_treated_alike(contract, snapshotted, store, agree):
+    """A difference would tell whoever knows all records but one what the last one is."""
+    renamed = of_others(contract)
     agree(renamed, snapshotted)
-    with pytest.raises(TermsConflict, match="bound to population 'small-bank'"):
-        bind(renamed, store.ingest(renamed), snapshotted, store)
+    same = store.ingest(renamed)
+    bind(renamed, same, snapshotted, store)
+    path = contract.path.parent / "train.jsonl"
+    path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[1:]), encoding="utf-8")
+    less = store.ingest(renamed)
+    bind(renamed, less, snapshotted, store)
+    assert same.overlaps == less.overlaps == ("small-bank/everything",)
 
 
 def test_a_source_that_the_ledger_refused_shares_no_charge(contract, snapshotted, store, agree):
-    renamed = replace(contract, privacy=contract.privacy.model_copy(update={"population": "renamed"}))
+    renamed = of_others(contract, unit="household")
     agree(renamed, snapshotted)
     refused = store.ingest(renamed)
     assert store.ingest(contract).overlaps == ("renamed/everything",)  # until the ledger has spoken, it counts
@@ -136,13 +150,125 @@ def test_a_source_that_the_ledger_refused_shares_no_charge(contract, snapshotted
     assert store.ingest(contract).overlaps == ()
 
 
+def of_records(contract, *values):
+    """Divided by month, each record a unit."""
+    unit = contract.privacy.unit.model_copy(update={"column": None, "name": "record", "max_records": 1})
+    made = divided(contract, *values)
+    return replace(made, privacy=made.privacy.model_copy(update={"unit": unit}))
+
+
+def settled(store, contract, rows):
+    snapshot = ingest(store, contract, rows)
+    store.settle(contract, snapshot, bound=True)
+    return snapshot
+
+
+def test_a_full_export_under_each_new_month_brings_the_same_records_no_new_budget(contract, store):
+    everyone = [(f"u{i}", f"text {i}") for i in range(30)]
+    seen = []
+    for month in ("2026-10", "2026-11", "2026-12"):
+        made = of_records(contract, month)
+        new = (f"new {month}", f"new {month}")
+        snapshot = settled(store, made, records(*((unit, text, month) for unit, text in [*everyone, new])))
+        seen.append(set(store._rows(snapshot, made).text))
+    assert seen == [{text for _, text in everyone} | {"new 2026-10"}, {"new 2026-11"}, {"new 2026-12"}]
+
+
+def test_one_text_is_one_unit_where_records_are_units_of_a_divided_population(contract, store):
+    """It is in one block, and one record of it is used: so with or without it one block has one row more or less."""
+    both = of_records(contract, "2026-10", "2026-11")
+    rows = records(("a", "same", "2026-11"), ("b", "same", "2026-10"), ("c", "same", "2026-10"), ("d", "d", "2026-11"))
+    assert store._rows(ingest(store, both, rows), both).text.tolist() == ["same", "d"]
+    assert store._rows(ingest(store, both, rows[3:]), both).text.tolist() == ["d"]
+
+
+def test_which_record_of_a_text_is_used_is_decided_by_that_texts_records_alone(contract, store):
+    both = of_records(contract, "2026-10")
+    [card] = records(("a", "t", "2026-10"))
+    loan = {**card, "topic": "loan"}
+    other = records(("b", "other", "2026-10"))
+    for rows in ([loan, card], [card, loan], [*other, loan, card], [card, *other, loan]):
+        found = store._rows(ingest(store, both, rows), both)
+        assert found[found.text == "t"].topic.tolist() == ["card"]
+
+
+def test_the_same_records_under_new_ids_in_a_new_block_are_charged_in_the_old_one_too(contract, book, store, agree):
+    october, november = divided(contract, "2026-10"), divided(contract, "2026-10", "2026-11")
+    agree(november, book)
+    old = ingest(store, october, records(*((f"u{i}", f"text {i}", "2026-10") for i in range(30))))
+    bind(october, old, book, store)
+    only = divided(contract, "2026-11")
+    new = ingest(store, only, records(*((f"again {i}", f"text {i}", "2026-11") for i in range(30))))
+    assert new.blocks == ("2026-10", "2026-11")
+    bind(only, new, book, store)
+    assert set(reserve(book, only, new).blocks) == {"divided/2026-10", "divided/2026-11"}
+
+
+def test_new_people_with_records_of_their_own_are_charged_in_their_block_alone(contract, store):
+    october, november = divided(contract, "2026-10"), divided(contract, "2026-11")
+    settled(store, october, records(*((f"u{i}", f"text {i}", "2026-10") for i in range(30))))
+    new = ingest(store, november, records(*((f"v{i}", f"other {i}", "2026-11") for i in range(30))))
+    assert new.blocks == ("2026-11",)
+
+
+def test_a_refused_snapshot_puts_nobody_into_a_block(contract, store):
+    october, november = divided(contract, "2026-10"), divided(contract, "2026-11")
+    refused = ingest(store, october, records(("a", "one", "2026-10")))
+    store.settle(october, refused, bound=False)
+    later = settled(store, november, records(("a", "two", "2026-11")))
+    assert store._rows(later, november).text.tolist() == ["two"]
+
+
+def test_a_unit_of_a_snapshot_that_waits_for_the_ledger_is_in_its_block_already(contract, store):
+    """Else two that are taken at once could put one unit into two blocks."""
+    october = divided(contract, "2026-10")
+    november = replace(divided(contract, "2026-11"), id="november")
+    waits = ingest(store, october, records(("a", "one", "2026-10")))
+    meanwhile = ingest(store, november, records(("a", "two", "2026-11"), ("b", "three", "2026-11")))
+    assert store._rows(meanwhile, november).text.tolist() == ["three"]
+    for made, snapshot in ((november, meanwhile), (october, waits)):
+        store.settle(made, snapshot, bound=True)
+    again = ingest(store, november, records(("a", "two", "2026-11"), ("b", "three", "2026-11")))
+    assert store._rows(again, november).text.tolist() == ["three"]
+
+
+def test_a_record_without_a_unit_or_a_text_is_in_no_block(contract, store):
+    october = divided(contract, "2026-10")
+    rows = records((None, "one", "2026-10"), ("a", None, "2026-10"), ("b", "two", "2026-10"))
+    assert store._rows(ingest(store, october, rows), october).text.tolist() == ["two"]
+
+
+def test_blocks_that_an_earlier_version_remembered_are_charged_along(contract, store, home):
+    """Of those it is not known exactly who is in them."""
+    import numpy as np
+
+    known = home.sensitive / "known" / "divided"
+    known.mkdir(parents=True)
+    np.save(known / "records-0123.npy", np.arange(30, dtype=np.uint64))
+    (known / "records-0123.json").write_text('["divided/2026-09"]', encoding="utf-8")
+    october = divided(contract, "2026-10")
+    assert ingest(store, october, records(("a", "one", "2026-10"))).blocks == ("2026-09", "2026-10")
+
+
+def test_another_block_takes_two_signatures(contract, book, agree):
+    october = divided(contract, "2026-10")
+    agree(october, book)
+    require_approved(october, book)
+    with pytest.raises(
+        ApprovalNeededError, match=r"blocks\.values: 2026-10 -> 2026-11 .*each with a budget of its own"
+    ):
+        require_approved(divided(contract, "2026-11"), book)
+    agree(divided(contract, "2026-10", "2026-11"), book)
+    require_approved(divided(contract, "2026-11"), book)
+
+
 def test_a_few_records_in_common_are_coincidence(contract, snapshotted, store):
     other = replace(contract, privacy=contract.privacy.model_copy(update={"population": "other"}))
     source = (contract.path.parent / "train.jsonl").read_text(encoding="utf-8").splitlines()
     path = contract.path.parent / "other.jsonl"
     own = [json.dumps({"customer": f"x{i}", "text": f"something else {i}", "topic": "card"}) for i in range(60)]
     path.write_text("\n".join([*source[:5], *own]), encoding="utf-8")
-    assert store.ingest(other, str(path)).overlaps == ()
+    assert store.ingest(replace(other, source=str(path))).overlaps == ()
 
 
 def test_a_division_is_fixed_at_registration(contract, snapshotted, store, agree):

@@ -51,7 +51,7 @@ def test_metadata_of_the_sensitive_assets_says_nothing_of_the_rows(finished):
         event.asset_key.path[-1]: set(event.materialization.metadata)
         for event in finished.get_asset_materialization_events()
     }
-    assert shown["source"] == {"snapshot", "keyed_fingerprint", "blocks", "dagster/uri", "size", "population"}
+    assert shown["source"] == {"snapshot", "blocks", "dagster/uri", "size", "population"}
     assert "dagster/row_count" not in shown["adapter"] | shown["label_histogram"]
     assert {"dagster/row_count", "preview", "dagster/column_schema"} <= shown["synthetic"]
     assert {"epsilon_spent", "epsilon_remaining", "epsilon_reserved", "epsilon_cap"} <= shown["budget"]
@@ -135,14 +135,14 @@ def test_an_unsealed_draft_leaves_nothing(home):
 
 
 def test_the_evaluation_compares_with_real_rows_only_where_the_source_is_public(finished, contract, home):
-    from resources.sensitive_store import GrantRequiredError, SensitiveStore, public_rows
+    from resources.public_rows import public_rows
+    from resources.sensitive_store import GrantRequiredError, SensitiveStore
 
     evaluated = next(e for e in finished.get_asset_materialization_events() if e.asset_key.path[-1] == "evaluation")
     assert "accuracy" in evaluated.materialization.metadata
     assert not [name for name in evaluated.materialization.metadata if "real" in name]
-    snapshot = SensitiveStore(home=str(home.root)).latest(contract)
     with pytest.raises(GrantRequiredError, match="not declared public"):
-        public_rows(contract, snapshot)
+        public_rows(contract, SensitiveStore(home=str(home.root)))
 
 
 def test_a_public_source_is_compared_with(contract, home, rooms, book, agree):

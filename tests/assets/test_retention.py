@@ -23,6 +23,13 @@ def store(home):
     return SensitiveStore(home=str(home.root))
 
 
+def standing(store, contract):
+    """A snapshot that stands, as if a ledger had bound it."""
+    snapshot = store.ingest(contract)
+    store.settle(contract, snapshot, bound=True)
+    return snapshot
+
+
 def later(monkeypatch, days: float) -> None:
     """From here on it is so many days later, for the store."""
 
@@ -32,6 +39,7 @@ def later(monkeypatch, days: float) -> None:
             return datetime.now(tz) + timedelta(days=days)
 
     monkeypatch.setattr("resources.sensitive_store.datetime", Clock)
+    monkeypatch.setattr("resources.snapshots.datetime", Clock)
     monkeypatch.setattr("resources.retention.datetime", Clock)
 
 
@@ -43,7 +51,7 @@ def files_with(home, text: str) -> list[str]:
 
 
 def test_the_last_day_is_the_contracts(store, contract, monkeypatch):
-    made = store.ingest(contract)
+    made = standing(store, contract)
     assert datetime.fromisoformat(made.kept_until) - datetime.fromisoformat(made.created) == timedelta(days=30)
     later(monkeypatch, 29.9)
     assert store.forget() == []
@@ -56,7 +64,7 @@ def test_the_last_day_is_the_contracts(store, contract, monkeypatch):
 
 
 def test_traces_and_figures_go_with_the_rows_and_the_manifest_stays(store, contract, home, monkeypatch):
-    made = store.ingest(contract)
+    made = standing(store, contract)
     store.keep_trace(contract, "reservation-1", MARKER)
     store.keep_figures(contract, "facts.json", "{}")
     (store.beside(contract, "output") / "reservation-1.txt").write_text(MARKER, encoding="utf-8")
@@ -68,16 +76,16 @@ def test_traces_and_figures_go_with_the_rows_and_the_manifest_stays(store, contr
 
 
 def test_an_ingestion_deletes_what_is_over_of_any_contract(store, contract, home, monkeypatch):
-    old = store.ingest(contract)
+    old = standing(store, contract)
     other = replace(contract, id="other")
     later(monkeypatch, 31)
-    new = store.ingest(other)
+    new = standing(store, other)
     assert [copy.snapshot for copy in store.copies()] == [new.id]
     assert not (home.sensitive / "small" / old.id / "rows.parquet").exists()
 
 
 def test_a_killed_ingestion_leaves_nothing_for_good(store, contract, home, monkeypatch):
-    store.ingest(contract)
+    standing(store, contract)
     left = home.sensitive / "small" / ".20200101T000000Z-abcdef.tmp"
     left.mkdir()
     (left / "rows.parquet").write_bytes(b"half")
@@ -90,7 +98,7 @@ def test_a_killed_ingestion_leaves_nothing_for_good(store, contract, home, monke
 
 
 def test_a_deletion_that_was_killed_goes_on(store, contract, home):
-    made = store.ingest(contract)
+    made = standing(store, contract)
     store.keep_trace(contract, "reservation-1", MARKER)
     [copy] = store.copies()
     (copy.folder / "rows.parquet").unlink()
@@ -99,8 +107,8 @@ def test_a_deletion_that_was_killed_goes_on(store, contract, home):
 
 
 def test_all_copies_of_one_contract_at_once(store, contract):
-    first, second = store.ingest(contract), store.ingest(contract)
-    other = store.ingest(replace(contract, id="other"))
+    first, second = standing(store, contract), standing(store, contract)
+    other = standing(store, replace(contract, id="other"))
     assert {copy.snapshot for copy in store.forget("small")} == {first.id, second.id}
     assert [copy.snapshot for copy in store.copies()] == [other.id]
 
@@ -134,12 +142,12 @@ def test_a_release_that_has_read_its_rows_outlives_them(run, rooms, store, book)
 
 
 def test_a_copy_without_a_deadline_is_over(store, contract, home):
-    made = store.ingest(contract)
+    made = standing(store, contract)
     manifest = home.sensitive / "small" / made.id / "manifest.json"
     stated = json.loads(manifest.read_text(encoding="utf-8"))
     del stated["kept_until"]
     manifest.write_text(json.dumps(stated), encoding="utf-8")
-    new = store.ingest(contract)
+    new = standing(store, contract)
     assert [copy.snapshot for copy in store.copies()] == [new.id]
 
 
@@ -147,7 +155,7 @@ def test_the_schedule_runs_where_something_is_over(store, contract, home, monkey
     from dpsynth_assets.automation import retention as job
     from dpsynth_assets.automation import retention_schedule
 
-    made = store.ingest(contract)
+    made = standing(store, contract)
     resources = {"sensitive_store": store}
 
     def tick() -> dg.RunRequest | dg.SkipReason:

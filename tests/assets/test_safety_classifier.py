@@ -302,7 +302,7 @@ def test_rows_of_every_part_are_what_the_contract_says(contract):
     import pandas as pd
 
     frame = pd.DataFrame({"text": [f"t {i}" for i in range(90)], "topic": ["loan", "card", "card"] * 30})
-    rows = prepared(contract, frame, None, None)
+    rows = prepared(contract, frame, None, None, mix=None)
     assert rows.train.unsafe.sum() + rows.validation.unsafe.sum() == 30
 
 

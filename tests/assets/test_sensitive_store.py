@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from dpsynth_assets.assets.gate import bind
 from ledger import Grant, LedgerError, PoissonSampledGaussian
 from resources.sensitive_store import GrantRequiredError, SensitiveStore
 from resources.tabular import SourceError
@@ -75,11 +76,20 @@ def test_a_grant_of_another_population_does_not(reserve, book, store, contract):
 
 def test_a_source_that_was_never_bound_is_not_read(book, store, contract, reserve, contract_path):
     grant = book.activate(reserve(EVENT))
-    other = contract_path.parent / "elsewhere.jsonl"
-    other.write_text(json.dumps({"customer": "c", "text": "else", "topic": "card"}), encoding="utf-8")
-    store.ingest(contract, str(other))
-    with pytest.raises(LedgerError, match="for another data set"):
-        store.read(grant, contract)
+    source = contract_path.parent / "train.jsonl"
+    source.write_text(json.dumps({"customer": "c", "text": "else", "topic": "card"}), encoding="utf-8")
+    store.ingest(contract)
+    assert "else" not in set(store.read(grant, contract).text), "the grant is for the snapshot that was bound"
+    assert store.latest(contract).identity == grant.source
+
+
+def test_a_grant_reads_what_it_was_given_for_though_another_snapshot_stands(book, store, contract, reserve):
+    grant = book.activate(reserve(EVENT))
+    source = contract.path.parent / "train.jsonl"
+    source.write_text(json.dumps({"customer": "c", "text": "newer", "topic": "card"}), encoding="utf-8")
+    bind(contract, store.ingest(contract), book, store)
+    assert store.latest(contract).identity != grant.source
+    assert len(store.read(grant, contract)) == 60
 
 
 def test_a_changed_contract_needs_a_new_snapshot(book, store, contract, reserve):
@@ -92,7 +102,7 @@ def rows_of(store, contract, records, **options):
     """What a grant would give for these records."""
     path = contract.path.parent / "some.jsonl"
     path.write_text("\n".join(json.dumps(record) for record in records), encoding="utf-8")
-    snapshot = store.ingest(contract, str(path), **options)
+    snapshot = store.ingest(replace(contract, source=str(path)), **options)
     return store._rows(snapshot, contract)
 
 
@@ -134,29 +144,28 @@ def test_thinning_keeps_whole_units_and_decides_each_alone(store, contract):
     assert set(fewer.unit) == {unit for unit in half.unit if unit not in {f"u{i}" for i in range(290, 300)}}
 
 
-def test_the_fingerprint_knows_a_source_again(store, contract, contract_path):
-    first = store.ingest(contract)
-    source = contract_path.parent / "train.jsonl"
-    lines = source.read_text(encoding="utf-8").splitlines()
-    shuffled = contract_path.parent / "copy.jsonl"
-    shuffled.write_text("\n".join(reversed(lines)), encoding="utf-8")
-    assert store.ingest(contract, str(shuffled)).fingerprint == first.fingerprint
-    assert store.ingest(contract, size=0.3).fingerprint == first.fingerprint
-    shuffled.write_text("\n".join(lines[1:]), encoding="utf-8")
-    assert store.ingest(contract, str(shuffled)).fingerprint != first.fingerprint
+def test_nothing_that_is_shown_says_whether_two_snapshots_hold_the_same_rows(store, contract, snapshotted, home):
+    """Else whoever knows all records but one would try out what the last one is."""
+    first = store.latest(contract)
+    again = store.ingest(contract)
+    bind(contract, again, snapshotted, store)
+    assert again.identity != first.identity
+    assert again.content is first.content is None
+    assert [entry.kind for entry in snapshotted.entries()].count("bound") == 2, "the same rows are bound anew"
 
 
-def test_the_fingerprint_is_keyed(contract, tmp_path):
-    one, two = (SensitiveStore(home=str(tmp_path / name)).ingest(contract) for name in "ab")
-    assert one.fingerprint != two.fingerprint
+def test_a_public_source_is_known_again(store, contract):
+    """By it, unfinished work without privacy is found; whoever may read the rows may compare them."""
+    public = replace(contract, privacy=contract.privacy.model_copy(update={"source_is_public": True}))
+    assert store.ingest(public).content == store.ingest(public, size=0.3).content
 
 
 def test_the_manifest_holds_no_figure_of_the_rows(store, contract, home):
     store.ingest(contract)
     [manifest] = (home.sensitive / "small").glob("*/manifest.json")
     assert set(json.loads(manifest.read_text(encoding="utf-8"))) == {
-        "contract", "id", "fingerprint", "source", "size", "contract_digest", "created", "kept_until", "blocks",
-        "overlaps",
+        "contract", "id", "identity", "source", "copy", "size", "contract_digest", "seen_at", "created", "kept_until",
+        "blocks", "overlaps", "content",
     }  # fmt: skip
 
 
@@ -202,7 +211,7 @@ def test_formats_and_stored_codes(store, contract, suffix):
         frame.to_csv(path, index=False)
     else:
         frame.to_json(path, orient="records", lines=True)
-    rows = store._rows(store.ingest(contract, str(path)), contract)
+    rows = store._rows(store.ingest(replace(contract, source=str(path))), contract)
     assert rows.values.tolist() == [["a", "x, y", "card"], ["b", 'say "no"', "loan"]]
 
 
@@ -228,7 +237,7 @@ def test_a_source_that_does_not_fit_is_refused_without_quoting_it(store, contrac
     if content is not None:
         path.write_text(content, encoding="utf-8")
     with pytest.raises(SourceError, match=says) as caught:
-        store.ingest(contract, str(path))
+        store.ingest(replace(contract, source=str(path)))
     assert MARKER not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
@@ -251,7 +260,7 @@ def test_a_hub_dataset_is_fetched_by_split(store, contract, monkeypatch, tmp_pat
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     privacy = contract.privacy.model_copy(update={"source_where": {"split": "train"}})
     contract = replace(contract, privacy=privacy)
-    rows = store._rows(store.ingest(contract, "hub:bank/inbox"), contract)
+    rows = store._rows(store.ingest(replace(contract, source="hub:bank/inbox")), contract)
     assert rows.text.tolist() == ["train"]
     assert asked == {"name": "bank/inbox", "repo_type": "dataset", "patterns": ["*train*.parquet"]}
 
@@ -264,4 +273,4 @@ def test_an_unreachable_hub_says_what_to_do(store, contract, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
     with pytest.raises(SourceError, match="give a local copy with --source"):
-        store.ingest(contract, "hub:bank/inbox")
+        store.ingest(replace(contract, source="hub:bank/inbox"))

@@ -23,6 +23,7 @@ def test_the_public_face() -> None:
         "ContractError",
         "Problem",
         "QualityRule",
+        "SourcePlaceError",
         "lint_contract",
         "load_contract",
         "resolve",

@@ -155,11 +155,11 @@ def _with_dp(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Fo
 
 def _on_real(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """Classifiers of all the real rows, without privacy."""
-    from resources.sensitive_store import SensitiveStore, public_rows
+    from resources.public_rows import public_rows
+    from resources.sensitive_store import SensitiveStore
 
     _made(setup.contract, folder, (), setup)
-    snapshot = SensitiveStore(home=str(_home(folder).root)).latest(setup.contract)
-    rows = public_rows(setup.contract, snapshot)
+    rows = public_rows(setup.contract, SensitiveStore(home=str(_home(folder).root)))
     if setup.size is not None:
         rows = rows.sample(frac=setup.size, random_state=cell.run)
     test = _test(setup.contract, folder)
@@ -225,9 +225,10 @@ def _home(folder: Path) -> Any:
 
 
 def _test(contract: Contract, folder: Path) -> pd.DataFrame:
-    from resources.sensitive_store import SensitiveStore, test_rows
+    from resources.public_rows import test_rows
+    from resources.sensitive_store import SensitiveStore
 
-    return test_rows(contract, SensitiveStore(home=str(_home(folder).root)).latest(contract))
+    return test_rows(contract, SensitiveStore(home=str(_home(folder).root)))
 
 
 def _affording(contract: Contract, epsilon: float) -> Contract:

@@ -1,0 +1,170 @@
+"""Snapshots of sensitive sources: what may be known of one, and which of a contract's stands.
+
+    sensitive/<contract>/<snapshot>/rows.parquet    the rows, until their retention is over
+    sensitive/<contract>/<snapshot>/manifest.json   what may be known of them
+    sensitive/<contract>/latest                     which snapshot stands
+
+A snapshot is written first and stands later, once the ledger has bound it: until then the former one stands, and one
+that the ledger refuses is deleted. Knows folders and manifests; neither the ledger nor who may read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resources import retention
+from resources.home import private_folder, replace_atomically, write_private
+from resources.tabular import SourceError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from dpsynth_assets.contract import Contract
+
+_ROWS = "rows.parquet"
+FIGURES = "figures"  # about the rows, for the data owner alone
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What may be known of a snapshot: where it came from and its opaque identity. No count, no statistic.
+
+    Attributes:
+        identity: by which the ledger knows it; drawn at random, so that it says nothing of the rows.
+        source: where it was read, for people.
+        copy: the place in place of the contract's own, None where that was read.
+        seen_at: the folder of the contract's file, as seen from the home folder.
+        blocks: of its population.
+        overlaps: blocks of other populations that hold the same records.
+        content: of a source that is declared public, a keyed fingerprint of its rows; of any other nothing.
+    """
+
+    contract: str
+    id: str
+    identity: str
+    source: str
+    copy: str | None
+    size: float
+    contract_digest: str
+    seen_at: str
+    created: str
+    kept_until: str
+    blocks: tuple[str, ...]
+    overlaps: tuple[str, ...]
+    content: str | None = None
+
+
+def new_names(now: datetime) -> tuple[str, str]:
+    """A new snapshot's id and identity."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}", secrets.token_hex(32)
+
+
+class Snapshots:
+    """The snapshots below a sensitive folder."""
+
+    def __init__(self, sensitive: Path) -> None:
+        self._sensitive = private_folder(sensitive)
+
+    def write(self, snapshot: Snapshot, table: pa.Table, counts: Mapping[str, int]) -> None:
+        """Keep it, with its rows and what its owner alone may know of them. It does not stand yet."""
+        import pyarrow.parquet
+
+        folder = self._of(snapshot.contract)
+        temporary = private_folder(folder / f".{snapshot.id}.tmp")
+        try:
+            sink = temporary / _ROWS
+            write_private(sink, b"")
+            pyarrow.parquet.write_table(table, sink, compression="zstd")
+            write_private(private_folder(temporary / FIGURES) / "source.json", json.dumps(counts, indent=2).encode())
+            write_private(temporary / retention.MANIFEST, json.dumps(asdict(snapshot), indent=2).encode())
+            temporary.rename(folder / snapshot.id)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+    def stand(self, snapshot: Snapshot) -> None:
+        """From here on it is the contract's standing snapshot."""
+        if not self.has(snapshot):
+            raise SourceError(
+                f"another snapshot of {snapshot.contract} was taken before this one was bound: materialize "
+                f"{snapshot.contract}/source again"
+            )
+        replace_atomically(self._of(snapshot.contract) / "latest", snapshot.id.encode(), mode=0o600)
+
+    def discard(self, contract_id: str, *identities: str) -> None:
+        """Delete snapshots that never stood, known by the beginnings of their identities."""
+        for snapshot in list(self._all(contract_id)):
+            if snapshot.identity.startswith(identities):
+                shutil.rmtree(self.folder(snapshot))
+
+    def has(self, snapshot: Snapshot) -> bool:
+        return (self.folder(snapshot) / retention.MANIFEST).exists()
+
+    def folder(self, snapshot: Snapshot) -> Path:
+        return self._of(snapshot.contract) / snapshot.id
+
+    def rows(self, snapshot: Snapshot) -> Path:
+        return self.folder(snapshot) / _ROWS
+
+    def standing(self, contract: Contract) -> Snapshot:
+        """The standing snapshot of a contract as it is now.
+
+        Raises:
+            SourceError: there is none, or the contract has changed since it was taken, or lies elsewhere.
+        """
+        again = f"materialize {contract.id}/source again"
+        pointer = self._of(contract.declared.id) / "latest"
+        if not pointer.exists():
+            raise SourceError(f"{contract.id} has no snapshot of its source: materialize {contract.id}/source")
+        snapshot = _read(pointer.with_name(pointer.read_text(encoding="utf-8")) / retention.MANIFEST)
+        if snapshot is None:
+            raise SourceError(f"the snapshot of {contract.id} was taken by another version of the platform: {again}")
+        if snapshot.contract_digest != contract.digest:
+            raise SourceError(f"the contract {contract.id} has changed since its source was snapshotted: {again}")
+        if snapshot.seen_at != self.seen_at(contract):
+            raise SourceError(
+                f"{contract.path} lies in another folder than when its source was snapshotted, where its places are "
+                f"others: {again}"
+            )
+        return snapshot
+
+    def by_identity(self, contract: Contract, identity: str) -> Snapshot | None:
+        """The contract's snapshot that the ledger knows by this identity, standing or not, under the same terms."""
+        for snapshot in self._all(contract.declared.id):
+            same = (snapshot.identity, snapshot.contract_digest) == (identity, contract.digest)
+            if same and snapshot.seen_at == self.seen_at(contract):
+                return snapshot
+        return None
+
+    def are_kept(self, snapshot: Snapshot) -> bool:
+        """Whether its rows are there, and their retention is not over."""
+        return datetime.fromisoformat(snapshot.kept_until) > datetime.now(UTC) and self.rows(snapshot).exists()
+
+    def seen_at(self, contract: Contract) -> str:
+        """Where the contract's file lies, as seen from the home folder: the same after both were moved together."""
+        return os.path.relpath(contract.path.parent.resolve(), self._sensitive.parent.resolve())
+
+    def _all(self, contract_id: str) -> Iterator[Snapshot]:
+        """The newest first."""
+        for manifest in sorted(self._of(contract_id).glob(f"[!.]*/{retention.MANIFEST}"), reverse=True):
+            if (snapshot := _read(manifest)) is not None:
+                yield snapshot
+
+    def _of(self, contract_id: str) -> Path:
+        return private_folder(self._sensitive / contract_id)
+
+
+def _read(manifest: Path) -> Snapshot | None:
+    """None for one that another version of the platform wrote."""
+    stated = json.loads(manifest.read_text(encoding="utf-8"))
+    if stated.keys() != {field.name for field in fields(Snapshot)}:
+        return None
+    return Snapshot(**stated | {name: tuple(stated[name]) for name in ("blocks", "overlaps")})
