@@ -43,7 +43,7 @@ class Ledger(Charging, Governing, Sealing):
     @property
     def folder(self) -> Path:
         """Where the ledger lies. Approved terms name relative places as seen from here."""
-        return self._key.parent
+        return Path(self._key).parent
 
     @classmethod
     def create(cls, path: Path | str, people: People | None = None) -> Ledger:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ledger import accounting
+from ledger.authority import Authority
 from ledger.chain import Draft, Record
 from ledger.checkpoints import sign
 from ledger.errors import ProtocolError, SealError
@@ -192,6 +193,7 @@ class SealReview:
     """Walks the entries and recomputes each seal: what it carries and what follows from that."""
 
     ledger_id: str
+    authority: Authority
     seals: dict[int, Seal] = field(default_factory=dict)
     histories: dict[int, list[Record]] = field(default_factory=dict)
     registered: dict[str, Record] = field(default_factory=dict)
@@ -244,7 +246,8 @@ class SealReview:
             return ["its guarantee is not of the population that its charges are of"]
         terms = self.registered[guarantee.population].payload
         stated = (guarantee.unit, guarantee.neighbouring_relation, guarantee.delta)
-        if stated != (terms["unit"], terms["neighbouring_relation"], terms["delta"]):
+        unit, _ = self.authority.units[guarantee.population]  # of a population of before, off its first terms
+        if stated != (unit, terms["neighbouring_relation"], terms["delta"]):
             return ["its unit, neighbouring relation or delta is not that of its population"]
         if seal.charges not in self.computed:
             self.computed[seal.charges] = _epsilon(histories, guarantee.delta)

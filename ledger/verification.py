@@ -67,7 +67,7 @@ class _Replay:
     seals: SealReview = field(init=False)
 
     def __post_init__(self) -> None:
-        self.seals = SealReview(self.ledger_id)
+        self.seals = SealReview(self.ledger_id, self.authority)
 
     def read(self, record: Record) -> None:
         wrong = chain.check(record)

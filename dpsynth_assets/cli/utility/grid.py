@@ -86,6 +86,7 @@ def _terms(contract: Contract, method: str, size: float) -> str:
     are."""
     terms = contract.privacy.model_dump(mode="json", exclude_defaults=True)
     terms["unit"].pop("name")  # a word: no figure depends on it
+    terms.pop("source_copies", None)  # nor on where the same rows lie
     own = {each["method"]: each for each in terms.pop("variants")["methods"]} | {REAL: None, REAL_DP: [BAR, BAR_STEPS]}
     no_text_is_drawn = ("releases", "generation", "curation") if method in (REAL, REAL_DP) else ()
     for name in ("safety_classifier", *no_text_is_drawn):
