@@ -207,7 +207,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch):
 
     state = SimpleNamespace(read=0, train=lambda frame: None)
 
-    def fine_tune(contract, plan, frame, folder, progress=None, checkpoints=None):
+    def fine_tune(contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
         state.read += 1
         state.train(frame)
         (folder / "adapter.txt").write_text("an adapter", encoding="utf-8")
@@ -236,6 +236,9 @@ def rooms(monkeypatch: pytest.MonkeyPatch):
             return vectors
 
     monkeypatch.setattr(finetuning, "fine_tune", fine_tune)
+    monkeypatch.setattr(
+        finetuning, "prepare", lambda contract, plan: base_model.load_base_model(contract.privacy.base_model.name)
+    )
     monkeypatch.setattr(generation, "generate_corpus", generate_corpus)
     monkeypatch.setattr(encoder, "MiniLM", MiniLM)
     monkeypatch.setattr(export, "device_encoder", MiniLM)

@@ -39,8 +39,11 @@ def adapter_asset(declared: Contract) -> dg.AssetsDefinition:
         sensitive_store: SensitiveStore,
         artifact_store: ArtifactStore,
     ) -> dg.MaterializeResult[None]:
-        from dpsynth_assets.language.finetuning import fine_tune
+        from dpsynth_assets.language.base_model import BaseModelError
+        from dpsynth_assets.language.finetuning import Prepared, fine_tune, prepare
+        from dpsynth_assets.language.objective import ObjectiveError
         from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+        from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
         from dpsynth_assets.privacy.plan import TrainingPlan
 
         contract = of_partition(declared, context)
@@ -49,19 +52,26 @@ def adapter_asset(declared: Contract) -> dg.AssetsDefinition:
         plan = TrainingPlan.from_contract(contract, size=size)
         index = corpus_index(contract)
         progress = reporter(context, "Training with DP-SGD")
+        prepared: list[Prepared] = []
+
+        def ready() -> None:
+            _check_what_follows(contract)
+            with plain_failures(BaseModelError, ObjectiveError, UnclippedGradientError):
+                prepared.append(prepare(contract, plan))
+
         with release_gate(
             context,
             contract,
             plan,
             Rooms(ledger, sensitive_store, artifact_store),
-            ready=lambda: _check_what_follows(contract),
+            ready=ready,
             replay=plan.replay,
         ) as gate:
             checkpoints = CheckpointFolder(gate.checkpoints, plan.digest())
             rows = gate.read()
             if index is not None:
                 compare(contract, rows["text"].tolist(), index, gate.folder, sensitive_store)
-            result = fine_tune(contract, plan, rows, gate.folder, progress=progress, checkpoints=checkpoints)
+            result = fine_tune(contract, plan, rows, gate.folder, progress, checkpoints, prepared=prepared.pop())
             gate.finish(result.event, result.replay)
         return dg.MaterializeResult(
             metadata={
@@ -87,11 +97,8 @@ def _noise(release: AdapterRelease) -> str:
 
 def _check_what_follows(contract: Contract) -> None:
     """Fail before anything is spent where training or judging would fail without having seen a row."""
-    from dpsynth_assets.language.base_model import BaseModelError, load_base_model
     from dpsynth_assets.quality.rules import check_rules
 
     if problems := check_rules(contract):
         text = f"quality rules of {contract.id} cannot be run, so nothing was spent: " + "; ".join(problems)
         raise dg.Failure(text, allow_retries=False)
-    with plain_failures(BaseModelError):
-        load_base_model(contract.privacy.base_model.name)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from dpsynth_assets.language.base_model import device, has_bfloat16, load_base_model
 from dpsynth_assets.language.objective import Encoded, encode, encode_prefix, losses, verify_objective
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
-from dpsynth_assets.privacy.clipping.verification import verify_exactness
+from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
+from dpsynth_assets.privacy.clipping.verification import verify_exactness, verify_own_bits
 from dpsynth_assets.privacy.plan import TrainingPlan
+from dpsynth_assets.privacy.shapes import Shape, public_shapes
 from dpsynth_assets.privacy.training import Progress, train
 
 if TYPE_CHECKING:
@@ -49,9 +51,11 @@ class TextUnits:
     """Encoded records grouped by privacy unit (`dpsynth_assets.privacy.training.UnitData`). Sensitive throughout.
 
     Args:
+        longest: a public bound on the records' lengths. None takes their longest, for records that are not private.
+        prefix: a public bound from below on their tokens without a loss.
         virtual_tokens: what the model puts before each text; counts towards the lengths, hence towards memory.
-        bfloat16: the passes are computed under autocast. Only gradients get rounder: the engine takes norms and sums
-            in float32 of whatever gradients there are, so that the bound holds exactly.
+        bfloat16: the passes are computed under autocast. Gradients get rounder; norms and sums are taken in full
+            precision of whatever gradients there are.
     """
 
     def __init__(
@@ -61,23 +65,70 @@ class TextUnits:
         pad_token_id: int,
         virtual_tokens: int = 0,
         *,
+        longest: int | None = None,
+        prefix: int = 1,
         bfloat16: bool = False,
     ) -> None:
-        groups: dict[object, list[int]] = {}
+        by_unit: dict[object, list[int]] = {}
         for record, unit in enumerate(units):
-            groups.setdefault(unit, []).append(record)
-        self.records_of = list(groups.values())
+            by_unit.setdefault(unit, []).append(record)
+        self.records_of = list(by_unit.values())
         self.lengths = [len(record.ids) + virtual_tokens for record in records]
+        self.longest = virtual_tokens + longest if longest is not None else max(self.lengths, default=1)
         self._records = records
         self._pad_token_id = pad_token_id
+        self._virtual_tokens = virtual_tokens
+        self._prefix = prefix
         self._bfloat16 = bfloat16
 
-    def losses(self, model: nn.Module, records: Sequence[int]) -> Tensor:
-        """Mean token loss of each of the records, shape (len(records),)."""
+    def losses(self, model: nn.Module, records: Sequence[int], shape: Shape | None = None) -> Tensor:
+        """Mean token loss of each of the records, shape (shape.rows,); without a shape, (len(records),)."""
         import torch
 
+        text = None if shape is None else Shape(shape.width - self._virtual_tokens, shape.rows)
+        chosen = [self._records[record] for record in records]
         with torch.autocast(next(model.parameters()).device.type, torch.bfloat16, enabled=self._bfloat16):
-            return losses(model, [self._records[record] for record in records], self._pad_token_id)
+            return losses(model, chosen, self._pad_token_id, text, self._prefix)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model that can be trained on this machine, in a precision in which nobody's record touches another's numbers.
+
+    Attributes:
+        longest: bound on a record's tokens without virtual ones; public, of the contract's labels and `max_tokens`.
+        prefix: bound from below on its tokens without a loss; public.
+    """
+
+    model: PreTrainedModel | PeftModel
+    tokenizer: PreTrainedTokenizerBase
+    prefixes: dict[tuple[str, ...], tuple[int, ...]]
+    longest: int
+    prefix: int
+    bfloat16: bool
+
+
+def prepare(contract: Contract, plan: TrainingPlan) -> Prepared:
+    """What `fine_tune` needs and can be had, and can fail, without a row.
+
+    A plan with precision bfloat16 is computed in float32 where the processor has none, or where its products in
+    bfloat16 give a record other bits beside other records. The guarantee is the same.
+
+    Raises:
+        BaseModelError, ObjectiveError, UnclippedGradientError: the model cannot be trained with the plan's guarantee,
+            here or anywhere; found on made-up records.
+    """
+    base, tokenizer = load_base_model(plan.base_model)
+    model: Any = attach_adapter(base, plan)
+    model.to(base.device)  # an adapter's own parameters are made on the CPU
+    if plan.gradient_checkpointing:
+        base.activation_checkpointing_enable({"use_reentrant": False})
+    prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
+    lengths = [len(prefix) for prefix in prefixes.values()]
+    longest = max(lengths) + plan.max_tokens
+    rounder = plan.precision == "bfloat16" and has_bfloat16()
+    bfloat16 = _verify(model, plan, tokenizer.pad_token_id, len(tokenizer), longest, min(lengths), rounder)
+    return Prepared(model, tokenizer, prefixes, longest, min(lengths), bfloat16)
 
 
 def fine_tune(
@@ -87,11 +138,9 @@ def fine_tune(
     folder: Path,
     progress: Progress | None = None,
     checkpoints: CheckpointFolder | None = None,
+    prepared: Prepared | None = None,
 ) -> FineTuned:
     """Trains what the plan's method trains and writes it to `folder` (safetensors).
-
-    A plan with precision bfloat16 is computed in float32 where the processor has none: gradients are less round then,
-    and the guarantee is the same, which never depends on the precision of the passes.
 
     Args:
         plan: must be the one whose event was granted.
@@ -100,36 +149,39 @@ def fine_tune(
         folder: created; must not hold another adapter.
         progress: told (steps done, steps in all).
         checkpoints: in the sensitive zone; a run that was killed there is continued.
+        prepared: by `prepare` for this plan, before anything was spent; used up. None prepares now.
 
     Raises:
         ValueError: a unit has more records than the plan bounds, which would break the declared sensitivity.
-        UnclippedGradientError, ObjectiveError: the model cannot be trained exactly; found on made-up records.
+        UnclippedGradientError, ObjectiveError: as `prepare`.
     """
     if not frame.empty and int(frame.groupby("unit", sort=False).size().max()) > plan.max_records:
         raise ValueError(f"a unit has more than max_records ({plan.max_records}) records: bound them on reading")
-    base, tokenizer = load_base_model(plan.base_model)
-    model: Any = attach_adapter(base, plan)
-    model.to(base.device)  # an adapter's own parameters are made on the CPU
-    pad = tokenizer.pad_token_id
-    if plan.gradient_checkpointing:
-        base.activation_checkpointing_enable({"use_reentrant": False})
-    _verify(model, pad, len(tokenizer))
-    prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
+    ready = prepared or prepare(contract, plan)
     columns = [label.column for label in contract.privacy.labels]
     cells = list(frame[columns].itertuples(index=False, name=None))
-    records = encode(tokenizer, [prefixes[cell] for cell in cells], frame["text"].tolist(), plan.max_tokens)
-    rounder = plan.precision == "bfloat16" and has_bfloat16()
+    texts = frame["text"].tolist()
+    records = encode(ready.tokenizer, [ready.prefixes[cell] for cell in cells], texts, plan.max_tokens)
+    data = TextUnits(
+        records,
+        frame["unit"].tolist(),
+        ready.tokenizer.pad_token_id,
+        plan.prompt_tokens or 0,
+        longest=ready.longest,
+        prefix=ready.prefix,
+        bfloat16=ready.bfloat16,
+    )
     run = train(
-        model,
-        TextUnits(records, frame["unit"].tolist(), pad, plan.prompt_tokens or 0, bfloat16=rounder),
+        ready.model,
+        data,
         plan.mechanism,
         plan.learning,
         micro_batch_tokens=plan.micro_batch_tokens,
         progress=progress,
         checkpoints=checkpoints,
     )
-    model.save_pretrained(folder, safe_serialization=True)
-    mechanism, precision = plan.mechanism, "bfloat16" if rounder else "float32"
+    ready.model.save_pretrained(folder, safe_serialization=True)
+    mechanism, precision = plan.mechanism, "bfloat16" if ready.bfloat16 else "float32"
     if not mechanism.is_private:
         return FineTuned(folder, None, precision=precision)
     return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.lives), precision)
@@ -203,12 +255,50 @@ def _without_dropout(model: nn.Module) -> None:
                 setattr(module, name, 0.0)
 
 
-def _verify(model: nn.Module, pad_token_id: int, vocabulary: int) -> None:
-    """Exactness and objective on made-up records, before a sensitive one is touched."""
+def _verify(
+    model: nn.Module, plan: TrainingPlan, pad: int, vocabulary: int, longest: int, prefix: int, bfloat16: bool
+) -> bool:
+    """Objective, exactness and own bits on made-up records; whether the passes may be computed in bfloat16."""
     made_up = [
         Encoded(tuple((7 * place + 3 * record) % vocabulary for place in range(6 + 3 * record)), prefix=2 + record % 2)
         for record in range(4)
     ]
-    verify_objective(model, made_up[0], pad_token_id)
-    data = TextUnits(made_up, [0, 1, 1, 2], pad_token_id)
+    verify_objective(model, made_up[0], pad)
+    data = TextUnits(made_up, [0, 1, 1, 2], pad)
     verify_exactness(model, lambda records: data.losses(model, records), [1, 2, 1])
+    if not plan.mechanism.is_private:
+        return bfloat16
+    if bfloat16:
+        try:
+            _verify_own_bits(model, plan, pad, vocabulary, longest, prefix, bfloat16=True)
+            return True
+        except UnclippedGradientError:
+            pass  # float32 is another chance
+    _verify_own_bits(model, plan, pad, vocabulary, longest, prefix, bfloat16=False)
+    return False
+
+
+def _verify_own_bits(
+    model: nn.Module, plan: TrainingPlan, pad: int, vocabulary: int, longest: int, prefix: int, *, bfloat16: bool
+) -> None:
+    """`verify_own_bits` at every shape that training will use, as training computes it."""
+    virtual = plan.prompt_tokens or 0
+    model.train()
+    try:
+        for shape in public_shapes(virtual + longest, plan.micro_batch_tokens, plan.mechanism.expected_batch_size):
+            width = min(shape.width - virtual, longest)
+            if width <= prefix:
+                continue  # no record is so short
+            lengths = [width, prefix + 1, (width + prefix + 1) // 2]
+            made_up = [
+                Encoded(tuple((11 * place + 5 * record + 1) % vocabulary for place in range(length)), prefix)
+                for record, length in enumerate(lengths)
+            ]
+            data = TextUnits(made_up, [0, 1, 2], pad, virtual, longest=longest, prefix=prefix, bfloat16=bfloat16)
+
+            def losses(records: Sequence[int], shape: Shape, data: TextUnits = data) -> Tensor:
+                return data.losses(model, records, shape)
+
+            verify_own_bits(model, losses, shape, [0, 1, 2])
+    finally:
+        model.eval()

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.privacy.shapes import Shape
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedTokenizerBase
@@ -58,46 +60,57 @@ def encode(
     ]
 
 
-def losses(model: nn.Module, records: Sequence[Encoded], pad_token_id: int) -> Tensor:
-    """Mean token loss of each record, shape (len(records),), each a function of its own record only.
+def losses(
+    model: nn.Module, records: Sequence[Encoded], pad_token_id: int, shape: Shape | None = None, prefix: int = 1
+) -> Tensor:
+    """Mean token loss of each record, each a function of its own record only.
 
-    The output layer is left out of the forward pass where it is a plain one, and its loss computed in chunks from the
-    supervised positions alone: neither the vocabulary nor prefixes and padding set the memory.
+    The output layer is left out of the forward pass where it is a plain one, and its loss computed in chunks: the
+    vocabulary does not set the memory.
+
+    Args:
+        shape: in which it is computed, the text's tokens only; None for one that just holds these records. Rows that
+            are left over are made up: they are padding, and their loss is zero.
+        prefix: a public number, at least 1: all records have at least so many tokens that carry no loss. The output
+            layer is left out there too.
+
+    Returns:
+        Shape (rows,), made-up rows included.
     """
     import torch
     import torch.nn.functional as F  # noqa: N812 - its usual name
 
     from dpsynth_assets.privacy.clipping.cross_entropy import token_losses
 
-    width = max(len(record.ids) for record in records)
+    if shape is None:
+        shape = Shape(max(len(record.ids) for record in records), len(records))
     device = next(model.parameters()).device
-    ids = torch.full((len(records), width), pad_token_id, dtype=torch.long)
-    supervised = torch.zeros((len(records), width), dtype=torch.bool)
+    ids = torch.full((shape.rows, shape.width), pad_token_id, dtype=torch.long)
+    supervised = torch.zeros((shape.rows, shape.width), dtype=torch.bool)
     for row, record in enumerate(records):
         ids[row, : len(record.ids)] = torch.tensor(record.ids)
-        supervised[row, record.prefix : len(record.ids)] = True
-    counts = [len(record.ids) - record.prefix for record in records]
-    owner = torch.repeat_interleave(torch.arange(len(records)), torch.tensor(counts)).to(device)
-    targets = ids[supervised].to(device)
-    # The token at position t predicts t + 1. Counted from the end, since virtual tokens may stand in front.
-    rows, positions = supervised.nonzero(as_tuple=True)
-    rows, positions = rows.to(device), (positions - 1 - width).to(device)
+        supervised[row, max(1, record.prefix) : len(record.ids)] = True
+    counts = supervised.sum(1).clamp(min=1).to(device)
+    ids, counted = ids.to(device), supervised[:, prefix:].to(device)
 
-    ids = ids.to(device)
     inputs: dict[str, Any] = {"input_ids": ids, "use_cache": False}
     if _trains_positions(model):
         # One row of positions for all records would fold their gradients: give each record its own.
-        inputs["position_ids"] = torch.arange(width, device=device).expand_as(ids)
+        inputs["position_ids"] = torch.arange(shape.width, device=device).expand_as(ids)
+    # The token at position t predicts t + 1. Counted from the end, since virtual tokens may stand in front. There is no
+    # attention mask: padding is on the right, where no real token sees it, and transformers drops a mask of full rows.
+    predicting = slice(-shape.width + prefix - 1, -1)
+    targets = ids[:, prefix:]
     head = plain_output_layer(model)
     if head is None:
-        logits = model(**inputs).logits[rows, positions]
-        per_token = F.cross_entropy(logits.float(), targets, reduction="none")
+        logits = model(**inputs).logits[:, predicting].float()
+        per_token = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+        per_token = torch.where(counted, per_token, 0.0)
     else:
         with _bypassed(head):
             hidden = model(**inputs).logits
-        per_token = token_losses(head, hidden[rows, positions], targets, counts)
-    sums = per_token.new_zeros(len(records)).index_add(0, owner, per_token)
-    return sums / torch.tensor(counts, device=device).clamp(min=1)
+        per_token = token_losses(head, hidden[:, predicting].contiguous(), targets, counted)
+    return per_token.sum(1) / counts
 
 
 def verify_objective(model: nn.Module, made_up: Encoded, pad_token_id: int) -> None:

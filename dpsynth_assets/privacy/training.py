@@ -16,7 +16,8 @@ from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.correlation import strategy_coefficients
 from dpsynth_assets.privacy.noise import BandedNoise, GaussianNoise
-from dpsynth_assets.privacy.sampling import PoissonSampler, micro_batches
+from dpsynth_assets.privacy.sampling import PoissonSampler
+from dpsynth_assets.privacy.shapes import Group, Shape, groups, public_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +39,13 @@ class UnitData(Protocol):
     def lengths(self) -> Sequence[int]:
         """For each record, its length in tokens."""
 
-    def losses(self, model: nn.Module, records: Sequence[int]) -> Tensor:
-        """One number per record, shape (len(records),), each depending on its own record only."""
+    @property
+    def longest(self) -> int:
+        """A public bound on the lengths."""
+
+    def losses(self, model: nn.Module, records: Sequence[int], shape: Shape) -> Tensor:
+        """One number per row, shape (shape.rows,), computed at that shape. The first are the records', each depending
+        on its own record only; those of the rows that are left over are not looked at."""
 
 
 class AdapterUnmovedError(RuntimeError):
@@ -75,6 +81,7 @@ def train(
     learning: Learning,
     *,
     micro_batch_tokens: int,
+    shapes: Sequence[Shape] | None = None,
     progress: Progress | None = None,
     checkpoints: CheckpointFolder | None = None,
 ) -> TrainingRun:
@@ -82,11 +89,13 @@ def train(
 
     Formal guarantee: that of the mechanism's `event()` and `event_of_replay(lives)` together (see
     `dpsynth_assets.privacy.plan`) for the final parameters and every intermediate one, under add/remove of one unit, if
-    `data.losses` couples no two records.
+    `data.losses` couples no two records, to the bit (`clipping.verification` checks both).
 
     Args:
         model: put into training mode; dropout must be off or per record.
-        micro_batch_tokens: padded tokens per forward pass; bounds memory, no effect on the result.
+        micro_batch_tokens: tokens per forward pass, padding and made-up rows included. Decides with other public
+            numbers in which shapes units are computed, hence memory, time and rounding; not the guarantee.
+        shapes: public ones, narrowest first, to compute in; None takes those that `micro_batch_tokens` gives.
         progress: told (steps done, steps in all) after every step.
         checkpoints: where the run is kept, and continued from if it was killed there.
 
@@ -108,12 +117,12 @@ def train(
             # Made anew in each life: a killed run's groups, sums and noise are gone, and must be.
             sampler = PoissonSampler(len(data.records_of), mechanism.group_sampling_rate, mechanism.noise_bands)
             noise = _noise(mechanism)
+            shapes = shapes or public_shapes(data.longest, micro_batch_tokens, mechanism.expected_batch_size)
             while run.step < mechanism.steps:
                 if folder is not None:
                     folder.begin_step()
-                for units in micro_batches(sampler.draw().tolist(), data.records_of, data.lengths, micro_batch_tokens):
-                    records = [record for unit in units for record in data.records_of[unit]]
-                    clipped.add(data.losses(model, records), [len(data.records_of[unit]) for unit in units])
+                for group in groups(sampler.draw().tolist(), data.records_of, data.lengths, shapes):
+                    add(clipped, model, data, group)
                 sums = clipped.take()
                 noise.add_(sums)
                 run.update(sums)
@@ -125,6 +134,18 @@ def train(
             return TrainingRun(run.step, (run.step,) if checkpoints is None else checkpoints.steps_of_lives())
         finally:
             model.train(was_training)
+
+
+def add(clipped: ClippedSum, model: nn.Module, data: UnitData, group: Group) -> None:
+    """Adds the contributions of a group of units, computed in the group's shape."""
+    counts = [len(data.records_of[unit]) for unit in group.units]
+    records = [record for unit in group.units for record in data.records_of[unit]]
+    shape = group.shape
+    if group.passes == 1:
+        clipped.add(data.losses(model, records, shape), counts)
+        return
+    parts = (records[start : start + shape.rows] for start in range(0, len(records), shape.rows))
+    clipped.add_unit((data.losses(model, part, shape), len(part)) for part in parts)
 
 
 class _Run:

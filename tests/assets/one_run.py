@@ -15,7 +15,7 @@ import dagster as dg
 
 from dpsynth_assets.assets.adapter import adapter_asset
 from dpsynth_assets.contract import load_contract
-from dpsynth_assets.language import base_model, finetuning
+from dpsynth_assets.language import finetuning
 from dpsynth_assets.quality import rules
 from resources.platform import platform_resources
 
@@ -26,7 +26,7 @@ def main(path: str, mode: str) -> None:
     contract = load_contract(path)
     begun = Path(path).with_name("training")
 
-    def stand_in(contract, plan, frame, folder, progress=None, checkpoints=None):
+    def stand_in(contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
         if mode == "hang":
             begun.touch()
             time.sleep(600)
@@ -34,7 +34,7 @@ def main(path: str, mode: str) -> None:
         (folder / "adapter.txt").write_text("an adapter", encoding="utf-8")
         return finetuning.FineTuned(folder, plan.event())
 
-    def slow(contract, plan, frame, folder, progress=None, checkpoints=None):
+    def slow(contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
         def tell(step, steps):
             if step == 2:
                 begun.touch()
@@ -44,7 +44,7 @@ def main(path: str, mode: str) -> None:
 
     if mode in ("train", "hang"):
         finetuning.fine_tune = stand_in
-        base_model.load_base_model = lambda name: None
+        finetuning.prepare = lambda contract, plan: None
     elif mode == "slow":
         finetuning.fine_tune = slow
     rules.check_rules = lambda contract: ()

@@ -128,7 +128,7 @@ def test_one_without_privacy_that_was_killed_goes_on_from_its_checkpoint(contrac
 
     found = []
 
-    def fine_tune(contract, plan, frame, folder, progress=None, checkpoints=None):
+    def fine_tune(contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
         with checkpoints.open() as opened:
             found.append((opened.load() or {}).get("step", 0))
             opened.begin_step()

@@ -28,9 +28,11 @@ class Points:
         self.inputs = torch.randn(UNITS, WIDTH, generator=generator) + 1
         self.records_of = [[unit] for unit in range(UNITS)]
         self.lengths = [1] * UNITS
+        self.longest = 1
 
-    def losses(self, model, records):
-        return (model(self.inputs[list(records)])[:, 0] - 5).square()
+    def losses(self, model, records, shape):
+        made_up = [0] * (shape.rows - len(records))
+        return (model(self.inputs[[*records, *made_up]])[:, 0] - 5).square()
 
 
 class Killed(BaseException):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from dpsynth_assets.privacy.randomness import SecretStream
-from dpsynth_assets.privacy.sampling import PoissonSampler, micro_batches
+from dpsynth_assets.privacy.sampling import PoissonSampler
 
 # How often a test on random draws fails by chance.
 CHANCE = 1e-6
@@ -95,19 +95,3 @@ def test_who_joins_moves_nobody_to_another_group(monkeypatch):
 
 def test_a_run_s_groups_are_its_own():
     assert PoissonSampler(100, 1.0, 2).draw().tolist() != PoissonSampler(100, 1.0, 2).draw().tolist()
-
-
-@given(st.data())
-def test_micro_batches_hold_each_drawn_unit_once_and_whole(data):
-    sizes = data.draw(st.lists(st.integers(1, 5), min_size=1, max_size=30))
-    records_of, lengths = [], []
-    for size in sizes:
-        records_of.append(list(range(len(lengths), len(lengths) + size)))
-        lengths += [data.draw(st.integers(1, 50)) for _ in range(size)]
-    chosen = data.draw(st.lists(st.sampled_from(range(len(sizes))), unique=True))
-    max_tokens = data.draw(st.integers(1, 400))
-    batches = list(micro_batches(chosen, records_of, lengths, max_tokens))
-    assert sorted(unit for batch in batches for unit in batch) == sorted(chosen)
-    for batch in batches:
-        records = [r for u in batch for r in records_of[u]]
-        assert len(batch) == 1 or len(records) * max(lengths[r] for r in records) <= max_tokens

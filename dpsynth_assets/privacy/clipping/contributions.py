@@ -2,157 +2,153 @@
 
 The layers' autograd functions report here. A parameter may be reported several times, when its module is used twice or
 when two modules share it; its contributions are summed before any norm is taken.
+
+A unit's contribution is computed in one way, whoever else is there: products run over one record's rows, in a public
+shape; records of one unit are added up in their order; which gradients are kept is decided by shapes alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 
 from dpsynth_assets.privacy.clipping.cost import Budget
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
-from dpsynth_assets.privacy.clipping.outer import Outer, Products, full_precision
+from dpsynth_assets.privacy.clipping.grid import Grid, add, squares
+from dpsynth_assets.privacy.clipping.outer import Outer, Products, add_scaled, full_precision
 
 
 class MicroBatch:
-    """The contributions of one micro-batch.
+    """The contributions of one micro-batch, or of several that hold one unit.
 
     Args:
-        records_of: for each unit, how many records it has; the records stand in the order of their units.
+        records_of: for each unit, how many records it has. They stand in the order of their units, in the first rows.
+        rows: of the micro-batch, made-up ones included; these contribute nothing.
+        kept: gradients are kept, whatever that costs: for a unit of several passes, whose sum is wanted.
     """
 
-    def __init__(self, records_of: Sequence[int], device: torch.device) -> None:
-        self.records = sum(records_of)
-        self._records_of = tuple(records_of)
+    def __init__(self, records_of: Sequence[int], rows: int, device: torch.device, *, kept: bool = False) -> None:
+        ends = list(accumulate(records_of))
+        self._units = [slice(end - count, end) for end, count in zip(ends, records_of, strict=True)]
+        self._single = all(count == 1 for count in records_of)
+        self._rows = rows
         self._device = device
+        self._kept = kept
         self._dense: dict[nn.Parameter, Tensor] = {}
         self._squares: dict[nn.Parameter, Tensor] = {}
         self._factored: dict[nn.Parameter, list[Outer]] = {}
         self._budget = Budget()
-        self._unit_of: Tensor | None = None
-        if self.records != len(records_of):
-            units = torch.arange(len(records_of), device=device)
-            self._unit_of = torch.repeat_interleave(units, torch.tensor(records_of, device=device))
+
+    def go_on(self, records: int) -> None:
+        """The next pass of the one unit that this holds has so many records of it."""
+        self._units, self._single = [slice(0, records)], records == 1
 
     def add_per_record(self, parameter: nn.Parameter, gradient: Tensor) -> None:
-        """A gradient for each record, shape (records, *parameter.shape)."""
-        if gradient.shape != (self.records, *parameter.shape):
+        """A gradient for each record, shape (rows, *parameter.shape)."""
+        if gradient.shape != (self._rows, *parameter.shape):
             raise UnclippedGradientError(
                 f"a layer folds or shares the batch dimension: gradients of shape {tuple(gradient.shape)} came for "
-                f"{self.records} records and a parameter of shape {tuple(parameter.shape)}"
+                f"{self._rows} records and a parameter of shape {tuple(parameter.shape)}"
             )
         with full_precision(self._device):
-            if self._unit_of is not None:
-                summed = torch.zeros(len(self._records_of), *parameter.shape, device=gradient.device)
-                gradient = summed.index_add_(0, self._unit_of, gradient.float())
-            self._add_dense(parameter, gradient)
+            self._add_dense(parameter, self._by_unit(gradient))
 
-    def add_outer(
-        self,
-        parameter: nn.Parameter,
-        first: Tensor,
-        second: Tensor,
-        rows: Sequence[int] | None = None,
-    ) -> None:
-        """A matrix's gradients as factors, `first.T @ second` summed over each record's rows.
+    def add_outer(self, parameter: nn.Parameter, first: Tensor, second: Tensor) -> None:
+        """A matrix's gradients as factors, `first.T @ second` summed over each record's tokens.
 
         Args:
-            first: shape (records, ..., a), or token numbers of shape (records, ...) that stand for one-hot rows; with
-                `rows`, (rows, a).
-            second: shape (records, ..., b); with `rows`, (rows, b).
-            rows: for each record the number of its rows, where records differ in it.
+            first: shape (rows, ..., a), or token numbers of shape (rows, ...) that stand for one-hot rows.
+            second: shape (rows, ..., b).
         """
         first, second = first.detach(), second.detach()  # what autograd saved may still carry the graph
-        if rows is None:
-            leading = first.shape if not first.is_floating_point() else first.shape[:-1]
-            if second.dim() < 2 or leading != second.shape[:-1] or len(second) != self.records:
-                raise UnclippedGradientError(
-                    f"a layer folds or shares the batch dimension: factors of shape {tuple(first.shape)} and "
-                    f"{tuple(second.shape)} came for {self.records} records"
-                )
-            per_record = second.shape[1:-1].numel()
-            unit_rows = tuple(count * per_record for count in self._records_of)
-        else:
-            if len(rows) != self.records or sum(rows) != len(second):
-                raise UnclippedGradientError(f"rows of {len(rows)} records came for {self.records} records")
-            unit_rows = self._per_unit(rows)
-        first = first.reshape(-1) if not first.is_floating_point() else first.reshape(-1, first.shape[-1])
-        outer = Outer(first, second.reshape(-1, second.shape[-1]), unit_rows, width=parameter.shape[0])
+        leading = first.shape if not first.is_floating_point() else first.shape[:-1]
+        if second.dim() < 2 or leading != second.shape[:-1] or len(second) != self._rows:
+            raise UnclippedGradientError(
+                f"a layer folds or shares the batch dimension: factors of shape {tuple(first.shape)} and "
+                f"{tuple(second.shape)} came for {self._rows} records"
+            )
+        tokens = second.shape[1:-1].numel()
+        wide = (first.shape[-1],) if first.is_floating_point() else ()
+        outer = Outer(
+            first.reshape(self._rows, tokens, *wide),
+            second.reshape(self._rows, tokens, -1),
+            width=parameter.shape[0],
+        )
         with full_precision(self._device):
-            if parameter in self._dense or (parameter not in self._factored and self._budget.keep_dense(outer)):
-                self._add_dense(parameter, outer.dense())
+            if self._kept:
+                self._add_dense(parameter, outer.sum_of(self._units[0])[None])
+            elif parameter in self._dense or (parameter not in self._factored and self._budget.keep_dense(outer)):
+                self._add_dense(parameter, self._by_unit(outer.dense()))
             else:
                 self._factored.setdefault(parameter, []).append(outer)
 
     def squares(self, parameters: Sequence[nn.Parameter]) -> Tensor:
         """Squared norms of the units' contributions by parameter, shape (parameters, units), float64."""
-        nothing = torch.zeros(len(self._records_of), dtype=torch.float64, device=self._device)
+        nothing = torch.zeros(len(self._units), dtype=torch.float64, device=self._device)
         products = Products()
         with full_precision(self._device):
-            return torch.stack(
-                [
-                    self._squares[p]
-                    if p in self._squares
-                    else products.squared_norm(self._factored[p])
-                    if p in self._factored
-                    else nothing
-                    for p in parameters
-                ]
-            )
+            for parameter, entries in self._factored.items():
+                self._squares[parameter] = self._squares_of(entries, products)
+            return torch.stack([self._squares.get(p, nothing) for p in parameters])
 
-    def add_scaled_(self, totals: Sequence[Tensor], parameters: Sequence[nn.Parameter], factors: Tensor) -> None:
+    def add_scaled_(
+        self, totals: Sequence[Tensor], parameters: Sequence[nn.Parameter], factors: Tensor, grid: Grid | None
+    ) -> None:
         """Adds each unit's contribution, scaled by its factors, to `totals`.
 
         Args:
-            totals: for each parameter a float32 tensor of its shape.
-            factors: shape (parameters, units), float32; a unit with factor 0 contributes nothing at all.
+            totals: for each parameter a float64 tensor of its shape, in steps of the grid.
+            factors: shape (parameters, units), float64; a unit with factor 0 contributes nothing at all.
+            grid: None adds up in floating point, for sums that nothing has to bound.
         """
-        kept = factors[0] != 0
-        dropped = not bool(kept.all())
+        factors = factors if grid is None else factors / grid.spacing
+        scales = factors.float()
         with full_precision(self._device):
-            for parameter, total, factor in zip(parameters, totals, factors, strict=True):
+            for parameter, total, exact, scale in zip(parameters, totals, factors, scales, strict=True):
                 if parameter in self._dense:
-                    _add_scaled_dense_(total, self._dense.pop(parameter), factor, kept if dropped else None)
-                for outer in self._factored.pop(parameter, ()):
-                    outer.add_scaled_(total, factor, kept if dropped else None)
+                    gradient = self._dense.pop(parameter)
+                    if gradient.dim() == 3 and not gradient.is_contiguous():
+                        gradient, total = gradient.mT, total.mT  # see Outer.dense
+                    add(total, gradient.float(), scale, grid)
+                elif parameter in self._factored:
+                    allowed = exact.square() * self._squares[parameter]
+                    entries = self._factored.pop(parameter)
+                    add_scaled(total, entries, self._units, scale.tolist(), allowed.tolist(), grid)
 
     def _add_dense(self, parameter: nn.Parameter, gradient: Tensor) -> None:
         """Gradients per unit, shape (units, *parameter.shape). The norm is taken now, while they are in the cache."""
         for outer in self._factored.pop(parameter, ()):
-            gradient = gradient + outer.dense()
+            gradient = gradient + self._by_unit(outer.dense())
         if parameter in self._dense:
             gradient = self._dense[parameter] + gradient
-        rows = _rows_of(gradient)
+        if gradient.dim() != 3 or not gradient.mT.is_contiguous():
+            gradient = gradient.contiguous()
         self._dense[parameter] = gradient
-        # Rows in float32, their norms in float64: one long float32 sum loses up to four digits.
-        norms = torch.linalg.vector_norm(rows.float(), dim=-1).view(len(rows), -1)
-        self._squares[parameter] = norms.double().square().sum(1)
+        straight = gradient if gradient.is_contiguous() else gradient.mT
+        self._squares[parameter] = squares(straight.float())
 
-    def _per_unit(self, rows: Sequence[int]) -> tuple[int, ...]:
-        sums, start = [], 0
-        for count in self._records_of:
-            sums.append(sum(rows[start : start + count]))
-            start += count
-        return tuple(sums)
+    def _by_unit(self, gradient: Tensor) -> Tensor:
+        """(rows, ...) to (units, ...): the records of a unit summed in float32, made-up rows left out."""
+        if gradient.dim() == 3 and not gradient.is_contiguous():
+            return self._by_unit(gradient.mT.contiguous()).mT  # see Outer.dense: laid out alike with and without sums
+        if self._single:
+            return gradient[: len(self._units)]
+        return torch.stack([gradient[unit].float().sum(0) for unit in self._units])
 
-
-def _add_scaled_dense_(total: Tensor, gradients: Tensor, factors: Tensor, kept: Tensor | None) -> None:
-    if kept is not None:
-        gradients = torch.where(kept.view(-1, *[1] * total.dim()), gradients, 0.0)
-    rows = _rows_of(gradients)
-    if rows.shape == gradients.shape and gradients.is_contiguous():
-        total.view(-1).addmv_(rows.view(len(rows), -1).float().mT, factors)
-    else:
-        total += torch.mv(rows.view(len(rows), -1).float().mT, factors).view(rows.shape[1:]).mT
-
-
-def _rows_of(gradients: Tensor) -> Tensor:
-    """`gradients` contiguous, matrices possibly transposed: see Outer.dense, which may leave them so."""
-    if gradients.dim() == 3 and not gradients.is_contiguous() and gradients.mT.is_contiguous():
-        return gradients.mT
-    return gradients.contiguous()
+    def _squares_of(self, entries: list[Outer], products: Products) -> Tensor:
+        """Squared norms of gradients kept as factors. A unit of several records is computed after all, in float64."""
+        single = [unit.stop - unit.start == 1 for unit in self._units]
+        by_record = products.squared_norm(entries) if any(single) else None
+        squares = [
+            by_record[unit.start]
+            if alone and by_record is not None
+            else torch.stack([entry.sum_of(unit, torch.float64) for entry in entries]).sum(0).square().sum()
+            for unit, alone in zip(self._units, single, strict=True)
+        ]
+        return torch.stack(squares)
 
 
 class Collector:

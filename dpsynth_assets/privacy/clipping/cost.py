@@ -1,10 +1,12 @@
 """Whether a matrix's gradients are kept or their factors are. Affects time and memory; never the result.
 
 Kept gradients ("dense") cost one product, then memory traffic: each is written, and read for the norm and for the sum.
-Factors cost two Gram matrices for the norm and one product for the sum, and live until the backward pass is over.
+Factors cost two Gram matrices for the norm and the product for the sum, and live until the backward pass is over.
 Counting multiplications picks wrongly, since the products' shapes and the caches matter more than their number. So the
 first time that a shape occurs both ways are run on made-up numbers and timed, and the faster is remembered for the
 process. Two cases need no clock: small gradients, and those for which a micro-batch has no memory left (`Budget`).
+
+The two ways round differently, so the choice must not depend on the records: it is one for each public shape.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from collections.abc import Callable
 
 import torch
 
-from dpsynth_assets.privacy.clipping.outer import Outer, Products
+from dpsynth_assets.privacy.clipping.grid import add, grid_of, squares
+from dpsynth_assets.privacy.clipping.outer import Outer, Products, add_scaled
 
 # What is kept may take this many times the memory of the factors alone. Full fine-tuning of the embedded model at 128
 # tokens took, over training without privacy: at 1.0 1.12 of the time and 0.82 of the memory, at 1.15 1.11 and 0.85, at
@@ -40,13 +43,13 @@ class Budget:
 
     def keep_dense(self, outer: Outer) -> bool:
         """Whether to keep the gradients of `outer` rather than its factors. Counts what is kept."""
-        gradients, factors = len(outer.rows) * outer.width * outer.second.shape[1], outer.second.numel()
+        gradients, factors = len(outer.second) * outer.width * outer.second.shape[2], outer.second.numel()
         if outer.one_hot:
             dense = outer.width <= 4096 and gradients <= 2 * factors
         else:
             factors += outer.first.numel()
             within = self._kept + gradients <= _MEMORY * (self._factors + factors)
-            dense = outer.width * outer.second.shape[1] <= _SMALL or (within and _faster(outer))
+            dense = outer.width * outer.second.shape[2] <= _SMALL or (within and _faster(outer))
         self._kept += gradients if dense else factors
         self._factors += factors
         return dense
@@ -54,33 +57,31 @@ class Budget:
 
 def _faster(outer: Outer) -> bool:
     """Whether keeping the gradients takes less time than keeping the factors."""
-    # Up to a half more or fewer rows are one shape: lengths vary, and each new shape would be timed.
-    units, rows = len(outer.rows), sum(outer.rows)
-    shape = (units, _rounded(max(1, rows // units)), outer.width, outer.second.shape[1], str(outer.second.device))
+    records, rows, columns = outer.second.shape
+    shape = (records, rows, outer.width, columns, str(outer.second.device))
     if shape not in _faster_dense:
         _faster_dense[shape] = _time_both(*shape)
     return _faster_dense[shape]
 
 
-def _rounded(rows: int) -> int:
-    return 1 << (rows - 1).bit_length()
-
-
-def _time_both(units: int, rows: int, width: int, columns: int, device: str) -> bool:
+def _time_both(records: int, rows: int, width: int, columns: int, device: str) -> bool:
     """True if keeping the gradients is faster for this shape on this device."""
-    first, second = (torch.rand(units * rows, wide, device=device) for wide in (width, columns))
-    outer = Outer(first, second, (rows,) * units, width)
-    total, factors = torch.zeros(width, columns, device=device), torch.ones(units, device=device)
+    first, second = (torch.rand(records, rows, wide, device=device) for wide in (width, columns))
+    outer = Outer(first, second, width)
+    total = torch.zeros(width, columns, device=device, dtype=torch.float64)
+    grid = grid_of(1e6)
+    units, scales = [slice(i, i + 1) for i in range(records)], torch.ones(records, device=device)
 
     def dense() -> None:
-        gradients = outer.dense()
-        gradients = gradients if gradients.is_contiguous() else gradients.mT
-        torch.linalg.vector_norm(gradients, dim=-1)
-        total.view(-1).addmv_(gradients.view(units, -1).mT, factors)
+        gradients, straight = outer.dense(), total
+        if not gradients.is_contiguous():
+            gradients, straight = gradients.mT, total.mT
+        squares(gradients)
+        add(straight, gradients, scales, grid)
 
     def factored() -> None:
-        Products().squared_norm([outer])
-        outer.add_scaled_(total, factors, None)
+        norms = Products().squared_norm([outer])
+        add_scaled(total, [outer], units, scales.tolist(), norms.tolist(), grid)
 
     return _seconds(dense, device) < _seconds(factored, device)
 

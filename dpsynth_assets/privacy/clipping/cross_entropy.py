@@ -1,13 +1,15 @@
 """Token losses of an output layer whose logits are never kept: a large vocabulary does not set the memory.
 
 Logits are computed for some hundred tokens at a time, and the gradient of what entered the layer is made on the way, in
-the forward pass. For a frozen layer nothing else is needed. A trained layer also keeps the gradient of the logits, once
-(ordinary cross-entropy holds three such arrays), since it is one factor of the weight's gradient.
+the forward pass. They are cut at public places, whole rows of a micro-batch or the same parts of every row, so that a
+token's numbers come from a product of a public shape. For a frozen layer nothing else is needed. A trained layer also
+keeps the gradient of the logits, once (ordinary cross-entropy holds three such arrays), since it is one factor of the
+weight's gradient.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,25 +21,38 @@ from dpsynth_assets.privacy.clipping.contributions import Collector
 from dpsynth_assets.privacy.clipping.functions import applied, autocast_type
 from dpsynth_assets.privacy.clipping.rules import collector_of
 
-_CHUNK = 256  # tokens whose logits are held at once
+_CHUNK = 256  # tokens whose logits are held at once, at most
 
 
-def token_losses(head: nn.Linear, hidden: Tensor, targets: Tensor, rows: Sequence[int]) -> Tensor:
-    """Cross-entropy of `head(hidden)` against `targets`, float32, shape (tokens,).
+def token_losses(head: nn.Linear, hidden: Tensor, targets: Tensor, counted: Tensor) -> Tensor:
+    """Cross-entropy of `head(hidden)` against `targets`, float32, shape (rows, tokens); zero where it is not counted.
 
     Works with and without an open ClippedSum on the model.
 
     Args:
         head: the output layer; its weight may be trainable.
-        hidden: shape (tokens, width), the records' tokens one after the other.
-        targets: token numbers, shape (tokens,).
-        rows: for each record the number of its tokens.
+        hidden: shape (rows, tokens, width).
+        targets: token numbers, shape (rows, tokens).
+        counted: booleans, shape (rows, tokens).
     """
     trains = any(p.requires_grad for p in head.parameters())
     collector = collector_of(head)
     if not torch.is_grad_enabled() or not trains or collector is not None:
-        return applied(_TokenLosses, collector if trains else None, hidden, head.weight, head.bias, targets, rows)
-    return F.cross_entropy(head(hidden).float(), targets, reduction="none")
+        losses = applied(_TokenLosses, collector if trains else None, hidden, head.weight, head.bias, targets)
+    else:
+        logits = head(hidden).float().flatten(0, 1)
+        losses = F.cross_entropy(logits, targets.flatten(), reduction="none").view(targets.shape)
+    return torch.where(counted, losses, 0.0)
+
+
+def chunks(rows: int, tokens: int) -> list[slice]:
+    """Ranges of the rows * tokens places of a micro-batch: as many whole rows as fit and divide them evenly, or parts
+    of a row."""
+    whole = max((n for n in range(1, rows + 1) if rows % n == 0 and n * tokens <= _CHUNK), default=0)
+    if whole:
+        return [slice(start, start + whole * tokens) for start in range(0, rows * tokens, whole * tokens)]
+    cuts = [*range(0, tokens, _CHUNK), tokens]
+    return [slice(row * tokens + start, row * tokens + end) for row in range(rows) for start, end in pairwise(cuts)]
 
 
 class _TokenLosses(Function):
@@ -49,17 +64,16 @@ class _TokenLosses(Function):
         weight: Tensor,
         bias: Tensor | None,
         targets: Tensor,
-        rows: Sequence[int],
     ) -> Tensor:
         dtype = autocast_type(hidden)
-        inputs, w = hidden.to(dtype), weight.to(dtype)
+        inputs, w = hidden.to(dtype).flatten(0, 1), weight.to(dtype)
         b = None if bias is None else bias.to(dtype)
-        losses = hidden.new_empty(len(hidden), dtype=torch.float32)
+        losses = hidden.new_empty(len(inputs), dtype=torch.float32)
         d_inputs = torch.empty_like(inputs)
-        kept = None if collector is None else inputs.new_empty(len(hidden), len(w))
-        for start in range(0, len(hidden), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            target = targets[chunk, None]
+        kept = None if collector is None else inputs.new_empty(len(inputs), len(w))
+        flat = targets.flatten()
+        for chunk in chunks(*targets.shape):
+            target = flat[chunk, None]
             scores = F.linear(inputs[chunk], w, b).float().log_softmax(-1)
             losses[chunk] = -scores.gather(1, target)[:, 0]
             d_logits = scores if kept is None or kept.dtype != scores.dtype else kept[chunk]  # where it is kept
@@ -69,25 +83,23 @@ class _TokenLosses(Function):
                 if kept is not None:
                     kept[chunk] = d_logits
             torch.mm(d_logits, w, out=d_inputs[chunk])
-        ctx.collector, ctx.rows, ctx.input_type = collector, tuple(rows), hidden.dtype
+        ctx.collector, ctx.input_type = collector, hidden.dtype
         ctx.parameters = weight, bias
-        ctx.save_for_backward(d_inputs, inputs if kept is not None else None, kept)
-        return losses
+        grid = (*targets.shape, -1)
+        factors = (None, None) if kept is None else (inputs.view(grid), kept.view(grid))
+        ctx.save_for_backward(d_inputs.view(grid), *factors)
+        return losses.view(targets.shape)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         (d_losses,) = gradients
         d_inputs, inputs, d_logits = ctx.saved_tensors
-        scale = d_losses[:, None].to(d_inputs.dtype)
+        scale = d_losses[..., None].to(d_inputs.dtype)
         if d_logits is not None:
             weight, bias = ctx.parameters
             batch = ctx.collector.current
             if weight.requires_grad:
-                batch.add_outer(weight, d_logits, inputs * scale, ctx.rows)
+                batch.add_outer(weight, d_logits, inputs * scale)
             if bias is not None and bias.requires_grad:
-                records = torch.repeat_interleave(
-                    torch.arange(len(ctx.rows), device=d_logits.device), torch.tensor(ctx.rows, device=d_logits.device)
-                )
-                per_record = torch.zeros(len(ctx.rows), len(bias), device=d_logits.device)
-                batch.add_per_record(bias, per_record.index_add_(0, records, (d_logits * scale).float()))
-        return None, (d_inputs * scale).to(ctx.input_type), None, None, None, None
+                batch.add_per_record(bias, (d_logits * scale).sum(1, dtype=torch.float32))
+        return None, (d_inputs * scale).to(ctx.input_type), None, None, None

@@ -1,11 +1,16 @@
-"""Batched against one by one, before a sensitive record is read: a model whose records touch one another is refused.
+"""Before a sensitive record is read, on made-up ones: a model whose records touch one another is refused.
 
 A loss that divides by the batch's tokens, attention that folds the batch into its heads, a layer whose rule does not
 fit what the layer computes: none of these can be seen in shapes, and each would break the sensitivity silently. So the
 clipped sum of a few *made-up* records, computed as in training, is compared with the definition: the gradient of each
 record's loss on its own, by autograd alone, summed by unit, scaled, added up.
 
-What it cannot find: coupling that shows only on other records than those made up, such as experts with a capacity.
+Rounding is a way to touch one another, too: a batched product may round a row by its place, by its neighbours, or by
+the precision and the threads in use. So the clipped sum of a micro-batch, at each of the very shapes that training
+uses, is compared to the last bit with the sum of its records' own, each computed among padding in the first row
+(`verify_own_bits`). On a grid both are exact, so they are equal if and only if every contribution was the same.
+
+What neither can find: coupling that shows only on other records than those made up, such as experts with a capacity.
 """
 
 from __future__ import annotations
@@ -18,6 +23,8 @@ from torch import Tensor, nn
 
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
+from dpsynth_assets.privacy.clipping.grid import fine_grid_of
+from dpsynth_assets.privacy.shapes import Shape
 from dpsynth_assets.privacy.strategies import ROUNDING_MARGIN, FlatClipping
 
 _TOLERANCE = 1e-3  # in norm, relative: float32 through some dozen layers errs by less, a wrong rule by far more
@@ -51,6 +58,7 @@ def verify_exactness(model: nn.Module, losses: Callable[[Sequence[int]], Tensor]
             for same in zip(*units, strict=True)
         ]
         with ClippedSum(model, FlatClipping(clipping_norm / ROUNDING_MARGIN)) as clipped:
+            clipped.grid = fine_grid_of(clipping_norm)
             clipped.add(losses(range(sum(records_of))), records_of)
             actual = clipped.take()
     for (name, _), a, e in zip(named, actual, expected, strict=True):
@@ -59,6 +67,48 @@ def verify_exactness(model: nn.Module, losses: Callable[[Sequence[int]], Tensor]
                 f"the clipped sum of made-up records is not that of the records one by one ({name} differs): the loss "
                 "or a layer makes one record depend on the others, and no privacy guarantee would hold"
             )
+
+
+def verify_own_bits(
+    model: nn.Module, losses: Callable[[Sequence[int], Shape], Tensor], shape: Shape, records: Sequence[int]
+) -> None:
+    """Checks that made-up records contribute the same bits in every row of a shape, whatever the other rows hold.
+
+    Every row holds every record once, beside others and, for the first record, beside itself alone.
+
+    Args:
+        losses: gives the losses of the made-up records of these numbers, in that shape.
+        records: at least two of these, of different lengths; the first fills the shape's width, since some models
+            compute batches without padding in another way.
+
+    Raises:
+        UnclippedGradientError: they do not; with another precision, number of threads or device they may.
+    """
+    count = len(records)
+    arrangements = [[records[0]] * shape.rows] + [
+        [records[(row + turn) % count] for row in range(shape.rows)] for turn in range(count)
+    ]
+    # One sum for all arrangements, each with a weight of its own, from which every record's own is taken away: zero.
+    weights = [1.0 + 2 * turn for turn in range(len(arrangements))]
+    with _moved([p for p in model.parameters() if p.requires_grad]), ClippedSum(model, FlatClipping(1.0)) as clipped:
+        clipped.grid = fine_grid_of(1.0)
+        difference = [torch.zeros_like(p, dtype=torch.float64) for p in clipped.parameters]
+
+        def count_in(chosen: Sequence[int], weight: float) -> None:
+            clipped.add(losses(chosen, shape), [1] * len(chosen))
+            for left, total in zip(difference, clipped.take(), strict=True):
+                left.add_(total, alpha=weight)
+
+        for arrangement, weight in zip(arrangements, weights, strict=True):
+            count_in(arrangement, weight)
+        for record in records:
+            pairs = zip(arrangements, weights, strict=True)
+            count_in([record], -sum(weight * arrangement.count(record) for arrangement, weight in pairs))
+    if any(bool(left.any()) for left in difference):
+        raise UnclippedGradientError(
+            f"on this machine a record's gradient has other bits with other records beside it ({shape.rows} records of "
+            f"{shape.width} tokens at once), so one person would move the others' contributions"
+        )
 
 
 def _gradients(loss: Tensor, named: Sequence[tuple[str, nn.Parameter]]) -> list[Tensor]:

@@ -8,7 +8,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from dpsynth_assets.privacy.clipping import cross_entropy
-from dpsynth_assets.privacy.clipping.cross_entropy import token_losses
+from dpsynth_assets.privacy.clipping.cross_entropy import chunks, token_losses
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -17,9 +17,10 @@ def test_values_and_gradients_are_those_of_cross_entropy(bias, trains, monkeypat
     monkeypatch.setattr(cross_entropy, "_CHUNK", 4)
     torch.manual_seed(0)
     head = nn.Linear(8, 30, bias=bias).requires_grad_(trains)
-    hidden, targets, weights = torch.randn(11, 8, requires_grad=True), torch.randint(0, 30, (11,)), torch.rand(11)
-    ours = token_losses(head, hidden, targets, [5, 6])
-    own = F.cross_entropy(head(hidden), targets, reduction="none")
+    hidden, targets, weights = torch.randn(3, 5, 8, requires_grad=True), torch.randint(0, 30, (3, 5)), torch.rand(3, 5)
+    counted = torch.rand(3, 5) < 0.7
+    ours = token_losses(head, hidden, targets, counted)
+    own = F.cross_entropy(head(hidden).flatten(0, 1), targets.flatten(), reduction="none").view(3, 5) * counted
     torch.testing.assert_close(ours, own)
     wanted = [hidden, *(head.parameters() if trains else ())]
     for a, b in zip(
@@ -32,8 +33,27 @@ def test_values_and_gradients_are_those_of_cross_entropy(bias, trains, monkeypat
 
 def test_a_frozen_head_keeps_nothing_of_the_vocabulary_s_size():
     head = nn.Linear(8, 5000).requires_grad_(False)
-    hidden = torch.randn(64, 8, requires_grad=True)
+    hidden = torch.randn(2, 32, 8, requires_grad=True)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
-        token_losses(head, hidden, torch.randint(0, 5000, (64,)), [64]).sum().backward()
+        token_losses(
+            head, hidden, torch.randint(0, 5000, (2, 32)), torch.ones(2, 32, dtype=torch.bool)
+        ).sum().backward()
     assert max(kept) <= hidden.numel()
+
+
+@pytest.mark.parametrize(("rows", "tokens"), [(16, 64), (12, 100), (7, 30), (3, 300), (1, 1), (4, 1000)])
+def test_chunks_are_cut_at_the_same_places_of_every_row(rows, tokens):
+    cut = chunks(rows, tokens)
+    places = [place for chunk in cut for place in range(chunk.start, chunk.stop)]
+    assert places == list(range(rows * tokens))
+    assert max(chunk.stop - chunk.start for chunk in cut) <= cross_entropy._CHUNK
+    if tokens <= cross_entropy._CHUNK:
+        assert len({chunk.stop - chunk.start for chunk in cut}) == 1
+        assert all(chunk.start % tokens == 0 for chunk in cut)
+    else:
+        inside = [
+            [(c.start - row * tokens, c.stop - row * tokens) for c in cut if c.start // tokens == row]
+            for row in range(rows)
+        ]
+        assert all(places == inside[0] for places in inside)

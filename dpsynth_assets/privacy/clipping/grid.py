@@ -1,0 +1,91 @@
+"""Contributions on a public grid: what is added up is added up exactly, in any order.
+
+Guarantee. With a finite clip C, let g be the power of two with C / g in [2^20, 2^21). What a unit contributes to a
+coordinate is a whole number of g, below 2^21 g in size. Eight such numbers add up in float32 without rounding, and 2^32
+of them in float64. So the clipped sum is the exact sum of the units' contributions: if those are each a function of
+their own unit, adding a unit moves the sum by its contribution, neither more nor less, in every batch and every order.
+
+A contribution is no longer than C, whatever was rounded on the way to it. Write n_p for the computed norm of a unit's
+gradient of parameter p and f for its factor; the strategy sees to it, in float64, that the squares of f n_p add up to
+at most C^2 (1 - 2^-12)^2 (`strategies.ROUNDING_MARGIN`). Two ways lead from there, and each keeps the contribution's
+square for p below (f n_p)^2 (1 + 2^-12)^2, hence the whole below C:
+
+  - The gradient that is added is the one whose norm was taken, bit for bit. `squares` misses its true square by less
+    than a share of 2^-12.9 (below), f / g is rounded once and the product once (2^-24 each), and cutting to the grid,
+    always towards zero, makes nothing longer.
+  - The gradient is computed anew, and its norm was computed another way. Then what would be added is measured, with
+    `squares`, before or after it is added; if it is longer than f n_p (1 + 2^-13), none of it is added, or all of it
+    is taken back, which is exact (`outer.add_scaled`). In practice this does not happen: the two differ by 1e-6.
+
+`squares`: a float32 sum of n squares errs, in any order of summation, by a share of at most n 2^-24 / (1 - n 2^-24)
+(Higham 2002, section 4.2), and a square root and rounding add 2^-23. With n <= 2,048 that is below 2^-12.9; the rest is
+float64. A square below 2^-126 may be lost: gradients of that size are below the grid for every C above 2^-40.
+
+The grid is a millionth of the clip. Cutting to it takes from a coordinate at most 2^-20 C, where the noise of a release
+is about C.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_STEPS = 20  # C / g lies in [2^_STEPS, 2^(_STEPS + 1))
+UNITS = 1 << (53 - _STEPS - 1)  # contributions that float64 adds up without rounding
+SLACK = (1 + 2.0**-13) ** 2  # of a measured square over the one that is allowed
+_ROW = 2048  # numbers whose squares are summed in float32
+_PART = 1 << 14  # and then in float64: torch divides longer sums between threads, if there is only one unit's
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Attributes:
+    spacing: g, a power of two.
+    together: so many contributions are added up in float32, each such sum then in float64.
+    """
+
+    spacing: float
+    together: int
+
+
+def grid_of(clipping_norm: float) -> Grid | None:
+    """The grid for a clip; None where nothing is clipped, and nothing has to be exact."""
+    if math.isinf(clipping_norm):
+        return None
+    return Grid(math.ldexp(1.0, math.frexp(clipping_norm)[1] - 1 - _STEPS), 1 << (24 - _STEPS - 1))
+
+
+def fine_grid_of(clipping_norm: float) -> Grid:
+    """A grid that shows the last bits of contributions, and adds up some thousands of them exactly: for checks."""
+    return Grid(math.ldexp(1.0, math.frexp(clipping_norm)[1] - 1 - _STEPS - 16), 1)
+
+
+def squares(gradients: Tensor) -> Tensor:
+    """Squared norms of (units, ...) float32 gradients, shape (units,), float64, as exact as the module says."""
+    total = torch.zeros(len(gradients), dtype=torch.float64, device=gradients.device)
+    for rows in gradients.split(_ROW, dim=-1):
+        norms = torch.linalg.vector_norm(rows, dim=-1) if rows.dim() > 1 else rows.abs()
+        for part in norms.view(len(gradients), -1).double().square().split(_PART, dim=1):
+            total += part.sum(1)
+    return total
+
+
+def add(total: Tensor, gradients: Tensor, scales: Tensor, grid: Grid | None) -> None:
+    """Adds (units, ...) gradients, each times its scale and cut to whole numbers towards zero, to a float64 total.
+
+    Args:
+        scales: shape (units,), float32; a unit with scale 0 adds nothing, even if it holds what is no number.
+        grid: None adds without cutting.
+    """
+    by_unit = scales.view(-1, *[1] * (gradients.dim() - 1))
+    scaled = gradients * by_unit
+    if not bool((scales != 0).all()):  # zero times a number that is none is none
+        scaled = torch.where(by_unit != 0, scaled, 0.0)
+    together = len(scaled) if grid is None else grid.together
+    if grid is not None:
+        scaled.trunc_()
+    for start in range(0, len(scaled), together):
+        total += scaled[start : start + together].sum(0)
