@@ -42,7 +42,7 @@ def private_step(shape: str, method: str, length: int) -> Callable[[], None]:
     model = model_of(shape, method)
     parts = batches(model, shape, length)
     records = [Encoded(tuple(row.tolist()), PREFIX) for part in parts for row in part]
-    data = TextUnits(records, list(range(len(records))), 0)
+    data = TextUnits(records, list(range(len(records))), 0, prefix=PREFIX)
     clipped = ClippedSum(model, FlatClipping(1.0))
     noise = GaussianNoise(1.0)
     optimiser = torch.optim.AdamW(clipped.parameters, lr=1e-6, weight_decay=0.0)

@@ -71,7 +71,9 @@ def adapter_asset(declared: Contract) -> dg.AssetsDefinition:
             rows = gate.read()
             if index is not None:
                 compare(contract, rows["text"].tolist(), index, gate.folder, sensitive_store)
-            result = fine_tune(contract, plan, rows, gate.folder, progress, checkpoints, prepared=prepared.pop())
+            result = fine_tune(
+                contract, plan, rows, gate.folder, progress, checkpoints, prepared=prepared.pop() if prepared else None
+            )
             gate.finish(result.event, result.replay)
         return dg.MaterializeResult(
             metadata={

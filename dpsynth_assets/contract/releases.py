@@ -90,10 +90,15 @@ class AdapterRelease(Release):
         int, Field(ge=1, le=64, description="over how many steps the noise is correlated; 1: not at all")
     ] = 1
     micro_batch_tokens: Annotated[
-        int, Field(ge=64, description="how many tokens are computed at once: memory only")
+        int,
+        Field(
+            ge=64,
+            description="how many tokens are computed at once, padding included: memory and time, not the guarantee",
+        ),
     ] = 2048
     precision: Annotated[
-        Literal["float32", "bfloat16"], Field(description="of the passes; norms, sums and noise are always in float32")
+        Literal["float32", "bfloat16"],
+        Field(description="of the passes; norms, sums and noise are never rounder than float32"),
     ] = "float32"
     gradient_checkpointing: Annotated[
         bool, Field(description="activations are computed again and not kept: less memory, more time")

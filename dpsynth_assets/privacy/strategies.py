@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-# Norms and scaled sums are float32 products. They err by some 1e-7, but by up to 1e-4 where a unit's rows nearly cancel
-# (`clipping.outer` computes what cancels more in float64): clip to a bound that is lower by more than that.
+# Norms are taken with float32 sums, which may be off by a share of 2^-13, and contributions are scaled in float32: clip
+# to a bound that is lower by more than that. `clipping.grid` has the proof.
 ROUNDING_MARGIN = 1 - 2**-12
 
 

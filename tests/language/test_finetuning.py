@@ -227,14 +227,41 @@ def test_a_killed_run_is_continued_and_its_replayed_steps_are_told(contract, pla
 def test_a_model_whose_records_touch_one_another_is_refused_before_a_row_is_seen(contract, plan, tmp_path, monkeypatch):
     honest = finetuning.losses
 
-    def over_the_batch_s_tokens(model, records, pad):
+    def over_the_batch_s_tokens(model, records, pad, *rest):
         tokens = [len(record.ids) - record.prefix for record in records]
-        return honest(model, records, pad) * torch.tensor(tokens) / sum(tokens)
+        return honest(model, records, pad, *rest) * torch.tensor(tokens) / sum(tokens)
 
     monkeypatch.setattr(finetuning, "losses", over_the_batch_s_tokens)
     monkeypatch.setattr(finetuning, "train", lambda *args, **kwargs: pytest.fail("training began"))
     with pytest.raises(UnclippedGradientError, match="depend on the others"):
         fine_tune(contract, plan, frame_of(contract, per_unit=1), tmp_path / "adapter")
+
+
+def test_bfloat16_that_does_not_give_a_record_its_own_bits_becomes_float32(contract, plan, tmp_path, monkeypatch):
+    if not finetuning.has_bfloat16():
+        pytest.skip("this processor has no bfloat16")
+    honest = finetuning.losses
+
+    def coarse(model, records, pad, *rest):
+        own = honest(model, records, pad, *rest)
+        return own * (1 + 2.0**-6 * (len(records) > 1)) if torch.is_autocast_enabled("cpu") else own
+
+    monkeypatch.setattr(finetuning, "losses", coarse)
+    rounder = replace(plan, precision="bfloat16")
+    result = fine_tune(contract, rounder, frame_of(contract, per_unit=1), tmp_path / "adapter")
+    assert result.precision == "float32"
+
+
+def test_a_machine_that_gives_no_record_its_own_bits_is_refused_before_a_row_is_seen(contract, plan, monkeypatch):
+    honest = finetuning.losses
+
+    def coarse(model, records, pad, shape=None, *rest):
+        own = honest(model, records, pad, shape, *rest)
+        return own * (1 + 1e-6 * (len(records) > 1)) if shape is not None else own
+
+    monkeypatch.setattr(finetuning, "losses", coarse)
+    with pytest.raises(UnclippedGradientError, match="other bits with other records beside it"):
+        finetuning.prepare(contract, plan)
 
 
 def test_a_unit_over_the_plan_s_bound_is_refused_before_anything_is_computed(contract, plan, tmp_path):

@@ -20,6 +20,7 @@ from dpsynth_assets.language.finetuning import TextUnits
 from dpsynth_assets.language.objective import Encoded
 from dpsynth_assets.privacy import training
 from dpsynth_assets.privacy.plan import DpSgd, Learning
+from dpsynth_assets.privacy.shapes import Shape
 
 drawn, length, tokens = map(int, sys.argv[1:])
 
@@ -38,7 +39,8 @@ records = [Encoded(tuple(3 + (7 * unit + place) % 250 for place in range(length)
 data = TextUnits(records, list(range(160)), 0)
 mechanism = DpSgd(0.1, 1.0, 1.0, expected_batch_size=16, steps=2)
 before = memory("VmRSS")
-training.train(model, data, mechanism, Learning(1e-3), micro_batch_tokens=tokens)
+shapes = (Shape(length, tokens // length),) if tokens > 16 * length else None
+training.train(model, data, mechanism, Learning(1e-3), micro_batch_tokens=tokens, shapes=shapes)
 print(memory("VmHWM") - before)
 """
 

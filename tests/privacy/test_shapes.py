@@ -17,11 +17,11 @@ def test_shapes_hold_the_longest_record_and_no_more_tokens_than_may_be(longest, 
     assert [shape.width for shape in shapes] == sorted({shape.width for shape in shapes})
 
 
-def test_a_record_is_never_computed_wider_than_it_needs_by_more_than_an_eighth_of_the_longest_or_a_third():
+def test_a_record_is_never_computed_wider_than_it_needs_by_more_than_a_quarter_of_the_longest():
     shapes = public_shapes(512, 8192)
     for length in range(1, 513):
         width = shape_for(length, shapes).width
-        assert length <= width <= max(64, length + 64, 4 / 3 * length + 4)
+        assert length <= width <= length + 128
 
 
 def test_a_record_beyond_the_public_bound_is_refused():

@@ -206,7 +206,8 @@ class Products:
             total = total.clone()
             for record in cancelling.nonzero()[:, 0].tolist():
                 own_gradient = slice(record, record + 1)
-                total[record] = sum(entry.sum_of(own_gradient, torch.float64) for entry in entries).square().sum()
+                uses = torch.stack([entry.sum_of(own_gradient, torch.float64) for entry in entries])
+                total[record] = uses.sum(0).square().sum()
         return total
 
     def _square(self, entry: Outer) -> tuple[Tensor, Tensor]:

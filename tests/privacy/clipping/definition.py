@@ -7,6 +7,7 @@ import math
 import torch
 
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
+from dpsynth_assets.privacy.clipping.grid import fine_grid_of
 from dpsynth_assets.privacy.strategies import ROUNDING_MARGIN, FlatClipping
 
 
@@ -42,6 +43,8 @@ def engine_sum(model, losses, records_of, clipping, cuts=(0,)):
     """The engine's sum, its units cut into micro-batches where `cuts` says they begin."""
     starts = [sum(records_of[:unit]) for unit in range(len(records_of) + 1)]
     with ClippedSum(model, clipping) as clipped:
+        if clipped.grid is not None:
+            clipped.grid = fine_grid_of(clipping.clipping_norm)  # the definition has none
         for first, last in zip(cuts, [*cuts[1:], len(records_of)], strict=True):
             clipped.add(losses(range(starts[first], starts[last])), records_of[first:last])
         return clipped.take()

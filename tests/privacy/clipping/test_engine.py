@@ -139,7 +139,7 @@ def test_a_loss_reduced_over_the_batch_is_refused():
         with pytest.raises(UnclippedGradientError, match="one number per record"):
             clipped.add(losses([0, 1]).mean(), [1, 1])
         with pytest.raises(UnclippedGradientError, match="one number per record"):
-            clipped.add(losses([0, 1]), [1])
+            clipped.add(losses([0, 1]), [1, 1, 1])
 
 
 class Folded(nn.Module):

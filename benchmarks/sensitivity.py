@@ -1,0 +1,114 @@
+"""|S(D + u) - S(D)| / C of the clipped sum as training computes it: how far one unit moves it, over the clip.
+
+    python -m benchmarks.sensitivity --source ../shared/data/ag_news.parquet --kinds same,short,mixed,real
+
+Prints a Markdown table: 1 is what the noise is made for. D is a batch of public rows on the embedded model, a little
+way into training; u is one long record more. "Others moved" is what is left of the difference without what u adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+KINDS = ("same", "short", "mixed", "real")
+
+
+def bodies(kind: str, texts: list[str], batch: int) -> list[str]:
+    """Texts of the batch: all alike and long, all alike and short, of 3 to 11 words, or as they are."""
+    if kind == "same":
+        return [texts[0]] * batch
+    if kind == "short":
+        return ["Stocks fall again."] * batch
+    chosen = [texts[place % len(texts)] for place in range(batch)]
+    return [" ".join(text.split()[: 3 + place % 9]) for place, text in enumerate(chosen)] if kind == "mixed" else chosen
+
+
+def measured(
+    method: str, strategy: str, texts: list[str], tokens: int, batch: int, max_tokens: int, *, bfloat16: bool
+) -> tuple[float, float]:
+    """|S(D + u) - S(D)| / C and what the others moved by, over C. The last of the texts is u's."""
+    import torch
+
+    from dpsynth_assets.language.base_model import load_base_model
+    from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
+    from dpsynth_assets.language.objective import encode, encode_prefix
+    from dpsynth_assets.privacy.clipping.engine import ClippedSum
+    from dpsynth_assets.privacy.shapes import groups, public_shapes
+    from dpsynth_assets.privacy.strategies import STRATEGIES
+    from dpsynth_assets.privacy.training import add
+
+    base, tokenizer = load_base_model("embedded")
+    torch.manual_seed(0)
+    plan: Any = SimpleNamespace(method=method, rank=4, alpha=16.0, prompt_tokens=20)
+    model: Any = attach_adapter(base, plan).train()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad and method != "full":
+                parameter.add_(torch.randn(parameter.shape), alpha=0.02)
+    prefix = encode_prefix(tokenizer, "label: world")
+    records = encode(tokenizer, [prefix] * len(texts), texts, max_tokens)
+    pad, virtual = tokenizer.pad_token_id, 20 if method == "prompt" else 0
+    longest = len(prefix) + max_tokens
+    data = TextUnits(
+        records, list(range(len(texts))), pad, virtual, longest=longest, prefix=len(prefix), bfloat16=bfloat16
+    )
+    shapes = public_shapes(data.longest, tokens, batch)
+
+    def clipped_sum(units: list[int]) -> torch.Tensor:
+        with ClippedSum(model, STRATEGIES[strategy](1.0)) as clipped:
+            for group in groups(units, data.records_of, data.lengths, shapes):
+                add(clipped, model, data, group)
+            return torch.cat([total.flatten() for total in clipped.take()])
+
+    everybody = list(range(len(texts)))
+    difference = clipped_sum(everybody) - clipped_sum(everybody[:-1])
+    return float(difference.norm()), float((difference - clipped_sum(everybody[-1:])).norm())
+
+
+def main() -> None:
+    import pandas as pd
+
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--source", type=Path, required=True, help="a Parquet file with a column text; public")
+    parser.add_argument("--methods", default="lora,prompt,full")
+    parser.add_argument("--strategies", default="flat,per_layer,automatic")
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--tokens", default="2048,8192", help="of a micro-batch")
+    parser.add_argument("--batches", default="512,1024", help="units in a batch")
+    parser.add_argument("--max-tokens", type=int, default=56)
+    chosen = parser.parse_args()
+    texts = pd.read_parquet(chosen.source, columns=["text"])["text"].tolist()
+    random.Random(0).shuffle(texts)
+    print("| method | strategy | texts | tokens | units | precision | moved by / C | others moved / C |")
+    print("|---|---|---|---|---|---|---|---|")
+    for method, strategy, kind, tokens, batch, precision in product(
+        chosen.methods.split(","),
+        chosen.strategies.split(","),
+        chosen.kinds.split(","),
+        [int(tokens) for tokens in chosen.tokens.split(",")],
+        [int(batch) for batch in chosen.batches.split(",")],
+        ("float32", "bfloat16"),
+    ):
+        joins = max(texts[-2000:], key=len)
+        moved, others = measured(
+            method,
+            strategy,
+            [*bodies(kind, texts[:-2000], batch), joins],
+            tokens,
+            batch,
+            chosen.max_tokens,
+            bfloat16=precision == "bfloat16",
+        )
+        print(
+            f"| {method} | {strategy} | {kind} | {tokens} | {batch} | {precision} | {moved:.6f} | {others:.1e} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
