@@ -190,13 +190,19 @@ def _method(plan: DpClassifierPlan, encoder: Encoder | None = None) -> _Head | _
 
 
 def _verify(plan: DpClassifierPlan, method: _Head | _Cnn, model: nn.Module) -> None:
-    """The clipped sum of a few made-up records is that of the records one by one."""
-    from dpsynth_assets.privacy.clipping.verification import verify_exactness
+    """On made-up records: the clipped sum is that of the records one by one, and each contributes the same bits in
+    every place and company, at each of the shapes that training uses."""
+    from dpsynth_assets.privacy.clipping.verification import verify_exactness, verify_own_bits
+    from dpsynth_assets.privacy.shapes import public_shapes
 
     examples = method.made_up()
     codes = [record % len(plan.classes) for record in range(len(examples))]
     data = LabelledUnits(method, examples, codes, [0, 1, 1, 2])
     verify_exactness(model, lambda records: data.losses(model, records), [1, 2, 1])
+    for shape in public_shapes(method.longest, _MICRO_BATCH, plan.mechanism.expected_batch_size):
+        examples = method.made_up(shape.width)
+        data = LabelledUnits(method, examples, codes, range(len(examples)))
+        verify_own_bits(model, lambda records, shape, data=data: data.losses(model, records, shape), shape, range(4))
 
 
 class _Head:
@@ -226,7 +232,8 @@ class _Head:
 
         return list(torch.as_tensor(self._encoder.encode(texts)))
 
-    def made_up(self) -> list[Tensor]:
+    def made_up(self, width: int = 1) -> list[Tensor]:
+        """Four examples, of the one width that there is."""
         import torch
 
         from dpsynth_assets.classify.encoder import DIMENSION
@@ -289,9 +296,11 @@ class _Cnn:
 
         return hashed(texts, self._shape)
 
-    def made_up(self) -> list[list[int]]:
+    def made_up(self, width: int = 13) -> list[list[int]]:
+        """Four examples, the first of them so many words long, the last of one word."""
         some = min(16, self._shape.buckets)
-        return [[1 + (7 * place + 3 * record) % some for place in range(1 + 4 * record)] for record in range(4)]
+        sizes = (max(1, width * (3 - record) // 3) for record in range(4))
+        return [[1 + (7 * place + 3 * record) % some for place in range(size)] for record, size in enumerate(sizes)]
 
     def lengths(self, examples: Sequence[Any]) -> list[int]:
         return [max(len(words), *self._shape.widths) for words in examples]
