@@ -13,7 +13,7 @@ from dpsynth_assets.contract.diff import changes, terms_for_approval
 from dpsynth_assets.contract.synthesis import BaseModelTerms, Curation
 from dpsynth_assets.contract.terms import Blocks, PersonalData
 from ledger import Ledger, LedgerError, ProtocolError, SetTerms, TermsConflict
-from resources.sensitive_store import SensitiveStore
+from resources.sensitive_store import ProtectedRowsError, SensitiveStore
 
 OWNER, REVIEWER = "owner@example.org", "privacy@example.org"
 
@@ -94,17 +94,19 @@ def test_a_second_contract_is_signed_by_the_populations_people(contract, book):
 
 
 def test_a_stranger_does_not_read_a_populations_records_under_a_new_name(contract, snapshotted, home, tmp_path):
-    """Two invented names register a population of their own, call it public, and name a copy of the same records."""
-    theirs = changed(contract, population="invented", source_is_public=True)
-    theirs = replace(theirs, id="copy", owners=("mallory@example.org",), approvers=("trudy@example.org",))
+    """Two invented names register a population of their own, and name a copy of the same records."""
+    copy = contract.path.parent / "copy.jsonl"
+    theirs = replace(changed(contract, population="invented"), id="copy", source=copy.name)
+    theirs = replace(theirs, owners=("mallory@example.org",), approvers=("trudy@example.org",))
     for stranger in ("mallory@example.org", "trudy@example.org"):
         sign(theirs, snapshotted, actor=stranger, reason="because")
     require_approved(theirs, snapshotted)
-    copy = contract.path.parent / "copy.jsonl"
     lines = (contract.path.parent / "train.jsonl").read_text(encoding="utf-8").splitlines()
     copy.write_text("\n".join(lines[1:]), encoding="utf-8")  # another fingerprint
     store = SensitiveStore(home=str(home.root))
-    snapshot = store.ingest(theirs, str(copy))
+    with pytest.raises(ProtectedRowsError):
+        store.ingest(changed(theirs, source_is_public=True))
+    snapshot = store.ingest(theirs)
     assert snapshot.overlaps == ("small-bank/everything",)
     with pytest.raises(TermsConflict, match="none of its people"):
         bind(theirs, snapshot, snapshotted, store)
@@ -114,7 +116,8 @@ def test_units_without_a_column_do_not_join_a_population_of_customers(contract, 
     """Each record would be protected by itself, under a certificate about customers."""
     unit = contract.privacy.unit.model_copy(update={"column": None, "max_records": 1})
     letters = replace(changed(contract, unit=unit), id="letters")
-    agree(letters, book)
+    with pytest.raises(TermsConflict, match="another unit_by"):
+        agree(letters, book)
     with pytest.raises(TermsConflict, match="another unit_by"):
         require_approved(letters, book)
 

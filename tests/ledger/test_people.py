@@ -454,7 +454,9 @@ def before(
     book: Ledger, scope: Scope, terms: dict[str, Any], resealed: Any, rechained: Any, more: Any = lambda book: None
 ) -> Ledger:
     """A ledger of before: a population, and the terms of its contract, by Owner and Alice."""
-    agree(book, AddPopulation(replace(scope, unit="customer"), PEOPLE))
+    column = terms.get("unit", {}).get("column")
+    told_by = f"column {column}" if column else None  # which the stripped entry does not say
+    agree(book, AddPopulation(replace(scope, unit="customer", unit_by=told_by), PEOPLE))
     agree(book, SetTerms("letters", terms, "inbox"))
     more(book)
     store: Any = book._store
@@ -525,7 +527,7 @@ def test_terms_that_strangers_signed_before_do_not_stand(
 def test_without_terms_the_two_who_registered_it_stand(
     blank: Ledger, scope: Scope, resealed: Any, rechained: Any
 ) -> None:
-    book = before(blank, scope, {"population": "elsewhere"}, resealed, rechained)
+    book = before(blank, scope, {"retention_days": 30}, resealed, rechained)
     people = book.people("inbox")
     assert people == People((OWNER,), (ALICE,))
     agree(book, RaiseCap("inbox", 4.0))
