@@ -203,7 +203,7 @@ def _verify(plan: DpClassifierPlan, method: _Head | _Cnn, model: nn.Module) -> N
     for shape in public_shapes(method.longest, _MICRO_BATCH, plan.mechanism.expected_batch_size):
         examples = method.made_up(shape.width)
         data = LabelledUnits(method, examples, codes, range(len(examples)))
-        verify_own_bits(model, partial(data.losses, model), shape, range(4))
+        verify_own_bits(model, partial(data.losses, model), shape, range(len(examples)))
 
 
 class _Head:

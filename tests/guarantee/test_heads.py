@@ -16,6 +16,7 @@ from dpsynth_assets.classify.dp_training import DpClassifierPlan, LabelledUnits,
 from dpsynth_assets.classify.encoder import DIMENSION
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
+from dpsynth_assets.privacy.clipping.grid import fine_grid_of
 from dpsynth_assets.privacy.plan import DpSgd, Learning
 from dpsynth_assets.privacy.shapes import groups, public_shapes
 from dpsynth_assets.privacy.strategies import STRATEGIES
@@ -76,7 +77,8 @@ class World:
             return [1 + (said + place * (1 + said % 3)) % 63 for place in range(min(length, WORDS))]
         return self.vectors[(length + said) % 64]
 
-    def sums(self, units: list[Unit]) -> list[np.ndarray]:
+    def sums(self, units: list[Unit], *, fine: bool = False) -> list[np.ndarray]:
+        """The clipped sum; on a `fine` grid, where a contribution that moves by a last bit shows."""
         rows = [(number, *record) for number, unit in enumerate(units) for record in unit.records]
         data = LabelledUnits(
             self.method,
@@ -86,6 +88,8 @@ class World:
         )
         shapes = public_shapes(data.longest, dp_training._MICRO_BATCH, BATCH)
         with ClippedSum(self.model, self.clipping) as clipped:
+            if fine:
+                clipped.grid = fine_grid_of(CLIP)
             for group in groups(range(len(units)), data.records_of, data.lengths, shapes):
                 add(clipped, self.model, data, group)
             return [total.numpy() for total in clipped.take()]
@@ -98,9 +102,10 @@ def world(request):
 
 def check(world, others, joins):
     """The sum with somebody, less the sum without, is what they add alone: exactly, and within the clip."""
-    without, with_one, alone = world.sums(others), world.sums([*others, joins]), world.sums([joins])
-    moved = [more - less for more, less in zip(with_one, without, strict=True)]
-    assert all(np.array_equal(part, own) for part, own in zip(moved, alone, strict=True))
+    for fine in (True, False):
+        without, with_one, alone = (world.sums(units, fine=fine) for units in (others, [*others, joins], [joins]))
+        moved = [more - less for more, less in zip(with_one, without, strict=True)]
+        assert all(np.array_equal(part, own) for part, own in zip(moved, alone, strict=True))
     assert np.sqrt(sum((part**2).sum() for part in moved)) <= CLIP
     assert any(part.any() for part in alone)
 
