@@ -12,6 +12,7 @@ from dpsynth_assets.approval import ApprovalNeededError, require_approved
 from dpsynth_assets.assets.gate import bind
 from dpsynth_assets.contract.terms import Blocks
 from ledger import BudgetRefused, LedgerError, PoissonSampledGaussian, TermsConflict
+from resources.fingerprint_key import key_of
 from resources.sensitive_store import SensitiveStore
 
 EVENT = PoissonSampledGaussian(0.2, 1.0, 4)
@@ -242,6 +243,7 @@ def test_blocks_that_an_earlier_version_remembered_are_charged_along(contract, s
     """Of those it is not known exactly who is in them."""
     import numpy as np
 
+    key_of(home)  # the store was in use then
     known = home.sensitive / "known" / "divided"
     known.mkdir(parents=True)
     np.save(known / "records-0123.npy", np.arange(30, dtype=np.uint64))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,8 @@ from dpsynth_assets.classify.threshold import Bound, Targets, Thresholds
 from dpsynth_assets.classify.training_rows import CLASSES
 from dpsynth_assets.classify.tuned import TunedMiniLM
 from dpsynth_assets.classify.word_cnn import CnnShape, WordCnn
+from ledger import Ledger
+from resources.seals import digests_in
 
 NOUNS = ("card", "loan", "app", "transfer", "branch", "fee", "manager", "password")
 SAFE = [f"please help me with my {a} and the {b}, thank you" for a in NOUNS for b in NOUNS]
@@ -187,11 +190,11 @@ def test_the_command_screens_a_stream(exported, tmp_path):
     code = "from dpsynth_assets.cli import main; main(); "
     environment = {**os.environ, "DPSYNTH_HOME": str(tmp_path / "home")}
     made = tmp_path / "home" / "artifacts" / "small" / "safety_classifier"
-    (made / "one").mkdir(parents=True)
-    (made / "latest").write_text("one")
-    (made / "one" / "word_cnn").symlink_to(exported)
+    shutil.copytree(exported, made / "one" / "word_cnn")
     receipt = {"created": "2026-01-01T00:00:00+00:00", "id": "one", "about": {"student": "word_cnn"}}
     (made / "one" / "receipt.json").write_text(json.dumps(receipt))
+    book = Ledger.create(tmp_path / "home" / "ledger" / "ledger.duckdb")
+    book.seal("small/safety_classifier", "one", digests_in(made / "one"), protected=False)
     done = subprocess.run(
         [sys.executable, "-c", code, "screen", "-"],
         input=f"{SAFE[0]}\n\n{UNSAFE[0]}\nna\xefve".encode("latin-1"),
