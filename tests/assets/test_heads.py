@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger import Gaussian, Ledger, LedgerBroken, LedgerError, RaiseCap, SetTerms
+from ledger import Gaussian, Ledger, LedgerBroken, LedgerError, RaiseCap
 from resources.heads import Head, KnownHead, create_ledger, open_ledger, restore_ledger
 from resources.home import Home
 from resources.ledger import LedgerResource
@@ -40,7 +40,7 @@ def write_down(book: Ledger) -> int:
 
 
 def request(home: Home, contract) -> dict[str, str]:
-    source = SensitiveStore(str(home.root)).latest(contract).fingerprint
+    source = SensitiveStore(str(home.root)).latest(contract).identity
     return {"source": source, "release": "small/adapter", "key": "k", "owner": "run", "plan_digest": "d" * 64}
 
 
@@ -108,7 +108,7 @@ def test_another_ledger_in_the_place_of_this_one_is_refused(home, book, tmp_path
     shutil.rmtree(home.ledger_file.parent)
     shutil.copytree(other.ledger_file.parent, home.ledger_file.parent)
     with pytest.raises(LedgerBroken, match="another one"):
-        open_ledger(home).propose(SetTerms("small", {}), actor=OWNER, reason="anew")
+        open_ledger(home).seal("small/corpus", "one", {"rows.parquet": "c" * 64}, protected=False)
 
 
 def test_a_ledger_that_went_missing_is_not_begun_anew(home, book):
