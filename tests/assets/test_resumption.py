@@ -37,7 +37,7 @@ def training(monkeypatch, rooms):
         stop_at: int | None = None
         started_from: int
 
-        def __call__(self, contract, plan, frame, folder, progress=None, checkpoints=None):
+        def __call__(self, contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
             rooms.read += 1
             with CheckpointFolder(checkpoints.path, checkpoints.plan_digest, every=3).open() as opened:
                 state = opened.load() or {"step": 0}
@@ -102,7 +102,7 @@ def test_killed_again_and_again(run, training, book):
 
 
 def test_an_ordinary_failure_forfeits_and_starts_anew(run, training, rooms, book):
-    def fail(contract, plan, frame, folder, progress=None, checkpoints=None):
+    def fail(contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
         checkpoints.path.mkdir(parents=True)
         (checkpoints.path / "state.pt").write_bytes(b"something")
         raise ValueError

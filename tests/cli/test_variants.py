@@ -40,7 +40,7 @@ def test_a_variant_is_run_charged_and_queried_under_its_name(dpsynth, home, cont
     code, out, _ = dpsynth("sql", "select count(*) as n from small__lora_6.messages", "--json")
     assert json.loads(out) == [{"n": 24}]
     code, out, _ = dpsynth("run", contract_path, "--variant", "lora-none", "--json")
-    assert code == 0
+    assert code == 0, out
     result = json.loads(out)
     assert (result["contract"], result["variant"]) == ("small", "lora-none")
     assert result["synthetic"]["epsilon"] is None
