@@ -298,7 +298,7 @@ ENTRIES: dict[str, tuple[Callable[[dict[str, Any]], object], str, str]] = {
         "not a file's name",
     ),
     "the files of a charge that it does not carry": (
-        lambda p: p.update(files={**ADAPTER}, made_from={}, charges=[], guarantee=None),
+        lambda p: p.update(files={**ADAPTER}, made_from={}, charges=[]),
         "its files are those of a charge that it does not carry",
         "its files are those of a charge that it does not carry",
     ),
