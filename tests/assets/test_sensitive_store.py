@@ -172,7 +172,7 @@ def test_the_manifest_holds_no_figure_of_the_rows(store, contract, home):
 def test_what_was_left_out_is_counted_by_the_rows_and_for_their_owner_alone(store, contract, home):
     path = contract.path.parent / "some.jsonl"
     path.write_text(f'{{"customer": "a", "text": "{MARKER}", "topic": "card"}}\n{{\n{{"text": 5}}', encoding="utf-8")
-    snapshot = store.ingest(contract, str(path))
+    snapshot = store.ingest(replace(contract, source=str(path)))
     [counted] = home.sensitive.rglob("source.json")
     assert counted.parent.parent.name == snapshot.id
     assert counted.stat().st_mode & 0o777 == 0o600
@@ -181,20 +181,6 @@ def test_what_was_left_out_is_counted_by_the_rows_and_for_their_owner_alone(stor
     }  # fmt: skip
     store.forget("small")
     assert not counted.exists()
-
-
-def test_a_snapshot_by_guessed_types_is_not_read(store, contract, home, reserve, book):
-    import pyarrow as pa
-    import pyarrow.parquet
-
-    grant = book.activate(reserve(EVENT))
-    [rows] = home.sensitive.glob("small/*/rows.parquet")
-    guessed = pa.table({"customer": ["a"], "text": ["hello"], "topic": pa.array([1.0])})
-    pyarrow.parquet.write_table(guessed, rows)  # as versions before this one wrote them
-    with pytest.raises(SourceError, match="guessed types from all rows: materialize small/source again"):
-        store.read(grant, contract)
-    store.ingest(contract)
-    assert len(store.read(grant, contract)) == 60, "the grant was not used up"
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
