@@ -848,7 +848,8 @@ class Replay:
         )
         self.expect(right, "it carries a charge that was not committed with its files")
         made = self.made.get(digest, set())
-        self.expect(not promised or not made or made & {*charges}, "its files are those of a charge that it does not carry")
+        carried = not promised or not made or made & {*charges}
+        self.expect(carried, "its files are those of a charge that it does not carry")
         self.expect(entry.population == (promised or {}).get("population"), "its population is not its guarantee's")
         if promised is not None:
             self.expect(all_promised, "something is promised of it, and nothing of what it was made from")
