@@ -173,7 +173,7 @@ def test_a_tampered_ledger_is_refused(published, run, home, failure_of, trained)
         for (trigger,) in connection.execute("select trigger_name from duckdb_triggers()").fetchall():
             connection.execute(f'drop trigger "{trigger}" on entries' if "entries" in trigger else "select 1")
         connection.execute("update entries set body = replace(body, 'customer', 'consumer') where kind = 'registered'")
-    assert "not borne out" in why(run(trained), failure_of, trained)
+    assert "was changed after it was written" in why(run(trained), failure_of, trained)
 
 
 @pytest.mark.parametrize("contract_path", ["validation: test_split"], indirect=True)

@@ -18,7 +18,6 @@ from dpsynth_assets.contract.diff import changes, terms_for_approval
 from dpsynth_assets.factory import build_contract_defs
 from dpsynth_assets.language import generation
 from dpsynth_assets.privacy.plan import TrainingPlan
-from dpsynth_assets.publish.query import query
 from dpsynth_assets.publish.release import PublishRefused
 from ledger import Composed, Ledger
 from ledger.accounting import epsilon as epsilon_of
@@ -26,6 +25,7 @@ from resources.artifact_store import ArtifactChangedError, ArtifactError, Artifa
 from resources.ledger import LedgerResource
 from resources.platform import platform_resources
 from resources.sensitive_store import SensitiveStore
+from resources.warehouse import Warehouse
 
 TERMS = """\
           source_is_public: true
@@ -269,9 +269,9 @@ def test_partitions_share_the_source_and_are_charged_judged_and_published_apart(
     budget = instance.fetch_observations(dg.AssetKey(["small", "budget"]), limit=99).records
     assert len(budget) == 6
     assert {each.asset_observation.partition for each in budget} == {None}
-    listed = query(home.warehouse, "select contract from releases where latest order by 1")[1]
+    listed = Warehouse(str(home.root)).query("select contract from releases where latest order by 1")[1]
     assert listed == [("small--lora-1",), ("small--lora-3",)]
-    assert query(home.warehouse, "select count(*) from small__lora_3.messages")[1] == [(24,)]
+    assert Warehouse(str(home.root)).query("select count(*) from small__lora_3.messages")[1] == [(24,)]
 
 
 def snapshot_of(home, contract):
@@ -339,10 +339,12 @@ def test_a_variant_without_privacy_is_published_as_such(contract, home, book, in
     assert result.success, failures(result)
     assert book.reservations() == []
     sql = "select contract, epsilon, delta, guarantee from releases"
-    ((name, epsilon, delta, said),) = query(home.warehouse, sql)[1]
+    ((name, epsilon, delta, said),) = Warehouse(str(home.root)).query(sql)[1]
     assert (name, epsilon, delta) == ("small--lora-none", None, None)
     assert "no privacy guarantee at all" in said
-    ((comment,),) = query(home.warehouse, "select comment from duckdb_views() where view_name = 'messages'")[1]
+    ((comment,),) = Warehouse(str(home.root)).query("select comment from duckdb_views() where view_name = 'messages'")[
+        1
+    ]
     assert "no privacy guarantee at all" in comment
     store = ArtifactStore(home=str(home.root))
     card = (store.latest("small--lora-none", "card").folder / "card.md").read_text()
