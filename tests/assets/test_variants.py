@@ -159,7 +159,7 @@ def test_without_the_declaration_no_row_is_read_and_nothing_is_made(contract, ho
 def test_terms_that_nobody_approved_let_nothing_past(contract, home, book, instance, rooms):
     made = variants.variant(contract, "lora-none")
     assert run(made, home, instance, "source").success
-    others = replace(made, base=replace(contract, approvers=("somebody@example.org",)))
+    others = replace(made, base=replace(contract, retention_days=contract.retention_days + 1))
     result = run(others, home, instance, "adapter")
     [failure] = [each for each in result.all_events if each.is_step_failure]
     assert "needs approval of" in failure.step_failure_data.user_failure_data.description
