@@ -228,8 +228,10 @@ class SealReview:
             found.append(f"it leaves out charge {dropped[0]}, which what it was made from carries")
         if len(own) > 1 or not own <= made:
             found.append("it carries a charge that was not committed with its files")
-        # Where nothing is promised, equal files of another release may be chance: two histograms, say.
-        if seal.guarantee is not None and made and not made & set(seal.charges):
+        if seal.guarantee is None:  # equal files of another contract or variant may be chance, and promise nothing here
+            contract = seal.name.partition("/")[0]
+            made = {seq for seq in made if self.histories[seq][0].said["release"].partition("/")[0] == contract}
+        if made and not made & set(seal.charges):
             found.append("its files are those of a charge that it does not carry")
         if any(self.histories[seq][0].said["release"] != seal.name for seq in own & made):
             found.append("its charge is another release's")

@@ -298,7 +298,7 @@ ENTRIES: dict[str, tuple[Callable[[dict[str, Any]], object], str, str]] = {
         "not a file's name",
     ),
     "the files of a charge that it does not carry": (
-        lambda p: p.update(files={**ADAPTER}, made_from={}, charges=[]),
+        lambda p: p.update(files={**ADAPTER}, made_from={}, charges=[], guarantee=None),
         "its files are those of a charge that it does not carry",
         "its files are those of a charge that it does not carry",
     ),
@@ -320,7 +320,7 @@ def test_a_seal_forged_in_the_ledger_itself_is_found_by_both_audits(
     (problem,) = ledger.verify()
     assert by_verify in problem
     problems = replay(ledger)
-    assert all("(sealed)" in each for each in problems)  # one fault may break two rules
+    assert len(problems) == 1
     assert by_replay in problems[0]
 
 
