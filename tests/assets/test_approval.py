@@ -276,8 +276,6 @@ WEAKER = {
         c, test_split=c.privacy.test_split.model_copy(update={"declared_public_by": "x@example.org"})
     ),
     "a safety classifier": lambda c: changed(c, safety_classifier=SAFETY),
-    "owners": lambda c: replace(c, owners=(OWNER, "x@example.org")),
-    "approvers": lambda c: replace(c, approvers=(REVIEWER, "x@example.org")),
     "retention": lambda c: replace(c, retention_days=31),
 }
 FREE = {
@@ -289,6 +287,9 @@ FREE = {
     "the estimate of units": lambda c: with_unit(c, public_count=50),
     "a shorter retention": lambda c: replace(c, retention_days=3),
     "quality rules of its own": lambda c: replace(c, quality=()),
+    # Who decides stands in the ledger since the first approval; a name in the file gives nobody a say.
+    "owners in the file": lambda c: replace(c, owners=(OWNER, "x@example.org")),
+    "approvers in the file": lambda c: replace(c, approvers=(REVIEWER, "x@example.org")),
 }
 
 
