@@ -37,6 +37,7 @@ _STEPS = 20  # C / g lies in [2^_STEPS, 2^(_STEPS + 1))
 UNITS = 1 << (53 - _STEPS - 1)  # contributions that float64 adds up without rounding
 SLACK = (1 + 2.0**-13) ** 2  # of a measured square over the one that is allowed
 _ROW = 2048  # numbers whose squares are summed in float32
+_SCALED = 1 << 20  # numbers that are scaled at once: they need little memory and are still in the cache when added
 _PART = 1 << 14  # and then in float64: torch divides longer sums between threads, if there is only one unit's
 
 
@@ -63,6 +64,11 @@ def fine_grid_of(clipping_norm: float) -> Grid:
     return Grid(math.ldexp(1.0, math.frexp(clipping_norm)[1] - 1 - _STEPS - 16), 1)
 
 
+def cut_(numbers: Tensor) -> Tensor:
+    """Cuts to whole numbers towards zero, in place. As `trunc_`, which torch does one number at a time: ten times slower."""
+    return numbers.div_(1.0, rounding_mode="trunc")
+
+
 def squares(gradients: Tensor) -> Tensor:
     """Squared norms of (units, ...) float32 gradients, shape (units,), float64, as exact as the module says."""
     total = torch.zeros(len(gradients), dtype=torch.float64, device=gradients.device)
@@ -81,11 +87,14 @@ def add(total: Tensor, gradients: Tensor, scales: Tensor, grid: Grid | None) -> 
         grid: None adds without cutting.
     """
     by_unit = scales.view(-1, *[1] * (gradients.dim() - 1))
-    scaled = gradients * by_unit
-    if not bool((scales != 0).all()):  # zero times a number that is none is none
-        scaled = torch.where(by_unit != 0, scaled, 0.0)
-    together = len(scaled) if grid is None else grid.together
-    if grid is not None:
-        scaled.trunc_()
-    for start in range(0, len(scaled), together):
-        total += scaled[start : start + together].sum(0)
+    all_count = bool((scales != 0).all())
+    together = len(gradients) if grid is None else grid.together
+    at_once = together * max(1, _SCALED // max(1, together * gradients[:1].numel()))
+    for part, by in zip(gradients.split(at_once), by_unit.split(at_once), strict=True):
+        scaled = part * by
+        if not all_count:  # zero times a number that is none is none
+            scaled = torch.where(by != 0, scaled, 0.0)
+        if grid is not None:
+            cut_(scaled)
+        for group in scaled.split(together):
+            total += group.sum(0)

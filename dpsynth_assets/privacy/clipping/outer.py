@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dpsynth_assets.privacy.clipping.grid import SLACK, Grid, squares
+from dpsynth_assets.privacy.clipping.grid import SLACK, Grid, cut_, squares
 
 # Below this share of the largest norm that a unit's rows could have together, they count as cancelling. Incoherent
 # rows of a unit have 1 / rows; float32 errs by about 1e-7 of that largest norm, so the rest is good to 1e-4 at worst.
@@ -115,6 +115,7 @@ def add_scaled(
         return
     step = max(1, _BLOCK // total.shape[1])
     blocks = [slice(start, min(start + step, len(total))) for start in range(0, len(total), step)]
+    space = torch.empty(min(step, len(total)), total.shape[1], device=total.device)  # asking for it anew takes a sixth
     together = len(drawn) if grid is None else grid.together
     for start in range(0, len(drawn), together):
         group = drawn[start : start + together]
@@ -122,7 +123,7 @@ def add_scaled(
         for block in blocks:
             partial = torch.zeros(block.stop - block.start, total.shape[1], device=total.device)
             for place, (gradient, bound) in enumerate(group):
-                contribution = gradient.block(block)
+                contribution = gradient.block(block, space)
                 square = _square(contribution)
                 # One block alone may show that all is too long, or no number. (NaN compares as false.)
                 within = square <= bound
@@ -133,7 +134,7 @@ def add_scaled(
         for (gradient, bound), square in zip(group, measured, strict=True):
             if not square <= bound:
                 for block in blocks:
-                    if _square(contribution := gradient.block(block)) <= bound:
+                    if _square(contribution := gradient.block(block, space)) <= bound:
                         total[block] -= contribution
 
 
@@ -161,21 +162,21 @@ class _Scaled:
             rows = torch.cat([second for _, second in sparse])
             self._rows = rows.new_zeros(len(self._tokens), rows.shape[1]).index_add_(0, place, rows)
 
-    def block(self, block: slice) -> Tensor:
-        """Rows of the contribution, shape (rows, b), whole numbers."""
+    def block(self, block: slice, space: Tensor) -> Tensor:
+        """Rows of the contribution, shape (rows, b), whole numbers. They lie in `space`, until the next ones do."""
         (first, second), *others = self._factors
-        made = first[block] @ second
+        made = torch.mm(first[block], second, out=space[: block.stop - block.start])
         for first, second in others:
             made += first[block] @ second
         if self._tokens is not None:
             inside = (self._tokens >= block.start) & (self._tokens < block.stop)
             made.index_add_(0, self._tokens[inside] - block.start, self._rows[inside])
-        return made.trunc_() if self._exact else made
+        return cut_(made) if self._exact else made
 
     def rows(self) -> tuple[Tensor, Tensor]:
         """The rows that the unit touches, each once, and its contribution to them."""
         assert self._tokens is not None
-        return self._tokens, self._rows.trunc() if self._exact else self._rows
+        return self._tokens, cut_(self._rows.clone()) if self._exact else self._rows
 
 
 class Products:
