@@ -65,7 +65,7 @@ def fine_grid_of(clipping_norm: float) -> Grid:
 
 
 def cut_(numbers: Tensor) -> Tensor:
-    """Cuts to whole numbers towards zero, in place. As `trunc_`, which torch does one number at a time: ten times slower."""
+    """Cuts to whole numbers towards zero, in place: `trunc_`, which torch computes ten times slower."""
     return numbers.div_(1.0, rounding_mode="trunc")
 
 
