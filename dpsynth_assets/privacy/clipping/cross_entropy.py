@@ -74,10 +74,13 @@ class _TokenLosses(Function):
         flat = targets.flatten()
         for chunk in chunks(*targets.shape):
             target = flat[chunk, None]
-            scores = F.linear(inputs[chunk], w, b).float().log_softmax(-1)
-            losses[chunk] = -scores.gather(1, target)[:, 0]
-            d_logits = scores if kept is None or kept.dtype != scores.dtype else kept[chunk]  # where it is kept
-            torch.exp(scores, out=d_logits).scatter_add_(1, target, scores.new_full(target.shape, -1.0))
+            logits = F.linear(inputs[chunk], w, b).float()
+            top, own = logits.amax(-1), logits.gather(1, target)[:, 0]
+            place = kept[chunk] if kept is not None and kept.dtype == logits.dtype else torch.empty_like(logits)
+            d_logits = torch.softmax(logits, -1, out=place)
+            # The largest probability gives the logarithm of the sum: the target's own may be too small to have one.
+            losses[chunk] = top - own - d_logits.amax(-1).log()
+            d_logits.scatter_add_(1, target, logits.new_full(target.shape, -1.0))
             if d_logits.dtype != dtype:
                 d_logits = d_logits.to(dtype)
                 if kept is not None:

@@ -31,6 +31,16 @@ def test_values_and_gradients_are_those_of_cross_entropy(bias, trains, monkeypat
         torch.testing.assert_close(a, b)
 
 
+def test_a_target_that_is_all_but_impossible_has_the_loss_of_cross_entropy():
+    head = nn.Linear(3, 3, bias=False).requires_grad_(False)
+    head.weight.copy_(torch.eye(3))
+    hidden, targets = torch.tensor([[[300.0, 0.0, -300.0]]], requires_grad=True), torch.tensor([[2]])
+    losses = token_losses(head, hidden, targets, torch.ones(1, 1, dtype=torch.bool))
+    assert losses.item() == 600.0  # a probability of exp(-600) is 0 in float32
+    (gradient,) = torch.autograd.grad(losses.sum(), hidden)
+    assert gradient.tolist() == [[[1.0, 0.0, -1.0]]]
+
+
 def test_a_frozen_head_keeps_nothing_of_the_vocabulary_s_size():
     head = nn.Linear(8, 5000).requires_grad_(False)
     hidden = torch.randn(2, 32, 8, requires_grad=True)
