@@ -73,19 +73,25 @@ def squares(gradients: Tensor) -> Tensor:
     return total
 
 
-def add(total: Tensor, gradients: Tensor, scales: Tensor, grid: Grid | None) -> None:
-    """Adds (units, ...) gradients, each times its scale and cut to whole numbers towards zero, to a float64 total.
+def scaled(gradients: Tensor, scales: Tensor, grid: Grid | None) -> Tensor:
+    """(n, ...) gradients, each times its scale, cut to whole numbers towards zero.
 
     Args:
-        scales: shape (units,), float32; a unit with scale 0 adds nothing, even if it holds what is no number.
-        grid: None adds without cutting.
+        scales: shape (n,), float32; where it is 0 nothing is left, even of what is no number.
+        grid: None does not cut.
     """
     by_unit = scales.view(-1, *[1] * (gradients.dim() - 1))
-    scaled = gradients * by_unit
+    made = gradients * by_unit
     if not bool((scales != 0).all()):  # zero times a number that is none is none
-        scaled = torch.where(by_unit != 0, scaled, 0.0)
-    together = len(scaled) if grid is None else grid.together
-    if grid is not None:
-        scaled.trunc_()
-    for start in range(0, len(scaled), together):
-        total += scaled[start : start + together].sum(0)
+        made = torch.where(by_unit != 0, made, 0.0)
+    return made if grid is None else made.trunc_()
+
+
+def add(total: Tensor, gradients: Tensor, scales: Tensor, grid: Grid | None) -> None:
+    """Adds (units, ...) gradients, `scaled`, to a float64 total."""
+    made = scaled(gradients, scales, grid)
+    together = max(1, len(made)) if grid is None else grid.together
+    whole = len(made) - len(made) % together
+    # In two steps: what float32 adds up exactly is a fraction of what float64 would have to read.
+    total += made[:whole].unflatten(0, (-1, together)).sum(1).double().sum(0)
+    total += made[whole:].sum(0)
