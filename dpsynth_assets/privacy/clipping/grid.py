@@ -84,7 +84,12 @@ def scaled(gradients: Tensor, scales: Tensor, grid: Grid | None) -> Tensor:
     made = gradients * by_unit
     if not bool((scales != 0).all()):  # zero times a number that is none is none
         made = torch.where(by_unit != 0, made, 0.0)
-    return made if grid is None else made.trunc_()
+    return made if grid is None else cut(made)
+
+
+def cut(numbers: Tensor) -> Tensor:
+    """Whole numbers, towards zero: `trunc`, which on CPUs takes torch three times as long."""
+    return numbers.abs().floor_().copysign_(numbers)
 
 
 def add(total: Tensor, gradients: Tensor, scales: Tensor, grid: Grid | None) -> None:
