@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 # The word-CNN's sizes: every parameter is met by noise, so they are smaller than where there is none.
 BUCKETS, DIMENSION, FILTERS, WIDTHS = 4096, 16, 16, (3, 4, 5)
-# How much is computed at once, in records for the head, in words for the word-CNN: memory only.
-_MICRO_BATCH = 4096
+# How much is computed at once, in records for the head, in words for the word-CNN.
+_MICRO_BATCH = 8192
 
 
 @dataclass(frozen=True)
@@ -175,6 +175,7 @@ def train_with_dp(
         plan.mechanism,
         plan.learning,
         micro_batch_tokens=_MICRO_BATCH,
+        shapes=method.shapes,
         progress=progress,
         checkpoints=checkpoints,
     )
@@ -196,16 +197,26 @@ def _verify(plan: DpClassifierPlan, method: _Head | _Cnn, model: nn.Module) -> N
     """On made-up records: the clipped sum is that of the records one by one, and each contributes the same bits in
     every place and company, at each of the shapes that training uses."""
     from dpsynth_assets.privacy.clipping.verification import verify_exactness, verify_own_bits
-    from dpsynth_assets.privacy.shapes import public_shapes
 
     examples = method.made_up()
     codes = [record % len(plan.classes) for record in range(len(examples))]
     data = LabelledUnits(method, examples, codes, [0, 1, 1, 2])
     verify_exactness(model, lambda records: data.losses(model, records), [1, 2, 1])
-    for shape in public_shapes(method.longest, _MICRO_BATCH, plan.mechanism.expected_batch_size):
+    for shape in method.shapes:
         examples = method.made_up(shape.width)
         data = LabelledUnits(method, examples, codes, range(len(examples)))
         verify_own_bits(model, partial(data.losses, model), shape, range(len(examples)))
+
+
+def _shapes(plan: DpClassifierPlan, longest: int) -> tuple[Shape, ...]:
+    """The public shapes of either classifier.
+
+    A micro-batch costs as much time as 1,500 words of the word-CNN before it has any. So there are two widths, and half
+    the expected batch may be one micro-batch.
+    """
+    from dpsynth_assets.privacy.shapes import public_shapes
+
+    return public_shapes(longest, _MICRO_BATCH, plan.mechanism.expected_batch_size, eighths=(4, 8), share=2)
 
 
 class _Head:
@@ -218,6 +229,7 @@ class _Head:
         from dpsynth_assets.classify.apart import apart
 
         self._plan = plan
+        self.shapes = _shapes(plan, self.longest)
         self._encoder = encoder or apart(encoders.MiniLM(max_tokens=plan.max_tokens))
 
     def model(self) -> nn.Module:
@@ -279,6 +291,8 @@ class _Cnn:
         words = max(plan.max_tokens, *plan.widths)
         self._shape = CnnShape(plan.buckets, plan.dimension, plan.filters, plan.widths, words)
         self.longest = words
+        # Nobody's text is narrower than the widest convolution (`lengths`).
+        self.shapes = tuple(shape for shape in _shapes(plan, words) if shape.width >= max(plan.widths))
 
     def model(self) -> nn.Module:
         import torch
