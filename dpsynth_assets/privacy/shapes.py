@@ -61,8 +61,8 @@ def public_shapes(
         tokens: that one micro-batch may hold, where a row fits into them at all.
         units: the expected number of units in a batch, if there is one. Each width wastes half a micro-batch of made-up
             rows on average, so micro-batches should be small beside the batch.
-        eighths: of `longest` that widths have, the last of them 8. Fewer widths mean fewer micro-batches and wider ones.
-        share: so many full micro-batches hold the expected units, if they may be of that size.
+        eighths: of `longest` that widths have, the last of them 8. Small models want few: a width costs micro-batches.
+        share: a micro-batch may have rows for one unit in so many that are expected.
 
     >>> public_shapes(64, 2048)
     (Shape(width=8, rows=256), Shape(width=16, rows=128), Shape(width=24, rows=84), Shape(width=32, rows=64), \
