@@ -229,8 +229,11 @@ class _Head:
         from dpsynth_assets.classify.apart import apart
 
         self._plan = plan
-        self.shapes = _shapes(plan, self.longest)
         self._encoder = encoder or apart(encoders.MiniLM(max_tokens=plan.max_tokens))
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        return _shapes(self._plan, self.longest)
 
     def model(self) -> nn.Module:
         from torch import nn
@@ -291,8 +294,11 @@ class _Cnn:
         words = max(plan.max_tokens, *plan.widths)
         self._shape = CnnShape(plan.buckets, plan.dimension, plan.filters, plan.widths, words)
         self.longest = words
-        # Nobody's text is narrower than the widest convolution (`lengths`).
-        self.shapes = tuple(shape for shape in _shapes(plan, words) if shape.width >= max(plan.widths))
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Those that a record can be computed in: none is shorter than the widest convolution (`lengths`)."""
+        return tuple(s for s in _shapes(self._plan, self.longest) if s.width >= max(self._plan.widths))
 
     def model(self) -> nn.Module:
         import torch
