@@ -1,6 +1,6 @@
 """`make bench`: every figure of README and docs, as a ratio against a named reference measured in the same run.
 
-    python -m benchmarks [training_step] [generation] [code_location] [ledger]
+    python -m benchmarks [training_step] [heads] [generation] [code_location] [ledger]
 
 Times on one machine say little elsewhere, and two times taken minutes apart say little anywhere. So each benchmark
 interleaves what is measured with its reference, and prints the median of the paired ratios with their range.
@@ -9,14 +9,16 @@ interleaves what is measured with its reference, and prints the median of the pa
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import code_location, generation, ledger, training_step
+from benchmarks import code_location, generation, heads, ledger, training_step
 
-BENCHMARKS = {
+BENCHMARKS: dict[str, Callable[[], Iterable[tuple[str, str, list[float]]]]] = {
     "training_step": training_step.rows,
+    "heads": heads.rows,
     "generation": generation.rows,
     "code_location": code_location.rows,
     "ledger": ledger.rows,

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 # The word-CNN's sizes: every parameter is met by noise, so they are smaller than where there is none.
 BUCKETS, DIMENSION, FILTERS, WIDTHS = 4096, 16, 16, (3, 4, 5)
-# How much is computed at once, in records for the head, in words for the word-CNN: memory only.
-_MICRO_BATCH = 4096
+# How much is computed at once, in records for the head, in words for the word-CNN.
+_MICRO_BATCH = 8192
 
 
 @dataclass(frozen=True)
@@ -113,13 +113,17 @@ class LabelledUnits:
     def __init__(
         self, method: _Head | _Cnn, examples: Sequence[Any], codes: Sequence[int], units: Sequence[object]
     ) -> None:
+        import torch
+
         groups: dict[object, list[int]] = {}
         for record, unit in enumerate(units):
             groups.setdefault(unit, []).append(record)
         self.records_of = list(groups.values())
         self.lengths = method.lengths(examples)
         self.longest = method.longest
-        self._method, self._examples, self._codes = method, examples, codes
+        self._logits = method.logits
+        # Row by row what the model takes, and its class; last the example that stands in made-up rows.
+        self._examples, self._codes = method.stacked(examples), torch.tensor([*codes, 0])
 
     def losses(self, model: nn.Module, records: Sequence[int], shape: Shape | None = None) -> Tensor:
         """Cross-entropy of each of the records, then of made-up ones, shape (shape.rows,); without a shape, of the
@@ -127,10 +131,9 @@ class LabelledUnits:
         import torch
 
         made_up = 0 if shape is None else shape.rows - len(records)
-        examples = [*(self._examples[record] for record in records), *[self._method.nothing] * made_up]
-        codes = torch.tensor([*(self._codes[record] for record in records), *[0] * made_up])
-        scores = self._method.logits(model, examples, 0 if shape is None else shape.width)
-        return torch.nn.functional.cross_entropy(scores, codes, reduction="none")
+        rows = torch.tensor([*records, *[len(self.lengths)] * made_up])
+        scores = self._logits(model, self._examples[rows], None if shape is None else shape.width)
+        return torch.nn.functional.cross_entropy(scores, self._codes[rows], reduction="none")
 
 
 def train_with_dp(
@@ -164,15 +167,15 @@ def train_with_dp(
     method = _method(plan, encoder)
     model = method.model()
     _verify(plan, method, model)
-    examples = method.examples(frame["text"].tolist())
     codes = class_codes(frame[plan.target].tolist(), plan.classes).tolist()
-    data = LabelledUnits(method, examples, codes, frame["unit"].tolist())
+    data = LabelledUnits(method, method.examples(frame["text"].tolist()), codes, frame["unit"].tolist())
     run = train(
         model,
         data,
         plan.mechanism,
         plan.learning,
         micro_batch_tokens=_MICRO_BATCH,
+        shapes=method.shapes,
         progress=progress,
         checkpoints=checkpoints,
     )
@@ -194,16 +197,26 @@ def _verify(plan: DpClassifierPlan, method: _Head | _Cnn, model: nn.Module) -> N
     """On made-up records: the clipped sum is that of the records one by one, and each contributes the same bits in
     every place and company, at each of the shapes that training uses."""
     from dpsynth_assets.privacy.clipping.verification import verify_exactness, verify_own_bits
-    from dpsynth_assets.privacy.shapes import public_shapes
 
     examples = method.made_up()
     codes = [record % len(plan.classes) for record in range(len(examples))]
     data = LabelledUnits(method, examples, codes, [0, 1, 1, 2])
     verify_exactness(model, lambda records: data.losses(model, records), [1, 2, 1])
-    for shape in public_shapes(method.longest, _MICRO_BATCH, plan.mechanism.expected_batch_size):
+    for shape in method.shapes:
         examples = method.made_up(shape.width)
         data = LabelledUnits(method, examples, codes, range(len(examples)))
         verify_own_bits(model, partial(data.losses, model), shape, range(len(examples)))
+
+
+def _shapes(plan: DpClassifierPlan, longest: int) -> tuple[Shape, ...]:
+    """The public shapes of either classifier.
+
+    A micro-batch costs as much time as 1,500 words of the word-CNN before it has any. So there are two widths, and half
+    the expected batch may be one micro-batch.
+    """
+    from dpsynth_assets.privacy.shapes import public_shapes
+
+    return public_shapes(longest, _MICRO_BATCH, plan.mechanism.expected_batch_size, eighths=(4, 8), share=2)
 
 
 class _Head:
@@ -217,6 +230,10 @@ class _Head:
 
         self._plan = plan
         self._encoder = encoder or apart(encoders.MiniLM(max_tokens=plan.max_tokens))
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        return _shapes(self._plan, self.longest)
 
     def model(self) -> nn.Module:
         from torch import nn
@@ -242,24 +259,21 @@ class _Head:
         waves = [torch.sin(torch.arange(1, DIMENSION + 1) * (record + 1.0)) for record in range(4)]
         return [wave / wave.norm() for wave in waves]
 
-    @property
-    def nothing(self) -> Tensor:
-        """The example of a made-up row."""
+    def stacked(self, examples: Sequence[Tensor]) -> Tensor:
+        """The examples as rows of one tensor, then that of a made-up row."""
         import torch
 
         from dpsynth_assets.classify.encoder import DIMENSION
 
-        return torch.zeros(DIMENSION)
+        return torch.stack([*examples, torch.zeros(DIMENSION)])
 
     def lengths(self, examples: Sequence[Any]) -> list[int]:
         return [1] * len(examples)
 
     @staticmethod
-    def logits(model: Any, examples: Sequence[Any], width: int = 0) -> Tensor:
-        """Scores of some examples, shape (examples, classes), each row from its own example alone."""
-        import torch
-
-        scores: Tensor = model(torch.stack(list(examples)))
+    def logits(model: Any, examples: Tensor, width: int | None = None) -> Tensor:
+        """Scores of rows of `stacked`, shape (rows, classes), each from its own row alone."""
+        scores: Tensor = model(examples)
         return scores
 
     def save(self, model: Any, folder: Path) -> None:
@@ -273,8 +287,6 @@ class _Head:
 class _Cnn:
     """The word-CNN without dropout, from public first weights. A record is as long as its words."""
 
-    nothing: Sequence[int] = ()
-
     def __init__(self, plan: DpClassifierPlan) -> None:
         from dpsynth_assets.classify.word_cnn import CnnShape
 
@@ -282,6 +294,11 @@ class _Cnn:
         words = max(plan.max_tokens, *plan.widths)
         self._shape = CnnShape(plan.buckets, plan.dimension, plan.filters, plan.widths, words)
         self.longest = words
+
+    @property
+    def shapes(self) -> tuple[Shape, ...]:
+        """Those that a record can be computed in: none is shorter than the widest convolution (`lengths`)."""
+        return tuple(s for s in _shapes(self._plan, self.longest) if s.width >= max(self._plan.widths))
 
     def model(self) -> nn.Module:
         import torch
@@ -303,13 +320,19 @@ class _Cnn:
         sizes = (max(1, width * (3 - record) // 3) for record in range(4))
         return [[1 + (7 * place + 3 * record) % some for place in range(size)] for record, size in enumerate(sizes)]
 
+    def stacked(self, examples: Sequence[Sequence[int]]) -> Tensor:
+        """The examples as rows of one tensor, then that of a made-up row: an empty text."""
+        from dpsynth_assets.classify.encoder import padded
+
+        return padded([*examples, ()], least=self.longest)[0].int()
+
     def lengths(self, examples: Sequence[Any]) -> list[int]:
         return [max(len(words), *self._shape.widths) for words in examples]
 
     @staticmethod
-    def logits(model: Any, examples: Sequence[Any], width: int = 0) -> Tensor:
-        """Scores of some examples, shape (examples, classes), computed at that many words or their own longest."""
-        scores: Tensor = model.logits(examples, width)
+    def logits(model: Any, examples: Tensor, width: int | None = None) -> Tensor:
+        """Scores of rows of `stacked`, shape (rows, classes), computed at that many words or as wide as they are."""
+        scores: Tensor = model(examples[:, :width].long())
         return scores
 
     def save(self, model: Any, folder: Path) -> None:

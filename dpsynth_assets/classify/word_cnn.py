@@ -69,17 +69,23 @@ class WordCnn(nn.Module):
         """Each text as the buckets of its words, at most `max_words` of them."""
         return hashed(texts, self.shape)
 
-    def logits(self, prepared: Sequence[Sequence[int]], least: int = 0) -> Tensor:
-        """Scores, shape (texts, classes). Texts are filled up with zeros to the longest, to `least` words, and to the
-        widest convolution."""
-        words, lengths = padded(prepared, least=max(least, *self.shape.widths))
+    def logits(self, prepared: Sequence[Sequence[int]]) -> Tensor:
+        """Scores, shape (texts, classes), of what `prepare` made."""
+        scores: Tensor = self(padded(prepared, least=max(self.shape.widths))[0])
+        return scores
+
+    def forward(self, words: Tensor) -> Tensor:
+        """Scores, shape (texts, classes), of words in shape (texts, words), each text filled up with zeros; no fewer
+        words than the widest convolution has."""
         vectors = self.embedding(words)  # (texts, words, dimension)
         pooled = []
         for width, convolution in zip(self.shape.widths, self.convolutions, strict=True):
-            windows = vectors.unfold(1, width, 1).flatten(2)  # (texts, windows, dimension * width)
-            found = torch.relu(convolution(windows))
-            inside = torch.arange(found.shape[1]) <= (lengths[:, None] - width).clamp(min=0)
-            pooled.append((found * inside.unsqueeze(-1)).amax(1))
+            count = words.shape[1] - width + 1
+            # As `unfold` does, whose backward pass takes longer. (texts, windows, dimension * width)
+            windows = torch.stack([vectors[:, place : place + count] for place in range(width)], 3).flatten(2)
+            inside = words[:, width - 1 :] != 0
+            inside[:, 0] = True  # of a shorter text: filled up
+            pooled.append((torch.relu(convolution(windows)) * inside.unsqueeze(-1)).max(1).values)
         output: Tensor = self.output(self.dropout(torch.cat(pooled, 1)))
         return output
 

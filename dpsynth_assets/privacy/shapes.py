@@ -19,9 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-# Widths, in eighths of the longest. With these, and rows for a 32nd of the expected batch, a step has 4 to 14 % more
-# tokens than in micro-batches cut by length (AG News, IMDB, Yelp, toxic comments, banking77 as in their contracts).
+# For language models, whose time goes with the tokens: widths, in eighths of the longest. With these, and rows for a
+# 32nd of the expected batch, a step has 4 to 14 % more tokens than in micro-batches cut by length (AG News, IMDB, Yelp,
+# toxic comments, banking77 as in their contracts).
 _EIGHTHS = (1, 2, 3, 4, 6, 8)
+_SHARE = 32
 # Widths and rows are multiples: records begin where vector instructions like it, and chunks come out even.
 _MULTIPLE = 4
 # Smaller micro-batches would spend their time on overhead: per token, 256 take 1.15 of the time of 4,096.
@@ -49,7 +51,9 @@ class Group:
     passes: int = 1
 
 
-def public_shapes(longest: int, tokens: int, units: int | None = None) -> tuple[Shape, ...]:
+def public_shapes(
+    longest: int, tokens: int, units: int | None = None, *, eighths: Sequence[int] = _EIGHTHS, share: int = _SHARE
+) -> tuple[Shape, ...]:
     """The shapes for records of up to `longest` tokens, narrowest first. Every argument is a public constant.
 
     Args:
@@ -57,6 +61,8 @@ def public_shapes(longest: int, tokens: int, units: int | None = None) -> tuple[
         tokens: that one micro-batch may hold, where a row fits into them at all.
         units: the expected number of units in a batch, if there is one. Each width wastes half a micro-batch of made-up
             rows on average, so micro-batches should be small beside the batch.
+        eighths: of `longest` that widths have, the last of them 8. Small models want few: a width costs micro-batches.
+        share: a micro-batch may have rows for one unit in so many that are expected.
 
     >>> public_shapes(64, 2048)
     (Shape(width=8, rows=256), Shape(width=16, rows=128), Shape(width=24, rows=84), Shape(width=32, rows=64), \
@@ -65,13 +71,13 @@ Shape(width=48, rows=40), Shape(width=64, rows=32))
     if longest < 1 or tokens < 1:
         raise ValueError(f"records of {longest} tokens, {tokens} at once: both must be at least 1")
     multiple = _MULTIPLE if longest >= 2 * _MULTIPLE else longest
-    widths = sorted({multiple * -(-longest * eighths // (8 * multiple)) for eighths in _EIGHTHS})
-    return tuple(Shape(width, _rows(width, tokens, units)) for width in widths)
+    widths = sorted({multiple * -(-longest * part // (8 * multiple)) for part in eighths})
+    return tuple(Shape(width, _rows(width, tokens, units, share)) for width in widths)
 
 
-def _rows(width: int, tokens: int, units: int | None) -> int:
+def _rows(width: int, tokens: int, units: int | None, share: int) -> int:
     most = max(1, tokens // width)
-    rows = most if units is None else min(most, max(1, units // 32, _FEW_TOKENS // width))
+    rows = most if units is None else min(most, max(1, units // share, _FEW_TOKENS // width))
     return rows if rows < _MULTIPLE else rows - rows % _MULTIPLE
 
 
@@ -99,18 +105,20 @@ def groups(
         units: indices of the units; a unit without records is in no group.
         records_of: for each unit, the indices of its records.
         lengths: for each record, its length in tokens.
+        shapes: narrowest first.
 
     Yields:
         Groups, widest first, so that the first shows how much memory is needed.
     """
-    by_shape: dict[Shape, list[int]] = {}
+    by_width: dict[int, list[int]] = {}
     for unit in units:
-        if records_of[unit]:
-            by_shape.setdefault(shape_for(max(lengths[record] for record in records_of[unit]), shapes), []).append(unit)
-    for shape in sorted(by_shape, reverse=True):
+        if records := records_of[unit]:
+            longest = max([lengths[record] for record in records])
+            by_width.setdefault(shape_for(longest, shapes).width, []).append(unit)
+    for shape in reversed(shapes):
         together: list[int] = []
         free = shape.rows
-        for unit in by_shape[shape]:
+        for unit in by_width.get(shape.width, ()):
             count = len(records_of[unit])
             if count > shape.rows:
                 yield Group(shape, (unit,), -(-count // shape.rows))

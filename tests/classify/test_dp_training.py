@@ -14,6 +14,7 @@ from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import load_classifier
 from dpsynth_assets.contract.releases import ClassifierRelease
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+from dpsynth_assets.privacy.clipping import verification
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.plan import DpSgd, Learning
@@ -124,6 +125,30 @@ def test_a_network_whose_texts_touch_one_another_is_refused_on_made_up_records(c
         check_trainable(plan)
     with pytest.raises(UnclippedGradientError):
         train_with_dp(plan, frame_of(), None)
+
+
+@pytest.mark.parametrize("max_tokens", [1, 8, 16, 56])
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_every_shape_that_training_computes_in_was_looked_at_before(classifier, max_tokens, tmp_path, monkeypatch):
+    """Of few words as well, of which half are fewer than a window has."""
+    looked_at, used = set(), set()
+    look, losses = verification.verify_own_bits, LabelledUnits.losses
+
+    def verify_own_bits(model, losses, shape, records):
+        look(model, losses, shape, records)
+        looked_at.add(shape)
+        used.clear()  # by the look itself
+
+    def used_losses(self, model, records, shape=None):
+        used.add(shape)
+        return losses(self, model, records, shape)
+
+    monkeypatch.setattr(verification, "verify_own_bits", verify_own_bits)
+    monkeypatch.setattr(LabelledUnits, "losses", used_losses)
+    plan = replace(plan_of(classifier, max_tokens=max_tokens), mechanism=DpSgd(1.0, 1.0, 1.0, 15, steps=1))
+    train_with_dp(plan, frame_of(), tmp_path)
+    assert used
+    assert used <= looked_at
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)

@@ -18,7 +18,7 @@ from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.grid import fine_grid_of
 from dpsynth_assets.privacy.plan import DpSgd, Learning
-from dpsynth_assets.privacy.shapes import groups, public_shapes
+from dpsynth_assets.privacy.shapes import groups
 from dpsynth_assets.privacy.strategies import STRATEGIES
 from dpsynth_assets.privacy.training import add
 
@@ -86,11 +86,10 @@ class World:
             [code for _, _, code, _ in rows],
             [number for number, *_ in rows],
         )
-        shapes = public_shapes(data.longest, dp_training._MICRO_BATCH, BATCH)
         with ClippedSum(self.model, self.clipping) as clipped:
             if fine:
                 clipped.grid = fine_grid_of(CLIP)
-            for group in groups(range(len(units)), data.records_of, data.lengths, shapes):
+            for group in groups(range(len(units)), data.records_of, data.lengths, self.method.shapes):
                 add(clipped, self.model, data, group)
             return [total.numpy() for total in clipped.take()]
 

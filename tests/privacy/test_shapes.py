@@ -24,6 +24,15 @@ def test_a_record_is_never_computed_wider_than_it_needs_by_more_than_a_quarter_o
         assert length <= width <= length + 128
 
 
+def test_fewer_widths_and_larger_micro_batches_can_be_had_within_the_tokens():
+    def sizes(**chosen):
+        return [(shape.width, shape.rows) for shape in public_shapes(56, 8192, 512, **chosen)]
+
+    assert sizes(eighths=(4, 8)) == [(28, 16), (56, 16)]
+    assert sizes(eighths=(4, 8), share=8) == [(28, 64), (56, 64)]
+    assert sizes(eighths=(4, 8), share=2) == [(28, 256), (56, 144)]
+
+
 def test_a_record_beyond_the_public_bound_is_refused():
     with pytest.raises(ValueError, match="longer than the public bound of 64"):
         shape_for(65, public_shapes(64, 128))

@@ -19,6 +19,7 @@ from dpsynth_assets.privacy.clipping.cost import Budget
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.grid import Grid, add, squares
 from dpsynth_assets.privacy.clipping.outer import Outer, Products, add_scaled, full_precision
+from dpsynth_assets.privacy.clipping.rows import TableRows
 
 
 class MicroBatch:
@@ -40,6 +41,7 @@ class MicroBatch:
         self._dense: dict[nn.Parameter, Tensor] = {}
         self._squares: dict[nn.Parameter, Tensor] = {}
         self._factored: dict[nn.Parameter, list[Outer]] = {}
+        self._tables: dict[nn.Parameter, TableRows] = {}
         self._budget = Budget()
 
     def go_on(self, records: int) -> None:
@@ -90,8 +92,12 @@ class MicroBatch:
         nothing = torch.zeros(len(self._units), dtype=torch.float64, device=self._device)
         products = Products()
         with full_precision(self._device):
-            for parameter, entries in self._factored.items():
-                self._squares[parameter] = self._squares_of(entries, products)
+            for parameter, entries in list(self._factored.items()):
+                if all(entry.one_hot for entry in entries):
+                    rows = self._tables[parameter] = TableRows.of(self._factored.pop(parameter), self._units)
+                    self._squares[parameter] = rows.squares(len(self._units))
+                else:
+                    self._squares[parameter] = self._squares_of(entries, products)
             return torch.stack([self._squares.get(p, nothing) for p in parameters])
 
     def add_scaled_(
@@ -113,6 +119,8 @@ class MicroBatch:
                     if gradient.dim() == 3 and not gradient.is_contiguous():
                         gradient, total = gradient.mT, total.mT  # see Outer.dense
                     add(total, gradient.float(), scale, grid)
+                elif parameter in self._tables:
+                    self._tables.pop(parameter).add_scaled(total, scale, grid)
                 elif parameter in self._factored:
                     allowed = exact.square() * self._squares[parameter]
                     entries = self._factored.pop(parameter)

@@ -79,22 +79,27 @@ def squares(gradients: Tensor) -> Tensor:
     return total
 
 
-def add(total: Tensor, gradients: Tensor, scales: Tensor, grid: Grid | None) -> None:
-    """Adds (units, ...) gradients, each times its scale and cut to whole numbers towards zero, to a float64 total.
+def scaled(gradients: Tensor, scales: Tensor, grid: Grid | None) -> Tensor:
+    """(n, ...) gradients, each times its scale, cut to whole numbers towards zero.
 
     Args:
-        scales: shape (units,), float32; a unit with scale 0 adds nothing, even if it holds what is no number.
-        grid: None adds without cutting.
+        scales: shape (n,), float32; where it is 0 nothing is left, even of what is no number.
+        grid: None does not cut.
     """
     by_unit = scales.view(-1, *[1] * (gradients.dim() - 1))
-    all_count = bool((scales != 0).all())
-    together = len(gradients) if grid is None else grid.together
+    made = gradients * by_unit
+    if not bool((scales != 0).all()):  # zero times a number that is none is none
+        made = torch.where(by_unit != 0, made, 0.0)
+    return made if grid is None else cut_(made)
+
+
+def add(total: Tensor, gradients: Tensor, scales: Tensor, grid: Grid | None) -> None:
+    """Adds (units, ...) gradients, `scaled`, to a float64 total."""
+    together = max(1, len(gradients)) if grid is None else grid.together
     at_once = together * max(1, _SCALED // max(1, together * gradients[:1].numel()))
-    for part, by in zip(gradients.split(at_once), by_unit.split(at_once), strict=True):
-        scaled = part * by
-        if not all_count:  # zero times a number that is none is none
-            scaled = torch.where(by != 0, scaled, 0.0)
-        if grid is not None:
-            cut_(scaled)
-        for group in scaled.split(together):
-            total += group.sum(0)
+    for part, by in zip(gradients.split(at_once), scales.split(at_once), strict=True):
+        made = scaled(part, by, grid)
+        whole = len(made) - len(made) % together
+        # In two steps: what float32 adds up exactly is a fraction of what float64 would have to read.
+        total += made[:whole].unflatten(0, (-1, together)).sum(1).double().sum(0)
+        total += made[whole:].sum(0)

@@ -95,7 +95,7 @@ def add_scaled(
 
     Args:
         total: shape (a, b), float64, in grid steps.
-        entries: one for each use of the matrix.
+        entries: one for each use of the matrix; not all of them one-hot, for which see `rows`.
         units: which records are whose.
         scales: for each unit; one with scale 0 contributes nothing at all.
         allowed: for each unit the largest square, in grid steps, that its contribution may have. What turns out longer
@@ -107,12 +107,6 @@ def add_scaled(
         for unit, scale, bound in zip(units, scales, allowed, strict=True)
         if scale
     ]
-    if all(entry.one_hot for entry in entries):  # few rows are touched
-        for gradient, bound in drawn:
-            tokens, contribution = gradient.rows()
-            if _square(contribution) <= bound:
-                total.index_add_(0, tokens, contribution.double())
-        return
     step = max(1, _BLOCK // total.shape[1])
     blocks = [slice(start, min(start + step, len(total))) for start in range(0, len(total), step)]
     space = torch.empty(min(step, len(total)), total.shape[1], device=total.device)  # asking for it anew takes a sixth
@@ -172,11 +166,6 @@ class _Scaled:
             inside = (self._tokens >= block.start) & (self._tokens < block.stop)
             made.index_add_(0, self._tokens[inside] - block.start, self._rows[inside])
         return cut_(made) if self._exact else made
-
-    def rows(self) -> tuple[Tensor, Tensor]:
-        """The rows that the unit touches, each once, and its contribution to them."""
-        assert self._tokens is not None
-        return self._tokens, cut_(self._rows.clone()) if self._exact else self._rows
 
 
 class Products:
