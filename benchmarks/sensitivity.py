@@ -29,9 +29,14 @@ def bodies(kind: str, texts: list[str], batch: int) -> list[str]:
 
 
 def measured(
-    method: str, strategy: str, texts: list[str], tokens: int, batch: int, max_tokens: int, *, bfloat16: bool
-) -> tuple[float, float]:
-    """|S(D + u) - S(D)| / C and what the others moved by, over C. The last of the texts is u's."""
+    method: str, strategy: str, texts: list[str], tokens: int, batch: int | None, max_tokens: int, *, bfloat16: bool
+) -> tuple[float, float, int]:
+    """|S(D + u) - S(D)| / C, what the others moved by, over C, and the rows of the widest micro-batch.
+
+    Args:
+        texts: the last of them is u's.
+        batch: units that are expected, on which micro-batches depend; None makes them as tall as `tokens` allows.
+    """
     import torch
 
     from dpsynth_assets.language.base_model import load_base_model
@@ -67,7 +72,8 @@ def measured(
 
     everybody = list(range(len(texts)))
     difference = clipped_sum(everybody) - clipped_sum(everybody[:-1])
-    return float(difference.norm()), float((difference - clipped_sum(everybody[-1:])).norm())
+    others = difference - clipped_sum(everybody[-1:])
+    return float(difference.norm()), float(others.norm()), shapes[-1].rows
 
 
 def main() -> None:
@@ -81,11 +87,12 @@ def main() -> None:
     parser.add_argument("--tokens", default="2048,8192", help="of a micro-batch")
     parser.add_argument("--batches", default="512,1024", help="units in a batch")
     parser.add_argument("--max-tokens", type=int, default=56)
+    parser.add_argument("--tall", action="store_true", help="micro-batches as tall as --tokens allows, for any batch")
     chosen = parser.parse_args()
     texts = pd.read_parquet(chosen.source, columns=["text"])["text"].tolist()
     random.Random(0).shuffle(texts)
-    print("| method | strategy | texts | tokens | units | precision | moved by / C | others moved / C |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| method | strategy | texts | tokens | units | rows | precision | moved by / C | others moved / C |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for method, strategy, kind, tokens, batch, precision in product(
         chosen.methods.split(","),
         chosen.strategies.split(","),
@@ -95,17 +102,18 @@ def main() -> None:
         ("float32", "bfloat16"),
     ):
         joins = max(texts[-2000:], key=len)
-        moved, others = measured(
+        moved, others, rows = measured(
             method,
             strategy,
             [*bodies(kind, texts[:-2000], batch), joins],
             tokens,
-            batch,
+            None if chosen.tall else batch,
             chosen.max_tokens,
             bfloat16=precision == "bfloat16",
         )
         print(
-            f"| {method} | {strategy} | {kind} | {tokens} | {batch} | {precision} | {moved:.6f} | {others:.1e} |",
+            f"| {method} | {strategy} | {kind} | {tokens} | {batch} | {rows} | {precision} "
+            f"| {moved:.6f} | {others:.1e} |",
             flush=True,
         )
 
