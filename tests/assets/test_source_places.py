@@ -191,6 +191,18 @@ def test_public_rows_are_not_declared_at_a_place_of_the_source(contract):
         with_copies(contract, '"te*.jsonl"')
 
 
+def test_rows_to_mix_in_are_not_declared_at_a_place_of_a_copy(contract):
+    from dpsynth_assets.contract import ContractError
+
+    mix = "mix: {path: exports/a1.jsonl, declared_public_by: owner@example.org}"
+    with pytest.raises(ContractError, match=r"classifier\.mix\.path: these public rows are the sensitive source"):
+        edited(
+            contract,
+            ("          generation:", "          source_copies: [exports/a*.jsonl]\n          generation:"),
+            ("classifier: {target: topic}", f"classifier: {{target: topic, {mix}}}"),
+        )
+
+
 def test_no_launch_reads_a_place_that_was_not_signed(run, rooms, contract, store):
     other = write(contract, "other.jsonl", ["text"])
     result = run("source", run_config={"ops": {"small__source": {"config": {"source": str(other)}}}})
