@@ -26,13 +26,14 @@ def test_correlated_noise_shows_and_does_not_weaken():
     assert [str(change) for change in changes(before, after)] == ["releases.adapter.noise_bands: nothing -> 4"]
 
 
-def test_public_rows_to_train_on_need_two_signatures():
+@pytest.mark.parametrize("classifier", ["classifier", "safety_classifier"])
+def test_public_rows_to_train_on_need_two_signatures(classifier):
     before = terms_for_approval(load_contract(MINIMAL))
-    assert "classifier" not in before
-    after = {**before, "classifier": {"mix": {"path": "public.jsonl", "declared_public_by": "owner@example.com"}}}
+    assert classifier not in before
+    after = {**before, classifier: {"mix": {"path": "public.jsonl", "declared_public_by": "owner@example.com"}}}
     assert {change.term for change in changes(before, after) if change.weakens} == {
-        "classifier.mix.path",
-        "classifier.mix.declared_public_by",
+        f"{classifier}.mix.path",
+        f"{classifier}.mix.declared_public_by",
     }
     assert not [change for change in changes(after, before) if change.weakens]
 
