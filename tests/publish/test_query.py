@@ -220,7 +220,7 @@ def test_each_wall_holds_alone(home, put, secret, contents, tmp_path, gone):
     )
     attempts = [
         *(sql.format(place=literal(str(release))) for sql in COPIES),
-        f"SELECT * FROM read_text({literal(str(secret))})",
+        f"SELECT * FROM read_parquet({literal(str(secret))})",
         f"ATTACH {literal(str(home / 'other.duckdb'))} AS other",
         f"EXPORT DATABASE {literal(str(home / 'export'))}",
         "SELECT count(*) FROM inbox.messages",
