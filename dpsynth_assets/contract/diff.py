@@ -74,7 +74,7 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     found = []
     for term in sorted(old.keys() | new.keys()):
         was, is_ = old.get(term), new.get(term)
-        if was != is_:
+        if was != is_ and not (_is_nothing(was) and _is_nothing(is_)):
             why = _why_weaker(term, was, is_)
             if why and before and term[0] not in before:
                 why = f"nobody has signed for it yet: {why}"
@@ -205,6 +205,11 @@ def _leaves(value: Any, term: Term = ()) -> Iterator[tuple[Term, Any]]:
             yield from _leaves(inner, (*term, str(index)))
     else:
         yield term, value
+
+
+def _is_nothing(value: Any) -> bool:
+    """A filter that lets everything in is none."""
+    return value is None or value == {}
 
 
 def _said(value: Any) -> str:

@@ -50,6 +50,10 @@ def test_every_other_choice_among_public_rows_needs_two_signatures(classifier):
         [change] = changes(with_(signed), with_({**signed, "where": where}))
         assert change.weakens == "other rows are declared public"
     unfiltered = {**signed, "where": {}}
+    assert {change.term for change in changes(with_(), with_(unfiltered))} == {
+        f"{classifier}.mix.path",
+        f"{classifier}.mix.declared_public_by",
+    }
     assert [change.weakens for change in changes(with_(unfiltered), with_(signed))] == [
         "other rows are declared public"
     ]
