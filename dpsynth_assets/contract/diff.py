@@ -74,7 +74,7 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
     found = []
     for term in sorted(old.keys() | new.keys()):
         was, is_ = old.get(term), new.get(term)
-        if was != is_:
+        if was != is_ and not (_is_nothing(was) and _is_nothing(is_)):
             why = _why_weaker(term, was, is_)
             if why and before and term[0] not in before:
                 why = f"nobody has signed for it yet: {why}"
@@ -106,6 +106,11 @@ def _less_secret(was: Any, is_: Any) -> bool:
 
 def _set(was: Any, is_: Any) -> bool:
     return bool(is_) and is_ != was
+
+
+def _other_rows(was: Any, is_: Any) -> bool:
+    """Another filter, or none any more; without the rows themselves there is nothing to filter."""
+    return is_ is not None and is_ != (was or {})
 
 
 def _more(was: Any, is_: Any) -> bool:
@@ -155,6 +160,8 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("test_split",): (_any, "other rows are declared public"),
     ("classifier", "mix"): (_set, "other rows are declared public"),
     ("safety_classifier", "mix"): (_set, "other rows are declared public"),
+    ("classifier", "mix", "where"): (_other_rows, "other rows are declared public"),
+    ("safety_classifier", "mix", "where"): (_other_rows, "other rows are declared public"),
     ("safety_classifier", "target"): (_set, "other texts count as unsafe"),
     ("safety_classifier", "unsafe"): (_set, "other texts count as unsafe"),
     ("safety_classifier", "validation"): (_set, "the promise to those who rely on it is kept on other rows"),
@@ -188,8 +195,9 @@ def _why_weaker(term: Term, was: Any, is_: Any) -> str | None:
 
 
 def _leaves(value: Any, term: Term = ()) -> Iterator[tuple[Term, Any]]:
-    """Each term with its value; a list is one value, unless it holds mappings."""
-    if isinstance(value, dict):
+    """Each term with its value. A list is one value, unless it holds mappings; so is the filter of rows to mix in, of
+    which a part that is gone lets more rows in."""
+    if isinstance(value, dict) and term[-2:] != ("mix", "where"):
         for key, inner in value.items():
             yield from _leaves(inner, (*term, str(key)))
     elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
@@ -197,6 +205,11 @@ def _leaves(value: Any, term: Term = ()) -> Iterator[tuple[Term, Any]]:
             yield from _leaves(inner, (*term, str(index)))
     else:
         yield term, value
+
+
+def _is_nothing(value: Any) -> bool:
+    """A filter that lets everything in is none."""
+    return value is None or value == {}
 
 
 def _said(value: Any) -> str:

@@ -13,7 +13,7 @@ from dpsynth_assets.assets.gate import bind
 from dpsynth_assets.contract.terms import Blocks
 from ledger import BudgetRefused, LedgerError, PoissonSampledGaussian, TermsConflict
 from resources.fingerprint_key import key_of
-from resources.sensitive_store import SensitiveStore
+from resources.sensitive_store import ProtectedRowsError, SensitiveStore
 
 EVENT = PoissonSampledGaussian(0.2, 1.0, 4)
 
@@ -231,6 +231,14 @@ def test_a_unit_of_a_snapshot_that_waits_for_the_ledger_is_in_its_block_already(
         store.settle(made, snapshot, bound=True)
     again = ingest(store, november, records(("a", "two", "2026-11"), ("b", "three", "2026-11")))
     assert store._rows(again, november).text.tolist() == ["three"]
+
+
+def test_records_of_blocks_that_are_not_read_are_nobodys_to_publish_either(contract, store):
+    october = divided(contract, "2026-10")
+    later = [f"later {i}" for i in range(30)]
+    settled(store, october, records(("a", "one", "2026-10"), *((text, text, "2026-11") for text in later)))
+    with pytest.raises(ProtectedRowsError):
+        store.require_unprotected(later, contract, "the test split")
 
 
 def test_a_record_without_a_unit_or_a_text_is_in_no_block(contract, store):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ledger import Gaussian, Ledger, LedgerBroken, LedgerError, RaiseCap
+from resources.evidence import checkpoints
 from resources.heads import Head, KnownHead, create_ledger, open_ledger, restore_ledger
 from resources.home import Home
 from resources.ledger import LedgerResource
@@ -137,7 +138,11 @@ def test_a_checkpoint_that_somebody_made_up_stops_nothing(home, snapshotted, run
             stated = json.loads(text)
             for point in _checkpoints_in(stated):
                 point["seq"] = 10_000
+                receipt = json.loads(file.with_name("receipt.json").read_text(encoding="utf-8"))
+                receipt["charges"] = [{"checkpoint": point}]  # as they lay in receipts before there were seals
+                file.with_name("receipt.json").write_text(json.dumps(receipt), encoding="utf-8")
             file.write_text(json.dumps(stated), encoding="utf-8")
+    assert {point.seq for point in checkpoints(home)} == {10_000}
     assert write_down(open_ledger(home)) < 10_000
 
 

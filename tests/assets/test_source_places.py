@@ -11,7 +11,8 @@ import pytest
 from dpsynth_assets.approval import ApprovalNeededError, require_approved
 from dpsynth_assets.assets.gate import bind
 from dpsynth_assets.contract import SourcePlaceError, load_contract
-from dpsynth_assets.contract.classifiers import PublicRows
+from dpsynth_assets.contract.classifiers import PublicRows, SafetyClassifier
+from dpsynth_assets.contract.diff import changes, terms_for_approval
 from ledger import LedgerError, TermsConflict
 from resources.public_rows import mixed_rows, public_rows, test_rows
 from resources.sensitive_store import ProtectedRowsError, SensitiveStore
@@ -100,6 +101,24 @@ def test_a_copy_of_the_contract_in_another_folder_names_other_places(contract, b
         require_approved(load_contract(elsewhere / contract.path.name), book)
 
 
+def test_every_place_that_a_contract_names_is_signed_as_seen_from_the_ledger(contract, home, tmp_path):
+    mix = PublicRows(path="mix.jsonl", declared_public_by="owner@example.org")
+    terms = {
+        "source_copies": ("copy.jsonl",),
+        "classifier": contract.privacy.classifier.model_copy(update={"mix": mix}),
+        "safety_classifier": SafetyClassifier(target="topic", unsafe="loan", mix=mix),
+    }
+    made = replace(contract, source="/exports/train.jsonl", privacy=contract.privacy.model_copy(update=terms))
+    copied = replace(made, path=tmp_path / "elsewhere" / made.path.name)
+    signed, asked = (terms_for_approval(each.seen_from(home.root / "ledger")) for each in (made, copied))
+    assert {change.term for change in changes(signed, asked) if change.weakens} == {
+        "source_copies",
+        "test_split.path",
+        "classifier.mix.path",
+        "safety_classifier.mix.path",
+    }
+
+
 def test_free_assets_do_not_follow_the_contract_into_another_folder(contract, snapshotted, store, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(contract.path.parent, elsewhere)
@@ -170,6 +189,18 @@ def test_public_rows_are_not_declared_at_a_place_of_the_source(contract):
 
     with pytest.raises(ContractError, match="the public test split is the sensitive source itself"):
         with_copies(contract, '"te*.jsonl"')
+
+
+def test_rows_to_mix_in_are_not_declared_at_a_place_of_a_copy(contract):
+    from dpsynth_assets.contract import ContractError
+
+    mix = "mix: {path: exports/a1.jsonl, declared_public_by: owner@example.org}"
+    with pytest.raises(ContractError, match=r"classifier\.mix\.path: these public rows are the sensitive source"):
+        edited(
+            contract,
+            ("          generation:", "          source_copies: [exports/a*.jsonl]\n          generation:"),
+            ("classifier: {target: topic}", f"classifier: {{target: topic, {mix}}}"),
+        )
 
 
 def test_no_launch_reads_a_place_that_was_not_signed(run, rooms, contract, store):

@@ -209,6 +209,10 @@ def test_audit_verify_names_what_was_changed(dpsynth, table, store, home):
     shutil.copytree(home.root / "kept", card, dirs_exist_ok=True)
 
     beside = table.with_name(table.name + ".seal.json")
+    stated = json.loads(beside.read_bytes())
+    stated["checkpoint"]["signature"] = stated["checkpoint"]["signature"][::-1]
+    beside.write_text(json.dumps(stated), encoding="utf-8")
+    assert "its signature is not by this ledger's key" in refused(dpsynth)
     shutil.copy(card / "seal.json", beside)
     assert "that is another artifact's" in refused(dpsynth)
     beside.unlink()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import pytest
+
 from dpsynth_assets.contract import load_contract
 from dpsynth_assets.contract.diff import changes, terms_for_approval
 
@@ -24,15 +26,39 @@ def test_correlated_noise_shows_and_does_not_weaken():
     assert [str(change) for change in changes(before, after)] == ["releases.adapter.noise_bands: nothing -> 4"]
 
 
-def test_public_rows_to_train_on_need_two_signatures():
+@pytest.mark.parametrize("classifier", ["classifier", "safety_classifier"])
+def test_public_rows_to_train_on_need_two_signatures(classifier):
     before = terms_for_approval(load_contract(MINIMAL))
-    assert "classifier" not in before
-    after = {**before, "classifier": {"mix": {"path": "public.jsonl", "declared_public_by": "owner@example.com"}}}
+    assert classifier not in before
+    after = {**before, classifier: {"mix": {"path": "public.jsonl", "declared_public_by": "owner@example.com"}}}
     assert {change.term for change in changes(before, after) if change.weakens} == {
-        "classifier.mix.path",
-        "classifier.mix.declared_public_by",
+        f"{classifier}.mix.path",
+        f"{classifier}.mix.declared_public_by",
     }
     assert not [change for change in changes(after, before) if change.weakens]
+
+
+@pytest.mark.parametrize("classifier", ["classifier", "safety_classifier"])
+def test_every_other_choice_among_public_rows_needs_two_signatures(classifier):
+    """One part of a filter less lets more rows in."""
+
+    def with_(*mix):
+        return {**terms_for_approval(load_contract(MINIMAL)), **({classifier: {"mix": mix[0]}} if mix else {})}
+
+    signed = {"path": "rows.csv", "declared_public_by": "owner@example.com", "where": {"fold": "public", "year": 2024}}
+    for where in ({}, {"year": 2024}, {"fold": "other", "year": 2024}, {"fold": "public"}):
+        [change] = changes(with_(signed), with_({**signed, "where": where}))
+        assert change.weakens == "other rows are declared public"
+    unfiltered = {**signed, "where": {}}
+    assert {change.term for change in changes(with_(), with_(unfiltered))} == {
+        f"{classifier}.mix.path",
+        f"{classifier}.mix.declared_public_by",
+    }
+    assert [change.weakens for change in changes(with_(unfiltered), with_(signed))] == [
+        "other rows are declared public"
+    ]
+    for fewer in (with_(), with_(signed)):
+        assert not [change for change in changes(with_(signed), fewer) if change.weakens]
 
 
 def test_votes_show_and_do_not_weaken():

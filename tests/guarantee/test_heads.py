@@ -166,3 +166,23 @@ def test_a_network_that_feels_its_neighbours_in_the_last_bit_is_refused_before_a
     monkeypatch.setattr(kind, "logits", staticmethod(coupled))
     with pytest.raises(UnclippedGradientError, match="other bits with other records beside it"):
         check_trainable(plan)
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_every_shape_that_training_uses_is_looked_at_before_a_row_is_read(place, monkeypatch):
+    plan = World("word_cnn").method._plan
+    right, widths = dp_training._Cnn.logits, []
+
+    def coupled(model, examples, width=0):
+        scores = right(model, examples, width)
+        widths.append(width)
+        return scores * (1 + 1e-6 * (width == coupled_at and len({str(each) for each in examples}) > 2))
+
+    coupled_at = None
+    monkeypatch.setattr(dp_training._Cnn, "logits", staticmethod(coupled))
+    check_trainable(plan)
+    shapes = sorted({width for width in widths if width})
+    assert len(shapes) > 1
+    coupled_at = shapes[place]
+    with pytest.raises(UnclippedGradientError, match=f"of {coupled_at} tokens at once"):
+        check_trainable(plan)

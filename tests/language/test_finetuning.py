@@ -19,6 +19,7 @@ from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.plan import DpSgd, Learning, TrainingPlan
+from dpsynth_assets.privacy.shapes import public_shapes
 from dpsynth_assets.privacy.strategies import FlatClipping
 
 
@@ -262,6 +263,25 @@ def test_a_machine_that_gives_no_record_its_own_bits_is_refused_before_a_row_is_
     monkeypatch.setattr(finetuning, "losses", coarse)
     with pytest.raises(UnclippedGradientError, match="other bits with other records beside it"):
         finetuning.prepare(contract, plan)
+
+
+def test_every_shape_that_training_uses_is_looked_at_before_a_row_is_seen(contract, plan, monkeypatch):
+    honest, coarse_at, seen = finetuning.losses, None, set()
+
+    def coarse(model, records, pad, shape=None, *rest):
+        own = honest(model, records, pad, shape, *rest)
+        if shape is None:
+            return own
+        seen.add(shape)
+        return own * (1 + 1e-6 * (len(records) > 1 and shape == coarse_at))
+
+    monkeypatch.setattr(finetuning, "losses", coarse)
+    ready = finetuning.prepare(contract, plan)
+    shapes = public_shapes(ready.longest, plan.micro_batch_tokens, plan.mechanism.expected_batch_size)
+    assert seen == {shape for shape in shapes if shape.width > ready.prefix}
+    for coarse_at in (min(seen), max(seen)):
+        with pytest.raises(UnclippedGradientError, match=f"{coarse_at.rows} records of {coarse_at.width} tokens"):
+            finetuning.prepare(contract, plan)
 
 
 def test_a_unit_over_the_plan_s_bound_is_refused_before_anything_is_computed(contract, plan, tmp_path):

@@ -272,6 +272,11 @@ ENTRIES: dict[str, tuple[Callable[[dict[str, Any]], object], str, str]] = {
         "a charge that was not committed with its files",
         "a charge that was not committed with its files",
     ),
+    "another release's charge and files": (
+        lambda p: p.update(files={**ADAPTER}, made_from={}, charges=p["charges"][-1:]),
+        "its charge is another release's",
+        "a charge that was not committed with its files",
+    ),
     "an ancestor that is no seal": (
         lambda p: p.update(made_from={"corpus": 3}),
         "entry 3, which is no seal",

@@ -191,6 +191,54 @@ def test_without_the_check_of_statements_nothing_can_be_written_or_read_either(h
         assert SECRET.encode() not in done.stdout
 
 
+# The lines that take walls of the query's process away.
+NO_PARSER = "query_process._require_question = lambda *_: None"
+NO_SYSTEM = "query_process.change_nothing = query_process.open_nothing = lambda *_: None"
+NO_DUCKDB = """
+class Open:
+    def __init__(self, connection):
+        self.connection = connection
+    def __getattr__(self, name):
+        return getattr(self.connection, name)
+    def execute(self, sql, *values):
+        return self if sql.startswith(("SET ", "BEGIN")) else self.connection.execute(sql, *values)
+connect = query_process.duckdb.connect
+query_process.duckdb.connect = lambda *place, config: Open(connect(*place))
+"""
+
+
+@pytest.mark.parametrize("gone", [(NO_PARSER, NO_SYSTEM), (NO_PARSER, NO_DUCKDB)], ids=["DuckDB's", "the system's"])
+def test_each_wall_holds_alone(home, put, secret, contents, tmp_path, gone):
+    """Whatever a query does that passed the parser, one of these two is enough against it."""
+    release = put()
+    before = contents()
+    driver = tmp_path / "driver.py"
+    driver.write_text(
+        "import sys, json\n"
+        f"sys.path[:] = json.loads({json.dumps(json.dumps([p for p in sys.path if p]))})\n"
+        "from dpsynth_assets.publish import query_process\n" + "\n".join(gone) + "\nquery_process.main()\n"
+    )
+    attempts = [
+        *(sql.format(place=literal(str(release))) for sql in COPIES),
+        f"SELECT * FROM read_parquet({literal(str(secret))})",
+        f"ATTACH {literal(str(home / 'other.duckdb'))} AS other",
+        f"EXPORT DATABASE {literal(str(home / 'export'))}",
+        "SELECT count(*) FROM inbox.messages",
+    ]
+    request = {"folder": str(home / "parquet"), "place": "", "digests": digests_in(home / "parquet")}
+    for sql in attempts:
+        done = subprocess.run(
+            [sys.executable, "-I", str(driver)],
+            input=json.dumps({**request, "sql": sql, "memory_bytes": 1 << 30}).encode(),
+            capture_output=True,
+            env={},
+        )
+        assert done.returncode == 0, (sql, done.stderr)
+        assert contents() == before, sql
+        assert SECRET.encode() not in done.stdout
+    assert json.loads(done.stdout.splitlines()[1]) == {"rows": [[2]]}, "an honest question is answered"
+
+
 def test_a_confined_process_changes_and_opens_nothing_whatever_runs_in_it(tmp_path):
     """The system's wall alone, against Python."""
     kept = tmp_path / "kept"

@@ -98,6 +98,21 @@ def test_names_of_csv_columns_survive_a_byte_order_mark(tmp_path):
     assert [record[0] for record in records(path, NUMBERED)] == ["7", "7", "7"]
 
 
+@pytest.mark.parametrize("broken", [b"eve,b,c,more", b"eve,b", b"eve", b'eve,"b"x,c'])
+def test_a_csv_record_with_a_cell_too_many_or_too_few_is_left_out_alone(tmp_path, broken):
+    path = commas(tmp_path, b"who,said,topic\r\na,b,c\r\n" + broken + b"\r\na,b,c\r\n")
+    assert list(records(path, KINDS)) == [["a", "b", "c"], None, ["a", "b", "c"]]
+
+
+def test_bytes_that_are_no_utf_8_cost_their_own_cell(tmp_path):
+    path = commas(tmp_path, b"who,said,topic\r\na,b,c\r\na,\xff\xe2,c\r\na,b,c\r\n")
+    assert list(records(path, KINDS)) == [["a", "b", "c"], ["a", None, "c"], ["a", "b", "c"]]
+    stored = pa.array([b"b", b"\xff\xe2", b"b"])
+    unchecked = pa.StringArray.from_buffers(len(stored), stored.buffers()[1], stored.buffers()[2])
+    path = parquet(tmp_path, who=pa.array(["a"] * 3), said=unchecked, topic=pa.array(["c"] * 3))
+    assert list(records(path, KINDS)) == [["a", "b", "c"], ["a", None, "c"], ["a", "b", "c"]]
+
+
 @pytest.mark.parametrize("word", ["NA", "null", "nan", "None", "N/A", "NULL", "-"])
 def test_words_for_nothing_are_text_in_csv_quoted_or_not(tmp_path, word):
     path = commas(tmp_path, f'who,said,topic\n{word},{word},{word}\n"{word}","{word}","{word}"\n'.encode())
@@ -108,6 +123,18 @@ def test_numbers_and_truth_values_of_json_are_read_by_declared_type(tmp_path):
     path = lines(tmp_path, {"who": 5, "said": "a"}, {"who": 5.0}, {"who": "5"}, {"who": "5.0"}, {"who": True}, {})
     assert [record[0] for record in records(path, KINDS)] == ["5", "5", "5", "5.0", None, None]
     assert [record[0] for record in records(path, NUMBERED)] == ["5", "5", "5", "5", "1", None]
+
+
+def test_long_numbers_of_json_are_not_rounded_into_one_another(tmp_path):
+    path = lines(
+        tmp_path, *(b'{"who": %s}' % number for number in (b"9007199254740993.0", b"9007199254740992", b"1e22"))
+    )
+    assert [record[0] for record in records(path, KINDS)] == ["9007199254740993", "9007199254740992", "1" + "0" * 22]
+
+
+def test_a_byte_order_mark_does_not_cost_the_first_record_of_json(tmp_path):
+    line = b'{"who": "a", "said": "b", "topic": "c"}'
+    assert list(records(lines(tmp_path, b"\xef\xbb\xbf" + line, line), KINDS)) == [["a", "b", "c"]] * 2
 
 
 def test_texts_like_times_are_text(tmp_path):

@@ -121,6 +121,13 @@ def test_what_is_kept_of_a_unit_depends_on_that_unit_alone(units):
     assert sorted(kept(everybody)) == sorted(less)
 
 
+def test_rows_stay_in_the_order_of_the_source():
+    """Whoever joins stands between others, and moves no two of them against each other."""
+    rows = [(f"u{place % 3}", f"text {place}", "card") for place in range(12)]
+    assert kept(rows, bound=4) == [list(row) for row in rows]
+    assert [row for row in map(list, rows) if row in kept(rows, bound=2)] == kept(rows, bound=2)
+
+
 def test_records_of_one_text_are_told_apart_by_their_labels():
     labels = {kept([(f"u{unit}", "thank you", "card"), (f"u{unit}", "thank you", "loan")])[0][2] for unit in range(50)}
     assert labels == {"card", "loan"}

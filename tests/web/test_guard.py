@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpsynth_assets.cli.console import BadInput
-from dpsynth_assets.cli.ui import origins_of
+from dpsynth_assets.cli.ui import _chosen_token, origins_of
 from dpsynth_assets.web.guard import Guard
 
 OWN, NAMED = "http://127.0.0.1:3000", "https://dpsynth.example.org"
@@ -207,3 +208,14 @@ def test_it_answers_to_its_own_address_and_to_what_it_is_told():
     for wrong in ("*", "*.example.org", "a b", "http://", "ftp://x", "https://x/path", "https://me@x", "http://x:port"):
         with pytest.raises(BadInput):
             origins_of("127.0.0.1", 3000, [wrong])
+
+
+def test_a_secret_that_the_operator_chose_is_long_and_not_left_to_the_runs(monkeypatch):
+    assert _chosen_token() is None
+    monkeypatch.setenv("DPSYNTH_UI_TOKEN", "s3cret" * 6)
+    assert _chosen_token() == "s3cret" * 6
+    assert "DPSYNTH_UI_TOKEN" not in os.environ
+    for wrong in ("", "short", "a b" * 20):
+        monkeypatch.setenv("DPSYNTH_UI_TOKEN", wrong)
+        with pytest.raises(BadInput, match="at least 32"):
+            _chosen_token()

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +126,21 @@ def family_of(pid: int) -> set[int]:
         found.add(one := todo.pop())
         todo += children.get(one, [])
     return found
+
+
+def test_sockets_between_its_processes_lie_where_nobody_else_may_enter(monkeypatch, tmp_path):
+    from dpsynth_assets.web.serving import _private_temporary_files
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # and what is set in its place is undone
+    umask = os.umask(0)
+    try:
+        with _private_temporary_files() as folder:
+            assert folder.stat().st_mode & 0o777 == 0o700
+            assert [os.environ["TMPDIR"], tempfile.gettempdir()] == [str(folder)] * 2
+    finally:
+        os.umask(umask)
+    assert not folder.exists()
+    assert tempfile.gettempdir() != str(folder)
 
 
 def test_its_own_page_launches_runs_and_no_other_page_does(served, book):
