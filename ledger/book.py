@@ -22,7 +22,7 @@ from ledger.errors import LedgerBroken, LedgerError
 from ledger.governing import Governing
 from ledger.journal import entry_of, histories, reservation_of
 from ledger.people import People
-from ledger.protocol import binding_of, budget_of, require_budget, require_same_terms, standings_of
+from ledger.protocol import binding_of, budget_of, public_key_of, require_budget, require_same_terms, standings_of
 from ledger.quoting import quote, quote_unregistered
 from ledger.records import Balance, Entry, Item, Quote, Reservation, Scope, State, words
 from ledger.scopes import population_of
@@ -156,8 +156,8 @@ class Ledger(Charging, Governing, Sealing):
     def checkpoint(self) -> Checkpoint:
         """The ledger's head, signed: to be kept where whoever can change the ledger cannot."""
         with self._store.transaction() as book:
-            ledger_id, head = book.ledger_id, book.head
-        return sign(self._key, ledger_id, head, now())
+            ledger_id, head, public = book.ledger_id, book.head, public_key_of(book)
+        return sign(self._key, ledger_id, head, now(), public)
 
     def export(self) -> Iterator[str]:
         """The journal, a line of JSON for each entry, as docs/journal.md describes it."""

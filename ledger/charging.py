@@ -20,6 +20,7 @@ from typing import Any
 
 from ledger import accounting, chain, events, renyi_filter
 from ledger.chain import Draft
+from ledger.checkpoints import require_key
 from ledger.errors import LedgerBroken, ProtocolError
 from ledger.events import Event
 from ledger.journal import Costs, costs_of, entry_of, reservation_of
@@ -29,6 +30,7 @@ from ledger.protocol import (
     demand_grant,
     history_of,
     open_reservation,
+    public_key_of,
     require_budget,
     require_grant,
     require_same_request,
@@ -46,6 +48,7 @@ class Charging:
     """Reserve, activate, redeem, resume, commit, forfeit, void; and spending that was done elsewhere."""
 
     _store: Store
+    _key: Any
 
     def reserve(
         self, population: str, event: Event, *, source: str, release: str, key: str, owner: str, plan_digest: str
@@ -55,7 +58,7 @@ class Charging:
         `source` is the data set's fingerprint as it was bound, `key` names what is made (asset, partition, hash of
         the plan), `owner` the run that makes it. The same key by the same owner while still reserved is the same
         reservation (a retry after a lost answer); anything else is a new charge, because a second release is a second
-        release.
+        release. Without the ledger's signing key nothing is charged: what was paid for could not be sealed.
         """
         event = events.intact(event)
         for what, value in (("release", release), ("key", key), ("owner", owner)):
@@ -63,6 +66,7 @@ class Charging:
         opaque("plan_digest", plan_digest)
         opaque("source", source)
         with self._store.transaction() as book:
+            require_key(self._key, public_key_of(book))
             touched = _touched(book, population, source)
             budgets = _budgets(book, population, touched)
         # Outside the lock: orders are immutable, and a vector can take a second.
@@ -115,6 +119,7 @@ class Charging:
             raise ProtocolError(f"a reservation is needed, not {type(reservation).__name__}: reserve to get one")
         token = secrets.token_urlsafe(32)
         with self._store.transaction() as book:
+            require_key(self._key, public_key_of(book))
             history = history_of(book, reservation.id)
             stored = reservation_of(book.ledger_id, history)
             if replace(reservation, state=stored.state) != stored:
@@ -156,6 +161,7 @@ class Charging:
         words("owner", owner)
         token = secrets.token_urlsafe(32)
         with self._store.transaction() as book:
+            require_key(self._key, public_key_of(book))
             stored = reservation_of(book.ledger_id, history_of(book, reservation_id))
             budgets = _budgets(book, stored.population, stored.blocks)
         costs, alone = {}, 0.0

@@ -130,6 +130,11 @@ def require_same_cap(scope: Scope, budget: Budget) -> None:
         )
 
 
+def public_key_of(book: Transaction) -> str:
+    """The Ed25519 key, in hex, that the ledger was created with."""
+    return str(book.find(kinds=("created",))[0].payload["public_key"])
+
+
 def binding_of(book: Transaction, population: str, source: str) -> Record:
     """The entry that bound a data set, by its fingerprint, to the population."""
     bound = book.find(kinds=("bound",), key=source)
