@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger import chain
+from ledger.authority import Authority
 from ledger.chain import Draft, Record
 from ledger.charging import Charging, blocks_of
 from ledger.checkpoints import Checkpoint, new_key, problems_with, public_key, sign
@@ -67,6 +68,7 @@ class Ledger(Charging, Governing, Sealing):
 
         Raises:
             LedgerBroken: the journal itself does not hold; nothing was written.
+            ProtocolError: `actor` has a key in it, by which nobody signs for this.
             LedgerError: the ledger's signing key does not lie beside `path`; a new one would be another ledger's.
         """
         words("actor", actor)
@@ -77,6 +79,7 @@ class Ledger(Charging, Governing, Sealing):
         ledger_id = str(records[0].payload.get("ledger")) if records else ""
         if problems := problems_of(ledger_id, records, []):
             raise LedgerBroken(f"this journal cannot be restored: {problems[0]}")
+        Authority.of(records).require_keyless(actor)
         store = DuckDBStore(path)
         store.require_absent()
         if public_key(store.key_path) != _public_key(records):

@@ -20,7 +20,7 @@ from ledger.errors import LedgerError, ProtocolError, TermsConflict
 from ledger.governing import change_from
 from ledger.journal import EFFECTS, STEPS, Costs, costs_of, event_of, standing_of
 from ledger.people import person
-from ledger.records import NEIGHBOURING_RELATION
+from ledger.records import NEIGHBOURING_RELATION, SetTerms
 from ledger.scopes import EVERYTHING, Budget, Standings, block_name, population_of, spent
 from ledger.sealing import SealReview
 
@@ -134,7 +134,10 @@ class _Replay:
 
     def _proposed(self, record: Record) -> None:
         if "signature" in record.payload:  # those of before have fewer fields, and the same ones as their effects
-            change_from(record.payload["change"])
+            change = change_from(record.payload["change"])
+            about = change.contract if isinstance(change, SetTerms) else None
+            if (record.population, record.key) != (change.population, about):
+                self._add(record, "it is filed under another population or contract than its change is about")
         self.proposals[record.seq] = record
 
     def _effect(self, record: Record) -> None:
