@@ -155,6 +155,10 @@ class Proposal:
     overtaken: int | None = None
     signed: bool = False  # by a key; where not, the name is what somebody typed
 
+    @property
+    def waits(self) -> bool:
+        return self.effect is None and self.overtaken is None
+
 
 @dataclass(frozen=True)
 class Reservation:
