@@ -1,8 +1,8 @@
 """The ledger itself: one file, its creation and restoration, and everything one may ask of it.
 
-What changes it stands in `charging` (the life of a charge), `governing` (budgets and approvals) and `sealing` (what
-left). Nothing here depends on data, and nothing here may: no batch sizes that were realised, no true counts, no
-exception texts.
+What changes it stands in `charging` (the life of a charge), `elsewhere` (what was spent without it), `governing`
+(budgets and approvals) and `sealing` (what left). Nothing here depends on data, and nothing here may: no batch sizes
+that were realised, no true counts, no exception texts.
 """
 
 from __future__ import annotations
@@ -17,13 +17,22 @@ from typing import Any
 from ledger import chain
 from ledger.authority import Authority
 from ledger.chain import Draft, Record
-from ledger.charging import Charging, blocks_of
+from ledger.charging import Charging
 from ledger.checkpoints import Checkpoint, new_key, problems_with, public_key, sign
+from ledger.elsewhere import Elsewhere
 from ledger.errors import LedgerBroken, LedgerError
 from ledger.governing import Governing
 from ledger.journal import entry_of, histories, reservation_of
 from ledger.people import People
-from ledger.protocol import binding_of, budget_of, public_key_of, require_budget, require_same_terms, standings_of
+from ledger.protocol import (
+    binding_of,
+    blocks_of,
+    budget_of,
+    public_key_of,
+    require_budget,
+    require_same_terms,
+    standings_of,
+)
 from ledger.quoting import quote, quote_unregistered
 from ledger.records import Balance, Entry, Item, Quote, Reservation, Scope, State, words
 from ledger.scopes import population_of
@@ -33,7 +42,7 @@ from ledger.store import DuckDBStore, Store, now
 from ledger.verification import problems_of
 
 
-class Ledger(Charging, Governing, Sealing):
+class Ledger(Charging, Elsewhere, Governing, Sealing):
     """A privacy ledger at a path. Holds nothing open; any number of processes and threads may use one file."""
 
     def __init__(self, path: Path | str, *, store: Store | None = None) -> None:

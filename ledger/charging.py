@@ -19,7 +19,6 @@ from dataclasses import replace
 from typing import Any
 
 from ledger import accounting, chain, events, renyi_filter
-from ledger.acts import spent_elsewhere
 from ledger.chain import Draft
 from ledger.checkpoints import require_key
 from ledger.errors import LedgerBroken, ProtocolError
@@ -27,7 +26,6 @@ from ledger.events import Event
 from ledger.journal import Costs, costs_of, entry_of, reservation_of
 from ledger.protocol import (
     append_step,
-    authority_of,
     binding_of,
     demand_grant,
     history_of,
@@ -39,16 +37,16 @@ from ledger.protocol import (
     require_step,
     standings_of,
     stated,
+    stated_costs,
 )
 from ledger.quoting import refusal
 from ledger.records import Entry, Grant, Reservation, opaque, words
 from ledger.scopes import Budgets, Standings, population_of, spent, tightest
-from ledger.signatures import unarmored
 from ledger.store import Store, Transaction
 
 
 class Charging:
-    """Reserve, activate, redeem, resume, commit, forfeit, void; and spending that was done elsewhere."""
+    """Reserve, activate, redeem, resume, commit, forfeit, void."""
 
     _store: Store
     _key: Any
@@ -98,7 +96,7 @@ class Charging:
                 "epsilon_would_be": chain.number(spent(now, after)),
             }
             if refused is None:
-                facts |= {"cost": _costs(costs), "standing": stated(after)}
+                facts |= {"cost": stated_costs(costs), "standing": stated(after)}
             else:
                 facts |= dict(zip(("block", "why"), refused, strict=True))
             entry = book.append(
@@ -190,7 +188,7 @@ class Charging:
                 "epsilon_alone": chain.number(alone),
             }
             if refused is None:
-                facts |= {"token_sha256": chain.digest(token), "cost": _costs(costs)}
+                facts |= {"token_sha256": chain.digest(token), "cost": stated_costs(costs)}
                 append_step(book, history, "resumed", facts, standings=after, owner=owner)
                 stored = reservation_of(book.ledger_id, history_of(book, reservation_id))
             else:
@@ -256,7 +254,7 @@ class Charging:
             facts = {
                 "event": event.to_json(),
                 "artifact_digest": artifact_digest,
-                "cost": _costs(actual),
+                "cost": stated_costs(actual),
                 "epsilon_alone": chain.number(alone) if shorter else history[0].payload["epsilon_alone"],
             }
             return entry_of(book.ledger_id, append_step(book, history, "committed", facts, standings=after))
@@ -280,74 +278,6 @@ class Charging:
                 budget = budgets[population_of(block)]
                 after[block] = budget.uncharge(standing, costs[budget.population], stored.release, stored.event)
             append_step(book, history, "voided", {"reason": reason}, standings=after)
-
-    def to_charge_elsewhere(
-        self, population: str, event: Event, *, actor: str, reason: str, blocks: Iterable[str] | None = None
-    ) -> str:
-        """What somebody with a key signs to write down spending that was done elsewhere."""
-        with self._store.transaction() as book:
-            change = spent_elsewhere(population, events.intact(event).to_json(), _named(book, population, blocks))
-            return authority_of(book).to_propose(change, actor, reason)
-
-    def external_charge(
-        self,
-        population: str,
-        event: Event,
-        *,
-        actor: str,
-        reason: str,
-        blocks: Iterable[str] | None = None,
-        signature: str | None = None,
-    ) -> Entry:
-        """Write down spending that was done elsewhere, on some of a population's blocks or (unless said) on all.
-
-        It happened, so no budget refuses it; where it goes beyond the cap, nothing further is admitted. A closed plan
-        no longer holds after it. So it takes one of the population's people, where anybody stands for it.
-
-        Raises:
-            ProtocolError: this person does not stand for the population or has not signed, or it has no such blocks.
-        """
-        event = events.intact(event)
-        words("actor", actor)
-        words("reason", reason)
-        signature = None if signature is None else unarmored(signature)
-        with self._store.transaction() as book:
-            budget = require_budget(book, population)
-            touched, judge = _named(book, population, blocks), authority_of(book)
-            change = spent_elsewhere(population, event.to_json(), touched)
-            judge.require_proposal(change, actor, reason, signature)
-            costs = {population: accounting.renyi_vector(event, budget.rule.orders)}
-            after = {
-                block: budget.charge_outside(standing, costs[population])
-                for block, standing in standings_of(book, tuple(touched)).items()
-            }
-            facts = {
-                "event": event.to_json(),
-                "reason": reason,
-                "signature": signature,
-                "after": judge.after(change),
-                "blocks": touched,
-                "epsilon_alone": chain.number(accounting.epsilon(event, budget.rule.delta)),
-                "cost": _costs(costs),
-                "standing": stated(after),
-            }
-            draft = Draft(kind="external_charge", population=population, owner=actor, payload=facts)
-            return entry_of(book.ledger_id, book.append(draft))
-
-
-def blocks_of(book: Transaction, population: str) -> tuple[str, ...]:
-    """The population's own blocks: the one it was registered with, or those that data sets brought."""
-    found = book.find(kinds=("registered", "bound"), population=population)
-    return tuple(sorted({b for record in found for b in record.blocks if population_of(b) == population}))
-
-
-def _named(book: Transaction, population: str, blocks: Iterable[str] | None) -> list[str]:
-    """Some of a population's own blocks, or all; ProtocolError where it has no such."""
-    known = blocks_of(book, population)
-    named = sorted(known if blocks is None else set(blocks))
-    if not named or not set(named) <= set(known):
-        raise ProtocolError(f"population {population!r} has the blocks {', '.join(known) or 'none yet'}")
-    return named
 
 
 def _touched(book: Transaction, population: str, source: str) -> tuple[str, ...]:
@@ -384,10 +314,6 @@ def _replay(budgets: Budgets, before: Standings, costs: Costs) -> tuple[Standing
         elif not budget.rule.admits(after[block].sums):
             refusals[block] = "the steps that would run again do not fit into what is left"
     return after, tightest(budgets, before, refusals)
-
-
-def _costs(costs: Costs) -> dict[str, Any]:
-    return {population: chain.numbers(cost) for population, cost in costs.items()}
 
 
 def _grant(stored: Reservation, token: str) -> Grant:

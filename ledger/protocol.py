@@ -15,9 +15,9 @@ from ledger.authority import Authority
 from ledger.chain import Draft, Record
 from ledger.errors import LedgerBroken, LedgerError, ProtocolError, TermsConflict
 from ledger.events import Event
-from ledger.journal import STEPS, reservation_of, reservation_seq, standing_of, state_of
+from ledger.journal import STEPS, Costs, reservation_of, reservation_seq, standing_of, state_of
 from ledger.records import Grant, Reservation, Scope, name
-from ledger.scopes import Budget, Standings
+from ledger.scopes import Budget, Standings, population_of
 from ledger.store import Transaction
 
 
@@ -237,6 +237,16 @@ def append_step(
             payload=facts if standings is None else {**facts, "standing": stated(standings)},
         )
     )
+
+
+def blocks_of(book: Transaction, population: str) -> tuple[str, ...]:
+    """The population's own blocks: the one it was registered with, or those that data sets brought."""
+    found = book.find(kinds=("registered", "bound"), population=population)
+    return tuple(sorted({b for record in found for b in record.blocks if population_of(b) == population}))
+
+
+def stated_costs(costs: Costs) -> dict[str, Any]:
+    return {population: chain.numbers(cost) for population, cost in costs.items()}
 
 
 def stated(standings: Standings) -> dict[str, Any]:
