@@ -95,9 +95,13 @@ def require_possible_terms(book: Transaction, terms: dict[str, Any], *, register
         if registered:
             raise ProtocolError(f"population {population!r} is not registered yet: approve its budget first")
         return
-    unit, asked, blocks = (terms.get(name) or {} for name in ("unit", "budget", "blocks"))
     # A population of before has its unit's column from its first terms, which may be these.
-    known = "column" in unit and authority_of(book).knows_unit_of(population)
+    require_agreeing_terms(terms, budget, unit_known=authority_of(book).knows_unit_of(population))
+
+
+def require_agreeing_terms(terms: dict[str, Any], budget: Budget, *, unit_known: bool) -> None:
+    """TermsConflict where terms contradict what their population was registered with."""
+    unit, asked, blocks = (terms.get(name) or {} for name in ("unit", "budget", "blocks"))
     stands = {
         "unit": (budget.unit, unit.get("name", budget.unit)),
         "neighbouring_relation": (
@@ -107,12 +111,12 @@ def require_possible_terms(book: Transaction, terms: dict[str, Any], *, register
         "delta": (budget.rule.delta, asked.get("delta", budget.rule.delta)),
         "rule": (rule := "closed_plan" if budget.plan else "renyi_filter", asked.get("rule", rule)),
         "blocks_by": (budget.blocks_by, _by_column(blocks.get("column"))),
-        "unit_by": (budget.unit_by, _by_column(unit["column"]) if known else budget.unit_by),
+        "unit_by": (budget.unit_by, _by_column(unit["column"]) if unit_known and "column" in unit else budget.unit_by),
     }
     for field, (value, now) in stands.items():
         if value != now:
             raise TermsConflict(
-                f"population {population!r} was registered by entry {budget.registered} with another {field} "
+                f"population {budget.population!r} was registered by entry {budget.registered} with another {field} "
                 f"({value!r}, now {now!r} is asked for). {_NEVER_CHANGES}"
             )
 

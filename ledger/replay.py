@@ -731,8 +731,10 @@ class Replay:
         name = str(terms.get("population") if earlier and type(terms) is dict else entry.population)
         self.approved(entry, "set_terms", {**said, "population": name})
         population = self.populations.get(name)
-        if population and population.founders == {who for who, *_ in entry.signers}:
+        if earlier and population and population.founders == {who for who, *_ in entry.signers}:
             self.found(population, terms)
+        if "after" in said and "population" in terms:
+            self.agree(self.populations[name], terms)
         contract, stand = name_of(said["contract"]), True
         self.decide("contract", contract)
         if population and earlier:
@@ -751,6 +753,23 @@ class Replay:
             population.signers |= entry.signers
         digest = hashlib.sha256(canonical(said["terms"]).encode()).hexdigest()
         self.expect(digest == said["digest"], "its digest is not that of its terms")
+
+    def agree(self, population: Any, terms: Any) -> None:
+        """Whether terms say nothing else than was registered for good, as far as they speak of it."""
+        unit, budget, blocks = (terms.get(part) or {} for part in ("unit", "budget", "blocks"))
+        unit_by, parted = (
+            part["column"] and f"column {part['column']}" if "column" in part else None for part in (unit, blocks)
+        )
+        known = "column" in unit and population.unit_by != "unknown"
+        for field, stands, said in (
+            ("unit", population.unit, unit.get("name", population.unit)),
+            ("relation", "add_or_remove_one_unit", unit.get("neighbouring_relation", "add_or_remove_one_unit")),
+            ("delta", population.delta, budget.get("delta", population.delta)),
+            ("rule", population.rule, budget.get("rule", population.rule)),
+            ("blocks_by", population.parted or None, parted),
+            ("unit_by", population.unit_by, unit_by if known else population.unit_by),
+        ):
+            self.expect(stands == said, f"its terms have another {field} than their population, and it never changes")
 
     def found(self, population: Any, terms: Any) -> None:
         """A population of before: its people and unit are those of the first terms that its two founders signed."""

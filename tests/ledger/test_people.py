@@ -27,6 +27,7 @@ from ledger import (
     SetPeople,
     SetTerms,
     TermsConflict,
+    chain,
 )
 from ledger.authority import Authority
 from ledger.chain import Draft, Record
@@ -584,6 +585,35 @@ FORGED: dict[str, Callable[[Ledger, Scope, int], object]] = {
     ),
     "restored in a name with a key": lambda book, scope, asked: restored(book, BOB),
 }
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"unit": {"name": "message"}},
+        {"unit": {"column": "customer"}},
+        {"unit": {"neighbouring_relation": "replace_one_unit"}},
+        {"budget": {"delta": 1e-3}},
+        {"budget": {"rule": "closed_plan"}},
+        {"blocks": {"column": "month"}},
+    ],
+    ids=str,
+)
+def test_terms_of_what_never_changes_are_found_by_both(
+    book: Ledger, terms: dict[str, Any], resealed: Any, rechained: Any
+) -> None:
+    agree(book, SetTerms("letters", {"population": "inbox", "unit": {"name": "customer"}}, "inbox"))
+    assert found_by_both(book, records_of(book)) == ([], [])
+    records, forged = records_of(book), {"population": "inbox", **terms}
+    change = SetTerms("letters", forged, "inbox").to_json()
+    records[-2] = resealed(records[-2], say(change=change))
+    digest = hashlib.sha256(chain.canonical(forged).encode()).hexdigest()
+    records[-1] = resealed(records[-1], say(terms=forged, digest=digest))
+    records = rechained(records)
+    records[-1] = resealed(records[-1], say(after=records[-2].hash))
+    for problems in found_by_both(book, records):
+        assert len(problems) == 1
+        assert problems[0].startswith(f"entry {len(records)} (terms_set)")
 
 
 def restored(book: Ledger, actor: str) -> None:
