@@ -125,10 +125,9 @@ def people_of(contract: Contract, book: Ledger) -> People:
 
 
 def with_known_keys(people: People, book: Ledger, population: str | None) -> People:
-    """The people with the keys that stand for them already, in this population or for the ledger."""
-    known = [each for each in map(book.people, (population, None)) if each is not None]
-    for name in dict.fromkeys((*people.owners, *people.approvers)):
-        if key := next(filter(None, (each.key_of(name) for each in known)), None):
+    """The people with the keys that stand for their names already, at this population or elsewhere in the ledger."""
+    for name in people.names:
+        if key := book.key_of(name, population):
             people = people.with_key(name, key)
     return people
 
@@ -239,7 +238,7 @@ def require_terms(contract: Contract, book: Ledger) -> None:
 
 
 def sign(contract: Contract, book: Ledger, *, actor: str, reason: str, signer: Signer | None = None) -> list[str]:
-    """Give one person's signature to everything that the contract needs; says what came of each.
+    """Give one person's signature to everything that the contract needs; what came of each.
 
     A first signature asks; a second one by somebody else makes it so. Owners may ask, approvers may ask and agree.
 
@@ -247,34 +246,33 @@ def sign(contract: Contract, book: Ledger, *, actor: str, reason: str, signer: S
         TermsConflict: the contract changes what never changes; nothing is signed then.
         LedgerError: the ledger refuses the change, or this person's signature under it.
     """
-    return carry_out(needs(contract, book), book, actor=actor, reason=reason, signer=signer)
+    return list(carry_out(needs(contract, book), book, actor=actor, reason=reason, signer=signer))
 
 
 def carry_out(
     changes: Sequence[Need], book: Ledger, *, actor: str, reason: str, signer: Signer | None = None
-) -> list[str]:
-    """Do what one person can do about each change; says what came of it. `signer` is asked where a key stands."""
-    said = []
+) -> Iterator[str]:
+    """Do what one person can do about each change, and say what came of it as soon as it is done: the next may be
+    refused. `signer` is asked where a key stands."""
     for need in changes:
         act = _act(need, book, actor, reason)
         signature = signer(act.statement, act.key) if act.does and act.key and signer else None
         if act.does == "lower":
             assert need.cap is not None
             entry = book.lower_cap(need.population, need.cap, actor=actor, reason=reason, signature=signature)
-            said.append(f"done (entry {entry.seq}): {need.what}")
+            yield f"done (entry {entry.seq}): {need.what}"
         elif act.does == "agree":
             assert act.asked is not None
             entry = book.approve(act.asked.seq, actor=actor, reason=reason, signature=signature)
-            said.append(f"approved (entry {entry.seq}, asked for by {act.asked.actor}): {need.what}")
+            yield f"approved (entry {entry.seq}, asked for by {act.asked.actor}): {need.what}"
         elif act.does == "ask":
             assert need.change is not None
             number = book.propose(need.change, actor=actor, reason=reason, signature=signature)
-            said.append(f"asked for (entry {number}), waits for an approver: {need.what}")
+            yield f"asked for (entry {number}), waits for an approver: {need.what}"
         else:
             assert act.asked is not None
             waits = f"asked for by {act.asked.actor} (entry {act.asked.seq}), waits for an approver"
-            said.append(f"{waits}: {need.what}")
-    return said
+            yield f"{waits}: {need.what}"
 
 
 def to_sign(changes: Sequence[Need], book: Ledger, *, actor: str, reason: str) -> Iterator[Act]:
@@ -290,11 +288,10 @@ def _act(need: Need, book: Ledger, actor: str, reason: str) -> Act:
     if need.change is None:
         assert need.cap is not None
         statement = book.to_lower_cap(need.population, need.cap, actor=actor, reason=reason)
-        people = book.people(need.population)
-        return Act(need, "lower", None, statement, people.key_of(actor) if people else None)
+        return Act(need, "lower", None, statement, book.key_of(actor, need.population))
     stated, concerned = need.change.to_json(), book.concerned(need.change, actor)
-    key = next(filter(None, (people.key_of(actor) for people in concerned)), None)
-    waiting = [each for each in book.proposals() if each.effect is None and each.change == stated]
+    key = book.key_for(need.change, actor)
+    waiting = [each for each in book.proposals() if each.waits and each.change == stated]
     theirs = [each for each in waiting if person(each.actor) != person(actor)]
     if theirs and all(people.may_approve(actor) for people in concerned):
         return Act(need, "agree", theirs[-1], book.to_approve(theirs[-1].seq, actor=actor, reason=reason), key)

@@ -1,8 +1,8 @@
 """The ledger itself: one file, its creation and restoration, and everything one may ask of it.
 
-What changes it stands in `charging` (the life of a charge), `governing` (budgets and approvals) and `sealing` (what
-left). Nothing here depends on data, and nothing here may: no batch sizes that were realised, no true counts, no
-exception texts.
+What changes it stands in `charging` (the life of a charge), `elsewhere` (what was spent without it), `governing`
+(budgets and approvals) and `sealing` (what left). Nothing here depends on data, and nothing here may: no batch sizes
+that were realised, no true counts, no exception texts.
 """
 
 from __future__ import annotations
@@ -15,14 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from ledger import chain
+from ledger.authority import Authority
 from ledger.chain import Draft, Record
-from ledger.charging import Charging, blocks_of
+from ledger.charging import Charging
 from ledger.checkpoints import Checkpoint, new_key, problems_with, public_key, sign
+from ledger.elsewhere import Elsewhere
 from ledger.errors import LedgerBroken, LedgerError
 from ledger.governing import Governing
 from ledger.journal import entry_of, histories, reservation_of
 from ledger.people import People
-from ledger.protocol import binding_of, budget_of, require_budget, require_same_terms, standings_of
+from ledger.protocol import (
+    binding_of,
+    blocks_of,
+    budget_of,
+    public_key_of,
+    require_budget,
+    require_same_terms,
+    standings_of,
+)
 from ledger.quoting import quote, quote_unregistered
 from ledger.records import Balance, Entry, Item, Quote, Reservation, Scope, State, words
 from ledger.scopes import population_of
@@ -32,7 +42,7 @@ from ledger.store import DuckDBStore, Store, now
 from ledger.verification import problems_of
 
 
-class Ledger(Charging, Governing, Sealing):
+class Ledger(Charging, Elsewhere, Governing, Sealing):
     """A privacy ledger at a path. Holds nothing open; any number of processes and threads may use one file."""
 
     def __init__(self, path: Path | str, *, store: Store | None = None) -> None:
@@ -67,6 +77,7 @@ class Ledger(Charging, Governing, Sealing):
 
         Raises:
             LedgerBroken: the journal itself does not hold; nothing was written.
+            ProtocolError: `actor` has a key in it, by which nobody signs for this.
             LedgerError: the ledger's signing key does not lie beside `path`; a new one would be another ledger's.
         """
         words("actor", actor)
@@ -77,6 +88,7 @@ class Ledger(Charging, Governing, Sealing):
         ledger_id = str(records[0].payload.get("ledger")) if records else ""
         if problems := problems_of(ledger_id, records, []):
             raise LedgerBroken(f"this journal cannot be restored: {problems[0]}")
+        Authority.of(records).require_keyless(actor)
         store = DuckDBStore(path)
         store.require_absent()
         if public_key(store.key_path) != _public_key(records):
@@ -156,8 +168,8 @@ class Ledger(Charging, Governing, Sealing):
     def checkpoint(self) -> Checkpoint:
         """The ledger's head, signed: to be kept where whoever can change the ledger cannot."""
         with self._store.transaction() as book:
-            ledger_id, head = book.ledger_id, book.head
-        return sign(self._key, ledger_id, head, now())
+            ledger_id, head, public = book.ledger_id, book.head, public_key_of(book)
+        return sign(self._key, ledger_id, head, now(), public)
 
     def export(self) -> Iterator[str]:
         """The journal, a line of JSON for each entry, as docs/journal.md describes it."""

@@ -20,6 +20,7 @@ from typing import Any
 
 from ledger import accounting, chain, events, renyi_filter
 from ledger.chain import Draft
+from ledger.checkpoints import require_key
 from ledger.errors import LedgerBroken, ProtocolError
 from ledger.events import Event
 from ledger.journal import Costs, costs_of, entry_of, reservation_of
@@ -29,12 +30,14 @@ from ledger.protocol import (
     demand_grant,
     history_of,
     open_reservation,
+    public_key_of,
     require_budget,
     require_grant,
     require_same_request,
     require_step,
     standings_of,
     stated,
+    stated_costs,
 )
 from ledger.quoting import refusal
 from ledger.records import Entry, Grant, Reservation, opaque, words
@@ -43,9 +46,10 @@ from ledger.store import Store, Transaction
 
 
 class Charging:
-    """Reserve, activate, redeem, resume, commit, forfeit, void; and spending that was done elsewhere."""
+    """Reserve, activate, redeem, resume, commit, forfeit, void."""
 
     _store: Store
+    _key: Any
 
     def reserve(
         self, population: str, event: Event, *, source: str, release: str, key: str, owner: str, plan_digest: str
@@ -55,7 +59,7 @@ class Charging:
         `source` is the data set's fingerprint as it was bound, `key` names what is made (asset, partition, hash of
         the plan), `owner` the run that makes it. The same key by the same owner while still reserved is the same
         reservation (a retry after a lost answer); anything else is a new charge, because a second release is a second
-        release.
+        release. Without the ledger's signing key nothing is charged: what was paid for could not be sealed.
         """
         event = events.intact(event)
         for what, value in (("release", release), ("key", key), ("owner", owner)):
@@ -63,6 +67,7 @@ class Charging:
         opaque("plan_digest", plan_digest)
         opaque("source", source)
         with self._store.transaction() as book:
+            require_key(self._key, public_key_of(book))
             touched = _touched(book, population, source)
             budgets = _budgets(book, population, touched)
         # Outside the lock: orders are immutable, and a vector can take a second.
@@ -91,7 +96,7 @@ class Charging:
                 "epsilon_would_be": chain.number(spent(now, after)),
             }
             if refused is None:
-                facts |= {"cost": _costs(costs), "standing": stated(after)}
+                facts |= {"cost": stated_costs(costs), "standing": stated(after)}
             else:
                 facts |= dict(zip(("block", "why"), refused, strict=True))
             entry = book.append(
@@ -115,6 +120,7 @@ class Charging:
             raise ProtocolError(f"a reservation is needed, not {type(reservation).__name__}: reserve to get one")
         token = secrets.token_urlsafe(32)
         with self._store.transaction() as book:
+            require_key(self._key, public_key_of(book))
             history = history_of(book, reservation.id)
             stored = reservation_of(book.ledger_id, history)
             if replace(reservation, state=stored.state) != stored:
@@ -156,6 +162,7 @@ class Charging:
         words("owner", owner)
         token = secrets.token_urlsafe(32)
         with self._store.transaction() as book:
+            require_key(self._key, public_key_of(book))
             stored = reservation_of(book.ledger_id, history_of(book, reservation_id))
             budgets = _budgets(book, stored.population, stored.blocks)
         costs, alone = {}, 0.0
@@ -181,7 +188,7 @@ class Charging:
                 "epsilon_alone": chain.number(alone),
             }
             if refused is None:
-                facts |= {"token_sha256": chain.digest(token), "cost": _costs(costs)}
+                facts |= {"token_sha256": chain.digest(token), "cost": stated_costs(costs)}
                 append_step(book, history, "resumed", facts, standings=after, owner=owner)
                 stored = reservation_of(book.ledger_id, history_of(book, reservation_id))
             else:
@@ -247,7 +254,7 @@ class Charging:
             facts = {
                 "event": event.to_json(),
                 "artifact_digest": artifact_digest,
-                "cost": _costs(actual),
+                "cost": stated_costs(actual),
                 "epsilon_alone": chain.number(alone) if shorter else history[0].payload["epsilon_alone"],
             }
             return entry_of(book.ledger_id, append_step(book, history, "committed", facts, standings=after))
@@ -271,45 +278,6 @@ class Charging:
                 budget = budgets[population_of(block)]
                 after[block] = budget.uncharge(standing, costs[budget.population], stored.release, stored.event)
             append_step(book, history, "voided", {"reason": reason}, standings=after)
-
-    def external_charge(
-        self, population: str, event: Event, *, actor: str, reason: str, blocks: Iterable[str] | None = None
-    ) -> Entry:
-        """Write down spending that was done elsewhere, on some of a population's blocks or (unless said) on all.
-
-        It happened, so it is never refused; where it goes beyond the cap, nothing further is admitted. A closed plan
-        no longer holds after it.
-        """
-        event = events.intact(event)
-        words("actor", actor)
-        words("reason", reason)
-        with self._store.transaction() as book:
-            budget = require_budget(book, population)
-            costs = {population: accounting.renyi_vector(event, budget.rule.orders)}
-            known = blocks_of(book, population)
-            touched = known if blocks is None else tuple(sorted(set(blocks)))
-            if not touched or not set(touched) <= set(known):
-                raise ProtocolError(f"population {population!r} has the blocks {', '.join(known) or 'none yet'}")
-            after = {
-                block: budget.charge_outside(standing, costs[population])
-                for block, standing in standings_of(book, touched).items()
-            }
-            facts = {
-                "event": event.to_json(),
-                "reason": reason,
-                "blocks": list(touched),
-                "epsilon_alone": chain.number(accounting.epsilon(event, budget.rule.delta)),
-                "cost": _costs(costs),
-                "standing": stated(after),
-            }
-            draft = Draft(kind="external_charge", population=population, owner=actor, payload=facts)
-            return entry_of(book.ledger_id, book.append(draft))
-
-
-def blocks_of(book: Transaction, population: str) -> tuple[str, ...]:
-    """The population's own blocks: the one it was registered with, or those that data sets brought."""
-    found = book.find(kinds=("registered", "bound"), population=population)
-    return tuple(sorted({b for record in found for b in record.blocks if population_of(b) == population}))
 
 
 def _touched(book: Transaction, population: str, source: str) -> tuple[str, ...]:
@@ -346,10 +314,6 @@ def _replay(budgets: Budgets, before: Standings, costs: Costs) -> tuple[Standing
         elif not budget.rule.admits(after[block].sums):
             refusals[block] = "the steps that would run again do not fit into what is left"
     return after, tightest(budgets, before, refusals)
-
-
-def _costs(costs: Costs) -> dict[str, Any]:
-    return {population: chain.numbers(cost) for population, cost in costs.items()}
 
 
 def _grant(stored: Reservation, token: str) -> Grant:

@@ -89,22 +89,31 @@ def public_key(path: Path) -> str | None:
         return None
 
 
-def sign(path: Path, ledger_id: str, head: Record, time: str) -> Checkpoint:
-    """The signed checkpoint of a head.
+def require_key(path: Path, public: str) -> None:
+    """Pass if the signing key at `path` is the one whose public key (hex) the ledger was created with.
 
     Raises:
-        LedgerError: the key is missing or unreadable; nothing that was charged is affected.
+        LedgerError: it is missing, unreadable or another one.
+    """
+    found = public_key(path)
+    if (found or "") != public:
+        raise LedgerError(
+            f"the signing key {path} {'cannot be read' if found is None else 'is not the one of this ledger'}: restore "
+            "it from a backup. What is made without it carries no seal that anybody could check"
+        )
+
+
+def sign(path: Path, ledger_id: str, head: Record, time: str, public: str) -> Checkpoint:
+    """The signed checkpoint of a head, by the key at `path`, which must be the one of `public` (hex).
+
+    Raises:
+        LedgerError: the key is missing, unreadable or another one; nothing that was charged is affected.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    require_key(path, public)
     unsigned = Checkpoint(ledger_id, head.seq, head.hash, time, "")
-    try:
-        key = Ed25519PrivateKey.from_private_bytes(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise LedgerError(
-            f"the signing key {path} cannot be used ({type(error).__name__}): restore it from a backup. Without it "
-            "artifacts would carry no checkpoint by which a rollback shows"
-        ) from None
+    key = Ed25519PrivateKey.from_private_bytes(path.read_bytes())
     return Checkpoint(ledger_id, head.seq, head.hash, time, key.sign(unsigned.message()).hex())
 
 

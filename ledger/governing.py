@@ -18,6 +18,7 @@ import json
 from typing import Any
 
 from ledger import chain
+from ledger.acts import lowered
 from ledger.chain import Draft, Record
 from ledger.errors import ProtocolError, SourceTaken, TermsConflict
 from ledger.events import from_json
@@ -86,13 +87,14 @@ class Governing:
         _effect_of(change)  # a closed plan over budget, an epsilon out of range: found before anybody is bothered
         with self._store.transaction() as book:
             _require_possible(book, change, registered=False)
-            authority_of(book).require_proposal(asked, actor, reason, signature)
+            judge = authority_of(book)
+            judge.require_proposal(asked, actor, reason, signature)
             draft = Draft(
                 kind="proposed",
                 population=change.population,
                 owner=actor,
                 key=change.contract if isinstance(change, SetTerms) else None,
-                payload={"change": asked, "reason": reason, "signature": signature},
+                payload={"change": asked, "reason": reason, "signature": signature, "after": judge.after(asked)},
             )
             return book.append(draft).seq
 
@@ -100,8 +102,8 @@ class Governing:
         """Agree to a change that somebody else asked for. It holds from this entry on.
 
         Raises:
-            ProtocolError: there is no such proposal, it has taken effect, the same person asked for it, this person
-                may not agree or has not signed, or who asked may no longer.
+            ProtocolError: there is no such proposal, it has taken effect, something was decided about the same since,
+                the same person asked for it, this person may not agree or has not signed, or who asked may no longer.
         """
         words("actor", actor)
         words("reason", reason)
@@ -123,7 +125,13 @@ class Governing:
                 population=change.population,
                 owner=actor,
                 key=change.contract if isinstance(change, SetTerms) else None,
-                payload={"proposal": asked.seq, "reason": reason, "signature": signature, **facts},
+                payload={
+                    "proposal": asked.seq,
+                    "reason": reason,
+                    "signature": signature,
+                    "after": asked.hash,
+                    **facts,
+                },
             )
             return entry_of(book.ledger_id, book.append(draft))
 
@@ -142,8 +150,10 @@ class Governing:
                     f"the cap of population {population!r} is ε = {budget.rule.epsilon:g}; {epsilon:g} would raise it, "
                     "which one person proposes and another one approves"
                 )
-            authority_of(book).require_proposal(_lowered(population, rule.epsilon), actor, reason, signature)
+            judge, change = authority_of(book), _lowered(population, rule.epsilon)
+            judge.require_proposal(change, actor, reason, signature)
             facts: dict[str, Any] = {"proposal": None, "reason": reason, "signature": signature}
+            facts |= {"after": judge.after(change)}
             facts |= {"epsilon": rule.epsilon, "caps": list(rule.caps)}
             draft = Draft(kind="cap_changed", population=population, owner=actor, payload=facts)
             return entry_of(book.ledger_id, book.append(draft))
@@ -172,6 +182,20 @@ class Governing:
         with self._store.transaction() as book:
             return authority_of(book).people_of(population)
 
+    def key_of(self, actor: str, population: str | None) -> str | None:
+        """The key by which somebody signs for a population (or for the ledger as a whole): the one that stands there,
+        or else for this name anywhere in the ledger. None where there is none, or where places disagree."""
+        with self._store.transaction() as book:
+            judge = authority_of(book)
+            keys = judge.keys_of(actor, judge.people_of(population))
+        return keys.pop() if len(keys) == 1 else None
+
+    def key_for(self, change: Change, actor: str) -> str | None:
+        """The key by which somebody signs for a change; None as above."""
+        with self._store.transaction() as book:
+            keys = authority_of(book).keys_for(_canonical(change.to_json()), actor)
+        return keys.pop() if len(keys) == 1 else None
+
     def concerned(self, change: Change, actor: str) -> list[People]:
         """All of those who stand wherever this person would need leave for the change (see `authority`)."""
         with self._store.transaction() as book:
@@ -194,7 +218,7 @@ class Governing:
         Raises:
             SourceTaken: the data set was bound to another population before.
             TermsConflict: the blocks are not the population's, or an overlap protects another unit, or its people are
-                not those who signed for this population.
+                not those who signed for this population, by the keys that they had there.
         """
         opaque("fingerprint", fingerprint)
         own = tuple(sorted(block_name(population, block(each)) for each in set(blocks)))
@@ -325,7 +349,7 @@ def _open_proposal(book: Transaction, proposal: int) -> Record:
 
 
 def _lowered(population: str, epsilon: float) -> dict[str, Any]:
-    return {"kind": "lower_cap", "population": population, "epsilon": checked_budget(epsilon, 0.5)[0]}
+    return lowered(population, checked_budget(epsilon, 0.5)[0])
 
 
 def _require_shareable(book: Transaction, population: str, shared: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ledger import chain, events
+from ledger.acts import subject_decided, subject_of
 from ledger.chain import Record
 from ledger.errors import LedgerBroken, LedgerError, ProtocolError
 from ledger.records import Entry, Proposal, Reservation, State
@@ -113,6 +114,7 @@ def proposals_of(records: Sequence[Record]) -> list[Proposal]:
         for record in records
         if record.kind in EFFECTS.values() and record.payload["proposal"] is not None
     }
+    decided = {subject_decided(record): record.seq for record in records if record.kind in EFFECTS.values()}
     return [
         Proposal(
             seq=record.seq,
@@ -121,11 +123,17 @@ def proposals_of(records: Sequence[Record]) -> list[Proposal]:
             reason=record.payload["reason"],
             time=str(record.said["time"]),
             effect=effects.get(record.seq),
+            overtaken=_later(decided.get(subject_of(record.payload["change"])), record.seq, effects),
             signed=record.payload.get("signature") is not None,
         )
         for record in records
         if record.kind == "proposed"
     ]
+
+
+def _later(decided: int | None, proposal: int, effects: dict[int, int]) -> int | None:
+    """The entry that decided about the same since, where a proposal waits in vain."""
+    return decided if proposal not in effects and (decided or 0) > proposal else None
 
 
 def reservation_id(ledger_id: str, seq: int) -> str:

@@ -63,6 +63,11 @@ class People:
             raise LedgerError("a public key is not written as the ledger writes it")
         return people
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everybody once."""
+        return tuple(dict.fromkeys((*self.owners, *self.approvers)))
+
     def may_ask(self, actor: str) -> bool:
         return person(actor) in map(person, (*self.owners, *self.approvers))
 

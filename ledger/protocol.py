@@ -15,9 +15,9 @@ from ledger.authority import Authority
 from ledger.chain import Draft, Record
 from ledger.errors import LedgerBroken, LedgerError, ProtocolError, TermsConflict
 from ledger.events import Event
-from ledger.journal import STEPS, reservation_of, reservation_seq, standing_of, state_of
+from ledger.journal import STEPS, Costs, reservation_of, reservation_seq, standing_of, state_of
 from ledger.records import Grant, Reservation, Scope, name
-from ledger.scopes import Budget, Standings
+from ledger.scopes import Budget, Standings, population_of
 from ledger.store import Transaction
 
 
@@ -95,9 +95,13 @@ def require_possible_terms(book: Transaction, terms: dict[str, Any], *, register
         if registered:
             raise ProtocolError(f"population {population!r} is not registered yet: approve its budget first")
         return
-    unit, asked, blocks = (terms.get(name) or {} for name in ("unit", "budget", "blocks"))
     # A population of before has its unit's column from its first terms, which may be these.
-    known = "column" in unit and authority_of(book).knows_unit_of(population)
+    require_agreeing_terms(terms, budget, unit_known=authority_of(book).knows_unit_of(population))
+
+
+def require_agreeing_terms(terms: dict[str, Any], budget: Budget, *, unit_known: bool) -> None:
+    """TermsConflict where terms contradict what their population was registered with."""
+    unit, asked, blocks = (terms.get(name) or {} for name in ("unit", "budget", "blocks"))
     stands = {
         "unit": (budget.unit, unit.get("name", budget.unit)),
         "neighbouring_relation": (
@@ -107,12 +111,12 @@ def require_possible_terms(book: Transaction, terms: dict[str, Any], *, register
         "delta": (budget.rule.delta, asked.get("delta", budget.rule.delta)),
         "rule": (rule := "closed_plan" if budget.plan else "renyi_filter", asked.get("rule", rule)),
         "blocks_by": (budget.blocks_by, _by_column(blocks.get("column"))),
-        "unit_by": (budget.unit_by, _by_column(unit["column"]) if known else budget.unit_by),
+        "unit_by": (budget.unit_by, _by_column(unit["column"]) if unit_known and "column" in unit else budget.unit_by),
     }
     for field, (value, now) in stands.items():
         if value != now:
             raise TermsConflict(
-                f"population {population!r} was registered by entry {budget.registered} with another {field} "
+                f"population {budget.population!r} was registered by entry {budget.registered} with another {field} "
                 f"({value!r}, now {now!r} is asked for). {_NEVER_CHANGES}"
             )
 
@@ -128,6 +132,11 @@ def require_same_cap(scope: Scope, budget: Budget) -> None:
             "asked for. A cap is changed by an entry of its own: one person proposes to raise it and another one "
             "approves; anybody may lower it (`dpsynth approve`)"
         )
+
+
+def public_key_of(book: Transaction) -> str:
+    """The Ed25519 key, in hex, that the ledger was created with."""
+    return str(book.find(kinds=("created",))[0].payload["public_key"])
 
 
 def binding_of(book: Transaction, population: str, source: str) -> Record:
@@ -232,6 +241,16 @@ def append_step(
             payload=facts if standings is None else {**facts, "standing": stated(standings)},
         )
     )
+
+
+def blocks_of(book: Transaction, population: str) -> tuple[str, ...]:
+    """The population's own blocks: the one it was registered with, or those that data sets brought."""
+    found = book.find(kinds=("registered", "bound"), population=population)
+    return tuple(sorted({b for record in found for b in record.blocks if population_of(b) == population}))
+
+
+def stated_costs(costs: Costs) -> dict[str, Any]:
+    return {population: chain.numbers(cost) for population, cost in costs.items()}
 
 
 def stated(standings: Standings) -> dict[str, Any]:

@@ -143,7 +143,8 @@ Change = AddPopulation | RaiseCap | SetTerms | SetPeople
 
 @dataclass(frozen=True)
 class Proposal:
-    """A change that somebody asked for; `effect` is the entry that made it so, once a second person has agreed."""
+    """A change that somebody asked for; `effect` is the entry that made it so, once a second person has agreed.
+    `overtaken` is a later entry that decided about the same; what was asked for before it can be agreed to no more."""
 
     seq: int
     change: dict[str, Any]
@@ -151,7 +152,12 @@ class Proposal:
     reason: str
     time: str
     effect: int | None
+    overtaken: int | None = None
     signed: bool = False  # by a key; where not, the name is what somebody typed
+
+    @property
+    def waits(self) -> bool:
+        return self.effect is None and self.overtaken is None
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,12 @@ from typing import Any
 BODY = {"seq", "time", "previous", "kind", "population", "release", "owner", "reservation", "payload"}
 KINDS = {
     "created": "ledger public_key schema people",
-    "proposed": "change reason signature",
-    "registered": "proposal reason signature people unit unit_by neighbouring_relation epsilon delta blocks_by rule "
-    "planned planned_order orders weights caps plan plan_epsilon standing",
-    "cap_changed": "proposal reason signature epsilon caps",
-    "terms_set": "proposal reason signature contract terms digest",
-    "people_set": "proposal reason signature people",
+    "proposed": "change reason signature after",
+    "registered": "proposal reason signature after people unit unit_by neighbouring_relation epsilon delta blocks_by "
+    "rule planned planned_order orders weights caps plan plan_epsilon standing",
+    "cap_changed": "proposal reason signature after epsilon caps",
+    "terms_set": "proposal reason signature after contract terms digest",
+    "people_set": "proposal reason signature after people",
     "bound": "blocks overlaps standing",
     "reserved": "event plan_digest source epsilon_alone epsilon_spent epsilon_would_be cost standing",
     "refused": "event plan_digest source epsilon_alone epsilon_spent epsilon_would_be block why",
@@ -48,7 +48,7 @@ KINDS = {
     "committed": "event artifact_digest epsilon_alone cost standing",
     "forfeited": "reason",
     "voided": "reason standing",
-    "external_charge": "event reason blocks epsilon_alone cost standing",
+    "external_charge": "event reason signature after blocks epsilon_alone cost standing",
     "restored": "reason head missing",
     "sealed": "id files made_from charges guarantee",
 }
@@ -59,6 +59,7 @@ CHANGES = {
     "set_people": "population people",
 }
 LATER = {"people", "unit_by", "signature"}  # what entries lacked before people stood in the ledger
+LATEST = {"after"}  # and then, before they stated what they follow on
 AFTER = {  # the states of a charge after which each of its entries may come
     "activated": ("reserved",),
     "voided": ("reserved",),
@@ -233,6 +234,19 @@ def signed(key: bytes, statement: str, signature: Any) -> bool:
     digest = hashlib.new(algorithm.decode(), statement.encode()).digest()
     parts = (purpose, reserved, algorithm, digest)
     return ed25519(key, b"SSHSIG" + b"".join(len(part).to_bytes(4, "big") + part for part in parts), raw)
+
+
+def signer_of(signature: Any) -> bytes | None:
+    """The key by which a signature says that it is."""
+    if signature is None:
+        return None
+    return fields_of(fields_of(base64.b64decode(signature, validate=True)[10:], 5)[0], 2)[1]
+
+
+def key_then(population: Any, who: str, seq: int) -> bytes | None:
+    """The key that stood for somebody at a population after an entry."""
+    stood = [people for since, people in population.stood if since <= seq]
+    return stood[-1].keys.get(who) if stood else None
 
 
 P = 2**255 - 19
@@ -446,8 +460,10 @@ class Replay:
         self.proposals: dict[int, Any] = {}  # open ones
         self.whole: Any = None  # who may register populations, where somebody was named for it
         self.current = False  # whether people stand in this journal; before, names were taken from contracts
+        self.follows = False  # whether entries state what they follow on; before, a key was asked for where it stood
         self.contracts: dict[str, str] = {}  # to the population under which their terms were set
         self.last: dict[tuple[str, str], str] = {}  # the hash of the last entry about a population or contract
+        self.decided: dict[tuple[str, str], int] = {}  # the last entry that decided about one
         self.acts: Counter[bool] = Counter()  # proposals and approvals, by whether they are signed
         self.charges: dict[int, Any] = {}  # open ones
         self.done: dict[int, Any] = {}  # committed ones, for the seals that rest on them
@@ -489,9 +505,10 @@ class Replay:
     def enter(self, entry: Any, said: Any) -> None:
         fields = set(KINDS[entry.kind].split())
         given = said.keys() - {"key"} if type(said) is dict else set()  # `key`: what the ledger finds it by
-        earlier = not self.current and given == fields - LATER
+        before = fields - LATEST - ({"signature"} if entry.kind == "external_charge" else set())
+        earlier = (not self.follows and given == before) or (not self.current and given == fields - LATEST - LATER)
         demand(given == fields or earlier, f"its payload has not exactly {', '.join(sorted(fields))}, or also a key")
-        self.current = self.current or bool(given & LATER)
+        self.current, self.follows = self.current or bool(given & LATER), self.follows or "after" in given
         for value in (entry.population, entry.release, entry.owner):
             demand(value is None or name_of(value), "")
         for key in ("epsilon_alone", "epsilon_spent", "epsilon_would_be"):
@@ -541,23 +558,30 @@ class Replay:
         self.last[about(change)] = self.head
         self.proposals[self.seq] = act
         if not earlier:
+            filed = (entry.population, said.get("key")) == (change["population"], change.get("contract"))
+            self.expect(filed, "it is filed under another population or contract than its change is about")
             self.allow(act)
 
     def approved(self, entry: Any, kind: str, contents: Any) -> None:
         """Whether the entry is what was proposed, and who asked and who agreed may; they stand in its `signers`."""
-        asked = self.proposals.pop(entry.payload["proposal"], None)
-        entry.signers = {(person(entry.owner), True)}
+        number, entry.names = entry.payload["proposal"], (name_of(entry.owner),)
+        asked = self.proposals.pop(number, None)
+        entry.signers = {(person(entry.owner), True, signer_of(entry.payload.get("signature")), self.seq)}
         self.expect(asked, "it names no open proposal: there was none, or it had its effect before")
         if not asked:
             return
-        act = self.act("approve", entry, asked.change, after=asked.head, proposal=entry.payload["proposal"])
+        act = self.act("approve", entry, asked.change, after=asked.head, proposal=number)
         other = person(asked.actor) != person(act.actor)
         self.expect(other, f"{act.actor} approved an own proposal: a second person must")
         here = {"kind": kind, **{key: contents[key] for key in asked.change if key != "kind"}}
         self.expect(canonical(here) == canonical(asked.change), "it is not what was proposed")
-        entry.signers = {(person(asked.actor), False), (person(act.actor), True)}
+        entry.names = asked.actor, act.actor
+        entry.signers.add((person(asked.actor), False, signer_of(asked.signature), self.seq))
+        if act.follows:
+            since = self.decided.get(about(asked.change), 0)
+            self.expect(since < number, f"entry {since} decided about the same after it was asked for")
         if "signature" in entry.payload and other:
-            self.allow(asked)
+            self.allow(asked, act.follows)
             self.allow(act)
             self.acts.update((asked.signature is not None, act.signature is not None))
 
@@ -566,25 +590,53 @@ class Replay:
         said = {"act": name, "actor": name_of(entry.owner), "reason": entry.payload["reason"], "change": change}
         said = {"ledger": self.ledger, "after": None, "proposal": None, **said, **place}
         statement = json.dumps(said, sort_keys=True, indent=1) + "\n"
-        signature = entry.payload.get("signature")
+        signature, follows = entry.payload.get("signature"), "after" in entry.payload
+        self.expect(not follows or entry.payload["after"] == said["after"], "it follows on another entry than it says")
         return SimpleNamespace(
             actor=entry.owner, change=change, agrees=name == "approve", head=self.head, statement=statement,
-            signature=signature,
+            signature=signature, follows=follows,
         )  # fmt: skip
 
-    def allow(self, act: Any) -> None:
-        """Whether this person stands wherever the change takes leave, and signed by the key that stands there."""
+    def allow(self, act: Any, follows: bool | None = None) -> None:
+        """Whether this person stands wherever the change takes leave, and signed by the key that stands there, or else
+        (where entries state what they follow on) by the one that stands for the name anywhere."""
         who, keys, change = person(act.actor), set(), act.change
-        for place, people in self.concerned(change, who):
+        places = self.concerned(change, who)
+        for place, people in places:
             stands = who in (people.agree if act.agrees else people.ask)
             self.expect(stands, f"{short(act.actor)} {'may not agree' if act.agrees else 'may not ask'} for {place}")
             keys.add(people.keys.get(who))
+        if act.follows if follows is None else follows:
+            if None in keys or not places:
+                keys |= self.keys_of(who)
+            self.consistent(change)
         keys.discard(None)
         self.expect(keys or act.signature is None, f"it is signed, and no key stands for {short(act.actor)}")
         self.expect(act.signature is not None or not keys, f"{short(act.actor)} has a key, and it is not signed")
         if act.signature is not None:
             right = all(signed(key, act.statement, act.signature) for key in keys)
             self.expect(right, f"its signature is not by the key of {short(act.actor)}, or not over this")
+
+    def keys_of(self, who: str, but: Any = None) -> set[bytes]:
+        """The keys that stand for somebody anywhere, except in one place."""
+        everywhere = [self.whole, *(population.people for population in self.populations.values())]
+        return {people.keys[who] for people in everywhere if people and people is not but and who in people.keys}
+
+    def consistent(self, change: Any) -> None:
+        """Terms are about the population that they are set for, and whoever has a key is listed with it; a key that
+        stands at the very place may be changed."""
+        name = change["population"]
+        named = change["terms"].get("population", name) if change["kind"] == "set_terms" else name
+        self.expect(named == name, f"its terms are about {short(named)}, and set for {short(name)}")
+        if "people" not in change:
+            return
+        people, here = people_of(change["people"]), None
+        if change["kind"] == "set_people":
+            here = self.whole if name is None else self.populations[name].people
+        for who in sorted(people.ask):
+            known, listed_with = self.keys_of(who, here), {people.keys.get(who)}
+            right = known in (set(), listed_with) or (here and who in here.keys)
+            self.expect(right, f"{short(who)} has a key, and is listed without it or by another one")
 
     def concerned(self, change: Any, who: str) -> list[tuple[str, Any]]:
         kind, name = change["kind"], change.get("population")
@@ -594,6 +646,10 @@ class Replay:
         demand(name is not None, "its proposal is of before people stood in the ledger")
         if kind == "add_population":
             return [("the ledger", self.whole) if self.whole else (short(name), people_of(change["people"]))]
+        if kind == "external_charge":
+            stand = self.populations[name]
+            return [(short(name), stand.people)] if stand.able else []
+        demand(name in self.populations or kind == "set_terms", f"population {short(name)} does not exist")
         if name not in self.populations:
             asked = [act.change["people"] for act in self.proposals.values() if act.change.get("population") == name
                      and act.change["kind"] == "add_population" and "people" in act.change]  # fmt: skip
@@ -627,16 +683,17 @@ class Replay:
         population = SimpleNamespace(
             rule=said["rule"], unit=unit, delta=real(said["delta"], 1e-300, 1.0), parted=parted
         )
-        founders = {who for who, _ in entry.signers}  # of a population of before: they stand for it
-        population.__dict__.update(unit_by=by, shared=set(), founders=set(), signers=set(), people=None)
+        founders = {who for who, *_ in entry.signers}  # of a population of before: they stand for it
+        population.__dict__.update(unit_by=by, shared=set(), founders=set(), signers=set(), stood=[], able=True)
         if "people" in said:
-            population.people = people_of(said["people"])
+            self.stand(population, people_of(said["people"]))
             population.signers |= set() if self.whole else entry.signers
         else:
-            agreed = {who for who, agreed in entry.signers if agreed}
-            population.people = SimpleNamespace(ask=founders, agree=agreed, keys={})
+            agreed = {who for who, agreed, *_ in entry.signers if agreed}
+            self.stand(population, SimpleNamespace(ask=founders, agree=agreed, keys={}))
+            population.able = len(founders) > 1 and all(name.isascii() and name == name.strip() for name in entry.names)
             population.founders, population.signers, population.unit_by = founders, entry.signers, "unknown"
-        self.last["population", name] = self.head
+        self.decide("population", name)
         population.__dict__.update(orders=tuple(orders), weights=weights, plan=plan, plan_epsilon=plan_epsilon)
         self.cap(population, said)
         self.expect((plan_epsilon or 0.0) <= population.epsilon, "its plan costs more than its epsilon")
@@ -651,11 +708,11 @@ class Replay:
             self.expect(real(said["epsilon"]) < population.epsilon, "only a lower epsilon needs no proposal")
             change = {"kind": "lower_cap", "population": entry.population, "epsilon": said["epsilon"]}
             act = self.act("lower the cap", entry, change, after=self.last.get(("population", entry.population)))
-            entry.signers = {(person(entry.owner), False)}
+            entry.signers = {(person(entry.owner), False, signer_of(said.get("signature")), self.seq)}
             if "signature" in said:
                 self.allow(act)
         population.signers |= entry.signers
-        self.last["population", entry.population] = self.head
+        self.decide("population", entry.population)
         self.cap(population, said)
 
     def cap(self, population: Any, said: Any) -> None:
@@ -674,15 +731,22 @@ class Replay:
         name = str(terms.get("population") if earlier and type(terms) is dict else entry.population)
         self.approved(entry, "set_terms", {**said, "population": name})
         population = self.populations.get(name)
-        if population and population.founders == {who for who, _ in entry.signers}:
+        if earlier and population and population.founders == {who for who, *_ in entry.signers}:
             self.found(population, terms)
+        if "after" in said and "population" in terms:
+            self.agree(self.populations[name], terms)
         contract, stand = name_of(said["contract"]), True
-        self.last["contract", contract] = self.head
+        self.decide("contract", contract)
         if population and earlier:
             stand = all(who in (population.people.agree if agreed else population.people.ask)
-                        for who, agreed in entry.signers)  # fmt: skip
+                        for who, agreed, *_ in entry.signers)  # fmt: skip
             if not stand:
                 self.notes.setdefault("terms by people whom only a contract named; they stand no longer", self.label)
+        if terms.get("population", name) != name:
+            stand = False
+            self.notes.setdefault(
+                "terms about another population than they were set for; they do not stand", self.label
+            )
         if stand:
             self.contracts[contract] = name
         if population and stand:
@@ -690,11 +754,28 @@ class Replay:
         digest = hashlib.sha256(canonical(said["terms"]).encode()).hexdigest()
         self.expect(digest == said["digest"], "its digest is not that of its terms")
 
+    def agree(self, population: Any, terms: Any) -> None:
+        """Whether terms say nothing else than was registered for good, as far as they speak of it."""
+        unit, budget, blocks = (terms.get(part) or {} for part in ("unit", "budget", "blocks"))
+        unit_by, parted = (
+            part["column"] and f"column {part['column']}" if "column" in part else None for part in (unit, blocks)
+        )
+        known = "column" in unit and population.unit_by != "unknown"
+        for field, stands, said in (
+            ("unit", population.unit, unit.get("name", population.unit)),
+            ("relation", "add_or_remove_one_unit", unit.get("neighbouring_relation", "add_or_remove_one_unit")),
+            ("delta", population.delta, budget.get("delta", population.delta)),
+            ("rule", population.rule, budget.get("rule", population.rule)),
+            ("blocks_by", population.parted or None, parted),
+            ("unit_by", population.unit_by, unit_by if known else population.unit_by),
+        ):
+            self.expect(stands == said, f"its terms have another {field} than their population, and it never changes")
+
     def found(self, population: Any, terms: Any) -> None:
         """A population of before: its people and unit are those of the first terms that its two founders signed."""
         groups = [{person(name) for name in terms.get(group, [])} for group in ("owners", "approvers")]
         if population.founders <= groups[0] | groups[1] and groups[1]:
-            population.people = SimpleNamespace(ask=groups[0] | groups[1], agree=groups[1], keys={})
+            self.stand(population, SimpleNamespace(ask=groups[0] | groups[1], agree=groups[1], keys={}))
         unit, population.founders = terms.get("unit"), set()
         if type(unit) is dict and "column" in unit:
             population.unit_by = f"column {unit['column']}" if unit["column"] else None
@@ -703,14 +784,24 @@ class Replay:
     def people_set(self, entry: Any, said: Any) -> None:
         name = entry.population
         self.approved(entry, "set_people", {**said, "population": name})
-        self.last["population", name or ""] = self.head
+        self.decide("population", name or "")
         if name is None:
             self.whole = people_of(said["people"])
         else:
-            self.populations[name].people = people_of(said["people"])
+            self.stand(self.populations[name], people_of(said["people"]))
             self.populations[name].signers |= entry.signers
 
+    def stand(self, population: Any, people: Any) -> None:
+        """Who stands for a population from this entry on."""
+        population.people, population.able = people, True
+        population.stood.append((self.seq, people))
+
+    def decide(self, *subject: str) -> None:
+        self.last[subject[0], subject[1]], self.decided[subject[0], subject[1]] = self.head, self.seq
+
     def restored(self, entry: Any, said: Any) -> None:
+        if self.follows:
+            self.expect(not self.keys_of(person(entry.owner)), f"{short(entry.owner)} has a key, and it is not signed")
         ended = said["head"] == {"seq": self.seq - 1, "hash": entry.previous}
         self.expect(ended, "the journal that it was rebuilt from did not end at the entry before it")
         self.notes[f"rebuilt from a journal; later entries known to be lost: {short(said['missing'])}"] = self.label
@@ -741,7 +832,11 @@ class Replay:
             unknown = "unknown" in (here.unit_by, there.unit_by)
             same = unknown or (here.unit, here.unit_by) == (there.unit, there.unit_by)
             self.expect(same, f"it overlaps with {other}, which protects another unit")
-            theirs = all(who in (there.people.agree if agreed else there.people.ask) for who, agreed in here.signers)
+            theirs = all(
+                who in (there.people.agree if agreed else there.people.ask) for who, agreed, *_ in here.signers
+            )
+            if self.follows:
+                theirs = theirs and all(key_then(there, who, seq) in (None, key) for who, _, key, seq in here.signers)
             signed_for = theirs or not self.current
             self.expect(signed_for, f"it overlaps with {other}, whose people did not sign for {entry.population}")
         here.shared |= others
@@ -879,6 +974,14 @@ class Replay:
     def external_charge(self, entry: Any, said: Any) -> None:
         event, blocks = event_of(said["event"]), listed(said["blocks"])
         demand(name_of(entry.owner) and blocks and len(set(blocks)) == len(blocks), "it names no block, or one twice")
+        demand(
+            {self.blocks[name].population for name in blocks} == {entry.population}, "a block is of another population"
+        )
+        if "after" in said:
+            change = {"kind": entry.kind, "population": entry.population, "event": said["event"], "blocks": blocks}
+            last = ("population", entry.population)
+            self.allow(self.act("write down what was spent elsewhere", entry, change, after=self.last.get(last)))
+            self.last[last] = self.head
         for name in blocks:
             self.blocks[name].outside = True
         self.settle(said["standing"], blocks, self.costs(event, said["cost"], blocks), 1)

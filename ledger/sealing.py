@@ -22,7 +22,7 @@ from ledger.checkpoints import sign
 from ledger.errors import ProtocolError, SealError
 from ledger.events import Composed, Event
 from ledger.journal import charged_events, reservation_of, state_of
-from ledger.protocol import history_of, require_budget
+from ledger.protocol import history_of, public_key_of, require_budget
 from ledger.scopes import Budget
 from ledger.seals import Guarantee, Seal, checked_files, content_digest, identified, named, portable, seal_of
 from ledger.store import Store, Transaction, now
@@ -53,7 +53,7 @@ class Sealing:
     def public_key(self) -> str:
         """The Ed25519 key, in hex, that this ledger's checkpoints and seals are signed with."""
         with self._store.transaction() as book:
-            return str(book.find(kinds=("created",))[0].payload["public_key"])
+            return public_key_of(book)
 
     def seal(
         self,
@@ -115,11 +115,11 @@ class Sealing:
         """A seal as it travels, signed.
 
         Raises:
-            LedgerError: the signing key cannot be used. The seal stands in the chain all the same.
+            LedgerError: the signing key cannot be used, or is another one. The seal stands in the chain all the same.
         """
         with self._store.transaction() as book:
-            record = _record(book, seal)
-        return portable(seal, sign(self._key, seal.ledger, record, now()))
+            record, public = _record(book, seal), public_key_of(book)
+        return portable(seal, sign(self._key, seal.ledger, record, now(), public))
 
 
 def _record(book: Transaction, seal: Seal) -> Record:

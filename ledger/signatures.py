@@ -61,6 +61,16 @@ def unarmored(text: str) -> str:
     return base64.b64encode(_decoded("".join(stripped.split()), "the signature")).decode()
 
 
+def key_of(signature: str) -> str:
+    """The public key by which a signature says that it is, as it stands in the ledger.
+
+    Raises:
+        SignatureRefused: it is no signature.
+    """
+    blob = _decoded(signature, "the signature")
+    return public_key(f"{KIND} {base64.b64encode(_field(blob[10:])[0]).decode()}")
+
+
 def require_signature(key: str, statement: str, signature: str) -> None:
     """Pass if the signature (base64 of its blob) is by this key over this statement.
 

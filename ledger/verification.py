@@ -20,7 +20,8 @@ from ledger.errors import LedgerError, ProtocolError, TermsConflict
 from ledger.governing import change_from
 from ledger.journal import EFFECTS, STEPS, Costs, costs_of, event_of, standing_of
 from ledger.people import person
-from ledger.records import NEIGHBOURING_RELATION
+from ledger.protocol import require_agreeing_terms
+from ledger.records import NEIGHBOURING_RELATION, SetTerms
 from ledger.scopes import EVERYTHING, Budget, Standings, block_name, population_of, spent
 from ledger.sealing import SealReview
 
@@ -134,7 +135,10 @@ class _Replay:
 
     def _proposed(self, record: Record) -> None:
         if "signature" in record.payload:  # those of before have fewer fields, and the same ones as their effects
-            change_from(record.payload["change"])
+            change = change_from(record.payload["change"])
+            about = change.contract if isinstance(change, SetTerms) else None
+            if (record.population, record.key) != (change.population, about):
+                self._add(record, "it is filed under another population or contract than its change is about")
         self.proposals[record.seq] = record
 
     def _effect(self, record: Record) -> None:
@@ -152,8 +156,17 @@ class _Replay:
             self._registered(record)
         elif record.kind == "cap_changed":
             self._cap_changed(record, lowered=payload["proposal"] is None)
-        elif record.kind == "terms_set" and chain.digest(chain.canonical(payload["terms"])) != payload["digest"]:
+        elif record.kind == "terms_set":
+            self._terms_set(record)
+
+    def _terms_set(self, record: Record) -> None:
+        terms, population = record.payload["terms"], str(record.population)
+        if chain.digest(chain.canonical(terms)) != record.payload["digest"]:
             self._add(record, "its digest is not that of its terms")
+        if "after" in record.payload and "population" in terms:  # of before, such terms may stand
+            unit, unit_by = self.authority.units[population]
+            budget = replace(self.budgets[population], unit=unit, unit_by=unit_by)
+            require_agreeing_terms(terms, budget, unit_known=self.authority.knows_unit_of(population))
 
     def _registered(self, record: Record) -> None:
         population = str(record.population)

@@ -73,6 +73,8 @@ def _show(book: Ledger) -> None:
         if each.effect:
             effect = effects[each.effect]
             done, by_key = f"entry {each.effect} by {effect.owner}", by_key and bool(effect.payload.get("signature"))
+        elif each.overtaken:
+            done = f"none: overtaken by entry {each.overtaken}"
         authenticated = authenticated and by_key
         table.add_row(
             str(each.seq), each.time[:19], each.actor, what, each.reason, "by key" if by_key else "by name only", done

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dpsynth_assets.cli.console import BadInput, console, fail, put, say
+from dpsynth_assets.cli.signing import KeyOption, SignatureOption, signature_for
 
 if TYPE_CHECKING:
     from ledger import Checkpoint, Entry, Ledger, Statement
@@ -169,19 +170,32 @@ def external(
     actor: Annotated[str, typer.Option("--as", help="Who writes it down.")],
     reason: Annotated[str, typer.Option(help="What was released where, in a line.")],
     block: Annotated[list[str] | None, typer.Option(help="Only this block (repeat for more).")] = None,
+    key: KeyOption = None,
+    signature: SignatureOption = None,
 ) -> None:
-    """Write down spending that was done elsewhere. It is never refused; beyond the cap nothing more is admitted."""
+    """Write down spending that was done elsewhere. Takes one of the population's people; no budget refuses it, and
+    beyond the cap nothing more is admitted."""
+    from dpsynth_assets.approval import Act, Need
+    from ledger.errors import InvalidEvent
     from ledger.events import from_json
     from resources.heads import open_ledger
     from resources.home import Home
 
     try:
         decoded = from_json(json.loads(event))
-    except json.JSONDecodeError as error:
-        raise BadInput(f'the event is not JSON ({error.msg}): write {{"event": "gaussian", ...}}') from None
-    blocks = [f"{population}/{each}" for each in block] if block else None
+    except InvalidEvent:
+        raise
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a list of thousands of levels
+        why = error.msg if isinstance(error, json.JSONDecodeError) else "a number is too long, or it is nested too deep"
+        raise BadInput(f'the event is not JSON ({why}): write {{"event": "gaussian", ...}}') from None
     book = open_ledger(Home.at())
-    entry = book.external_charge(population, decoded, actor=actor, reason=reason, blocks=blocks)
+    spent: dict[str, Any] = {"actor": actor, "reason": reason}
+    spent["blocks"] = [f"{population}/{each}" for each in block] if block else None
+    statement = book.to_charge_elsewhere(population, decoded, **spent)
+    need = Need(f"what was spent elsewhere: {decoded.describe()}", None, population)
+    act = Act(need, "write down", None, statement, book.key_of(actor, population))
+    signed = signature_for(act, actor=actor, key=key, signatures=signature, name=population)
+    entry = book.external_charge(population, decoded, signature=signed, **spent)
     left = book.balance(population, with_pld=False).epsilon_remaining
     say(f"Written down as entry {entry.seq}: {decoded.describe()}. ε {left:.3f} is left.")
 
@@ -229,8 +243,9 @@ def _checkpoints_in(path: Path) -> list[Checkpoint]:
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
         return [Checkpoint.from_json(json.loads(line)) for line in lines if line.strip()]
-    except (OSError, ValueError, LedgerError) as error:
-        raise BadInput(f"{path} holds no checkpoints ({error}): keep what `dpsynth audit checkpoint` prints") from None
+    except (OSError, ValueError, RecursionError, LedgerError) as error:
+        why = error if isinstance(error, OSError | LedgerError) else "it is not a line of JSON for each"
+        raise BadInput(f"{path} holds no checkpoints ({why}): keep what `dpsynth audit checkpoint` prints") from None
 
 
 def _as_json(statement: Statement) -> dict[str, Any]:

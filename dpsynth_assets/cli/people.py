@@ -36,8 +36,8 @@ def show(context: typer.Context) -> None:
         table.add_column(heading, overflow="fold")
     unauthenticated = False
     for place, people in _standing(book).items():
-        for name in dict.fromkeys((*people.owners, *people.approvers)):
-            key = people.key_of(name)
+        for name in people.names:
+            key = book.key_of(name, place or None)
             unauthenticated = unauthenticated or key is None
             may = "ask and agree" if people.may_approve(name) else "ask"
             shown = fingerprint(key) if key else "none: the name is unauthenticated"
@@ -96,8 +96,8 @@ def set_key(
     key: KeyOption = None,
     signature: SignatureOption = None,
 ) -> None:
-    """Enrol or replace somebody's SSH key wherever this name stands. From then on, whatever is done in the name must be
-    signed by it."""
+    """Enrol or replace somebody's SSH key, at each place where this name stands. From the first on, whatever is done in
+    the name anywhere in the ledger must be signed by a key, and the name is listed nowhere without it."""
     try:
         public = public_key.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

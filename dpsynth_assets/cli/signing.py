@@ -49,6 +49,20 @@ def sign_all(
         say(line)
 
 
+def signature_for(
+    act: Act, *, actor: str, key: Path | None, signatures: Sequence[Path] | None, name: str
+) -> str | None:
+    """This person's signature for one act, None where no key stands for the name. As above without key and signatures:
+    exit code 1."""
+    if act.key is None:
+        return None
+    signer = _by_key(key) if key else _from_files(signatures) if signatures else None
+    if signer is None:
+        _tell_what_to_sign([act], actor, name)
+        raise typer.Exit(1)
+    return signer(act.statement, act.key)
+
+
 def say_who_stands(contract: Contract) -> None:
     """Say whether others stand in the ledger than the contract names; silent where there is no ledger to be read."""
     from dpsynth_assets.approval import people_differ
@@ -68,7 +82,8 @@ def _tell_what_to_sign(acts: Iterable[Act], actor: str, name: str) -> None:
         path = Path(f"{name}-{number}.statement")
         path.write_text(act.statement, encoding="utf-8")
         files.append(path)
-        say(f"{path}: to {act.does} {'to' if act.does == 'agree' else 'for'} {act.need.what}")
+        joined = {"agree": "agree to", "ask": "ask for"}.get(str(act.does), str(act.does))
+        say(f"{path}: to {joined} {act.need.what}")
     listed = " ".join(map(shown, files))
     say(f"{actor} has a key in this ledger, so this takes a signature. Read what was written, then sign it:")
     say(f"  ssh-keygen -Y sign -n {NAMESPACE} -f ~/.ssh/id_ed25519 {listed}")

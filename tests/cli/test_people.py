@@ -119,6 +119,52 @@ def test_a_key_is_enrolled_and_revoked_by_two(dpsynth, contract_path, book, key)
         assert dpsynth("people", "revoke", name, "--as", OWNER, "--reason", "again")[0] == 2
 
 
+def test_a_key_of_one_population_is_asked_for_in_the_next(dpsynth, signed, contract_path, tmp_path, key):
+    """And what was done before a later act is refused is said all the same."""
+    owners, reviewers = signed
+    for actor, mine in ((OWNER, owners), (REVIEWER, reviewers)):
+        assert approve(dpsynth, contract_path, actor, "--key", mine)[0] == 0
+    text = contract_path.read_text(encoding="utf-8").replace("population: small-bank", "population: second")
+    second = contract_path.with_name("second.odcs.yaml")
+    second.write_text(text.replace("id: small", "id: second").replace(f"{REVIEWER}", "other@example.org"), "utf-8")
+    assert approve(dpsynth, second, OWNER, "--key", owners)[0] == 0
+    code, out, err = approve(dpsynth, second, REVIEWER, "--key", reviewers)  # of the ledger, and not of `second`
+    assert (code, "approved (entry" in words(out)) == (2, True)
+    assert "does not stand for population second" in words(err)
+    assert book(tmp_path).people("second").keys.keys() == {OWNER}
+
+
+def test_spending_elsewhere_is_signed_by_who_has_a_key(dpsynth, signed, contract_path, tmp_path):
+    owners, reviewers = signed
+    for actor, mine in ((OWNER, owners), (REVIEWER, reviewers)):
+        assert approve(dpsynth, contract_path, actor, "--key", mine)[0] == 0
+    event = '{"event": "gaussian", "version": 1, "noise_multiplier": 30.0}'
+    spent = ("audit", "external", "small-bank", event, "--as", REVIEWER, "--reason", "a mean, in May")
+    code, out, _ = dpsynth(*spent)
+    assert (code, "to write down what was spent elsewhere" in words(out)) == (1, True)
+    statement = tmp_path / "small-bank-1.statement"
+    command = ["ssh-keygen", "-q", "-Y", "sign", "-n", "dpsynth-approval", "-f", reviewers, statement]
+    subprocess.run(command, check=True, capture_output=True)
+    assert dpsynth(*spent, "--signature", f"{statement}.sig")[0] == 0
+    assert dpsynth(*spent, "--signature", f"{statement}.sig")[0] == 2  # once
+    assert dpsynth(*spent, "--key", reviewers)[0] == 0
+    code, _, err = dpsynth("audit", "external", "small-bank", event, "--as", "nobody@example.org", "--reason", "spite")
+    assert (code, "does not stand for population small-bank" in words(err)) == (2, True)
+    assert dpsynth("audit", "verify")[0] == 0
+
+
+def test_what_is_no_json_is_refused_in_a_sentence(dpsynth, book, tmp_path):
+    deep = "[" * 100_000
+    for event in (deep, '{"event": "gaussian", "version": 1, "noise_multiplier": ' + "9" * 5000 + "}"):
+        code, _, err = dpsynth("audit", "external", "small-bank", event, "--as", OWNER, "--reason", "x")
+        assert (code, "is not JSON" in words(err)) == (2, True)
+    for text in (deep, '{"seq": ' + "9" * 5000 + "}"):
+        kept = tmp_path / "kept"
+        kept.write_text(text, encoding="utf-8")
+        code, _, err = dpsynth("audit", "verify", "--checkpoint", kept)
+        assert (code, "holds no checkpoints" in words(err)) == (2, True)
+
+
 def test_what_is_no_key_is_refused(dpsynth, book, tmp_path):
     other = tmp_path / "id_rsa.pub"
     other.write_text("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ me@laptop\n", encoding="utf-8")

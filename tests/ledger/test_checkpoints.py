@@ -14,7 +14,19 @@ from typing import Any
 import duckdb
 import pytest
 
-from ledger import AddPopulation, Checkpoint, Gaussian, Grant, Ledger, LedgerBroken, LedgerError, People, Scope, chain
+from ledger import (
+    AddPopulation,
+    Checkpoint,
+    Gaussian,
+    Grant,
+    Ledger,
+    LedgerBroken,
+    LedgerError,
+    People,
+    Reservation,
+    Scope,
+    chain,
+)
 from ledger.chain import Record
 from ledger.checkpoints import new_key, problems_with, sign
 
@@ -23,8 +35,9 @@ PLAN = "a" * 64
 PEOPLE = People(("alice@example.org",), ("bob@example.org",))
 
 
-def reserve(ledger: Ledger, key: str) -> None:
-    ledger.reserve("inbox", Gaussian(8.0), source=FINGERPRINT, release="r", key=key, owner="run", plan_digest=PLAN)
+def reserve(ledger: Ledger, key: str) -> Reservation:
+    asked = {"source": FINGERPRINT, "release": "r", "owner": "run", "plan_digest": PLAN}
+    return ledger.reserve("inbox", Gaussian(20.0), key=key, **asked)
 
 
 def rewrite(path: Path, records: list[Record]) -> None:
@@ -142,12 +155,32 @@ def test_a_forged_checkpoint_shows(ledger: Ledger, change: dict[str, Any]) -> No
     assert "its signature is not by this ledger's key" in problem
 
 
-def test_a_key_put_in_place_of_the_ledgers_own_shows(ledger: Ledger, path: Path) -> None:
-    key = Path(f"{path}.key")
-    key.unlink()
-    new_key(key)
-    (problem,) = ledger.verify([ledger.checkpoint()])
+def test_a_checkpoint_by_another_key_shows(ledger: Ledger, path: Path) -> None:
+    public, head = new_key(path.with_name("mine.key")), ledger._store.everything()[1][-1]
+    (problem,) = ledger.verify([sign(path.with_name("mine.key"), ledger.id, head, "now", public)])
     assert "its signature is not by this ledger's key" in problem
+
+
+@pytest.mark.parametrize("left", [None, b"", b"too short", b"x" * 32, b"x" * 33])  # the fourth is a key
+def test_without_its_own_key_a_ledger_signs_nothing_and_charges_nothing(
+    ledger: Ledger, path: Path, granted: Callable[..., Grant], left: bytes | None
+) -> None:
+    grant, reserved, key = granted(ledger), reserve(ledger, "one"), Path(f"{path}.key")
+    key.unlink()
+    if left is not None:
+        key.write_bytes(left)
+    count = len(ledger.entries())
+    refused: dict[str, Callable[[], object]] = {
+        "reserve": lambda: reserve(ledger, "two"),
+        "activate": lambda: ledger.activate(reserved),
+        "resume": lambda: ledger.resume(grant.reservation_id, owner="another run", replayed=None),
+        "checkpoint": ledger.checkpoint,
+    }
+    for what, act in refused.items():
+        with pytest.raises(LedgerError, match="restore it from a backup"):
+            pytest.fail(f"{what}: {act()}")
+    assert len(ledger.entries()) == count
+    assert ledger.verify() == []
 
 
 def test_a_public_key_exchanged_in_the_first_entry_shows(
@@ -163,7 +196,7 @@ def test_a_public_key_exchanged_in_the_first_entry_shows(
     first = resealed(records[0], lambda said: said["payload"].update(public_key=public))
     forged = rechained([first, *records[1:]])
     rewrite(path, forged)
-    assert ledger.verify([sign(mine, ledger.id, forged[-1], "now")]) == []  # the forger's own
+    assert ledger.verify([sign(mine, ledger.id, forged[-1], "now", public)]) == []  # the forger's own
     assert len(ledger.verify([point])) == 1  # everybody else's
 
 
@@ -221,20 +254,6 @@ def test_a_key_without_its_ledger_stops_a_new_one(ledger: Ledger, path: Path) ->
         Ledger.create(path)
     assert not path.exists()
     assert Path(f"{path}.key").read_bytes() == secret
-
-
-def test_without_the_key_nothing_is_signed_and_everything_else_goes_on(ledger: Ledger, path: Path) -> None:
-    point = ledger.checkpoint()
-    key = Path(f"{path}.key")
-    for contents in (None, b"", b"too short", b"x" * 33):
-        if contents is None:
-            key.unlink()
-        else:
-            key.write_bytes(contents)
-        with pytest.raises(LedgerError, match="restore it from a backup"):
-            ledger.checkpoint()
-    reserve(ledger, "first")
-    assert ledger.verify([point]) == []
 
 
 def test_the_key_is_found_by_every_name_of_the_ledger(

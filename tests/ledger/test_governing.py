@@ -20,7 +20,6 @@ from ledger import (
     Scope,
     SetPeople,
     SetTerms,
-    TermsConflict,
 )
 
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
@@ -186,7 +185,7 @@ def test_a_stale_proposal_is_refused(book: Ledger) -> None:
     smaller = book.propose(RaiseCap("inbox", 4.0), actor=ALICE, reason="a little")
     larger = book.propose(RaiseCap("inbox", 5.0), actor=ALICE, reason="more")
     book.approve(larger, actor=BOB, reason="agreed")
-    with pytest.raises(ProtocolError, match="does not raise it"):
+    with pytest.raises(ProtocolError, match="entry 7 decided about the same since"):
         book.approve(smaller, actor=BOB, reason="agreed")
     assert book.balance("inbox").epsilon_cap == 5.0
     assert book.verify() == []
@@ -195,7 +194,7 @@ def test_a_stale_proposal_is_refused(book: Ledger) -> None:
 def test_a_population_proposed_twice_begins_once(blank: Ledger, scope: Scope) -> None:
     first, second = (blank.propose(AddPopulation(scope, PEOPLE), actor=ALICE, reason="please") for _ in range(2))
     blank.approve(first, actor=BOB, reason="agreed")
-    with pytest.raises(TermsConflict, match="was registered by entry 4 already"):
+    with pytest.raises(ProtocolError, match="entry 4 decided about the same since"):
         blank.approve(second, actor=BOB, reason="agreed")
     assert blank.verify() == []
 
@@ -220,7 +219,7 @@ def test_nobody_can_change_delta_unit_or_weights(book: Ledger, scope: Scope) -> 
     stood = {name: book.entries("inbox")[1].payload[name] for name in fields}
     raise_cap(book, 5.0)
     changed = book.entries("inbox")[-1].payload
-    assert set(changed) == {"proposal", "reason", "signature", "epsilon", "caps"}
+    assert set(changed) == {"proposal", "reason", "signature", "after", "epsilon", "caps"}
     entry = book.reserve(
         "inbox", Gaussian(4.0), source=FINGERPRINT, release="r", key="key", owner="run", plan_digest=PLAN
     )

@@ -27,8 +27,10 @@ from ledger import (
     SetPeople,
     SetTerms,
     TermsConflict,
+    chain,
 )
-from ledger.chain import Record
+from ledger.authority import Authority
+from ledger.chain import Draft, Record
 from ledger.replay import Replay
 from ledger.signatures import SignatureRefused, public_key, require_signature, unarmored
 from ledger.verification import problems_of
@@ -38,6 +40,7 @@ MALLORY, TRUDY = "mallory@example.org", "trudy@example.org"
 PEOPLE = People((OWNER,), (ALICE, BOB))
 STRANGERS = People((MALLORY,), (TRUDY,))
 TERMS = {"source_is_public": False}
+ASKS: dict[str, Any] = {"actor": OWNER, "reason": "please"}
 
 
 def field(data: bytes) -> bytes:
@@ -432,6 +435,240 @@ def test_an_overlap_that_strangers_signed_for_is_found(
         assert "sign" in problems[0] or "asked for" in problems[0]
 
 
+# A key is asked for wherever its name is ------------------------------------------------------------------------------
+
+
+def test_nobody_with_a_key_is_listed_anywhere_without_it(keyed: Ledger, scope: Scope) -> None:
+    """Else an owner alone registers the same records anew and types the approver's name under it."""
+    copy = replace(scope, population="copy")
+    agree(keyed, AddPopulation(replace(scope, population="theirs"), STRANGERS), MALLORY, TRUDY)
+    for people in (People((OWNER,), (ALICE,)), People((OWNER,), (ALICE,), {ALICE: OTHER.public})):
+        for change, actor in ((AddPopulation(copy, people), OWNER), (SetPeople("theirs", people), MALLORY)):
+            with pytest.raises(ProtocolError, match=f"{ALICE} has a key in this ledger, and would stand for"):
+                keyed.propose(change, actor=actor, reason="please")
+    change = AddPopulation(copy, People((OWNER,), (ALICE,), {ALICE: ALICES.public}))
+    asked = keyed.propose(change, actor=OWNER, reason="please")
+    with pytest.raises(ProtocolError, match="is not signed by it"):
+        keyed.approve(asked, actor=ALICE, reason="typed by the owner")
+    signed_approval(keyed, asked)
+    assert found_by_both(keyed, records_of(keyed)) == ([], [])
+
+
+def test_a_key_is_asked_for_where_its_name_stood_before_it(book: Ledger, scope: Scope) -> None:
+    agree(book, AddPopulation(replace(scope, population="second"), PEOPLE))
+    agree(book, SetPeople("inbox", PEOPLE.with_key(ALICE, ALICES.public)))
+    assert book.key_of(ALICE, "second") == ALICES.public
+    asked = book.propose(RaiseCap("second", 5000.0), actor=OWNER, reason="more")
+    with pytest.raises(ProtocolError, match="is not signed by it"):
+        book.approve(asked, actor=ALICE, reason="typed by the owner")
+    with pytest.raises(ProtocolError, match="is not signed by it"):
+        book.lower_cap("second", 1.0, actor=ALICE, reason="typed by the owner")
+    signed_approval(book, asked)
+    assert found_by_both(book, records_of(book)) == ([], [])
+
+
+def test_a_key_is_replaced_and_revoked_place_by_place(keyed: Ledger, scope: Scope) -> None:
+    second = People((OWNER,), (ALICE, BOB), {ALICE: ALICES.public, BOB: BOBS.public})
+    signed_approval(keyed, keyed.propose(AddPopulation(replace(scope, population="second"), second), **ASKS))
+    for key in (OTHER.public, None):
+        for place in ("inbox", "second"):
+            people = keyed.people(place)
+            assert people
+            asked = keyed.propose(SetPeople(place, people.with_key(ALICE, key)), **ASKS)
+            signed_approval(keyed, asked, BOBS, BOB)
+            if place == "inbox":
+                third = AddPopulation(replace(scope, population="third"), people.with_key(ALICE, key))
+                with pytest.raises(ProtocolError, match="would stand for"):  # where places disagree, nowhere else
+                    keyed.propose(third, **ASKS)
+    assert keyed.key_of(ALICE, "inbox") is None
+    agree(keyed, RaiseCap("second", 4.0))
+    assert found_by_both(keyed, records_of(keyed)) == ([], [])
+
+
+def test_another_key_than_the_one_there_does_not_reach_the_same_records(
+    keyed: Ledger, scope: Scope, resealed: Callable[..., Record], rechained: Callable[[list[Record]], list[Record]]
+) -> None:
+    """Two owners give an approver of theirs another key in a population of their own, and sign as the approver."""
+    keyed.bind_source("inbox", "hmac-sha256:original")
+    people = People((OWNER, MALLORY), (TRUDY, ALICE), {ALICE: ALICES.public})
+    agree(keyed, AddPopulation(replace(scope, population="theirs"), people), OWNER, TRUDY)
+    agree(keyed, SetPeople("theirs", people.with_key(ALICE, OTHER.public)), OWNER, TRUDY)
+    signed_approval(keyed, keyed.propose(SetTerms("copy", TERMS, "theirs"), **ASKS), OTHER)
+    with pytest.raises(TermsConflict, match="are held by 'inbox' too"):
+        keyed.bind_source("theirs", "hmac-sha256:copy", overlaps=("inbox/everything",))
+    keyed.bind_source("theirs", "hmac-sha256:copy")
+    records = records_of(keyed)
+    records[-1] = resealed(records[-1], say(overlaps=["inbox/everything"]))
+    for problems in found_by_both(keyed, rechained(records)):
+        assert any(problem.startswith(f"entry {len(records)} (bound)") for problem in problems)
+
+
+def test_who_signed_by_the_key_of_then_signed(keyed: Ledger, scope: Scope) -> None:
+    """A key that was replaced since was the right one at its time."""
+    keyed.bind_source("inbox", "hmac-sha256:original")
+    people = People((OWNER,), (ALICE, BOB), {ALICE: ALICES.public, BOB: BOBS.public})
+    signed_approval(keyed, keyed.propose(AddPopulation(replace(scope, population="copy"), people), **ASKS))
+    asked = keyed.propose(SetPeople("inbox", people.with_key(ALICE, OTHER.public)), **ASKS)
+    signed_approval(keyed, asked, BOBS, BOB)
+    keyed.bind_source("copy", "hmac-sha256:one-row-less", overlaps=("inbox/everything",))
+    assert found_by_both(keyed, records_of(keyed)) == ([], [])
+
+
+def test_terms_of_one_population_are_not_set_for_another(book: Ledger, scope: Scope) -> None:
+    agree(book, AddPopulation(replace(scope, population="theirs"), STRANGERS), MALLORY, TRUDY)
+    for terms in ({"population": "inbox", "source_is_public": True}, {"population": None}):
+        with pytest.raises(ProtocolError, match="name another population than theirs"):
+            book.propose(SetTerms("evil", terms, "theirs"), actor=MALLORY, reason="mine")
+    assert book.terms("evil") is None
+
+
+def test_people_are_not_set_for_a_population_that_there_is_not(blank: Ledger, scope: Scope) -> None:
+    blank.propose(AddPopulation(scope, STRANGERS), actor=MALLORY, reason="mine")
+    with pytest.raises(ProtocolError, match="has no budget in this ledger"):
+        blank.propose(SetPeople("inbox", STRANGERS), actor=MALLORY, reason="mine")
+
+
+def test_what_was_asked_for_before_something_was_decided_is_agreed_to_no_more(keyed: Ledger) -> None:
+    """Else a signature that was made and not handed in is good later, over what its signer thought better of."""
+    asked = keyed.propose(RaiseCap("inbox", 8.0), **ASKS)
+    late = ALICES.sign(keyed.to_approve(asked, actor=ALICE, reason="agreed"))
+    lowered = keyed.to_lower_cap("inbox", 1.0, actor=ALICE, reason="a leak elsewhere")
+    keyed.lower_cap("inbox", 1.0, actor=ALICE, reason="a leak elsewhere", signature=ALICES.sign(lowered))
+    with pytest.raises(ProtocolError, match="entry 7 decided about the same since"):
+        keyed.approve(asked, actor=ALICE, reason="agreed", signature=late)
+    assert [each.overtaken for each in keyed.proposals()][-1] == 7
+    signed_approval(keyed, keyed.propose(RaiseCap("inbox", 8.0), **ASKS))  # asked for anew
+
+
+def test_terms_and_people_that_were_overtaken_are_agreed_to_no_more(book: Ledger) -> None:
+    for early, late in (
+        (SetTerms("letters", {"retention_days": 900}, "inbox"), SetTerms("letters", {"retention_days": 3}, "inbox")),
+        (SetPeople("inbox", People((OWNER, MALLORY), (ALICE, BOB))), SetPeople("inbox", People((), (ALICE, BOB)))),
+    ):
+        asked = book.propose(early, **ASKS)
+        agree(book, late)
+        with pytest.raises(ProtocolError, match="decided about the same since"):
+            book.approve(asked, actor=ALICE, reason="agreed")
+
+
+def test_spending_elsewhere_is_written_down_by_those_who_stand_and_sign(keyed: Ledger) -> None:
+    event, said = Gaussian(30.0), {"actor": BOB, "reason": "a table in a paper"}
+    with pytest.raises(ProtocolError, match="does not stand for population inbox"):
+        keyed.external_charge("inbox", event, actor=MALLORY, reason="out of spite")
+    with pytest.raises(ProtocolError, match="is not signed by it"):
+        keyed.external_charge("inbox", event, **said)
+    signature = BOBS.sign(keyed.to_charge_elsewhere("inbox", event, **said))
+    with pytest.raises(ProtocolError, match="not over this statement"):
+        keyed.external_charge("inbox", Gaussian(0.5), signature=signature, **said)
+    keyed.external_charge("inbox", event, signature=signature, **said)
+    with pytest.raises(ProtocolError, match="not over this statement"):  # once
+        keyed.external_charge("inbox", event, signature=signature, **said)
+    assert found_by_both(keyed, records_of(keyed)) == ([], [])
+
+
+FORGED: dict[str, Callable[[Ledger, Scope, int], object]] = {
+    "terms that name another population": lambda book, scope, asked: book.propose(
+        SetTerms("evil", {"population": "inbox"}, "theirs"), actor=MALLORY, reason="mine"
+    ),
+    "people of no population": lambda book, scope, asked: book.propose(
+        SetPeople("ghost", STRANGERS), actor=MALLORY, reason="mine"
+    ),
+    "somebody listed without the key": lambda book, scope, asked: book.propose(
+        AddPopulation(replace(scope, population="copy"), People((OWNER,), (ALICE,))), **ASKS
+    ),
+    "agreed to when something was decided since": lambda book, scope, asked: signed_approval(book, asked),
+    "spending written down by a stranger": lambda book, scope, asked: book.external_charge(
+        "inbox", Gaussian(30.0), actor=MALLORY, reason="mine"
+    ),
+    "spending written down in a name with a key": lambda book, scope, asked: book.external_charge(
+        "inbox", Gaussian(30.0), actor=BOB, reason="mine"
+    ),
+    "restored in a name with a key": lambda book, scope, asked: restored(book, BOB),
+}
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        {"unit": {"name": "message"}},
+        {"unit": {"column": "customer"}},
+        {"unit": {"neighbouring_relation": "replace_one_unit"}},
+        {"budget": {"delta": 1e-3}},
+        {"budget": {"rule": "closed_plan"}},
+        {"blocks": {"column": "month"}},
+    ],
+    ids=str,
+)
+def test_terms_of_what_never_changes_are_found_by_both(
+    book: Ledger, terms: dict[str, Any], resealed: Any, rechained: Any
+) -> None:
+    agree(book, SetTerms("letters", {"population": "inbox", "unit": {"name": "customer"}}, "inbox"))
+    assert found_by_both(book, records_of(book)) == ([], [])
+    records, forged = records_of(book), {"population": "inbox", **terms}
+    change = SetTerms("letters", forged, "inbox").to_json()
+    records[-2] = resealed(records[-2], say(change=change))
+    digest = hashlib.sha256(chain.canonical(forged).encode()).hexdigest()
+    records[-1] = resealed(records[-1], say(terms=forged, digest=digest))
+    records = rechained(records)
+    records[-1] = resealed(records[-1], say(after=records[-2].hash))
+    for problems in found_by_both(book, records):
+        assert len(problems) == 1
+        assert problems[0].startswith(f"entry {len(records)} (terms_set)")
+
+
+def restored(book: Ledger, actor: str) -> None:
+    head, store = records_of(book)[-1], book._store
+    facts = {"reason": "the disk", "head": {"seq": head.seq, "hash": head.hash}, "missing": None}
+    with store.transaction() as transaction:
+        transaction.append(Draft("restored", owner=actor, payload=facts))
+
+
+@pytest.fixture
+def overtaken(keyed: Ledger, scope: Scope) -> tuple[Ledger, int]:
+    """A ledger, with a proposal about which something was decided since."""
+    agree(keyed, AddPopulation(replace(scope, population="theirs"), STRANGERS), MALLORY, TRUDY)
+    asked = keyed.propose(RaiseCap("inbox", 4.0), **ASKS)
+    keyed.lower_cap("inbox", 2.0, actor=OWNER, reason="less")
+    restored(keyed, OWNER)
+    return keyed, asked
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_an_act_that_the_ledger_refuses_is_found_by_both(
+    overtaken: tuple[Ledger, int], scope: Scope, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book, asked = overtaken
+    assert found_by_both(book, records_of(book)) == ([], [])
+    with monkeypatch.context() as lawless:
+        for judge in ("require_proposal", "require_approval"):
+            lawless.setattr(Authority, judge, lambda *given, **more: None)
+        FORGED[name](book, scope, asked)
+    last = len(records_of(book))
+    for problems in found_by_both(book, records_of(book)):
+        assert problems
+        assert all(problem.startswith(f"entry {last} ") for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda said: said.update(population="theirs"),
+        lambda said: said["payload"].update(key="letters"),
+        lambda said: said["payload"].update(after="0" * 64),
+        lambda said: said["payload"].pop("after"),
+    ],
+    ids=["population", "key", "after", "without after"],
+)
+def test_a_proposal_is_filed_where_it_belongs(
+    overtaken: tuple[Ledger, int], change: Callable[[dict[str, Any]], object], resealed: Any, rechained: Any
+) -> None:
+    book, asked = overtaken
+    records = records_of(book)
+    records[asked - 1] = resealed(records[asked - 1], change)
+    for problems in found_by_both(book, rechained(records)):
+        assert any(problem.startswith(f"entry {asked} (proposed)") for problem in problems)
+
+
 # Ledgers of before ----------------------------------------------------------------------------------------------------
 
 
@@ -439,7 +676,7 @@ def as_before(record: Record, resealed: Callable[..., Record]) -> Record:
     """The entry as ledgers wrote it before people stood in them."""
 
     def strip(said: dict[str, Any]) -> None:
-        for name in ("people", "unit_by", "signature"):
+        for name in ("people", "unit_by", "signature", "after"):
             said["payload"].pop(name, None)
         change = said["payload"].get("change", {})
         for name in ("people", "unit_by", *(["population"] if change.get("kind") == "set_terms" else [])):
@@ -555,3 +792,43 @@ def test_a_release_goes_on_under_a_population_of_before(
     asked = {"source": "hmac-sha256:original", "release": "r", "key": "k", "owner": "run", "plan_digest": "a" * 64}
     book.activate(book.reserve("inbox", Gaussian(10.0), **asked))
     assert found_by_both(book, records_of(book)) == ([], [])
+
+
+# Ledgers of lately: a key was asked for only where it had been enrolled -----------------------------------------------
+
+
+def as_lately(record: Record, resealed: Callable[..., Record]) -> Record:
+    def strip(said: dict[str, Any]) -> None:
+        said["payload"].pop("after", None)
+        if said["kind"] == "external_charge":
+            said["payload"].pop("signature")
+
+    return resealed(record, strip)
+
+
+def test_what_was_done_lately_still_holds_and_new_acts_obey(
+    book: Ledger, scope: Scope, resealed: Any, rechained: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as lawless:
+        for judge in ("require_proposal", "require_approval"):
+            lawless.setattr(Authority, judge, lambda *given, **more: None)
+        agree(book, AddPopulation(replace(scope, population="second"), PEOPLE))
+        agree(book, SetPeople("inbox", PEOPLE.with_key(ALICE, ALICES.public)))
+        raised = book.propose(RaiseCap("second", 4.0), **ASKS)
+        agree(book, SetPeople("second", People((OWNER, MALLORY), (ALICE, BOB))))
+        book.approve(raised, actor=ALICE, reason="as a keyless name there, after something was decided")
+        agree(book, SetTerms("evil", {"population": "inbox"}, "second"))
+        book.external_charge("inbox", Gaussian(30.0), actor=ALICE, reason="by a name only")
+    store: Any = book._store
+    store.records = rechained([as_lately(record, resealed) for record in store.records])
+    restored(book, ALICE)
+    assert found_by_both(book, records_of(book)) == ([], [])
+    assert book.terms("evil") is None  # nobody of the inbox was asked
+    with pytest.raises(ProtocolError, match="is not signed by it"):
+        agree(book, RaiseCap("second", 5.0))
+    agree(book, RaiseCap("second", 5.0), approver=BOB)
+    assert found_by_both(book, records_of(book)) == ([], [])
+    records = records_of(book)
+    records[-1] = as_lately(records[-1], resealed)
+    for problems in found_by_both(book, rechained(records)):
+        assert any(problem.startswith(f"entry {len(records)} (cap_changed)") for problem in problems)

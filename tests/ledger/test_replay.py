@@ -457,7 +457,7 @@ def test_a_journal_of_the_ledger_itself_passes(ledger: Ledger, granted: Callable
     grant = ledger.resume(grant.reservation_id, owner="run-3", replayed=PoissonSampledGaussian(0.01, 2.0, 10))
     grant = redeemed(ledger, ledger.resume(grant.reservation_id, owner="run-4", replayed=None))
     ledger.commit(grant, artifact_digest="b" * 64, event=PoissonSampledGaussian(0.01, 2.0, 50))
-    ledger.external_charge("inbox", Gaussian(9.0), actor="owner@example.org", reason="a paper")
+    ledger.external_charge("inbox", Gaussian(9.0), actor="alice@example.org", reason="a paper")
     with pytest.raises(BudgetRefused):
         granted(ledger, Gaussian(0.2))
     grant = granted(ledger, owner="run-5")
