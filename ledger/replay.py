@@ -202,6 +202,13 @@ def people_of(said: Any) -> Any:
     return SimpleNamespace(ask={*owners, *approvers}, agree={*approvers}, keys=keys)
 
 
+def told_by(unit: Any) -> str | None:
+    """By what a contract's terms tell units apart: a column, and its type where that is stated."""
+    if type(unit) is not dict or not unit.get("column"):
+        return None
+    return f"column {unit['column']}" + (f" as {unit['logical_type']}" if unit.get("logical_type") else "")
+
+
 def key_of(line: Any) -> bytes:
     """The 32 bytes of `ssh-ed25519 BASE64`."""
     kind, text = name_of(line).split(" ")
@@ -686,6 +693,12 @@ class Replay:
         if stand:
             self.contracts[contract] = name
         if population and stand:
+            told = told_by(terms.get("unit") if type(terms) is dict else None)
+            if told and " as " in told:
+                known = population.unit_by or ""
+                same = told == known or " as " not in known
+                self.expect(same, f"it tells units apart by {short(told)}, its population by {short(known)}")
+                population.unit_by = told if known == told.split(" as ")[0] else population.unit_by
             population.signers |= entry.signers
         digest = hashlib.sha256(canonical(said["terms"]).encode()).hexdigest()
         self.expect(digest == said["digest"], "its digest is not that of its terms")
@@ -697,7 +710,7 @@ class Replay:
             population.people = SimpleNamespace(ask=groups[0] | groups[1], agree=groups[1], keys={})
         unit, population.founders = terms.get("unit"), set()
         if type(unit) is dict and "column" in unit:
-            population.unit_by = f"column {unit['column']}" if unit["column"] else None
+            population.unit_by = told_by(unit)
             population.unit = population.unit if unit["column"] else "record"
 
     def people_set(self, entry: Any, said: Any) -> None:
@@ -738,8 +751,10 @@ class Replay:
         here = self.populations[entry.population]
         for other in sorted(others - here.shared):
             there = self.populations[other]
-            unknown = "unknown" in (here.unit_by, there.unit_by)
-            same = unknown or (here.unit, here.unit_by) == (there.unit, there.unit_by)
+            ways = {here.unit_by, there.unit_by}  # a column, and its type; entries of before do not state the type
+            if None not in ways and sum(" as " in way for way in ways) == 1:
+                ways = {way.split(" as ")[0] for way in ways}
+            same = "unknown" in ways or (here.unit == there.unit and len(ways) == 1)
             self.expect(same, f"it overlaps with {other}, which protects another unit")
             theirs = all(who in (there.people.agree if agreed else there.people.ask) for who, agreed in here.signers)
             signed_for = theirs or not self.current
