@@ -115,7 +115,7 @@ def scope_of(contract: Contract, *, planned: bool = True, size: float = 1.0) -> 
         planned=tuple(event for _, event in items),
         closed_plan=items if closed else None,
         blocks_by=f"column {terms.blocks.column}" if terms.blocks else None,
-        unit_by=f"column {terms.unit.column}" if terms.unit.column else None,
+        unit_by=contract.unit_by,
     )
 
 

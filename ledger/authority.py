@@ -127,7 +127,8 @@ class Authority:
         records of which it is going to hold, and by the keys that they had there: else strangers' terms would reach
         them under a new name."""
         for other in sorted(set(others) - self._shared.get(population, set())):
-            if (there := self.units.get(other)) != (here := self.units[population]):
+            there, here = self.units.get(other), self.units[population]
+            if there is None or there[0] != here[0] or not same_unit_by(there[1], here[1]):
                 raise TermsConflict(
                     f"these records are held by {other!r}, which protects {unit_in_words(there)}, while "
                     f"{population!r} protects {unit_in_words(here)}: what would be charged there cannot be told. Use "
@@ -168,6 +169,8 @@ class Authority:
             if self.current and record.kind != "external_charge":
                 raise ProtocolError("it says nothing of a signature, as entries did before people stood in the ledger")
             return
+        if record.kind == "terms_set":
+            self._require_same_type(str(record.population), payload["terms"])
         signature, after = payload["signature"], None
         if record.kind not in ("proposed", "external_charge") and payload["proposal"] is not None:
             if payload["proposal"] in self._asked:
@@ -355,6 +358,7 @@ class Authority:
                 return  # by people whom only a file named: it does not stand any more
         if terms.get("population", population) != population:
             return  # about the records of others, who were not asked
+        self._learn_type(population, terms)
         self.terms[contract] = dict(terms)
         self._contracts[contract] = population
         self._signers.setdefault(population, set()).update(signers)
@@ -381,7 +385,41 @@ class Authority:
         if isinstance(unit, dict) and "column" in unit:
             column = unit["column"]
             name = self.units[population][0] if column else "record"  # called what it is
-            self.units[population] = name, f"column {column}" if column else None
+            self.units[population] = name, told_by(unit)
+
+    def _learn_type(self, population: str, terms: Mapping[str, Any]) -> None:
+        """A population that was registered before its unit column's type stood in the ledger has that of the first
+        terms which state it."""
+        if population in self.units:
+            (name, known), told = self.units[population], told_by(terms.get("unit"))
+            if is_typed(told) and not is_typed(known) and same_unit_by(known, told):
+                self.units[population] = name, told
+
+    def _require_same_type(self, population: str, terms: Mapping[str, Any]) -> None:
+        known, told = self.units.get(population, ("", None))[1], told_by(terms.get("unit"))
+        if is_typed(known) and is_typed(told) and known != told:
+            raise TermsConflict(f"its terms tell units apart by {told}, and population {population!r} by {known}")
+
+
+def told_by(unit: object) -> str | None:
+    """By what units are told apart, of the `unit` in a contract's terms: its column, and its type where that stands."""
+    if not isinstance(unit, Mapping) or not unit.get("column"):
+        return None
+    kind = unit.get("logical_type")
+    return f"column {unit['column']}" + (f" as {kind}" if kind else "")
+
+
+def is_typed(unit_by: str | None) -> bool:
+    return unit_by is not None and " as " in unit_by
+
+
+def same_unit_by(one: str | None, other: str | None) -> bool:
+    """Whether two populations, or a population and a contract, tell units apart alike. Entries of before say nothing of
+    the column's type, and contradict none."""
+    if one is None or other is None or is_typed(one) == is_typed(other):
+        return one == other
+    typed, untyped = (one, other) if is_typed(one) else (other, one)
+    return typed.rpartition(" as ")[0] == untyped
 
 
 def unit_in_words(unit: tuple[str, str | None] | None) -> str:

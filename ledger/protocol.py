@@ -29,7 +29,8 @@ def budget_of(book: Transaction, population: str) -> Budget | None:
     if not found:
         return None
     budget = Budget.from_records(found)
-    if "unit_by" not in found[0].payload:
+    by = found[0].payload.get("unit_by", "")  # None: each record is a unit
+    if by is not None and not authority.is_typed(by):  # an entry of before: terms that were signed since say the rest
         unit, unit_by = authority_of(book).units[population]
         budget = replace(budget, unit=unit, unit_by=unit_by)
     return budget
@@ -63,7 +64,7 @@ def require_same_terms(scope: Scope, budget: Budget) -> None:
         "neighbouring_relation": budget.neighbouring_relation,
         "delta": budget.rule.delta,
         "blocks_by": budget.blocks_by,
-        "unit_by": budget.unit_by,
+        "unit_by": scope.unit_by if authority.same_unit_by(budget.unit_by, scope.unit_by) else budget.unit_by,
         "closed_plan": budget.plan.items if budget.plan else None,
     }
     for field, value in stands.items():
@@ -102,6 +103,7 @@ def require_possible_terms(book: Transaction, terms: dict[str, Any], *, register
 def require_agreeing_terms(terms: dict[str, Any], budget: Budget, *, unit_known: bool) -> None:
     """TermsConflict where terms contradict what their population was registered with."""
     unit, asked, blocks = (terms.get(name) or {} for name in ("unit", "budget", "blocks"))
+    told = authority.told_by(unit) if unit_known and "column" in unit else budget.unit_by
     stands = {
         "unit": (budget.unit, unit.get("name", budget.unit)),
         "neighbouring_relation": (
@@ -111,7 +113,7 @@ def require_agreeing_terms(terms: dict[str, Any], budget: Budget, *, unit_known:
         "delta": (budget.rule.delta, asked.get("delta", budget.rule.delta)),
         "rule": (rule := "closed_plan" if budget.plan else "renyi_filter", asked.get("rule", rule)),
         "blocks_by": (budget.blocks_by, _by_column(blocks.get("column"))),
-        "unit_by": (budget.unit_by, _by_column(unit["column"]) if unit_known and "column" in unit else budget.unit_by),
+        "unit_by": (budget.unit_by, budget.unit_by if authority.same_unit_by(budget.unit_by, told) else told),
     }
     for field, (value, now) in stands.items():
         if value != now:

@@ -203,6 +203,25 @@ def people_of(said: Any) -> Any:
     return SimpleNamespace(ask={*owners, *approvers}, agree={*approvers}, keys=keys)
 
 
+def told_by(unit: Any) -> str | None:
+    """By what a contract's terms tell units apart: a column, and its type where that is stated."""
+    if type(unit) is not dict or not unit.get("column"):
+        return None
+    return f"column {unit['column']}" + (f" as {unit['logical_type']}" if unit.get("logical_type") else "")
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether units are told apart alike: where one side was written before types were stated, the column decides."""
+    if one == other or "unknown" in (one, other):
+        return True
+    return None not in (one, other) and (typed(one) == other or typed(other) == one)
+
+
+def typed(unit_by: Any) -> Any:
+    """The column alone, of a column and its type; None where no type is stated."""
+    return unit_by.rpartition(" as ")[0] or None if unit_by else None
+
+
 def key_of(line: Any) -> bytes:
     """The 32 bytes of `ssh-ed25519 BASE64`."""
     kind, text = name_of(line).split(" ")
@@ -733,7 +752,7 @@ class Replay:
         population = self.populations.get(name)
         if earlier and population and population.founders == {who for who, *_ in entry.signers}:
             self.found(population, terms)
-        if "after" in said and "population" in terms:
+        if agreed := "after" in said and "population" in terms:
             self.agree(self.populations[name], terms)
         contract, stand = name_of(said["contract"]), True
         self.decide("contract", contract)
@@ -750,6 +769,11 @@ class Replay:
         if stand:
             self.contracts[contract] = name
         if population and stand:
+            told = told_by(terms.get("unit") if type(terms) is dict else None)
+            if told:
+                same = agreed or alike(told, population.unit_by)
+                self.expect(same, f"it tells units apart by {short(told)}, its population does not")
+                population.unit_by = told if typed(told) == population.unit_by else population.unit_by
             population.signers |= entry.signers
         digest = hashlib.sha256(canonical(said["terms"]).encode()).hexdigest()
         self.expect(digest == said["digest"], "its digest is not that of its terms")
@@ -757,17 +781,15 @@ class Replay:
     def agree(self, population: Any, terms: Any) -> None:
         """Whether terms say nothing else than was registered for good, as far as they speak of it."""
         unit, budget, blocks = (terms.get(part) or {} for part in ("unit", "budget", "blocks"))
-        unit_by, parted = (
-            part["column"] and f"column {part['column']}" if "column" in part else None for part in (unit, blocks)
-        )
-        known = "column" in unit and population.unit_by != "unknown"
+        parted = blocks["column"] and f"column {blocks['column']}" if "column" in blocks else None
+        told = told_by(unit) if "column" in unit else population.unit_by
         for field, stands, said in (
             ("unit", population.unit, unit.get("name", population.unit)),
             ("relation", "add_or_remove_one_unit", unit.get("neighbouring_relation", "add_or_remove_one_unit")),
             ("delta", population.delta, budget.get("delta", population.delta)),
             ("rule", population.rule, budget.get("rule", population.rule)),
             ("blocks_by", population.parted or None, parted),
-            ("unit_by", population.unit_by, unit_by if known else population.unit_by),
+            ("unit_by", population.unit_by, population.unit_by if alike(told, population.unit_by) else told),
         ):
             self.expect(stands == said, f"its terms have another {field} than their population, and it never changes")
 
@@ -778,7 +800,7 @@ class Replay:
             self.stand(population, SimpleNamespace(ask=groups[0] | groups[1], agree=groups[1], keys={}))
         unit, population.founders = terms.get("unit"), set()
         if type(unit) is dict and "column" in unit:
-            population.unit_by = f"column {unit['column']}" if unit["column"] else None
+            population.unit_by = told_by(unit)
             population.unit = population.unit if unit["column"] else "record"
 
     def people_set(self, entry: Any, said: Any) -> None:
@@ -829,8 +851,8 @@ class Replay:
         here = self.populations[entry.population]
         for other in sorted(others - here.shared):
             there = self.populations[other]
-            unknown = "unknown" in (here.unit_by, there.unit_by)
-            same = unknown or (here.unit, here.unit_by) == (there.unit, there.unit_by)
+            known = "unknown" not in (here.unit_by, there.unit_by)
+            same = not known or (here.unit == there.unit and alike(here.unit_by, there.unit_by))
             self.expect(same, f"it overlaps with {other}, which protects another unit")
             theirs = all(
                 who in (there.people.agree if agreed else there.people.ask) for who, agreed, *_ in here.signers

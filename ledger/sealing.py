@@ -18,8 +18,9 @@ from typing import Any
 from ledger import accounting
 from ledger.authority import Authority
 from ledger.chain import Draft, Record
+from ledger.checkpoints import public_key as key_at
 from ledger.checkpoints import sign
-from ledger.errors import ProtocolError, SealError
+from ledger.errors import LedgerError, ProtocolError, SealError
 from ledger.events import Composed, Event
 from ledger.journal import charged_events, reservation_of, state_of
 from ledger.protocol import history_of, public_key_of, require_budget
@@ -54,6 +55,18 @@ class Sealing:
         """The Ed25519 key, in hex, that this ledger's checkpoints and seals are signed with."""
         with self._store.transaction() as book:
             return public_key_of(book)
+
+    def require_signing_key(self) -> None:
+        """Pass if what is released next can be signed, by the key that recipients know.
+
+        Raises:
+            LedgerError: the signing key is missing, cannot be read, or is another ledger's.
+        """
+        if key_at(self._key) != self.public_key:
+            raise LedgerError(
+                f"{self._key} is not the key that this ledger's seals are signed with, or is missing: put it back from "
+                "a backup. Without it nobody could check what is released"
+            )
 
     def seal(
         self,

@@ -34,6 +34,7 @@ _PAYLOAD = frozenset({"key", "id", "files", "made_from", "charges", "guarantee"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}/[a-z][a-z0-9_]{0,62}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _HEX = re.compile(r"[0-9a-f]{64}")  # a SHA-256, a public key
+_SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,7 @@ def read_portable(data: bytes) -> tuple[Seal, Checkpoint]:
     """A seal that travelled and its checkpoint, whose signature is yet to be checked.
 
     Raises:
-        SealError: it is not one, or its two parts are not about the same entry.
+        SealError: it is not one, byte for byte, or its two parts are not about the same entry.
     """
     try:
         stated = json.loads(data, object_pairs_hook=_unique) if len(data) <= _MOST_BYTES else None
@@ -200,6 +201,8 @@ def read_portable(data: bytes) -> tuple[Seal, Checkpoint]:
     seal = seal_of(checkpoint.ledger, stated["entry"])
     if (checkpoint.seq, checkpoint.hash) != (seal.seq, seal.hash):
         raise SealError("this seal's text is not the entry that was signed: it was edited, or is another seal's")
+    if data != portable(seal, checkpoint) or not _SIGNATURE.fullmatch(checkpoint.signature):
+        raise SealError("this seal is not written as the ledger writes one: it was written anew by something else")
     return seal, checkpoint
 
 

@@ -3,14 +3,14 @@
     artifacts/<contract>/<kind>/<id>/...          the files
     artifacts/<contract>/<kind>/<id>/receipt.json what it is and what it was made from, sealed like the other files
     artifacts/<contract>/<kind>/<id>/seal.json    the seal as it travels: `dpsynth verify` checks the folder with it
-    artifacts/<contract>/<kind>/.unfinished/<...> what a long piece of work has done so far
+    artifacts/<contract>/<kind>/.unfinished/<...> what is being made, and what a long piece of work has done so far
 
-An artifact is made in this order: its files, (of a release) the commit of its charge, its receipt, its seal in the
-ledger, `seal.json`. It exists from the moment that the ledger has its seal, and only while its files are those that
-were sealed. What a kill leaves before that nobody finds, and running the asset again makes another; a release that was
-committed by then is sealed by `seal_committed`. `seal.json` is a copy of what the ledger says, written again where it
-is missing. Which artifact stands, what it rests on and what that cost is read from the ledger; a receipt is not
-believed, and holds no charge.
+An artifact is made in this order: its files, (of a release) the commit of its charge, its receipt, its place under its
+id, its seal in the ledger, `seal.json`. It exists from the moment that the ledger has its seal, and only while its
+files are those that were sealed; what lies under an id and was never sealed is none. What a kill leaves before that
+nobody finds, and running the asset again makes another; a release that was committed by then is sealed by
+`seal_committed`. `seal.json` is a copy of what the ledger says, written again where it is missing. Which artifact
+stands, what it rests on and what that cost is read from the ledger; a receipt is not believed, and holds no charge.
 
 Everything here has left the sensitive zone: an adapter, noisy counts, synthetic rows, figures on public data.
 """
@@ -29,11 +29,12 @@ from pathlib import Path
 from typing import Any
 
 from ledger import Charge, Checkpoint, Ledger, LedgerError, Seal
+from ledger.errors import SealError
 from ledger.seals import RECEIPT, content_digest, read_portable
 from resources.deployed import Deployed
 from resources.heads import open_ledger
 from resources.home import Home, replace_atomically
-from resources.seals import SEAL, differences, digests_in, standing
+from resources.seals import SEAL, UNFINISHED, differences, digests_in, standing
 
 
 class ArtifactError(Exception):
@@ -119,20 +120,20 @@ class ArtifactStore(Deployed):
     def draft(self, contract: str, kind: str) -> Iterator[Draft]:
         """A folder to write an artifact into; removed again unless it was sealed, or is to be kept."""
         identity = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        folder = self._kind(contract, kind) / identity
+        folder = self._kind(contract, kind) / UNFINISHED / identity
         folder.mkdir(parents=True)
         draft = Draft(contract, kind, folder)
         try:
             yield draft
         finally:
             if not draft.kept:
-                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(draft.folder, ignore_errors=True)
 
     @contextmanager
     def unfinished(self, contract: str, kind: str, *made_of: str) -> Iterator[Path]:
         """A folder that outlives a killed process, the same for the same `made_of`; removed when the block succeeds."""
         name = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:32]
-        folder = self._kind(contract, kind) / ".unfinished" / name
+        folder = self._kind(contract, kind) / UNFINISHED / name
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
         shutil.rmtree(folder, ignore_errors=True)
@@ -169,6 +170,7 @@ class ArtifactStore(Deployed):
         }
         data = json.dumps(receipt, indent=2, sort_keys=True, allow_nan=False).encode()
         replace_atomically(draft.folder / RECEIPT, data)
+        draft.folder = draft.folder.rename(self._kind(draft.contract, draft.kind) / draft.id)
         with _spoken():
             book = self._ledger()
             seal = book.seal(
@@ -225,11 +227,15 @@ class ArtifactStore(Deployed):
                 for entry in book.entries()
                 if entry.kind == "committed"
             }
-            for folder in sorted(Home.at(self.home).artifacts.glob("*/*/*/")):
-                contract, kind = folder.parent.parent.name, folder.parent.name
-                if kind in but or kind.startswith(".") or (f"{contract}/{kind}", folder.name) in sealed:
+            artifacts = Home.at(self.home).artifacts
+            for folder in sorted((*artifacts.glob("*/*/[!.]*/"), *artifacts.glob(f"*/*/{UNFINISHED}/*/"))):
+                contract, kind = folder.relative_to(artifacts).parts[:2]
+                if kind in but or (f"{contract}/{kind}", folder.name) in sealed:
                     continue
-                reservation = committed.get((f"{contract}/{kind}", folder_digest(folder)))
+                try:
+                    reservation = committed.get((f"{contract}/{kind}", folder_digest(folder)))
+                except SealError:  # it holds a link, or what cannot be read: it is nobody's release
+                    continue
                 if reservation is not None:
                     about = _stated(folder).get("about", {})
                     found.append(self.seal(Draft(contract, kind, folder), reservation=reservation, about=about))

@@ -7,13 +7,14 @@ that is not so on disk, and what lies there of which the ledger knows nothing.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger import Checkpoint, LedgerError, SealError
 from ledger.seals import RECEIPT, Seal, read_portable
-from resources.seals import SEAL, SUFFIX, TABLE, differences, digest_of, digests_in
+from resources.seals import SEAL, SUFFIX, TABLE, UNFINISHED, differences, digest_of, digests_in
 
 if TYPE_CHECKING:
     from ledger import Ledger
@@ -21,9 +22,12 @@ if TYPE_CHECKING:
     from resources.home import Home
 
 UNSEALED = (
-    "was never sealed in the ledger: it was made before artifacts were sealed, or put there. `dpsynth audit seal` "
-    "seals the releases that the ledger knows by their files; make the rest again, which is free, or move it away"
+    "was never sealed in the ledger: it was made before artifacts were sealed, cut off by a kill, or put there. "
+    "`dpsynth audit seal` seals the releases that the ledger knows by their files; make the rest again, which is free, "
+    "or move it away"
 )
+STRAY = "is nothing that the platform puts in this place, so nobody should take it for a release: move it away"
+PARQUET, DATABASE = "parquet", "warehouse.duckdb"
 _Known = Mapping[tuple[str, str], Seal]
 
 
@@ -85,24 +89,91 @@ def folder_content(folder: Path) -> str | None:
 
 def contradictions(home: Home, book: Ledger, only: Collection[Path] | None = None) -> list[str]:
     """Where what lies on disk and the ledger disagree: other files than were sealed, a seal that is another's or
-    forged, an artifact or a published table that was never sealed.
+    forged, and whatever else lies below `artifacts` and `warehouse`: never sealed, a link, in no place of the
+    platform's. What is being made (`.unfinished`, files whose names begin with a dot) is left out: nothing reads it.
 
-    `only`: the folders of the artifacts to look at; otherwise all of them, and all published tables.
+    `only`: the folders of the artifacts to look at; otherwise everything, and the key that signs.
     """
-    known = {(seal.name, seal.id): seal for seal in book.seals()}  # the newest of each
-    key = book.public_key
-    found = []
-    for folder in sorted(home.artifacts.glob("*/*/*")):
-        inside = [folder / RECEIPT, folder / SEAL]
-        if folder.parent.name.startswith(".") or not any(path.exists() or path.is_symlink() for path in inside):
-            continue  # work that is not finished
-        if only is None or folder in only:
-            where = f"artifact {folder.relative_to(home.artifacts)}"
-            found += [f"{where} {wrong}" for wrong in _of_artifact(folder, known, key)]
+    known, key = _newest(book), book.public_key
+    found: list[str] = []
     if only is None:
-        for path in sorted((home.warehouse / "parquet").glob("*/*/*.parquet")):
-            if not path.name.startswith("."):
+        folders = _below(home.artifacts, 3, found)
+    else:
+        folders = [folder for folder in only if os.path.lexists(folder)]
+    for folder in folders:
+        where = f"artifact {folder.relative_to(home.artifacts)}"
+        found += [f"{where} {wrong}" for wrong in _of_artifact(folder, known, key)]
+    if only is None:
+        found += _in_warehouse(home.warehouse, known, key)
+        try:
+            book.require_signing_key()
+        except LedgerError as error:
+            found.append(str(error))
+    return found
+
+
+def gone(home: Home, book: Ledger) -> list[str]:
+    """What was sealed and does not lie in its place any more. Nothing of the platform removes such things; a person may
+    have, and then it is no fault: what was released stays charged, and copies of it can be checked as before."""
+    found = []
+    for (name, identity), seal in _newest(book).items():
+        if seal.kind == TABLE:
+            there = any((home.warehouse / PARQUET).glob(f"{seal.contract}/*/{identity}.parquet"))
+        else:
+            there = os.path.lexists(home.artifacts / name / identity)
+        if not there:
+            found.append(f"{name} {identity} (entry {seal.seq})")
+    if (home.warehouse / PARQUET).is_dir() and not os.path.lexists(home.warehouse / DATABASE):
+        found.append(f"{DATABASE} (`dpsynth audit seal` makes it again)")
+    return found
+
+
+def _newest(book: Ledger) -> _Known:
+    """The newest seal of each artifact."""
+    return {(seal.name, seal.id): seal for seal in book.seals()}
+
+
+def _below(top: Path, levels: int, stray: list[str]) -> list[Path]:
+    """The folders that lie so many levels below a folder. What else lies above them is put on `stray`."""
+    folders = [top] if top.is_dir() else []
+    for _ in range(levels):
+        folders = [path for folder in folders for path in _listed(folder, stray) if _is_folder(path, stray)]
+    return folders
+
+
+def _listed(folder: Path, stray: list[str]) -> list[Path]:
+    """What lies in a folder but for files that are being written; links are put on `stray`."""
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
+        stray.append(f"{folder} cannot be read ({error.strerror}): let this account read it")
+        return []
+    stray += [
+        f"{path} is a link: put what it leads to there itself, or remove it" for path in paths if path.is_symlink()
+    ]
+    return [path for path in paths if not path.is_symlink() and (path.is_dir() or not path.name.startswith("."))]
+
+
+def _is_folder(path: Path, stray: list[str]) -> bool:
+    if not path.is_dir():
+        stray.append(f"{path} {STRAY}")
+    return path.is_dir() and path.name != UNFINISHED
+
+
+def _in_warehouse(warehouse: Path, known: _Known, key: str) -> list[str]:
+    found: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    for path in _listed(warehouse, found) if warehouse.is_dir() else ():
+        if path.is_dir() != (path.name == PARQUET) or path.name not in (PARQUET, DATABASE):
+            found.append(f"{path} {STRAY}")
+    for folder in _below(warehouse / PARQUET, 2, found):
+        for path in _listed(folder, found):
+            release = folder.parent.name, path.stem
+            if path.suffix == ".parquet" and release not in seen:
+                seen.add(release)
                 found += [f"published table {path} {wrong}" for wrong in of_table(path, known, key)]
+            elif not path.name.endswith(SUFFIX) or not path.with_name(path.name.removesuffix(SUFFIX)).is_file():
+                found.append(f"{path} {STRAY}")
     return found
 
 
@@ -145,4 +216,4 @@ def _of_seal(path: Path, seal: Seal, key: str) -> list[str]:
 
 def _seals(home: Home) -> Iterator[Path]:
     yield from sorted(home.artifacts.glob(f"*/*/*/{SEAL}"))
-    yield from sorted((home.warehouse / "parquet").glob(f"*/*/*{SUFFIX}"))
+    yield from sorted((home.warehouse / PARQUET).glob(f"*/*/*{SUFFIX}"))

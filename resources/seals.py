@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SEAL = "seal.json"
 SUFFIX = ".seal.json"
+UNFINISHED = ".unfinished"  # among the artifacts of a kind: what is being made. Nothing is read from there
 TABLE = "table"  # the kind under which a published table is sealed
 
 
@@ -49,7 +50,10 @@ def digest_of(path: Path) -> str:
 
 
 def digests_in(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below a folder by its name there, the seal aside; SealError where there is a link."""
+    """SHA-256 of every file below a folder by its name there, the seal aside; SealError where there is a link, or the
+    folder is one."""
+    if folder.is_symlink():
+        raise SealError(f"{folder} is a link: put the folder itself there")
     return {path.relative_to(folder).as_posix(): digest_of(path) for path in _files(folder) if path != folder / SEAL}
 
 

@@ -203,7 +203,7 @@ def _kind(contract: Contract, column: str) -> str:
     """The declared type of a column, as `resources.cells` has it."""
     if column == contract.privacy.text.column:
         return TEXT
-    declared = next((known.logical_type for known in contract.columns if known.name == column), STRING)
+    declared = contract.logical_type(column)
     return declared if declared in (INTEGER, NUMBER, BOOLEAN) else STRING
 
 

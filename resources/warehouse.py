@@ -79,6 +79,16 @@ class Warehouse(Deployed):
         assert seal is not None, "publishing ends with the seal"
         return path, seal
 
+    def put_right(self) -> Path | None:
+        """Make the database anew where it is missing or not what the sealed tables make it; where it then lies, or None
+        where there was nothing to do."""
+        from dpsynth_assets.publish.warehouse import DATABASE, PARQUET, differences, rebuild
+
+        whole = (self.folder / DATABASE).is_file() and not (self.folder / DATABASE).is_symlink()
+        if not (self.folder / PARQUET).is_dir() or (whole and not differences(self.folder, self.tables())):
+            return None
+        return rebuild(self.folder, self.tables())
+
     def left_out(self) -> list[Path]:
         """Files among the published ones that have no view, since they are not as they were sealed, if they were."""
         from dpsynth_assets.publish.warehouse import left_out

@@ -170,6 +170,7 @@ def _uncharged(
     here may say so: the rows are public."""
     try:
         book = rooms.ledger.open()
+        book.require_signing_key()
         require_approved(contract, book)
         snapshot = rooms.sensitive.readable(contract)
         bind(contract, snapshot, book, rooms.sensitive)
@@ -196,6 +197,7 @@ def _reserve(
     refusal: dg.Failure
     try:
         book = ledger.open()
+        book.require_signing_key()  # before anything is charged: what cannot be sealed helps no recipient
         require_approved(contract, book)
         snapshot = store.readable(contract)
         bind(contract, snapshot, book, store)

@@ -51,7 +51,7 @@ def verify(
     """Recompute the ledger's chain and every admission, and compare all that lies on disk with what it has sealed:
     artifacts, receipts, cards, published tables, the warehouse. Exit code 1 if anything does not hold; the first bad
     entry comes first."""
-    from resources.evidence import checkpoints
+    from resources.evidence import checkpoints, gone
     from resources.heads import open_ledger
     from resources.home import Home
 
@@ -66,8 +66,11 @@ def verify(
     say(
         ("✓ ", "green"),
         f"The ledger at {home.ledger_file} is intact: {len(book.entries())} entries, every one recomputed, "
-        f"and {len(kept)} signed checkpoints agree with it. All artifacts and published tables are as it sealed them.",
+        f"and {len(kept)} signed checkpoints agree with it. All artifacts and published tables that lie here are as it "
+        "sealed them.",
     )
+    if missing := gone(home, book):
+        say(f"Not here any more of what it sealed: {', '.join(missing)}. If nobody removed it on purpose, put it back.")
     by_name = sum("signature" in entry.payload and entry.payload["signature"] is None for entry in book.entries())
     if by_name:
         say(f"{by_name} of its proposals and approvals are by a name without a key: these names are unauthenticated.")
@@ -101,10 +104,12 @@ def seal() -> None:
     """Seal releases that were paid for and not sealed: made before artifacts were sealed, or cut off just then. Free.
 
     Only those whose files are the ones that their charge was committed with, and that were made of rows alone; what was
-    made from them is free to make again.
+    made from them is free to make again. Makes warehouse.duckdb anew where it is not what the sealed tables make it, as
+    after the home was moved.
     """
     from resources.artifact_store import ArtifactStore
     from resources.home import Home
+    from resources.warehouse import Warehouse
 
     home = Home.at()
     sealed = ArtifactStore(home=str(home.root)).seal_committed(but=("votes",))
@@ -112,6 +117,8 @@ def seal() -> None:
         say(f"Sealed {artifact.contract}/{artifact.kind} {artifact.id} (entry {artifact.seal.seq}).")
     if not sealed:
         say("Nothing to seal: every release that the ledger knows by its files is sealed, or not here.")
+    if made := Warehouse(home=str(home.root)).put_right():
+        say(f"Made {made} anew from the sealed tables.")
 
 
 @app.command()

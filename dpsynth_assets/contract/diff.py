@@ -53,9 +53,12 @@ def terms_for_approval(contract: Contract) -> dict[str, Any]:
         }
         for name in ("classifier", "safety_classifier")
     }
+    if unit := contract.privacy.unit.column:
+        terms["unit"]["logical_type"] = contract.logical_type(unit)
     return {
         **{name: terms[name] for name in sorted(terms) if name not in _FREE},
         **{name: each for name, each in declared.items() if each},
+        "types": {column: contract.logical_type(column) for column in _compared(contract)},
         "source": contract.source,
         "description": {key: said for key, said in contract.intent.items() if said},
         "classification": {
@@ -65,6 +68,16 @@ def terms_for_approval(contract: Contract) -> dict[str, Any]:
         "approvers": sorted(contract.approvers),
         "retention_days": contract.retention_days,
     }
+
+
+def _compared(contract: Contract) -> list[str]:
+    """The columns whose declared types say which rows are read, and as what; the unit's has its type beside it."""
+    terms = contract.privacy
+    asking = (terms.classifier, terms.safety_classifier)
+    named = {terms.text.column, *(label.column for label in terms.labels)}
+    named |= {terms.blocks.column} if terms.blocks else set()
+    mixes = [each.mix for each in asking if each is not None and each.mix is not None]
+    return sorted(named.union(terms.source_where, terms.test_split.where, *(mix.where for mix in mixes)))
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
@@ -132,6 +145,7 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("population",): (_any, "another population has another budget"),
     ("unit", "name"): (_any, "the guarantee protects something else"),
     ("unit", "column"): (_any, "the guarantee protects something else"),
+    ("unit", "logical_type"): (_any, "other spellings of an id are one unit, so the guarantee protects something else"),
     ("unit", "neighbouring_relation"): (_any, "the guarantee means something else"),
     ("unit", "max_records"): (_up, "more of one unit's records are used"),
     ("budget", "epsilon"): (_up, "more may be learned about each unit"),
@@ -157,6 +171,7 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("source",): (_any, "what lies at another place is read"),
     ("source_copies",): (_more, "what lies at more places may be read"),
     ("source_where",): (_any, "other rows are read"),
+    ("types",): (_set, "its values are compared otherwise, so other rows are read"),
     ("test_split",): (_any, "other rows are declared public"),
     ("classifier", "mix"): (_set, "other rows are declared public"),
     ("safety_classifier", "mix"): (_set, "other rows are declared public"),
@@ -178,6 +193,7 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
 _FIXED: tuple[Term, ...] = (
     ("unit", "name"),
     ("unit", "column"),
+    ("unit", "logical_type"),
     ("unit", "neighbouring_relation"),
     ("budget", "delta"),
     ("budget", "rule"),

@@ -88,6 +88,19 @@ class Contract:
         """A variant with an infinite epsilon: no noise, no charge, no guarantee. For sources declared public only."""
         return math.isinf(self.privacy.releases.adapter.epsilon_of(self.privacy.budget))
 
+    def logical_type(self, column: str) -> str:
+        """The declared type by which a column's values are read and compared; `string` where nothing is declared."""
+        return next((known.logical_type for known in self.columns if known.name == column), "") or "string"
+
+    @property
+    def unit_by(self) -> str | None:
+        """By what one unit is told from another, as the ledger keeps it for good; None where each record is one.
+
+        The column's type belongs to it: as whole numbers `7` and `007` are one customer, as text they are two.
+        """
+        column = self.privacy.unit.column
+        return f"column {column} as {self.logical_type(column)}" if column else None
+
     @cached_property
     def cells(self) -> tuple[tuple[str, ...], ...]:
         """Every combination of label values, in the order of the contract: the histogram's public, closed domain."""

@@ -16,7 +16,7 @@ class Budget(Terms):
     delta: Annotated[
         float,
         Field(
-            gt=0,
+            ge=1e-30,  # the ledger's least
             lt=0.01,
             allow_inf_nan=False,
             description="the small probability with which the epsilon bound may fail",

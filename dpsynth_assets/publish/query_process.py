@@ -70,6 +70,11 @@ def _answer(request: dict[str, Any], say: Any) -> None:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         releases = published_files.opened(Path(request["folder"]), request["digests"], held)
+        if not releases and any(Path(request["folder"]).glob("*/*/[!.]*.parquet")):
+            raise QueryError(
+                f"no table in {request['place']} was ever sealed in the ledger, and others are not read. Publish again "
+                "(`dpsynth run CONTRACT --only synthetic`), which is free; `dpsynth audit verify` names what lies there"
+            )
         if not releases:
             raise QueryError(
                 f"nothing has been published to {request['place']} yet: run a contract first (`dpsynth run CONTRACT`)"

@@ -123,7 +123,8 @@ def differences(home_warehouse: Path, tables: Tables) -> list[str]:
         finally:
             due.unlink(missing_ok=True)
     return [
-        f"{database}: {name} is not what the published tables make it; publish again, which rebuilds it"
+        f"{database}: {name} is not what the published tables make it, as after they or the home were moved; "
+        "`dpsynth audit seal` makes it anew"
         for name in sorted(expected.keys() | found.keys())
         if expected.get(name) != found.get(name)
     ]

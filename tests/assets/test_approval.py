@@ -165,11 +165,17 @@ def with_unit(contract, **unit):
     return changed(contract, unit=contract.privacy.unit.model_copy(update=unit))
 
 
+def typed(contract, **types):
+    columns = (replace(c, logical_type=types.get(c.name, c.logical_type)) for c in contract.columns)
+    return replace(contract, columns=tuple(columns))
+
+
 NEVER = {
     "a higher delta": lambda c: with_budget(c, delta=1e-4),
     "a lower delta": lambda c: with_budget(c, delta=1e-6),
     "another unit": lambda c: with_unit(c, name="household"),
     "another column of the unit": lambda c: with_unit(c, column="text"),
+    "another type of the unit's column": lambda c: typed(c, customer="integer"),
     "blocks": lambda c: changed(c, blocks=Blocks(column="joined", values=("a", "b"))),
     "another rule": lambda c: with_budget(c, rule="closed_plan"),
     "a higher cap in the same edit": lambda c: with_budget(c, delta=1e-4, epsilon=9.0),
@@ -277,6 +283,7 @@ WEAKER = {
     ),
     "a safety classifier": lambda c: changed(c, safety_classifier=SAFETY),
     "retention": lambda c: replace(c, retention_days=31),
+    "another type of a label": lambda c: typed(c, topic="integer"),
 }
 FREE = {
     "a more secret class": lambda c: classified(c, topic="restricted"),
@@ -339,6 +346,25 @@ def test_terms_that_did_not_exist_when_a_contract_was_approved_are_asked_for_onc
     agree(contract, book)
     require_approved(contract, book)
     assert needs(contract, book) == []
+
+
+def test_the_type_of_a_column_that_is_filtered_by_is_signed_for(contract, book, agree):
+    """As text, 1 is another value than "true"; as a truth value it is the same, and other rows are read."""
+    where = changed(contract, source_where={"customer": "1", "consent": "1"})
+    agree(where, book)
+    assert terms_for_approval(where)["types"] == {"text": "string", "topic": "string", "customer": "string"} | {
+        "consent": "string"
+    }
+    consent = replace(contract.columns[0], name="consent", logical_type="boolean")
+    with pytest.raises(ApprovalNeededError, match=r"types\.consent: string -> boolean"):
+        require_approved(replace(where, columns=(*where.columns, consent)), book)
+
+
+def test_a_second_contract_cannot_tell_the_population_s_units_apart_otherwise(contract, book, agree):
+    """As whole numbers 7 and 007 are one customer, as text two, each with the bounds of one."""
+    with pytest.raises(TermsConflict, match="column customer as string"):
+        needs(replace(typed(contract, customer="integer"), id="other"), book)
+    agree(replace(contract, id="other"), book)
 
 
 def test_the_diff_says_what_weakens_and_why(contract):

@@ -190,6 +190,23 @@ def test_without_a_ledger_nothing_starts(run, rooms, home, failure_of):
     assert rooms.read == 0
 
 
+@pytest.mark.parametrize("key", [None, b"", b"k" * 32], ids=["gone", "empty", "another ledger's"])
+def test_without_the_ledger_s_signing_key_nothing_is_charged(run, rooms, book, home, failure_of, key):
+    """What could not be sealed would be paid for, and no recipient could check it."""
+    assert run("source").success
+    path = home.ledger_file.with_name("ledger.duckdb.key")
+    path.unlink()
+    if key is not None:
+        path.write_bytes(key)
+    result = run("adapter")
+    assert not result.success
+    assert "is not the key that this ledger's seals are signed with" in str(
+        failure_of(result, "adapter").event_specific_data
+    )
+    assert rooms.read == 0
+    assert book.reservations() == []
+
+
 def test_the_same_source_cannot_get_a_second_budget(run, tmp_path, home, rooms, failure_of):
     from dpsynth_assets.contract import load_contract
     from dpsynth_assets.factory import build_contract_defs

@@ -247,6 +247,124 @@ def published_again(store, contract, home) -> Path:
     return path
 
 
+def added(home, where: str, text: str = "ε 0.5, I promise") -> Path:
+    path = home.root / where
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def linked(path: Path, home) -> Path:
+    elsewhere = home.root.parent / "elsewhere"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    return path
+
+
+def unmarked(folder: Path) -> Path:
+    """As work that is not finished: without receipt and seal."""
+    for name in ("receipt.json", "seal.json"):
+        (folder / name).unlink()
+    return added_to(folder / "card.md")
+
+
+def added_to(path: Path) -> Path:
+    path.write_text(path.read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    return path
+
+
+def written_anew(path: Path, encoding: str = "utf-8") -> Path:
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8"))), encoding=encoding)
+    return path
+
+
+PUT_THERE = {
+    "a folder like a card": lambda home, card, table: added(
+        home, "artifacts/small/card/20990101T000000Z-abcdef/card.md"
+    ),
+    "another contract's": lambda home, card, table: added(home, "artifacts/other/card/20990101T000000Z-abcdef/card.md"),
+    "a file among artifacts": lambda home, card, table: added(home, "artifacts/small/card/card.md"),
+    "a file among contracts": lambda home, card, table: added(home, "artifacts/card.md"),
+    "a table in capitals": lambda home, card, table: shutil.copy(table, table.with_suffix(".PARQUET")),
+    "a table by another program": lambda home, card, table: added(home, f"{table.parent}/more.csv"),
+    "a deeper table": lambda home, card, table: added(home, f"{table.parent}/deep/x.parquet"),
+    "a shallower table": lambda home, card, table: added(home, f"{table.parent.parent}/x.parquet"),
+    "the table a second time": lambda home, card, table: shutil.copytree(
+        table.parent, table.parent.with_name("others")
+    ),
+    "a seal without a table": lambda home, card, table: added(home, f"{table.parent}/x.parquet.seal.json"),
+    "a file beside the database": lambda home, card, table: added(home, "warehouse/other.duckdb"),
+    "a kind under another name": lambda home, card, table: card.parent.rename(card.parent.with_name(".card")),
+    "a card like unfinished work": lambda home, card, table: unmarked(card),
+    "a linked artifact": lambda home, card, table: linked(card, home),
+    "a linked kind": lambda home, card, table: linked(card.parent, home),
+    "a linked contract": lambda home, card, table: linked(card.parent.parent, home),
+    "linked tables": lambda home, card, table: linked(table.parent, home),
+    "a linked database": lambda home, card, table: linked(home.warehouse / "warehouse.duckdb", home),
+    "a seal in another form": lambda home, card, table: written_anew(card / "seal.json"),
+    "a seal in another encoding": lambda home, card, table: written_anew(card / "seal.json", "utf-16"),
+    "no signing key": lambda home, card, table: home.ledger_file.with_name("ledger.duckdb.key").unlink(),
+    "another signing key": lambda home, card, table: home.ledger_file.with_name("ledger.duckdb.key").write_bytes(
+        b"k" * 32
+    ),
+}
+
+
+def test_audit_verify_names_whatever_was_not_sealed_as_it_lies_there(table, store, home, tmp_path, subtests):
+    """All that the ledger sealed is looked at, then what else lies beside it."""
+    from resources.evidence import contradictions
+    from resources.heads import open_ledger
+
+    card = store.latest("small", "card").folder
+    assert contradictions(home, open_ledger(home)) == []
+    shutil.copytree(home.root, tmp_path / "kept")
+    for name, change in PUT_THERE.items():
+        with subtests.test(name):
+            change(home, card, table)
+            assert contradictions(home, open_ledger(home))
+        shutil.rmtree(home.root)
+        shutil.rmtree(home.root.parent / "elsewhere", ignore_errors=True)
+        (home.root.parent / "elsewhere").unlink(missing_ok=True)
+        shutil.copytree(tmp_path / "kept", home.root)
+
+
+def test_what_a_person_removed_is_named_and_nothing_else_suffers(dpsynth, table, store, home):
+    card = store.latest("small", "card")
+    shutil.rmtree(card.folder)
+    for path in (table, table.with_name(table.name + ".seal.json"), home.warehouse / "warehouse.duckdb"):
+        path.chmod(0o644)
+        path.unlink()
+    code, out, err = dpsynth("audit", "verify")
+    assert code == 0, err
+    said = " ".join(out.split())
+    assert "Not here any more of what it sealed" in said
+    for name in (f"small/card {card.id}", f"small/table {table.stem}", "warehouse.duckdb"):
+        assert name in said
+
+
+def test_a_moved_home_is_put_right_by_the_command_that_is_named(dpsynth, table, home, store, tmp_path, monkeypatch):
+    from dpsynth_assets.assets.proof import published_rows
+    from resources.artifact_store import ArtifactStore
+
+    moved = tmp_path / "elsewhere"
+    home.root.rename(moved)
+    monkeypatch.setenv("DPSYNTH_HOME", str(moved))
+    assert "`dpsynth audit seal` makes it anew" in refused(dpsynth)
+    code, out, _ = dpsynth("audit", "seal")
+    assert code == 0
+    assert "warehouse.duckdb anew" in " ".join(out.split())
+    assert dpsynth("audit", "verify")[0] == 0
+    there = ArtifactStore(home=str(moved))
+    assert len(published_rows(there.latest("small", "synthetic"), there)) > 0
+
+
+def test_work_that_is_not_finished_lies_apart_and_is_no_fault(dpsynth, released, store):
+    with store.draft("small", "card") as draft:
+        (draft.folder / "card.md").write_text("half a card", encoding="utf-8")
+        assert draft.folder.parent.name == ".unfinished"
+        assert dpsynth("audit", "verify")[0] == 0
+
+
 def test_an_older_release_in_the_place_of_a_newer_one_is_named(dpsynth, table, store, released, contract, home):
     """Genuine, sealed, and of the same contract: it is the place that it does not belong to."""
     newer = published_again(store, contract, home)

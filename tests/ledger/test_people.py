@@ -30,7 +30,7 @@ from ledger import (
     chain,
 )
 from ledger.authority import Authority
-from ledger.chain import Draft, Record
+from ledger.chain import Draft, Record, canonical, digest
 from ledger.replay import Replay
 from ledger.signatures import SignatureRefused, public_key, require_signature, unarmored
 from ledger.verification import problems_of
@@ -224,6 +224,63 @@ def test_units_by_another_column_share_nothing(book: Ledger, scope: Scope) -> No
     agree(book, AddPopulation(replace(by_column, population="columns"), PEOPLE))
     with pytest.raises(TermsConflict, match="by column customer"):
         book.bind_source("columns", "hmac-sha256:copy", overlaps=("inbox/everything",))
+
+
+def typed_terms(kind: str) -> dict[str, Any]:
+    return {"population": "columns", "unit": {"name": "customer", "column": "customer", "logical_type": kind}}
+
+
+@pytest.fixture
+def untyped(book: Ledger, scope: Scope) -> Ledger:
+    """A population that was registered before the type of its unit's column stood in the ledger."""
+    agree(book, AddPopulation(replace(scope, population="columns", unit_by="column customer"), PEOPLE))
+    return book
+
+
+def test_a_population_of_before_keeps_the_type_of_the_first_terms_that_state_it(untyped: Ledger, scope: Scope) -> None:
+    numbers, texts = (
+        replace(scope, population="columns", unit_by=f"column customer as {kind}") for kind in ("integer", "string")
+    )
+    untyped.require(numbers)
+    untyped.require(texts)
+    agree(untyped, SetTerms("letters", {**typed_terms("integer"), "unit": {"column": "customer"}}, "columns"))
+    untyped.require(texts)
+    agree(untyped, SetTerms("letters", typed_terms("integer"), "columns"))
+    untyped.require(numbers)
+    with pytest.raises(TermsConflict, match=r"column customer as integer.*It never changes"):
+        untyped.require(texts)
+    with pytest.raises(TermsConflict, match="another unit_by"):
+        untyped.propose(SetTerms("cards", typed_terms("string"), "columns"), actor=OWNER, reason="as text")
+    assert found_by_both(untyped, records_of(untyped)) == ([], [])
+
+
+def test_units_by_another_type_of_a_column_share_nothing(untyped: Ledger, scope: Scope) -> None:
+    for name, kind in (("numbers", "integer"), ("texts", "string")):
+        typed = replace(scope, population=name, unit_by=f"column customer as {kind}")
+        agree(untyped, AddPopulation(typed, PEOPLE))
+    untyped.bind_source("columns", "hmac-sha256:original")
+    untyped.bind_source("numbers", "hmac-sha256:copy", overlaps=("columns/everything",))  # it does not say its type
+    with pytest.raises(TermsConflict, match="by column customer as integer"):
+        untyped.bind_source("texts", "hmac-sha256:another", overlaps=("numbers/everything",))
+    assert found_by_both(untyped, records_of(untyped)) == ([], [])
+
+
+def test_terms_that_tell_units_apart_by_another_type_are_found_by_both(
+    untyped: Ledger, resealed: Callable[..., Record], rechained: Callable[[list[Record]], list[Record]]
+) -> None:
+    agree(untyped, SetTerms("letters", typed_terms("integer"), "columns"))
+    agree(untyped, SetTerms("cards", typed_terms("integer"), "columns"))
+
+    def as_text(said: dict[str, Any]) -> None:
+        payload, terms = said["payload"], typed_terms("string")
+        payload.get("change", payload)["terms"] = terms
+        if "digest" in payload:
+            payload["digest"] = digest(canonical(terms))
+
+    records = records_of(untyped)
+    forged = rechained([*records[:-2], *(resealed(record, as_text) for record in records[-2:])])
+    for problems in found_by_both(untyped, forged):
+        assert any("(terms_set)" in problem and "unit" in problem for problem in problems), problems
 
 
 # Keys -----------------------------------------------------------------------------------------------------------------

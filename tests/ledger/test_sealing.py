@@ -154,6 +154,11 @@ def test_a_recipient_needs_the_public_key_alone(ledger: Ledger, sealed: dict[str
             public_key_in(no_key)
 
 
+def written(stated: dict[str, Any]) -> bytes:
+    """As the ledger writes a seal; other spellings of the same are none."""
+    return (json.dumps(stated, indent=1) + "\n").encode()
+
+
 def edited(entry: str, *path: str, to: object) -> str:
     said = json.loads(entry)
     place = said
@@ -193,16 +198,16 @@ def test_an_edited_seal_is_refused(ledger: Ledger, sealed: dict[str, Seal], forg
     stated = travelled(ledger, sealed["table"])
     FORGERIES[forgery](stated)
     with pytest.raises(SealError):
-        check_portable(json.dumps(stated).encode(), ledger.public_key)
+        check_portable(written(stated), ledger.public_key)
 
 
 def test_an_edited_text_whose_hash_was_computed_anew_is_not_signed(ledger: Ledger, sealed: dict[str, Seal]) -> None:
     stated = travelled(ledger, sealed["table"])
     stated["entry"] = edited(stated["entry"], "payload", "guarantee", "epsilon", to=0.5)
     stated["checkpoint"]["hash"] = hashlib.sha256(stated["entry"].encode()).hexdigest()
-    assert read_portable(json.dumps(stated).encode())[0].guarantee.epsilon == 0.5  # it is well formed
+    assert read_portable(written(stated))[0].guarantee.epsilon == 0.5  # it is well formed
     with pytest.raises(SealError, match="not signed"):
-        check_portable(json.dumps(stated).encode(), ledger.public_key)
+        check_portable(written(stated), ledger.public_key)
 
 
 def test_a_key_that_stands_twice_is_refused(ledger: Ledger, sealed: dict[str, Seal]) -> None:
@@ -213,7 +218,20 @@ def test_a_key_that_stands_twice_is_refused(ledger: Ledger, sealed: dict[str, Se
     stated = travelled(ledger, sealed["table"])
     stated["entry"] = stated["entry"].replace('"id":"r1"', '"id":"r1","id":"r1"')
     with pytest.raises(SealError):
-        check_portable(json.dumps(stated).encode(), ledger.public_key)
+        check_portable(written(stated), ledger.public_key)
+
+
+def test_another_spelling_of_a_seal_is_none(ledger: Ledger, sealed: dict[str, Seal]) -> None:
+    """What a recipient is shown is what was signed, and the file is the one that the publisher wrote."""
+    stated = travelled(ledger, sealed["table"])
+    assert check_portable(written(stated), ledger.public_key).id == sealed["table"].id
+    capitals = {
+        **stated,
+        "checkpoint": {**stated["checkpoint"], "signature": stated["checkpoint"]["signature"].upper()},
+    }
+    for other in (json.dumps(stated).encode(), written(stated).decode().encode("utf-16"), written(capitals)):
+        with pytest.raises(SealError, match="not written as the ledger writes one"):
+            check_portable(other, ledger.public_key)
 
 
 def test_a_checkpoint_of_the_head_seals_nothing_else(ledger: Ledger, sealed: dict[str, Seal]) -> None:

@@ -17,7 +17,7 @@ from dpsynth_assets.publish import parquet
 from dpsynth_assets.publish.query import Limits
 from dpsynth_assets.publish.release import QueryError
 from dpsynth_assets.publish.sql import literal
-from tests.publish.conftest import Tables, digests_in, query
+from tests.publish.conftest import Tables, ask, digests_in, query
 
 SECRET = "a real person's words"
 
@@ -343,6 +343,15 @@ def test_the_process_of_a_query_knows_nothing_of_our_environment(home, put, monk
 def test_before_any_publication_the_error_says_what_to_do(home):
     with pytest.raises(QueryError, match=r"nothing has been published to .* yet: run a contract first"):
         query(home, "SELECT 1")
+
+
+def test_where_no_table_was_sealed_the_error_says_so(home, put):
+    path = put()
+    with pytest.raises(QueryError, match=r"no table in .* was ever sealed.*Publish again"):
+        ask(home, "SELECT 1", {})
+    path.unlink()
+    with pytest.raises(QueryError, match="nothing has been published"):
+        ask(home, "SELECT 1", {})
 
 
 def test_values_arrive_as_what_they_are(home, put):
