@@ -70,7 +70,7 @@ class SensitiveStore(Deployed):
         with known.locked():
             for left in known.pending(contract):
                 self._withdraw(contract, left)
-            read, new_units = known.in_their_blocks(table, contract)
+            read, placed = known.in_their_blocks(table, contract)
             source = known.source(table, read, contract)
             public = contract.privacy.source_is_public
             if public and known.protected(source.all_texts(), contract):
@@ -92,8 +92,12 @@ class SensitiveStore(Deployed):
                 overlaps=known.overlaps(source),
                 content=fingerprint(table, contract, key) if public else None,
             )
-            known.remember(source, identity, new_units)
-            snapshots.write(snapshot, thin(read, contract, size, key), figures(table, contract))
+            known.remember(source, identity, placed)
+            try:
+                snapshots.write(snapshot, thin(read, contract, size, key), figures(table, contract))
+            except BaseException:
+                self._withdraw(contract, identity)
+                raise
         return snapshot
 
     def settle(self, contract: Contract, snapshot: Snapshot, *, bound: bool) -> None:

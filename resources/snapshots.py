@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _ROWS = "rows.parquet"
 FIGURES = "figures"  # about the rows, for the data owner alone
+_BATCH = 2**7  # values that are written at once: the longest ones that there may be fit into a page many times
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Snapshots:
         try:
             sink = temporary / _ROWS
             write_private(sink, b"")
-            pyarrow.parquet.write_table(table, sink, compression="zstd")
+            pyarrow.parquet.write_table(table, sink, compression="zstd", write_batch_size=_BATCH)
             write_private(private_folder(temporary / FIGURES) / "source.json", json.dumps(counts, indent=2).encode())
             write_private(temporary / retention.MANIFEST, json.dumps(asdict(snapshot), indent=2).encode())
             temporary.rename(folder / snapshot.id)

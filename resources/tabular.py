@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 HUB = "hub:"  # before the name of a Hugging Face Hub dataset
 SPLIT = "split"  # on the Hub not a column but the name of the files
 Equalities = Mapping[str, str | int | bool]
-_BATCH = 2**16  # records that are held as Python values at once
+_BATCH = 2**12  # records that are held as Python values at once
 
 
 def location(contract: Contract, text: str) -> str:
