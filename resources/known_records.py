@@ -3,7 +3,7 @@
     sensitive/known/<population>/blocks.parquet          in a divided population, the block that each unit is in
     sensitive/known/<population>/records-<source>.npz    keyed identities of a source's texts, block by block
     sensitive/known/<population>/records-<source>.json   whose source it is, and whether its owner declared it public
-    sensitive/known/<population>/pending-<source>.parquet    there until the ledger has bound it: units that it puts into blocks
+    sensitive/known/<population>/pending-<source>.parquet  until the ledger has bound it: units that it puts into blocks
 
 Three things depend on it. In a population that is *divided* into blocks, each unit stays for good in the block that it
 first appears in, and its records that say another are left out: so adding or removing a unit changes one block, in
