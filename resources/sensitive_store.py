@@ -216,6 +216,10 @@ class SensitiveStore(Deployed):
         write_private(path, text.encode("utf-8", "replace"))
         return path
 
+    def keep_failure(self, contract: Contract, text: str) -> Path:
+        """As `keep_trace`, of an ingestion that left no snapshot: for a day."""
+        return self._snapshots().keep_failure(contract.declared.id, text)
+
     def keep_figures(self, contract: Contract, name: str, text: str) -> Path:
         """Keep figures about the standing snapshot's rows by them, where only this user reads them."""
         path = self.beside(contract, FIGURES) / name

@@ -91,6 +91,13 @@ class Snapshots:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
 
+    def keep_failure(self, contract_id: str, text: str) -> Path:
+        """Keep what an ingestion that failed said, which may quote rows, as the rest of one that was killed is kept."""
+        id_, _ = new_names(datetime.now(UTC))
+        path = private_folder(self._of(contract_id) / f".{id_}.tmp") / "error.txt"
+        write_private(path, text.encode("utf-8", "replace"))
+        return path
+
     def stand(self, snapshot: Snapshot) -> None:
         """From here on it is the contract's standing snapshot."""
         if not self.has(snapshot):
