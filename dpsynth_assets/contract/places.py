@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import glob
+import os
+import pathlib
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 
@@ -15,6 +20,7 @@ from dpsynth_assets.contract.problems import Problem, choose_from
 
 FORMATS = {"parquet": (".parquet",), "jsonl": (".jsonl", ".ndjson"), "csv": (".csv",)}
 _SERVER: Path = ("servers", 0)
+_SPLIT = "split"  # on the Hub not a column but what files are called
 _HOW = "Use `type: local` with path and format, or `type: custom` with `format: huggingface` and `dataset: owner/name`"
 
 
@@ -87,7 +93,8 @@ def _is_any(pattern: str) -> bool:
 
 
 def filters(draft: Draft) -> Iterator[Problem]:
-    """Row filters are about columns that exist."""
+    """Row filters are about columns that exist, and splits on the Hub go by their names."""
+    yield from _splits(draft)
     split = draft.parts.test_split
     for path, where in (
         (draft.term("source_where"), draft.parts.source_where),
@@ -100,6 +107,28 @@ def filters(draft: Draft) -> Iterator[Problem]:
                 )
 
 
+def _splits(draft: Draft) -> Iterator[Problem]:
+    parts = draft.parts
+    given: list[tuple[Path, str | None, Mapping[str, object]]] = [
+        (draft.term("source_where"), place, parts.source_where) for place in (source_of(draft), *parts.source_copies)
+    ]
+    given += [
+        (draft.term(*term, "where"), source_of(draft) if rows.path == SAME_AS_SOURCE else rows.path, rows.where)
+        for term, rows in (
+            (("test_split",), parts.test_split),
+            (("classifier", "mix"), parts.classifier and parts.classifier.mix),
+            (("safety_classifier", "mix"), parts.safety_classifier and parts.safety_classifier.mix),
+        )
+        if rows is not None
+    ]
+    for path, place, where in given:
+        if place is None or not place.startswith(HUB) or _SPLIT not in where:
+            continue
+        name = str(where[_SPLIT])
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            yield draft.problem((*path, _SPLIT), f"`{name}` names no split", "Write its whole name, such as `train`")
+
+
 def test_split(draft: Draft) -> Iterator[Problem]:
     """The test split cannot hold a row of the source: another place, or filters that exclude each other."""
     split, place = draft.parts.test_split, source_of(draft)
@@ -110,7 +139,7 @@ def test_split(draft: Draft) -> Iterator[Problem]:
     if place is None:
         return
     same = split.path == SAME_AS_SOURCE or any(
-        _overlap(_plain(split.path), _plain(each)) for each in (place, *draft.parts.source_copies)
+        _overlap(draft, split.path, each) for each in (place, *draft.parts.source_copies)
     )
     if same and not _exclude(draft.parts.source_where, split.where):
         yield draft.problem(
@@ -138,7 +167,7 @@ def _elsewhere(draft: Draft, place: Path, rows: PublicRows) -> Iterator[Problem]
         *((each, draft.parts.source_where, secret) for each in (source_place, *draft.parts.source_copies)),
         (tested, split.where if split else {}, "the test split, which must not be trained on"),
     ):
-        if own and other and _overlap(_plain(own), _plain(other)) and not _exclude(where, rows.where):
+        if own and other and _overlap(draft, own, other) and not _exclude(where, rows.where):
             yield draft.problem(place, f"these public rows are {said}", "Name another file")
 
 
@@ -159,12 +188,42 @@ def _may_be_equal(one: object, other: object) -> bool:
         return False
 
 
-def _overlap(one: str, other: str) -> bool:
-    """The same place, or a file in a folder that is read as a whole. The other may be a pattern."""
+def _overlap(draft: Draft, one: str, other: str) -> bool:
+    """The same place, however it is spelled, or a file in a folder that is read as a whole. The other may be a
+    pattern."""
     if HUB in (one[: len(HUB)], other[: len(HUB)]):
-        return one == other
-    parts = zip(one.split("/"), other.split("/"), strict=False)
-    return all(fnmatchcase(part, pattern) for part, pattern in parts)
+        return one.lower() == other.lower()
+    named = any(_within(a, b) for a in _spellings(draft, one) for b in _spellings(draft, other))
+    return named or not _files(draft, one).isdisjoint(_files(draft, other))
+
+
+def _within(one: str, pattern: str) -> bool:
+    """Part by part, as far as both go."""
+    parts = zip(one.split("/"), pattern.split("/"), strict=False)
+    return all(part == wanted or fnmatchcase(part, wanted) for part, wanted in parts)
+
+
+def _spellings(draft: Draft, place: str) -> set[str]:
+    """A place as an absolute path, and as the one that its links lead to."""
+    path = _absolute(draft, place)
+    return {path, os.path.realpath(path)}
+
+
+def _files(draft: Draft, place: str) -> set[tuple[int, int]]:
+    """What is there now, and in a folder its Parquet files, by numbers that a file has whatever it is called."""
+    path = _absolute(draft, place)
+    numbers = set()
+    for pattern in (glob.escape(path), path):
+        for found in (*glob.iglob(pattern), *glob.iglob(f"{pattern}/*.parquet")):  # noqa: PTH207 (absolute)
+            with suppress(OSError):
+                known = pathlib.Path(found).stat()
+                numbers.add((known.st_dev, known.st_ino))
+    return numbers
+
+
+def _absolute(draft: Draft, place: str) -> str:
+    path = os.path.expanduser(place.replace("\\", "/"))  # noqa: PTH111 (which fails where there is no such user)
+    return os.path.normpath(draft.folder.resolve() / path)
 
 
 def _plain(path: str) -> str:
