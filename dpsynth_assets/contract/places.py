@@ -12,7 +12,7 @@ from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 
-from dpsynth_assets.contract.classifiers import PublicRows
+from dpsynth_assets.contract.classifiers import PublicRows, PublicTestSplit
 from dpsynth_assets.contract.document import Path
 from dpsynth_assets.contract.draft import Draft
 from dpsynth_assets.contract.model import HUB, SAME_AS_SOURCE
@@ -108,19 +108,16 @@ def filters(draft: Draft) -> Iterator[Problem]:
 
 
 def _splits(draft: Draft) -> Iterator[Problem]:
-    parts = draft.parts
-    given: list[tuple[Path, str | None, Mapping[str, object]]] = [
-        (draft.term("source_where"), place, parts.source_where) for place in (source_of(draft), *parts.source_copies)
+    own, split = source_of(draft), draft.parts.test_split
+    given = [
+        (draft.term("source_where"), place, draft.parts.source_where) for place in (own, *draft.parts.source_copies)
     ]
-    given += [
-        (draft.term(*term, "where"), source_of(draft) if rows.path == SAME_AS_SOURCE else rows.path, rows.where)
-        for term, rows in (
-            (("test_split",), parts.test_split),
-            (("classifier", "mix"), parts.classifier and parts.classifier.mix),
-            (("safety_classifier", "mix"), parts.safety_classifier and parts.safety_classifier.mix),
-        )
-        if rows is not None
+    declared: list[tuple[Path, PublicRows | PublicTestSplit]] = [
+        (draft.term(term, "mix", "where"), rows) for term, rows in _mixes(draft)
     ]
+    if split is not None:
+        declared.append((draft.term("test_split", "where"), split))
+    given += [(path, own if rows.path == SAME_AS_SOURCE else rows.path, rows.where) for path, rows in declared]
     for path, place, where in given:
         if place is None or not place.startswith(HUB) or _SPLIT not in where:
             continue
@@ -151,9 +148,14 @@ def test_split(draft: Draft) -> Iterator[Problem]:
 
 def mix(draft: Draft) -> Iterator[Problem]:
     """Public rows to train on lie elsewhere than the source and the test split."""
+    for term, rows in _mixes(draft):
+        yield from _elsewhere(draft, draft.term(term, "mix", "path"), rows)
+
+
+def _mixes(draft: Draft) -> Iterator[tuple[str, PublicRows]]:
     for term, asking in (("classifier", draft.parts.classifier), ("safety_classifier", draft.parts.safety_classifier)):
         if asking is not None and asking.mix is not None:
-            yield from _elsewhere(draft, draft.term(term, "mix", "path"), asking.mix)
+            yield term, asking.mix
 
 
 def _elsewhere(draft: Draft, place: Path, rows: PublicRows) -> Iterator[Problem]:
