@@ -3,34 +3,39 @@
 What is well-formed is read as everybody reads it: cells are divided by commas and records end at LF or CR LF; in
 quotes both are text, and a quote is written twice. A CR by itself ends nothing: common writers leave it unquoted.
 
-What is not well-formed (a quote that is never closed, or after whose end something else than a comma or a line end
-stands) costs the line that it begins on and no more: reading goes on with the next line. So a record that was written
-badly takes no other one with it where the others are written well. A writer that never quotes is another matter: there
-a line end within one person's text begins a record, and a quote may reach to a quote in another's.
+A record over several lines is one only if all of it is well-formed: each quote that opens is closed, after the closing
+one stands a comma or a line end, no other quote stands in a cell without quotes, and there are as many cells as in the
+first record. Anything else costs the line that it begins on and no more: reading goes on with the next line. So a line
+that was cut off takes no other record with it where the others are written well.
+
+What cannot be told apart: a line with an open quote that quotes of the records after it close, with that very number
+of cells, which takes texts that begin with a comma or a line end; and the lines within a record that is given up, which
+are read as records. A writer that never quotes is another matter: there a line end within one person's text begins a
+record, and a quote may reach to a quote in another's.
 
 Knows no columns and no types.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from typing import TextIO
 
 _CHUNK = 2**20  # characters read at once
-_MORE = 100  # cells than the first record has; one with even more is given up, so that no file takes for ever
 
 
 def records(stream: TextIO) -> Iterator[list[str] | None]:
     """The cells of each record, None for one that is not well-formed. Empty lines are no records.
 
+    One on a single line may have any number of cells.
+
     Args:
         stream: opened with `newline=""`, so that line ends arrive as they are.
     """
     text, start, ended = "", 0, False
-    most = sys.maxsize
+    width: int | None = None
     while start < len(text) or not ended:
-        cells, end = _record(text, start, most)
+        cells, end = _record(text, start, width)
         following = end if cells is not None else _after(text, _line_end(text, start))
         if max(end, following) >= len(text) and not ended:  # what comes next may belong to it
             more = stream.read(max(_CHUNK, len(text) - start))
@@ -39,40 +44,49 @@ def records(stream: TextIO) -> Iterator[list[str] | None]:
         if cells is None:
             yield None
         elif cells != [""]:
-            if most == sys.maxsize:
-                most = len(cells) + _MORE
+            width = width or len(cells)
             yield cells
         start = following
 
 
-def _record(text: str, start: int, most: int) -> tuple[list[str] | None, int]:
-    """The cells of the record at `start`, None where it is not well-formed or has more than `most` cells over several
-    lines, and the place up to which that was seen."""
-    line_end = _line_end(text, start)
-    if text.find('"', start, line_end) < 0:
-        return text[start:line_end].removesuffix("\r").split(","), _after(text, line_end)
+def _record(text: str, start: int, width: int | None) -> tuple[list[str] | None, int]:
+    """The cells of the record at `start`, None where it is not well-formed, and the place up to which that was seen.
+
+    Over several lines it must have `width` cells, where that is known.
+    """
+    first_end = _line_end(text, start)
+    if text.find('"', start, first_end) < 0:
+        return text[start:first_end].removesuffix("\r").split(","), _after(text, first_end)
     cells: list[str] = []
-    at = start
-    while len(cells) <= most:
+    at, loose = start, False  # whether a quote stands in a cell without quotes
+    while True:
         if text.startswith('"', at):
             close = _closing_quote(text, at + 1)
             if close < 0:
                 return None, len(text)
             cells.append(text[at + 1 : close].replace('""', '"'))
             at = close + 1
-            if text.startswith(",", at):
-                at += 1
-                continue
-            line_end = _line_end(text, at)
-            well = text[at:line_end] in ("", "\r")
-            return (cells, _after(text, line_end)) if well else (None, at)
-        line_end = _line_end(text, at)
-        comma = text.find(",", at, line_end)
-        if comma < 0:
-            return [*cells, text[at:line_end].removesuffix("\r")], _after(text, line_end)
-        cells.append(text[at:comma])
-        at = comma + 1
-    return None, at
+            stop = at if text.startswith(",", at) else _line_end(text, at)
+            if text[at:stop] not in ("", "\r"):
+                return None, at
+        else:
+            stop = _cell_end(text, at)
+            cells.append(text[at:stop] if text.startswith(",", stop) else text[at:stop].removesuffix("\r"))
+            loose = loose or '"' in cells[-1]
+        several = stop > first_end
+        if not text.startswith(",", stop):
+            well = not several or (not loose and len(cells) == (width or len(cells)))
+            return (cells if well else None), _after(text, stop)
+        at = stop + 1
+        if several and (loose or len(cells) == width):
+            return None, at
+
+
+def _cell_end(text: str, at: int) -> int:
+    """The place of the next comma on this line, or of the line's end."""
+    line_end = _line_end(text, at)
+    comma = text.find(",", at, line_end)
+    return line_end if comma < 0 else comma
 
 
 def _closing_quote(text: str, at: int) -> int:

@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resources import cells, comma_separated
-from resources.cells import spelled
+from resources.cells import cut, spelled
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Record = list[str | None]
-_BATCH = 2**14  # records of a Parquet file in memory at once
+_BATCH = 2**10  # records of a Parquet file in memory at once
+_LONGEST_LINE = 2**26  # bytes of JSON; a longer line is no record
 
 
 class SourceError(Exception):
@@ -60,9 +61,12 @@ def records(path: Path, kinds: Mapping[str, str]) -> Iterator[Record | None]:
 
 def _json_lines(path: Path, kinds: Mapping[str, str]) -> Iterator[Record | None]:
     with path.open("rb") as file:
-        for line in file:  # ends at LF alone: other line ends of Unicode stand within texts
-            content = line.removeprefix(BOM_UTF8).strip()
-            if content:
+        while line := file.readline(_LONGEST_LINE):  # ends at LF alone: other line ends of Unicode stand within texts
+            if len(line) == _LONGEST_LINE and not line.endswith(b"\n"):
+                yield None
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(_LONGEST_LINE)
+            elif content := line.removeprefix(BOM_UTF8).strip():
                 yield _json_record(content, kinds)
 
 
@@ -149,12 +153,19 @@ def _spelled_column(column: pa.Array, kind: str) -> Record:
     import pyarrow as pa
     from pyarrow import types
 
-    if types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+    if types.is_dictionary(column.type):  # each value once, however many records have it
+        values = _spelled_column(column.dictionary, kind)
+        return [None if place is None else values[place] for place in column.indices.to_pylist()]
     if not _is_text(column.type):
         return [spelled(value, kind) for value in column.to_pylist()]
-    stored = column.cast(pa.large_binary()).to_pylist()  # as bytes, since a writer may have put there what is no UTF-8
-    return [None if value is None else spelled(value.decode(errors="surrogateescape"), kind) for value in stored]
+    stored = column.cast(pa.large_binary())  # as bytes, since a writer may have put there what is no UTF-8
+    return [_spelled_bytes(value.as_py(), kind) for value in stored]
+
+
+def _spelled_bytes(stored: bytes | None, kind: str) -> str | None:
+    if stored is None:
+        return None
+    return spelled((cut(stored) if kind == cells.TEXT else stored).decode(errors="surrogateescape"), kind)
 
 
 def _require(path: Path, names: list[str], kinds: Mapping[str, str]) -> None:

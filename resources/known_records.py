@@ -3,7 +3,7 @@
     sensitive/known/<population>/blocks.parquet          in a divided population, the block that each unit is in
     sensitive/known/<population>/records-<source>.npz    keyed identities of a source's texts, block by block
     sensitive/known/<population>/records-<source>.json   whose source it is, and whether its owner declared it public
-    sensitive/known/<population>/pending-<source>.parquet    there until the ledger has bound the source: units it adds
+    sensitive/known/<population>/pending-<source>.parquet  until the ledger has bound it: units that it puts into blocks
 
 Three things depend on it. In a population that is *divided* into blocks, each unit stays for good in the block that it
 first appears in, and its records that say another are left out: so adding or removing a unit changes one block, in
@@ -87,7 +87,8 @@ class KnownRecords:
             yield
 
     def in_their_blocks(self, table: pa.Table, contract: Contract) -> tuple[pa.Table, dict[bytes, str]]:
-        """The rows of the blocks that the contract names, each unit's in its own block only; and the new units."""
+        """The rows of the blocks that the contract names, each unit's in its own block only; and the units among them
+        that no bound source has put there: those that only a pending one knows too, since it may be withdrawn."""
         import pyarrow as pa
 
         terms = contract.privacy
@@ -96,7 +97,8 @@ class KnownRecords:
         place = {name: index for index, name in enumerate(terms.blocks.values)}
         said = blocks_said(table, contract)
         units = self._units(table, contract)
-        known = self._known_units(terms.population)
+        settled = self._settled_units(terms.population)
+        known = self._pending_units(terms.population) | settled
         new: dict[bytes, str] = {}
         for unit, value in zip(units, said, strict=True):
             if unit is None or value not in place or unit in known:
@@ -107,9 +109,14 @@ class KnownRecords:
         kept = [
             unit is not None and value in place and own[unit] == value for unit, value in zip(units, said, strict=True)
         ]
+        placed = {
+            unit: own[unit]
+            for unit, keep in zip(units, kept, strict=True)
+            if keep and unit is not None and unit not in settled
+        }
         if terms.unit.column is None:
             kept = _one_of_each(table, units, kept)
-        return table.filter(pa.array(kept, pa.bool_())), new
+        return table.filter(pa.array(kept, pa.bool_())), placed
 
     def source(self, table: pa.Table, read: pa.Table, contract: Contract) -> Source:
         """A source as it is compared: `table` is all of it, `read` what is read for the contract's blocks."""
@@ -176,11 +183,11 @@ class KnownRecords:
         ]
         return len(np.intersect1d(texts, _union(theirs), assume_unique=True)) >= LEAST_SHARED
 
-    def remember(self, source: Source, identity: str, new_units: Mapping[bytes, str]) -> None:
+    def remember(self, source: Source, identity: str, placed: Mapping[bytes, str]) -> None:
         """Keep a source for comparison with later ones, until the ledger has spoken as a pending one."""
         import numpy as np
 
-        self._write_units(self._file(source.population, "pending", identity, "parquet"), new_units)
+        self._write_units(self._file(source.population, "pending", identity, "parquet"), placed)
         stated = {"contract": source.contract, "public": source.public}
         file = self._file(source.population, "records", identity, "npz")
         replace_atomically(file.with_suffix(".json"), json.dumps(stated).encode(), mode=0o600)
@@ -198,12 +205,12 @@ class KnownRecords:
         return self._file(contract.privacy.population, "pending", identity, "parquet").exists()
 
     def settle(self, contract: Contract, identity: str, *, bound: bool) -> None:
-        """Whether the ledger took a pending source in: then its new units are in their blocks; else it is forgotten."""
+        """Whether the ledger took a pending source in: then its units are in their blocks; else it is forgotten."""
         population = contract.privacy.population
         pending = self._file(population, "pending", identity, "parquet")
         records = self._file(population, "records", identity, "npz")
         if bound:
-            units = self._known_units(population, settled=True) | self._read_units(pending)
+            units = self._read_units(pending) | self._settled_units(population)
             if units:
                 self._write_units(self._folder / population / "blocks.parquet", units)
             pending.unlink(missing_ok=True)
@@ -221,12 +228,14 @@ class KnownRecords:
             None if name is None else keyed(self._key, kind, terms.population, name)[:_UNIT_BYTES] for name in names
         ]
 
-    def _known_units(self, population: str, *, settled: bool = False) -> dict[bytes, str]:
-        folder = self._folder / population
-        known: dict[bytes, str] = {}
-        for file in () if settled else sorted(folder.glob("pending-*.parquet")):
-            known |= self._read_units(file)
-        return known | self._read_units(folder / "blocks.parquet")
+    def _settled_units(self, population: str) -> dict[bytes, str]:
+        return self._read_units(self._folder / population / "blocks.parquet")
+
+    def _pending_units(self, population: str) -> dict[bytes, str]:
+        units: dict[bytes, str] = {}
+        for file in sorted((self._folder / population).glob("pending-*.parquet")):
+            units |= self._read_units(file)
+        return units
 
     def _read_units(self, file: Path) -> dict[bytes, str]:
         import pyarrow.parquet

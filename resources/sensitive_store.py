@@ -70,7 +70,7 @@ class SensitiveStore(Deployed):
         with known.locked():
             for left in known.pending(contract):
                 self._withdraw(contract, left)
-            read, new_units = known.in_their_blocks(table, contract)
+            read, placed = known.in_their_blocks(table, contract)
             source = known.source(table, read, contract)
             public = contract.privacy.source_is_public
             if public and known.protected(source.all_texts(), contract):
@@ -92,8 +92,12 @@ class SensitiveStore(Deployed):
                 overlaps=known.overlaps(source),
                 content=fingerprint(table, contract, key) if public else None,
             )
-            known.remember(source, identity, new_units)
-            snapshots.write(snapshot, thin(read, contract, size, key), figures(table, contract))
+            known.remember(source, identity, placed)
+            try:
+                snapshots.write(snapshot, thin(read, contract, size, key), figures(table, contract))
+            except BaseException:
+                self._withdraw(contract, identity)
+                raise
         return snapshot
 
     def settle(self, contract: Contract, snapshot: Snapshot, *, bound: bool) -> None:
@@ -211,6 +215,10 @@ class SensitiveStore(Deployed):
         path = self.beside(contract, "errors", identity) / f"{name}.txt"
         write_private(path, text.encode("utf-8", "replace"))
         return path
+
+    def keep_failure(self, contract: Contract, text: str) -> Path:
+        """As `keep_trace`, of an ingestion that left no snapshot: for a day."""
+        return self._snapshots().keep_failure(contract.declared.id, text)
 
     def keep_figures(self, contract: Contract, name: str, text: str) -> Path:
         """Keep figures about the standing snapshot's rows by them, where only this user reads them."""

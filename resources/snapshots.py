@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _ROWS = "rows.parquet"
 FIGURES = "figures"  # about the rows, for the data owner alone
+_BATCH = 2**7  # values that are written at once: the longest ones that there may be fit into a page many times
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,20 @@ class Snapshots:
         try:
             sink = temporary / _ROWS
             write_private(sink, b"")
-            pyarrow.parquet.write_table(table, sink, compression="zstd")
+            pyarrow.parquet.write_table(table, sink, compression="zstd", write_batch_size=_BATCH)
             write_private(private_folder(temporary / FIGURES) / "source.json", json.dumps(counts, indent=2).encode())
             write_private(temporary / retention.MANIFEST, json.dumps(asdict(snapshot), indent=2).encode())
             temporary.rename(folder / snapshot.id)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+
+    def keep_failure(self, contract_id: str, text: str) -> Path:
+        """Keep what an ingestion that failed said, which may quote rows, as the rest of one that was killed is kept."""
+        id_, _ = new_names(datetime.now(UTC))
+        path = private_folder(self._of(contract_id) / f".{id_}.tmp") / "error.txt"
+        write_private(path, text.encode("utf-8", "replace"))
+        return path
 
     def stand(self, snapshot: Snapshot) -> None:
         """From here on it is the contract's standing snapshot."""

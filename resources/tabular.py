@@ -15,8 +15,10 @@ alone. Errors name columns and files, never values.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import hmac
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 HUB = "hub:"  # before the name of a Hugging Face Hub dataset
 SPLIT = "split"  # on the Hub not a column but the name of the files
 Equalities = Mapping[str, str | int | bool]
-_BATCH = 2**16  # records that are held as Python values at once
+_BATCH = 2**12  # records that are held as Python values at once
 
 
 def location(contract: Contract, text: str) -> str:
@@ -273,7 +275,8 @@ def _files(place: str) -> list[Path]:
 def _hub_files(place: str, where: Equalities) -> list[Path]:
     from huggingface_hub import snapshot_download
 
-    name, pattern = place.removeprefix(HUB), f"*{where.get(SPLIT, '')}*.parquet"
+    name, split = place.removeprefix(HUB), where.get(SPLIT)
+    pattern = "*.parquet" if split is None else f"*{glob.escape(str(split))}*.parquet"
     try:
         folder = Path(snapshot_download(name, repo_type="dataset", allow_patterns=[pattern]))
     except Exception as problem:  # the Hub client raises many kinds: not found, gated, offline, proxy
@@ -281,7 +284,20 @@ def _hub_files(place: str, where: Equalities) -> list[Path]:
             f"{place} could not be had from the Hugging Face Hub ({type(problem).__name__}): check name and network, "
             "or give a local copy with --source"
         ) from problem
-    found = sorted(folder.rglob(pattern))
+    found = sorted(folder.rglob("*.parquet"))
+    if split is not None:
+        found = [path for path in found if _split_of(path.relative_to(folder)) == str(split)]
     if not found:
-        raise SourceError(f"{place} holds no Parquet file of the split {where.get(SPLIT, 'asked for')!r}")
+        raise SourceError(
+            f"{place} holds no Parquet file of the split {'asked for' if split is None else split!r}. The files of one "
+            "are called `NAME-*.parquet` or `NAME.parquet`, or are numbered in a folder NAME; of others give a local "
+            "copy with --source"
+        )
     return found
+
+
+def _split_of(path: Path) -> str:
+    """The one split that a file is of: what its name begins with, up to `-` or `.`; or, where that is a number as in
+    `train/0000.parquet`, its folder."""
+    beginning = re.split(r"[-.]", path.name)[0]
+    return path.parent.name if beginning.isdecimal() else beginning

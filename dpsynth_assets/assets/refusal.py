@@ -1,4 +1,4 @@
-"""What a release that did not come about says: the ledger's no in figures, and of anything else its type only.
+"""What a release or snapshot that did not come about says: the ledger's no in figures, of anything else its type only.
 
 A failure is itself an output computed from the rows. So what an exception says is kept in the sensitive folder for the
 operator, and what Dagster is told has no content.
@@ -7,11 +7,14 @@ operator, and what Dagster is told has no content.
 from __future__ import annotations
 
 import traceback
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from ledger import LedgerError
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
@@ -44,28 +47,62 @@ def without_content(
     problem: BaseException, reservation: Reservation, store: SensitiveStore, contract: Contract
 ) -> BaseException:
     """What is raised in place of `problem`: its type, and where its text is kept."""
+    kept = _kept(lambda text: store.keep_trace(contract, reservation.id, text, reservation.source), problem)
     name = type(problem).__name__
-    kept = "no trace could be kept"
-    with suppress(OSError, SourceError):
-        path = store.keep_trace(
-            contract, reservation.id, "".join(traceback.format_exception(problem)), reservation.source
-        )
-        kept = f"the trace is kept for the operator in {path}"
-    if isinstance(problem, SystemExit):
-        return SystemExit(problem.code if isinstance(problem.code, int) else 1)
-    if not isinstance(problem, Exception):
-        return _bare(type(problem))
-    return dg.Failure(
+    failure = dg.Failure(
         f"{contract.id}: the release failed with {name} after its budget was charged. Its text may quote sensitive "
         f"rows, so it is not shown here; {kept}. Running it again is a new charge.",
         metadata={"reservation": reservation.id, "exception": name},
         allow_retries=False,
     )
+    return _as_raised(problem, failure)
 
 
-def _bare(kind: type[BaseException]) -> BaseException:
-    """An interrupt of the same kind, without its arguments."""
+@contextmanager
+def ingestion_without_content(store: SensitiveStore, contract: Contract) -> Iterator[None]:
+    """What a snapshot is taken in: refusals of the ledger and of the source, which are written for people, fail in
+    their own words; anything else says its type, and where its text is kept.
+
+    Raises:
+        dg.Failure: in place of any exception; interrupts stay interrupts, without arguments.
+    """
+    problem: BaseException | None = None
     try:
-        return kind()
+        yield
+    except BaseException as error:
+        problem = error
+    if problem is None:
+        return
+    if isinstance(problem, LedgerError | SourceError):
+        substitute: BaseException = dg.Failure(str(problem), allow_retries=False)
+    else:
+        kept = _kept(lambda text: store.keep_failure(contract, text), problem)
+        name = type(problem).__name__
+        failure = dg.Failure(
+            f"{contract.id}: the snapshot failed with {name}. Its text may quote sensitive rows, so it is not shown "
+            f"here; {kept}. Nothing was charged, and the former snapshot stands.",
+            metadata={"exception": name},
+            allow_retries=False,
+        )
+        substitute = _as_raised(problem, failure)
+    problem = None
+    raise substitute from None
+
+
+def _kept(keep: Callable[[str], Path], problem: BaseException) -> str:
+    """Where the whole trace lies now."""
+    with suppress(OSError, SourceError):
+        return f"the trace is kept for the operator in {keep(''.join(traceback.format_exception(problem)))}"
+    return "no trace could be kept"
+
+
+def _as_raised(problem: BaseException, failure: dg.Failure) -> BaseException:
+    """The failure; or, in place of an interrupt, one of the same kind without its arguments."""
+    if isinstance(problem, Exception):
+        return failure
+    if isinstance(problem, SystemExit):
+        return SystemExit(problem.code if isinstance(problem.code, int) else 1)
+    try:
+        return type(problem)()
     except TypeError:
         return KeyboardInterrupt()

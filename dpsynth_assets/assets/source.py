@@ -6,14 +6,13 @@ import dagster as dg
 from pydantic import Field, field_validator
 
 from dpsynth_assets.approval import require_approved
-from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.common import contract_asset
 from dpsynth_assets.assets.gate import bind
+from dpsynth_assets.assets.refusal import ingestion_without_content
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.markdown import escaped
-from ledger import LedgerError
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
-from resources.tabular import SourceError
 
 
 class SourceConfig(dg.Config):
@@ -53,7 +52,7 @@ def source_asset(contract: Contract) -> dg.AssetsDefinition:
         ledger: LedgerResource,
         sensitive_store: SensitiveStore,
     ) -> dg.MaterializeResult[None]:
-        with plain_failures(LedgerError, SourceError):
+        with ingestion_without_content(sensitive_store, contract):
             book = ledger.open()
             require_approved(contract, book)
             snapshot = sensitive_store.ingest(contract, config.source, config.size)

@@ -6,6 +6,7 @@ can still be checked.
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,13 @@ SCHEMA: Path = ("schema", 0)
 
 @dataclass(frozen=True)
 class Draft:
-    """The document, where the privacy terms stand in it, and those of their parts that hold."""
+    """The document, where the privacy terms stand in it, those of their parts that hold, and the file's folder, which
+    its relative places start from."""
 
     document: Document
     privacy: Path | None
     parts: Parts
+    folder: pathlib.Path = pathlib.Path()
 
     def get(self, *path: str | int) -> Any:
         return self.document.at(path)

@@ -1,6 +1,7 @@
 """Cross-checks of a contract: what neither the standard's schema nor a single term can see by itself.
 
-Each check is a function from the draft to problems. They look at what the contract says, never at data; whether the
+Each check is a function from the draft to problems. They look at what the contract says, never at data (`places` asks
+which files are there, and whether two names are one file's); whether the
 ledger admits the planned releases is for `dpsynth plan` to say.
 """
 
@@ -30,6 +31,7 @@ _RESERVED = """
     table then to trailing true union unique unpivot using variadic when where window with
 """
 RESERVED = frozenset(_RESERVED.split())
+_OWN = ("known",)  # folders of the sensitive store that are no contract's
 
 
 def problems_of(draft: Draft) -> list[Problem]:
@@ -53,6 +55,10 @@ def names(draft: Draft) -> Iterator[Problem]:
             )
         elif name in RESERVED:
             yield draft.problem(path, f"the {said} `{name}` is a word of SQL", "Choose another name")
+        elif said == "id" and name in _OWN:
+            yield draft.problem(
+                path, f"the id `{name}` is the name of a folder of the platform's own", "Choose another name"
+            )
     if (version := draft.text("version")) is not None and not _VERSION.fullmatch(version):
         yield draft.problem(("version",), f"`{version}` is not a version", 'Write three numbers, such as "1.0.0"')
     if (api := draft.text("apiVersion")) is not None and not api.startswith("v3."):

@@ -77,7 +77,7 @@ def _read(path: Path) -> _Reading:
         document.short[privacy] = "privacy"
     problems = [*standard.problems_of(document), *misplaced]
     parsed = sentences.parse(document, privacy) if privacy is not None else None
-    draft = Draft(document, privacy, parsed.parts if parsed is not None else Parts())
+    draft = Draft(document, privacy, parsed.parts if parsed is not None else Parts(), path.parent)
     found, rules = _rules(draft)
     problems += [*lint.problems_of(draft), *found]
     if parsed is not None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import glob
+import os
+import pathlib
 import posixpath
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from fnmatch import fnmatchcase
 
-from dpsynth_assets.contract.classifiers import PublicRows
+from dpsynth_assets.contract.classifiers import PublicRows, PublicTestSplit
 from dpsynth_assets.contract.document import Path
 from dpsynth_assets.contract.draft import Draft
 from dpsynth_assets.contract.model import HUB, SAME_AS_SOURCE
@@ -15,6 +20,7 @@ from dpsynth_assets.contract.problems import Problem, choose_from
 
 FORMATS = {"parquet": (".parquet",), "jsonl": (".jsonl", ".ndjson"), "csv": (".csv",)}
 _SERVER: Path = ("servers", 0)
+_SPLIT = "split"  # on the Hub not a column but what files are called
 _HOW = "Use `type: local` with path and format, or `type: custom` with `format: huggingface` and `dataset: owner/name`"
 
 
@@ -87,7 +93,8 @@ def _is_any(pattern: str) -> bool:
 
 
 def filters(draft: Draft) -> Iterator[Problem]:
-    """Row filters are about columns that exist."""
+    """Row filters are about columns that exist, and splits on the Hub go by their names."""
+    yield from _splits(draft)
     split = draft.parts.test_split
     for path, where in (
         (draft.term("source_where"), draft.parts.source_where),
@@ -100,6 +107,25 @@ def filters(draft: Draft) -> Iterator[Problem]:
                 )
 
 
+def _splits(draft: Draft) -> Iterator[Problem]:
+    own, split = source_of(draft), draft.parts.test_split
+    given = [
+        (draft.term("source_where"), place, draft.parts.source_where) for place in (own, *draft.parts.source_copies)
+    ]
+    declared: list[tuple[Path, PublicRows | PublicTestSplit]] = [
+        (draft.term(term, "mix", "where"), rows) for term, rows in _mixes(draft)
+    ]
+    if split is not None:
+        declared.append((draft.term("test_split", "where"), split))
+    given += [(path, own if rows.path == SAME_AS_SOURCE else rows.path, rows.where) for path, rows in declared]
+    for path, place, where in given:
+        if place is None or not place.startswith(HUB) or _SPLIT not in where:
+            continue
+        name = str(where[_SPLIT])
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            yield draft.problem((*path, _SPLIT), f"`{name}` names no split", "Write its whole name, such as `train`")
+
+
 def test_split(draft: Draft) -> Iterator[Problem]:
     """The test split cannot hold a row of the source: another place, or filters that exclude each other."""
     split, place = draft.parts.test_split, source_of(draft)
@@ -110,7 +136,7 @@ def test_split(draft: Draft) -> Iterator[Problem]:
     if place is None:
         return
     same = split.path == SAME_AS_SOURCE or any(
-        _overlap(_plain(split.path), _plain(each)) for each in (place, *draft.parts.source_copies)
+        _overlap(draft, split.path, each) for each in (place, *draft.parts.source_copies)
     )
     if same and not _exclude(draft.parts.source_where, split.where):
         yield draft.problem(
@@ -122,9 +148,14 @@ def test_split(draft: Draft) -> Iterator[Problem]:
 
 def mix(draft: Draft) -> Iterator[Problem]:
     """Public rows to train on lie elsewhere than the source and the test split."""
+    for term, rows in _mixes(draft):
+        yield from _elsewhere(draft, draft.term(term, "mix", "path"), rows)
+
+
+def _mixes(draft: Draft) -> Iterator[tuple[str, PublicRows]]:
     for term, asking in (("classifier", draft.parts.classifier), ("safety_classifier", draft.parts.safety_classifier)):
         if asking is not None and asking.mix is not None:
-            yield from _elsewhere(draft, draft.term(term, "mix", "path"), asking.mix)
+            yield term, asking.mix
 
 
 def _elsewhere(draft: Draft, place: Path, rows: PublicRows) -> Iterator[Problem]:
@@ -138,7 +169,7 @@ def _elsewhere(draft: Draft, place: Path, rows: PublicRows) -> Iterator[Problem]
         *((each, draft.parts.source_where, secret) for each in (source_place, *draft.parts.source_copies)),
         (tested, split.where if split else {}, "the test split, which must not be trained on"),
     ):
-        if own and other and _overlap(_plain(own), _plain(other)) and not _exclude(where, rows.where):
+        if own and other and _overlap(draft, own, other) and not _exclude(where, rows.where):
             yield draft.problem(place, f"these public rows are {said}", "Name another file")
 
 
@@ -159,12 +190,42 @@ def _may_be_equal(one: object, other: object) -> bool:
         return False
 
 
-def _overlap(one: str, other: str) -> bool:
-    """The same place, or a file in a folder that is read as a whole. The other may be a pattern."""
+def _overlap(draft: Draft, one: str, other: str) -> bool:
+    """The same place, however it is spelled, or a file in a folder that is read as a whole. The other may be a
+    pattern."""
     if HUB in (one[: len(HUB)], other[: len(HUB)]):
-        return one == other
-    parts = zip(one.split("/"), other.split("/"), strict=False)
-    return all(fnmatchcase(part, pattern) for part, pattern in parts)
+        return one.lower() == other.lower()
+    named = any(_within(a, b) for a in _spellings(draft, one) for b in _spellings(draft, other))
+    return named or not _files(draft, one).isdisjoint(_files(draft, other))
+
+
+def _within(one: str, pattern: str) -> bool:
+    """Part by part, as far as both go."""
+    parts = zip(one.split("/"), pattern.split("/"), strict=False)
+    return all(part == wanted or fnmatchcase(part, wanted) for part, wanted in parts)
+
+
+def _spellings(draft: Draft, place: str) -> set[str]:
+    """A place as an absolute path, and as the one that its links lead to."""
+    path = _absolute(draft, place)
+    return {path, os.path.realpath(path)}
+
+
+def _files(draft: Draft, place: str) -> set[tuple[int, int]]:
+    """What is there now, and in a folder its Parquet files, by numbers that a file has whatever it is called."""
+    path = _absolute(draft, place)
+    numbers = set()
+    for pattern in (glob.escape(path), path):
+        for found in (*glob.iglob(pattern), *glob.iglob(f"{pattern}/*.parquet")):  # noqa: PTH207 (absolute)
+            with suppress(OSError):
+                known = pathlib.Path(found).stat()
+                numbers.add((known.st_dev, known.st_ino))
+    return numbers
+
+
+def _absolute(draft: Draft, place: str) -> str:
+    path = os.path.expanduser(place.replace("\\", "/"))  # noqa: PTH111 (which fails where there is no such user)
+    return os.path.normpath(draft.folder.resolve() / path)
 
 
 def _plain(path: str) -> str:

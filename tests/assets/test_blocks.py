@@ -241,6 +241,24 @@ def test_records_of_blocks_that_are_not_read_are_nobodys_to_publish_either(contr
         store.require_unprotected(later, contract, "the test split")
 
 
+def test_a_unit_stays_where_a_bound_snapshot_put_it_when_a_pending_one_that_knew_it_first_is_withdrawn(contract, store):
+    """The first `source` of a was killed before the ledger had bound it, or the ledger refused it."""
+    first = records(("u", "letter 1", "2026-10"))
+    for killed in (True, False):
+        population = f"killed-{killed}".lower()
+        a = replace(divided(contract, "2026-10", population=population), id="a")
+        b = replace(divided(contract, "2026-10", population=population), id="b")
+        c = replace(divided(contract, "2026-11", population=population), id="c")
+        withdrawn = ingest(store, a, first)
+        settled(store, b, records(("u", "letter 2", "2026-10")))
+        if killed:
+            settled(store, a, records(("w", "letter 4", "2026-10")))
+        else:
+            store.settle(a, withdrawn, bound=False)
+        elsewhere = settled(store, c, records(("u", "letter 3", "2026-11"), ("v", "letter 5", "2026-11")))
+        assert store._rows(elsewhere, c).text.tolist() == ["letter 5"]
+
+
 def test_a_record_without_a_unit_or_a_text_is_in_no_block(contract, store):
     october = divided(contract, "2026-10")
     rows = records((None, "one", "2026-10"), ("a", None, "2026-10"), ("b", "two", "2026-10"))

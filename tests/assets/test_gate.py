@@ -72,6 +72,37 @@ def test_an_exception_is_charged_and_its_text_stays_inside(run, rooms, home, boo
     assert not list((home.artifacts / "small" / "adapter").iterdir()), "no half-made adapter is left"
 
 
+def test_an_ingestion_that_fails_says_its_type_and_leaves_nothing_behind(
+    run, home, instance, capfd, failure_of, monkeypatch
+):
+
+    def fail(*_, **__):
+        try:
+            raise KeyError(MARKER)
+        except KeyError as cause:
+            raise ValueError(f"array cannot contain {MARKER} bytes") from cause
+
+    monkeypatch.setattr("resources.snapshots.Snapshots.write", fail)
+    result = run("source")
+    failure = failure_of(result, "source").step_failure_data.user_failure_data
+    assert "the snapshot failed with ValueError" in failure.description
+    assert MARKER not in everything_written(home, instance, result) + "".join(capfd.readouterr())
+    [trace] = (home.sensitive / "small").glob(".*.tmp/error.txt")
+    assert f"array cannot contain {MARKER} bytes" in trace.read_text(encoding="utf-8")
+    assert trace.stat().st_mode & 0o777 == 0o600
+    assert not list((home.sensitive / "known" / "small-bank").iterdir()), "it is compared with no more"
+
+
+def test_an_interrupted_ingestion_stays_an_interrupt_without_arguments(home, contract, monkeypatch):
+    from dpsynth_assets.assets.refusal import ingestion_without_content
+    from resources.sensitive_store import SensitiveStore
+
+    for raised, shown in ((KeyboardInterrupt(MARKER), ()), (SystemExit(MARKER), (1,))):
+        with pytest.raises(type(raised)) as caught, ingestion_without_content(SensitiveStore(str(home.root)), contract):
+            raise raised
+        assert caught.value.args == shown
+
+
 def test_chained_exceptions_stay_inside_too(run, rooms, home, book, instance, capfd):
     def fail(frame):
         try:

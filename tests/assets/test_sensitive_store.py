@@ -251,6 +251,37 @@ def test_a_hub_dataset_is_fetched_by_split(store, contract, monkeypatch, tmp_pat
     assert asked == {"name": "bank/inbox", "repo_type": "dataset", "patterns": ["*train*.parquet"]}
 
 
+SPLITS = {
+    "train": ["data/train-00000-of-00002", "data/train-00001-of-00002", "more/train"],
+    "untrained": ["data/untrained-00000"],
+    "test": ["train/test-00000", "data/test.0"],
+    "validation": ["default/validation/0000"],
+}
+
+
+@pytest.mark.parametrize("split", [*SPLITS, "t", "rain", "", "*", "[!x]", "0000", "default", "data", "Train"])
+def test_a_split_on_the_hub_is_chosen_by_its_whole_name_and_each_file_is_of_one(
+    store, contract, monkeypatch, tmp_path, split
+):
+    import huggingface_hub
+    import pandas as pd
+
+    for names in SPLITS.values():
+        for name in names:
+            path = tmp_path / "hub" / f"{name}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame({"customer": ["a"], "text": [name], "topic": ["card"]}).to_parquet(path)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(tmp_path / "hub"))
+    unit = contract.privacy.unit.model_copy(update={"max_records": 9})
+    privacy = contract.privacy.model_copy(update={"source_where": {"split": split}, "unit": unit})
+    contract = replace(contract, privacy=privacy, source="hub:bank/inbox")
+    if split in SPLITS:
+        assert sorted(store._rows(store.ingest(contract), contract).text) == sorted(SPLITS[split])
+    else:
+        with pytest.raises(SourceError, match=r"holds no Parquet file of the split.*NAME-\*\.parquet"):
+            store.ingest(contract)
+
+
 def test_an_unreachable_hub_says_what_to_do(store, contract, monkeypatch):
     import huggingface_hub
 

@@ -189,6 +189,79 @@ def test_a_source_folder_may_not_hold_the_test_split(tmp_path: Path) -> None:
     assert "unmetered output" in problem.what
 
 
+@pytest.mark.parametrize(
+    "split",
+    ["{folder}/letters.parquet", "../{name}/letters.parquet", "link.parquet", "hard.parquet", "linked/letters.parquet",
+     "dangling.parquet", "./letters.parquet", "~/../{folder}/letters.parquet"],
+)  # fmt: skip
+@pytest.mark.parametrize("there", [True, False])
+def test_the_source_is_no_test_split_however_its_place_is_spelled(tmp_path, split, there, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/home")
+    source = tmp_path / "letters.parquet"
+    source.touch()
+    (tmp_path / "link.parquet").symlink_to(source)
+    (tmp_path / "hard.parquet").hardlink_to(source)
+    (tmp_path / "linked").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "dangling.parquet").symlink_to("link.parquet")
+    if not there and "hard" not in split:
+        source.unlink()
+    said = split.format(folder=tmp_path, name=tmp_path.name)
+    (problem,) = lint_contract(variant(tmp_path, ("public_letters.parquet", said)))
+    assert "unmetered output" in problem.what
+
+
+def test_a_file_of_a_source_folder_or_of_its_copies_is_no_test_split_under_another_name(tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    inside, copy = tmp_path / "all" / "one.parquet", tmp_path / "letters-2.parquet"
+    for path, name in ((inside, "other.parquet"), (copy, "copy.parquet")):
+        path.touch()
+        (tmp_path / name).hardlink_to(path)
+    copies = "          source_copies: [letters-*.parquet]\n          generation:"
+    for changes in (
+        [("path: letters.parquet", "path: all"), ("public_letters.parquet", "other.parquet")],
+        [("          generation:", copies), ("public_letters.parquet", "copy.parquet")],
+    ):
+        (problem,) = lint_contract(variant(tmp_path, *changes))
+        assert "unmetered output" in problem.what
+
+
+def test_a_name_with_brackets_is_a_name(tmp_path: Path) -> None:
+    name = '"letters[1].parquet"'
+    changes = [("path: letters.parquet", f"path: {name}"), ("public_letters.parquet", name)]
+    (problem,) = lint_contract(variant(tmp_path, *changes))
+    assert "unmetered output" in problem.what
+
+
+def test_no_contract_takes_the_name_of_a_folder_of_the_store(tmp_path: Path) -> None:
+    (problem,) = lint_contract(variant(tmp_path, ("id: letters", "id: known")))
+    assert (problem.where, "a folder of the platform's own" in problem.what) == ("id", True)
+
+
+HUB_SOURCE = (
+    "{server: local, type: local, path: letters.parquet, format: parquet}",
+    "{server: hub, type: custom, format: huggingface, dataset: a/letters}",
+)
+
+
+@pytest.mark.parametrize(
+    ("split", "right"), [("test", True), ("a_b.c-1", True), ("", False), ("*", False), ("[!x]", False)]
+)
+def test_a_split_on_the_hub_goes_by_a_name(tmp_path: Path, split: str, right: bool) -> None:
+    named = ("{path: public_letters.parquet,", f'{{path: source, where: {{split: "{split}"}},')
+    column = (
+        "      - {name: kind,",
+        "      - {name: split, logicalType: string, required: true}\n      - {name: kind,",
+    )
+    own = ("          generation:", "          source_where: {split: train}\n          generation:")
+    problems = lint_contract(variant(tmp_path, HUB_SOURCE, named, column, own))
+    assert [problem.where for problem in problems] == ([] if right else ["privacy.test_split.where.split"])
+
+
+def test_a_data_set_on_the_hub_is_one_however_its_name_is_written(tmp_path: Path) -> None:
+    (problem,) = lint_contract(variant(tmp_path, HUB_SOURCE, ("public_letters.parquet", "hub:A/Letters")))
+    assert "unmetered output" in problem.what
+
+
 def test_shares_are_shares_of_the_budget() -> None:
     terms = load_contract(MINIMAL).privacy
     assert terms.releases.adapter.epsilon_of(terms.budget) == pytest.approx(3.6)

@@ -18,7 +18,8 @@ from tests.guarantee.releases import RELEASES, Input, exact_counts
 from tests.guarantee.sources import Record, Setting, rows
 
 EVE = "404"  # a name where ids are text, and a number where they are numbers
-ORDINARY = ("thank you", "hello", 'say "no"', "a, b", "two\nlines", "two\r\nlines", "  ", "NA", "null", "é", "1")
+ORDINARY = ("thank you", "hello", 'say "no"', "a, b", "two\nlines", "two\r\nlines", "  ", "NA", "null", "é", "1",
+            ", and more", "\r\na line end first", ",")  # fmt: skip
 
 texts = st.sampled_from(ORDINARY) | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 topics = st.sampled_from(["card", "loan", "0", "1", "1.0", "mortgage", "", 0, 1, 1.0, 0.5])
@@ -65,6 +66,10 @@ BROKEN_CSV = {
     "a cell more": b"eve,hi,card,m1,2024,more",
     "a cell less": b"eve,hi,card,m1",
     "a quote that is not closed": b'eve,"hi,card,m1,2024',
+    "a text that was cut off": b'eve,"hi',
+    "an id that was cut off": b'"eve',
+    "a quote and nothing else": b'"',
+    "an id in quotes, cut off": b'"eve,hi,card,m1,2024',
     "a quote after the quotes": b'eve,"h"i",card,m1,2024',
     "a quote amid a cell": b'eve,5" of pipe,card,m1,2024',
     "bytes that are no UTF-8": b"eve,\xff\xfe\xe2,card,m1,2024",
@@ -80,6 +85,9 @@ BROKEN_PARQUET = {
     "bytes that are no UTF-8": Record(EVE, "\udcff"),
     "no label": Record(EVE, topic=None),
     "another label": Record(EVE, topic="0.5"),
+    "a long text": Record(EVE, LONG),
+    "a long id": Record(LONG),
+    "a long label": Record(EVE, topic=LONG),
 }
 BROKEN = [
     *((".jsonl", name, Record(raw=raw)) for name, raw in BROKEN_JSON.items()),
@@ -147,6 +155,8 @@ NEIGHBOURS = [
     Record("7", "thank you", "loan"),
     Record("2024-01-01 10:00:01", "thank you", "1", "m1", 2025),
     Record("c2", "é", "card", "m3"),
+    Record("c3", ", and more", "card"),
+    Record("c4", "\r\na line end first", "loan", "m2"),
 ]
 
 
@@ -158,7 +168,7 @@ def of_neighbours(suffix: str, unit_column: bool) -> tuple[Setting, dict[str, li
 
 
 @pytest.mark.parametrize(("suffix", "name", "broken"), BROKEN, ids=[f"{suffix}: {name}" for suffix, name, _ in BROKEN])
-@pytest.mark.parametrize("place", [0, 3, len(NEIGHBOURS)])
+@pytest.mark.parametrize("place", [0, 6, 7, len(NEIGHBOURS)])
 def test_a_record_that_cannot_be_read_costs_nobody_elses(suffix, name, broken, place):
     for unit_column in (True, False):
         setting, less = of_neighbours(suffix, unit_column)

@@ -14,7 +14,9 @@ from resources import comma_separated
 from resources.comma_separated import records
 
 CELL = st.text(st.sampled_from('ab",\n\r é\u2028\0'), max_size=6)
-ROWS = st.lists(st.lists(CELL, min_size=2, max_size=3), max_size=6)
+ROWS = st.sampled_from([2, 3]).flatmap(
+    lambda width: st.lists(st.lists(CELL, min_size=width, max_size=width), max_size=6)
+)
 
 
 def read(text: str) -> list[list[str] | None]:
@@ -77,8 +79,27 @@ def test_a_quote_amid_a_cell_is_a_character_and_empty_lines_are_nothing():
     assert read('\r\n5" of pipe,6"\n\n\nb,c') == [['5" of pipe', '6"'], ["b", "c"]]
 
 
-def test_a_record_with_more_cells_is_one_record_all_the_same_unless_it_has_very_many():
-    several = written([["eve", *["two\nlines"] * 50]])
-    assert read(f"c1,card\n{several}c2,card\n") == [["c1", "card"], ["eve", *["two\nlines"] * 50], ["c2", "card"]]
-    many = read("c1,card\n" + written([["eve", *["two\nlines"] * 5000]]) + "c2,card\n")
-    assert (many[0], many[1], many[-1]) == (["c1", "card"], None, ["c2", "card"])
+CUT_OFF = ['eve,"hi', '"eve', 'eve,hi,"card', "eve,hi,card,", '"', ',"', 'eve,"hi ""there', 'eve,hi,"card""']
+FIRST = [", and more", "\r\na line end first", ",", "\n", ',"quoted",', "\n, and more\n"]
+
+
+@pytest.mark.parametrize("cut_off", CUT_OFF)
+@pytest.mark.parametrize("text", FIRST)
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_a_line_that_was_cut_off_takes_no_neighbour_with_it_and_no_text_of_its(cut_off, text, quoting):
+    """Though its open quote is closed by the quote at which the next record's text begins."""
+    header = ["who", "said", "topic", "month", "year"]
+    good = [["c1", text, "card", "m1", "2024"], ["c2", "hello", "card", "m1", "2024"]]
+    found = read(f"{written([header])}{cut_off}\r\n{written(good, quoting=quoting)}")
+    assert [record for record in found if record and len(record) == 5] == [header, *good]
+
+
+def test_a_record_over_several_lines_with_other_cells_than_the_first_one_costs_its_first_line():
+    """The lines after it are read by themselves, whosever they are."""
+    for cells in (1, 3, 50, 5000):
+        found = read("c1,card\n" + written([["two\nlines"] * cells]) + "c2,card\n")
+        assert (found[0], found[1], found[-1]) == (["c1", "card"], None, ["c2", "card"])
+
+
+def test_a_quote_amid_a_cell_of_a_record_over_several_lines_is_not_well_formed():
+    assert read('a,b,c\nx,5" of pipe,"two\nd,e,f\n') == [["a", "b", "c"], None, ["d", "e", "f"]]

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from resources import cells, formats
 from resources.formats import SourceError, records
 
 KINDS = {"who": "string", "said": "text", "topic": "string"}
@@ -90,6 +91,57 @@ def test_truth_values_of_parquet_serve_where_numbers_are_declared(tmp_path):
 def test_a_column_of_nothing_but_nulls_serves_as_any(tmp_path):
     path = parquet(tmp_path, who=pa.nulls(2), said=pa.nulls(2), topic=TEXT)
     assert list(records(path, KINDS)) == [[None, None, "a"], [None, None, "b"]]
+
+
+LONG = "é" * cells.LONGEST  # two bytes each
+CUT = "é" * (cells.LONGEST // 2)
+
+
+def as_lines(folder, rows):
+    return lines(folder, *(dict(zip(KINDS, row, strict=True)) for row in rows))
+
+
+def as_commas(folder, rows):
+    return commas(folder, "".join(f"{','.join(row)}\n" for row in [list(KINDS), *rows]).encode())
+
+
+def as_parquet(folder, rows, **how):
+    columns = {name: pa.array(values, **how) for name, values in zip(KINDS, zip(*rows, strict=True), strict=True)}
+    return parquet(folder, **columns)
+
+
+def as_categories(folder, rows):
+    path = folder / "some.parquet"
+    pd.DataFrame(rows, columns=list(KINDS)).astype("category").to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("write", [as_lines, as_commas, as_parquet, as_categories])
+def test_a_text_longer_than_any_that_is_used_is_cut_and_other_cells_so_long_are_missing(tmp_path, write):
+    rows = [["a", "x" + LONG, "t"], [LONG, "b", LONG], ["c", CUT, CUT]]
+    expected = [["a", "x" + CUT[:-1], "t"], [None, "b", None], ["c", CUT, CUT]]
+    assert list(records(write(tmp_path, rows), KINDS)) == expected
+
+
+def test_a_text_that_many_records_have_is_decoded_once(tmp_path):
+    """Together they would be more than fits into one column, though the file is small."""
+    column = pa.DictionaryArray.from_arrays(pa.array([0, 1, None] * 2000, pa.int32()), pa.array(["a", LONG]))
+    who = pa.array(["7"] * len(column))
+    found = records(parquet(tmp_path, who=who, said=column, topic=who), KINDS)
+    assert [record[1] for record in found] == ["a", CUT, None] * 2000
+
+
+@pytest.mark.parametrize("ends", [b"\n", b""])
+def test_a_line_of_json_longer_than_any_that_is_read_is_no_record(tmp_path, monkeypatch, ends):
+    monkeypatch.setattr(formats, "_LONGEST_LINE", 64)
+    good = json.dumps({"who": "a", "said": "b", "topic": "c"}).encode()
+    path = tmp_path / "some.jsonl"
+    for length in (63, 64, 65, 128, 129, 1000):
+        long = json.dumps({"who": "a", "said": "x" * (length - 24)}).encode()
+        assert len(long) == length
+        path.write_bytes(good + b"\n" + long + b"\n" + good + b"\n" + long + ends)
+        one = ["a", "x" * (length - 24), None] if length == 63 else None
+        assert list(records(path, KINDS)) == [["a", "b", "c"], one, ["a", "b", "c"], one]
 
 
 def test_names_of_csv_columns_survive_a_byte_order_mark(tmp_path):
