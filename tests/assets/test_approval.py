@@ -385,6 +385,16 @@ def test_the_gate_reads_nothing_before(definitions, home, contract, rooms, unsig
     assert not list(home.sensitive.iterdir()), "nothing was copied"
 
 
+def test_a_release_asks_for_itself_though_its_snapshot_was_approved(snapshotted, run, failure_of, rooms):
+    """What was approved then may hold no more."""
+    snapshotted.lower_cap("small-bank", 2.0, actor=OWNER, reason="less from now on")
+    result = run("label_histogram")
+    text = failure_of(result, "label_histogram").step_failure_data.user_failure_data.description
+    assert "needs approval of the cap of population small-bank raised from ε 2 to 8" in text
+    assert rooms.read == 0
+    assert not snapshotted.reservations()
+
+
 @pytest.mark.parametrize("name", ["synthetic", "classifier"])
 def test_nothing_is_published_or_trained_under_terms_that_one_person_weakened(
     definitions, home, contract, rooms, instance, failure_of, snapshotted, name
