@@ -191,6 +191,13 @@ def test_what_never_changes_is_refused_before_anything_is_signed(contract, book,
     require_approved(contract, book)
 
 
+@pytest.mark.parametrize("edit", NEVER.values(), ids=NEVER)
+def test_the_ledger_itself_takes_no_terms_that_contradict_the_population(contract, book, edit):
+    terms = terms_for_approval(edit(contract))
+    with pytest.raises(TermsConflict, match="never changes"):
+        book.propose(SetTerms("small", terms, "small-bank"), actor=OWNER, reason="past everything that asks before")
+
+
 @pytest.mark.parametrize("first", [1e-4, 1e-6])
 def test_of_two_proposals_that_contradict_each_other_one_takes_effect(contract, unsigned, first):
     """Both are asked for before the population is registered. Whichever is agreed to first, the other never is."""
