@@ -197,6 +197,13 @@ def test_what_never_changes_is_refused_before_anything_is_signed(contract, book,
     require_approved(contract, book)
 
 
+@pytest.mark.parametrize("edit", NEVER.values(), ids=NEVER)
+def test_the_ledger_itself_takes_no_terms_that_contradict_the_population(contract, book, edit):
+    terms = terms_for_approval(edit(contract))
+    with pytest.raises(TermsConflict, match="never changes"):
+        book.propose(SetTerms("small", terms, "small-bank"), actor=OWNER, reason="past everything that asks before")
+
+
 @pytest.mark.parametrize("first", [1e-4, 1e-6])
 def test_of_two_proposals_that_contradict_each_other_one_takes_effect(contract, unsigned, first):
     """Both are asked for before the population is registered. Whichever is agreed to first, the other never is."""
@@ -409,6 +416,16 @@ def test_the_gate_reads_nothing_before(definitions, home, contract, rooms, unsig
     assert "source_is_public: False -> True" in text
     assert rooms.read == 0
     assert not list(home.sensitive.iterdir()), "nothing was copied"
+
+
+def test_a_release_asks_for_itself_though_its_snapshot_was_approved(snapshotted, run, failure_of, rooms):
+    """What was approved then may hold no more."""
+    snapshotted.lower_cap("small-bank", 2.0, actor=OWNER, reason="less from now on")
+    result = run("label_histogram")
+    text = failure_of(result, "label_histogram").step_failure_data.user_failure_data.description
+    assert "needs approval of the cap of population small-bank raised from ε 2 to 8" in text
+    assert rooms.read == 0
+    assert not snapshotted.reservations()
 
 
 @pytest.mark.parametrize("name", ["synthetic", "classifier"])

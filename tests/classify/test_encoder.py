@@ -47,6 +47,7 @@ def test_a_text_longer_than_the_encoder_can_read_is_cut(encoder):
     longer = encoder.cut_to(4096)
     assert longer.max_tokens == 512
     assert longer.cut_to(1000) is longer
+    assert MiniLM(max_tokens=4096).max_tokens == 512
     [vector, same] = longer.encode(["long " * 600, "long " * 3000])
     np.testing.assert_array_equal(vector, same)
     assert len(longer.tokenize(["long " * 600])[0]) == 512

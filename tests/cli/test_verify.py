@@ -209,6 +209,15 @@ def test_audit_verify_names_what_was_changed(dpsynth, table, store, home):
     shutil.copytree(home.root / "kept", card, dirs_exist_ok=True)
 
     beside = table.with_name(table.name + ".seal.json")
+    put_there = [
+        shutil.copytree(card, card.with_name("put-there")),
+        shutil.copy(table, table.with_name("newer.parquet")),
+    ]
+    said = refused(dpsynth)
+    assert all(f"{Path(path).name} was never sealed in the ledger" in said for path in put_there)
+    shutil.rmtree(put_there[0])
+    Path(put_there[1]).unlink()
+
     stated = json.loads(beside.read_bytes())
     stated["checkpoint"]["signature"] = stated["checkpoint"]["signature"][::-1]
     beside.write_text(json.dumps(stated), encoding="utf-8")

@@ -177,6 +177,47 @@ def test_a_model_that_rounds_a_record_by_what_stands_beside_it_is_refused(kind):
         verify_own_bits(model, made_up_losses(model), Shape(40, 8), [0, 1, 2])
 
 
+@pytest.mark.parametrize(("row", "record"), [(1, 0), (0, 2), (5, 1), (7, 2)])
+def test_the_check_puts_every_record_into_every_row(row, record):
+    model = model_of("lora")
+    honest = made_up_losses(model)
+
+    def coarse(records, shape):
+        factors = torch.ones(shape.rows)
+        if len(records) > 1 and records[row] == record:
+            factors[row] += 2.0**-20
+        return honest(records, shape) * factors
+
+    with pytest.raises(UnclippedGradientError, match="other bits with other records beside it"):
+        verify_own_bits(model, coarse, Shape(40, 8), [0, 1, 2])
+
+
+def test_the_check_puts_a_record_beside_itself_alone():
+    """Where nothing is padded some models take another way, for all."""
+    model = model_of("lora")
+    honest = made_up_losses(model)
+
+    def coarse(records, shape):
+        return honest(records, shape) * (1 + 2.0**-20 * (list(records) == [0] * shape.rows))
+
+    with pytest.raises(UnclippedGradientError, match="other bits with other records beside it"):
+        verify_own_bits(model, coarse, Shape(40, 8), [0, 1, 2])
+
+
+def test_the_check_sees_what_training_s_grid_would_cut_off():
+    model, values = nn.Linear(1, 1, bias=False), torch.tensor([[0.3], [0.2], [0.1]])
+
+    def losses(records, shape, factor=1.0):
+        x = torch.zeros(shape.rows, 1)
+        x[: len(records)] = values[list(records)]
+        beside = torch.where(torch.arange(shape.rows) > 0, factor, 1.0)
+        return model(x)[:, 0] * beside
+
+    verify_own_bits(model, losses, Shape(1, 8), [0, 1, 2])
+    with pytest.raises(UnclippedGradientError, match="other bits with other records beside it"):
+        verify_own_bits(model, lambda *asked: losses(*asked, factor=1 + 2.0**-22), Shape(1, 8), [0, 1, 2])
+
+
 def test_the_check_leaves_the_model_as_it_was():
     model = model_of("full")
     before = [parameter.detach().clone() for parameter in model.parameters()]

@@ -308,16 +308,19 @@ def test_what_lies_in_the_folder_and_is_no_release_is_not_read(home, put, secret
             query(home, "SELECT * FROM releases")
 
 
-@pytest.mark.parametrize("what", ["link", "folder", "other bytes"])
+@pytest.mark.parametrize("what", ["link", "folder", "other bytes", "other rows under the same papers"])
 def test_a_table_that_is_not_the_one_that_was_sealed_is_refused_by_name(home, put, secret, what):
     path = put()
+    whole = pq.read_table(path)
     path.unlink()
     if what == "link":
         path.symlink_to(secret)
     elif what == "folder":
         path.mkdir()
-    else:
+    elif what == "other bytes":
         path.write_bytes(secret.read_bytes())
+    else:
+        pq.write_table(whole.slice(0, 1), path)
     with pytest.raises(QueryError, match=r"r1\.parquet"):
         query(home, "SELECT * FROM releases")
 

@@ -52,7 +52,9 @@ def test_a_frozen_head_keeps_nothing_of_the_vocabulary_s_size():
     assert max(kept) <= hidden.numel()
 
 
-@pytest.mark.parametrize(("rows", "tokens"), [(16, 64), (12, 100), (7, 30), (3, 300), (1, 1), (4, 1000)])
+@pytest.mark.parametrize(
+    ("rows", "tokens"), [(16, 64), (12, 100), (7, 30), (10, 64), (7, 64), (3, 300), (1, 1), (4, 1000)]
+)
 def test_chunks_are_cut_at_the_same_places_of_every_row(rows, tokens):
     cut = chunks(rows, tokens)
     places = [place for chunk in cut for place in range(chunk.start, chunk.stop)]
@@ -67,3 +69,18 @@ def test_chunks_are_cut_at_the_same_places_of_every_row(rows, tokens):
             for row in range(rows)
         ]
         assert all(places == inside[0] for places in inside)
+
+
+@pytest.mark.parametrize(("rows", "tokens"), [(10, 64), (7, 50), (2, 300)])
+def test_every_product_is_one_of_the_chunks(rows, tokens, monkeypatch):
+    heights, linear = [], F.linear
+
+    def seen(inputs, *others):
+        heights.append(len(inputs))
+        return linear(inputs, *others)
+
+    monkeypatch.setattr(cross_entropy.F, "linear", seen)
+    head = nn.Linear(4, 9).requires_grad_(False)
+    targets = torch.zeros(rows, tokens, dtype=torch.long)
+    token_losses(head, torch.randn(rows, tokens, 4, requires_grad=True), targets, torch.ones_like(targets).bool())
+    assert heights == [chunk.stop - chunk.start for chunk in chunks(rows, tokens)]
