@@ -11,10 +11,11 @@ import io
 import os
 import sys
 import traceback
-import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
+
+from ledger.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,40 +24,12 @@ if TYPE_CHECKING:
 
 
 _WIDTH = 110
-_OBEYED = frozenset(
-    {"Cc", "Cf", "Cs", "Zl", "Zp"}
-)  # controls, formats (bidirectional ones too), surrogates, separators
-_LAYOUT = "\n\t"
-_JOINERS = "\u200c\u200d"  # of scripts and emoji; they move nothing but the two characters beside them
 
 Part = str | tuple[str, str]
 
 
 class BadInput(Exception):  # noqa: N818 - a user's mistake, not the program's
     """What the user gave cannot be used; the message says what to give instead."""
-
-
-def visible(text: str) -> str:
-    r"""The text with every character that a terminal obeys, or that reorders what is read, as its number.
-
-    Line breaks and tabs stay.
-
-    >>> print(visible("a\x1b[31mb\u202ec"))
-    a\u001b[31mb\u202ec
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_number(each) if _is_obeyed(each) else each for each in text)
-
-
-def _is_obeyed(character: str) -> bool:
-    return character not in _LAYOUT + _JOINERS and unicodedata.category(character) in _OBEYED
-
-
-def _number(character: str) -> str:
-    """As JSON writes it, so that JSON stays JSON."""
-    units = character.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
 
 
 @cache

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dpsynth_assets.cli.console import contract_at, say, visible
+from dpsynth_assets.cli.console import contract_at, say
+from ledger.visible import visible
 
 
 def forget(
