@@ -44,7 +44,8 @@ def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         description=(
             f"Tells texts whose `{terms.target}` is {escaped(terms.unsafe)}: allow, review or block. An int8 ONNX "
             f"model of at most {terms.max_megabytes:g} MB for devices, blocking with a precision of "
-            f"{terms.precision:g} at {terms.confidence:.0%} confidence. Trained on {trained_on(terms)}: anybody may have it."
+            f"{terms.precision:g} at {terms.confidence:.0%} confidence. Trained on {trained_on(terms)}: anybody may "
+            "have it."
         ),
         kinds={"onnx"},
         after=("synthetic",),
