@@ -212,6 +212,15 @@ class SensitiveStore(Deployed):
         write_private(path, text.encode("utf-8", "replace"))
         return path
 
+    def keep_failure(self, contract: Contract, text: str) -> Path:
+        """Keep what an ingestion says that failed, and that may quote rows. It has no snapshot to lie by: it goes after
+        a day, as everything does that an ingestion leaves unfinished (`resources.retention`)."""
+        of_contract = private_folder(private_folder(Home.at(self.home).sensitive) / contract.declared.id)
+        name, _ = new_names(datetime.now(UTC))
+        path = private_folder(of_contract / f".{name}.tmp") / "error.txt"
+        write_private(path, text.encode("utf-8", "replace"))
+        return path
+
     def keep_figures(self, contract: Contract, name: str, text: str) -> Path:
         """Keep figures about the standing snapshot's rows by them, where only this user reads them."""
         path = self.beside(contract, FIGURES) / name

@@ -7,7 +7,8 @@ operator, and what Dagster is told has no content.
 from __future__ import annotations
 
 import traceback
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -61,6 +62,31 @@ def without_content(
         metadata={"reservation": reservation.id, "exception": name},
         allow_retries=False,
     )
+
+
+@contextmanager
+def no_rows_in_failures(store: SensitiveStore, contract: Contract) -> Iterator[None]:
+    """While a source is read: what is raised and not written for people says its type, and where its text is kept.
+
+    Raises:
+        dg.Failure: in place of any exception that is none.
+    """
+    try:
+        yield
+    except dg.Failure:
+        raise
+    except Exception as error:
+        said = f"{contract.id}: the source could not be snapshotted ({type(error).__name__})."
+        kept = "No trace could be kept"
+        with suppress(OSError):
+            path = store.keep_failure(contract, "".join(traceback.format_exception(error)))
+            kept = f"The trace is kept for the operator, for a day, in {path}"
+        substitute = dg.Failure(
+            f"{said} Its text may quote rows, so it is not shown here. {kept}.", allow_retries=False
+        )
+    else:
+        return
+    raise substitute from None
 
 
 def _bare(kind: type[BaseException]) -> BaseException:

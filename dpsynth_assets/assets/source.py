@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from dpsynth_assets.approval import require_approved
 from dpsynth_assets.assets.common import contract_asset, plain_failures
 from dpsynth_assets.assets.gate import bind
+from dpsynth_assets.assets.refusal import no_rows_in_failures
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.markdown import escaped
 from ledger import LedgerError
@@ -53,7 +54,7 @@ def source_asset(contract: Contract) -> dg.AssetsDefinition:
         ledger: LedgerResource,
         sensitive_store: SensitiveStore,
     ) -> dg.MaterializeResult[None]:
-        with plain_failures(LedgerError, SourceError):
+        with no_rows_in_failures(sensitive_store, contract), plain_failures(LedgerError, SourceError):
             book = ledger.open()
             require_approved(contract, book)
             snapshot = sensitive_store.ingest(contract, config.source, config.size)

@@ -12,6 +12,7 @@ from dpsynth_assets.contract.problems import Problem, listing
 _EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,7}")
 _TEAM = re.compile(r"team:[A-Za-z0-9_.-]+")
 _DAYS = {"d": 1, "day": 1, "days": 1, "y": 365, "yr": 365, "year": 365, "years": 365}
+_LONGEST = 36_500  # days
 _FORM = "Write an e-mail address, or `team:` and a name without blanks"
 
 
@@ -35,7 +36,7 @@ def retention_of(draft: Draft) -> int | None:
     for _, entry in draft.items("slaProperties"):
         if entry.get("property") == "retention":
             value, days = entry.get("value"), _DAYS.get(str(entry.get("unit", "d")))
-            if isinstance(value, int) and not isinstance(value, bool) and value >= 1 and days:
+            if isinstance(value, int) and not isinstance(value, bool) and days and 1 <= value * days <= _LONGEST:
                 return value * days
     return None
 
@@ -95,6 +96,7 @@ def retention(draft: Draft) -> Iterator[Problem]:
         if (unit := str(entry.get("unit", "d"))) not in _DAYS:
             yield draft.problem((*path, "unit"), f"the unit `{unit}` is not known", "Write d for days or y for years")
         elif retention_of(draft) is None:
-            yield draft.problem((*path, "value"), "the retention must be a whole number, 1 or more", "Write 30")
+            what = "the retention must be a whole number, from a day to a hundred years"
+            yield draft.problem((*path, "value"), what, "Write 30")
     for index, _ in entries[1:]:
         yield draft.problem(("slaProperties", index), "retention stands here a second time", "Keep one entry")

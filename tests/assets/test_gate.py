@@ -73,6 +73,23 @@ def test_an_exception_is_charged_and_its_text_stays_inside(run, rooms, home, boo
     assert not list((home.artifacts / "small" / "adapter").iterdir()), "no half-made adapter is left"
 
 
+def test_what_nobody_foresaw_about_a_source_stays_inside_too(run, home, book, instance, capfd, failure_of, monkeypatch):
+    from resources.sensitive_store import SensitiveStore
+
+    def fail(*_):
+        raise ValueError(MARKER) from KeyError(MARKER)
+
+    monkeypatch.setattr(SensitiveStore, "ingest", fail)
+    result = run("source")
+    assert "(ValueError)" in failure_of(result, "source").step_failure_data.user_failure_data.description
+    assert MARKER not in everything_written(home, instance, result) + "".join(capfd.readouterr())
+    [trace] = (home.sensitive / "small").glob(".*.tmp/error.txt")
+    assert MARKER in trace.read_text(encoding="utf-8")
+    assert trace.stat().st_mode & 0o777 == 0o600
+    [copy] = SensitiveStore(home=str(home.root)).copies()
+    assert copy.folder == trace.parent, "it has a day"
+
+
 def test_chained_exceptions_stay_inside_too(run, rooms, home, book, instance, capfd):
     def fail(frame):
         try:
