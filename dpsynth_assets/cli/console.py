@@ -11,6 +11,7 @@ import io
 import os
 import sys
 import traceback
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
@@ -30,6 +31,35 @@ Part = str | tuple[str, str]
 
 class BadInput(Exception):  # noqa: N818 - a user's mistake, not the program's
     """What the user gave cannot be used; the message says what to give instead."""
+
+
+def open_streams() -> None:
+    """Give a process that was started without some of its standard streams empty ones: the next file that it opens
+    would take a missing one's number, and what is printed would go there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good
+
+
+def output_fails() -> bool:
+    """Whether standard output cannot be written. What it still holds is dropped then, and the process can end in
+    peace."""
+    try:
+        for file in (sys.stdout, console().file):
+            file.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for file in (sys.stdout, console().file):
+            os.dup2(nowhere, file.fileno())
+        os.close(nowhere)
+        return True
+    return False
 
 
 @cache
@@ -65,12 +95,14 @@ def fail(text: str) -> None:
     from rich.text import Text
 
     message = Text("error: ", style="bold red").append(Text(visible(text), style="default not bold"))
-    _console(sys.stderr).print(message, soft_wrap=True)
+    with suppress(OSError):  # nothing can be said; the exit code says it
+        _console(sys.stderr).print(message, soft_wrap=True)
 
 
 def fail_unexpectedly(error: BaseException) -> None:
     """The trace of an error that nobody foresaw, on standard error."""
-    sys.stderr.write(visible("".join(traceback.format_exception(error))))
+    with suppress(OSError):
+        sys.stderr.write(visible("".join(traceback.format_exception(error))))
 
 
 def _console(file: IO[str], width: int | None = None) -> Console:
@@ -130,6 +162,22 @@ def variant_of(contract: Contract, name: str | None) -> Contract:
         return variants.variant(contract, name)
     except variants.VariantError as error:
         raise BadInput(f"--variant {name}: {error}") from None
+
+
+def public_key(given: str) -> str:
+    """The publisher's public key that `--key` gives, in hex: the key itself, or the name of a file that holds it.
+
+    Raises:
+        BadInput: it is none.
+    """
+    from ledger import LedgerError
+    from ledger.seals import public_key_in
+
+    file = Path(given)
+    try:
+        return public_key_in(file.read_text(encoding="utf-8") if len(given) < 256 and file.is_file() else given)
+    except (LedgerError, OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"--key: {error}") from None
 
 
 def require_source(contract: Contract, source: str) -> None:
