@@ -1,17 +1,35 @@
-"""Text of people, files and models within Markdown: shown as it is, never as markup, a link or a picture."""
+"""Text of people, files and models within Markdown: shown as it is, never as markup, or as a picture or a link under
+other words.
+
+An address that stands in a text as such (`https://...`, a mail address) stays one, and some readers let it be clicked:
+it leads where it says.
+"""
 
 from __future__ import annotations
 
 import re
 
-_MEANT = re.compile(r"[\\`*\[\]|#~]|(?<!\w)_|_(?!\w)")  # an underscore within a word means nothing
+from ledger.visible import visible
+
+_MEANT = re.compile(r"[\\`*\[\]|#~]|(?<![^\W_])_|_(?![^\W_])")  # one underscore within a word means nothing
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def escaped(text: object) -> str:
-    r"""The text on one line, with everything escaped by which Markdown or HTML would read more in it.
+    r"""The text on one line, with everything escaped by which Markdown or HTML would read more in it, and as `visible`.
 
     >>> escaped("![x](https://example.org) | <b> card_lost")
     '!\\[x\\](https://example.org) \\| &lt;b&gt; card_lost'
     """
-    return _MEANT.sub(lambda match: "\\" + match[0], " ".join(str(text).split())).translate(_ENTITIES)
+    return _MEANT.sub(lambda match: "\\" + match[0], visible(" ".join(str(text).split()))).translate(_ENTITIES)
+
+
+def code(text: object) -> str:
+    """The text on one line as code: between more backticks than it has in a row. Not for the cells of a table.
+
+    >>> code("a`b")
+    '`` a`b ``'
+    """
+    plain = visible(" ".join(str(text).split()))
+    fence = "`" * (1 + max(map(len, re.findall("`+", plain)), default=0))
+    return f"{fence} {plain} {fence}" if "`" in plain else f"{fence}{plain}{fence}"

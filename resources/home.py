@@ -13,6 +13,7 @@ and are as readable as the umask says. Knows paths and modes only; nothing of co
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -83,9 +84,14 @@ class Home:
         """DAGSTER_HOME with its tables made, telemetry and the sign-up prompt off; an existing dagster.yaml is kept.
 
         Dagster makes its SQLite tables at first use and two processes that do so at once collide, hence the lock.
+
+        Raises:
+            OSError: it cannot be written.
         """
         ready = self.dagster / ".storage-ready"
         if ready.exists():
+            if not os.access(self.dagster, os.W_OK | os.X_OK):  # Dagster's own error would name no place
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.dagster))
             return self.dagster
         import dagster as dg
         import filelock

@@ -11,6 +11,7 @@ is deleted is unlinked, not overwritten: backups and the disk's free blocks are 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -39,15 +40,47 @@ def deadline(created: datetime, days: int) -> datetime:
     return created + timedelta(days=days)
 
 
-def copies(sensitive: Path) -> list[Copy]:
-    """All of them below the sensitive folder, the first to go first."""
-    found = [_finished(path) for path in sensitive.glob(f"*/*/{MANIFEST}") if not path.parent.name.startswith(".")]
-    found += [_unfinished(path) for path in sensitive.glob("*/.*.tmp") if path.is_dir()]
-    return sorted((copy for copy in found if copy is not None), key=lambda copy: (copy.kept_until, copy.snapshot))
+def copies(sensitive: Path) -> tuple[list[Copy], list[str]]:
+    """All of them below the sensitive folder, the first to go first; and, in words, where there may be more that cannot
+    be looked at."""
+    found: list[Copy] = []
+    unread: list[str] = []
+    for folder in _folders(sensitive, unread, 2):
+        try:
+            copy = _copy(folder)
+        except FileNotFoundError:
+            continue  # deleted meanwhile
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            unread.append(_in_words(folder, error))
+        else:
+            found += [copy] if copy is not None else []
+    return sorted(found, key=lambda copy: (copy.kept_until, copy.snapshot)), unread
+
+
+def _folders(folder: Path, unread: list[str], depth: int) -> list[Path]:
+    """The folders so deep below this one. Unlike a glob, it says where it may not look."""
+    if depth == 0:
+        return [folder]
+    try:
+        inside = [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir()]
+    except FileNotFoundError:
+        return []  # deleted meanwhile
+    except OSError as error:
+        unread.append(_in_words(folder, error))
+        return []
+    return [each for below in inside for each in _folders(below, unread, depth - 1)]
+
+
+def _in_words(folder: Path, error: Exception) -> str:
+    return f"{folder} ({error.strerror if isinstance(error, OSError) else type(error).__name__})"
 
 
 def delete(copy: Copy) -> None:
-    """Everything but the manifest of a snapshot. Repeated after a kill, it goes on where it was."""
+    """Everything but the manifest of a snapshot. Repeated after a kill, it goes on where it was.
+
+    Raises:
+        OSError: something cannot be deleted.
+    """
     if copy.folder.name.startswith("."):
         shutil.rmtree(copy.folder)
         return
@@ -58,8 +91,13 @@ def delete(copy: Copy) -> None:
             path.unlink(missing_ok=True)
 
 
-def _finished(manifest: Path) -> Copy | None:
-    if {path.name for path in manifest.parent.iterdir()} == {MANIFEST}:
+def _copy(folder: Path) -> Copy | None:
+    """What lies in a contract's folder as a copy; None where it is none, or its rows are gone."""
+    if folder.name.startswith("."):
+        return _unfinished(folder) if folder.name.endswith(".tmp") else None
+    manifest = folder / MANIFEST
+    inside = {path.name for path in folder.iterdir()}
+    if inside == {MANIFEST} or MANIFEST not in inside:
         return None
     stated = json.loads(manifest.read_text(encoding="utf-8"))
     until = datetime.fromisoformat(stated.get("kept_until", stated["created"]))  # one that says nothing is over

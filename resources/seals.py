@@ -135,6 +135,28 @@ def digests_of_tables(book: Ledger, folder: Path) -> dict[str, str]:
     return digests
 
 
+def digests_by_seals(folder: Path, public_key: str) -> dict[str, str]:
+    """As `digests_of_tables`, without the ledger: by the seals that lie beside the tables, for whoever knows the
+    publisher's key and may not read the ledger. A table without a seal counts as not published.
+
+    Raises:
+        SealError: a seal is not by this key, or is another table's; says which.
+    """
+    digests = {}
+    for path in sorted(folder.glob("*/*/*.parquet")):
+        where = path.with_name(path.name + SUFFIX)
+        if not os.path.lexists(where):
+            continue
+        try:
+            seal = _read(where, public_key)
+        except SealError as error:
+            raise SealError(f"{where}: {error}") from None
+        if (seal.name, seal.id) != (f"{path.parent.parent.name}/{TABLE}", path.stem) or path.name not in seal.files:
+            raise SealError(f"{where} is the seal of another table, {seal.name} {seal.id}: tell the operator")
+        digests[path.relative_to(folder).as_posix()] = seal.files[path.name]
+    return digests
+
+
 def standing(book: Ledger, name: str, identity: str | None = None) -> Seal | None:
     """The newest seal of one contract's kind of artifact, or of the artifact with this id; None where there is none."""
     found = [seal for seal in book.seals(name) if identity in (None, seal.id)]

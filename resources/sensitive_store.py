@@ -148,14 +148,29 @@ class SensitiveStore(Deployed):
         return snapshot
 
     def copies(self) -> list[retention.Copy]:
-        """The sensitive copies of all contracts, the first to go first."""
-        return retention.copies(Home.at(self.home).sensitive)
+        """The sensitive copies of all contracts, the first to go first.
+
+        Raises:
+            SourceError: some cannot be looked at; says where.
+        """
+        found, unread = retention.copies(Home.at(self.home).sensitive)
+        _require_all(unread)
+        return found
 
     def forget(self, contract_id: str | None = None) -> list[retention.Copy]:
-        """Delete the copies that are over their time, or all of one contract's at once; gives what was deleted."""
-        chosen = [copy for copy in self.copies() if copy.is_over() or copy.contract == contract_id]
+        """Delete the copies that are over their time, or all of one contract's at once; gives what was deleted.
+
+        Raises:
+            SourceError: some cannot be looked at or deleted; says which. All others are deleted all the same.
+        """
+        found, left = retention.copies(Home.at(self.home).sensitive)
+        chosen = [copy for copy in found if copy.is_over() or copy.contract == contract_id]
         for copy in chosen:
-            retention.delete(copy)
+            try:
+                retention.delete(copy)
+            except OSError as error:
+                left.append(f"{copy.folder} ({error.strerror})")
+        _require_all(left)
         return chosen
 
     def read(self, grant: Grant, contract: Contract) -> pd.DataFrame:
@@ -273,3 +288,11 @@ def _are_protected(contract: Contract, what: str) -> ProtectedRowsError:
         f"{what} of {contract.id} is declared public, but records of a source that is protected are in it: they are "
         "read with a grant of the privacy ledger only. Take them out, or name another place"
     )
+
+
+def _require_all(left: list[str]) -> None:
+    if left:
+        raise SourceError(
+            f"sensitive copies may be kept longer than their contracts allow, since this account cannot look at or "
+            f"delete {', '.join(left)}: let the account do it that they belong to"
+        )

@@ -13,8 +13,10 @@ from markdown_it import MarkdownIt
 from dpsynth_assets import markdown
 from dpsynth_assets.assets.figures import preview
 from dpsynth_assets.classify import evaluation
-from dpsynth_assets.markdown import escaped
+from dpsynth_assets.markdown import code, escaped
+from ledger.visible import visible
 
+CONTROLS = "\x1b[31m \x1b]0;x\x07 \u202eabc\u2066 \ud83d"
 HOSTILE = "![x](https://example.org/p.png) <img src=x> [a](b) `c` **d** _e_ ~~f~~ | g \\| <!-- &lt; # h"
 reader = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -23,16 +25,23 @@ def tokens(text: str) -> list[tuple[str, str]]:
     return [(token.type, token.content) for block in reader.parse(text) for token in block.children or ()]
 
 
-@given(
-    st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=60)
-    | st.text("![]()<>`*_~|\\&#;:/ax\n ", max_size=40)
-)
+@given(st.text(st.characters(), max_size=60) | st.text("![]()<>`*_~|\\&#;:/ax\n ", max_size=40))
 @example(HOSTILE)
+@example(CONTROLS)
+@example("__0__")
 def test_an_escaped_text_is_read_as_text_alone(text):
     cells = tokens(f"| a |\n|---|\n| x{escaped(text)}x |")
     assert {kind for kind, _ in cells} <= {"text", "text_special"}
     said = "".join(content for _, content in cells[1:])
-    assert "".join(said.split()) == "x" + "".join(text.split()) + "x"
+    assert "".join(said.split()) == "x" + visible("".join(text.split())) + "x"
+
+
+@given(st.text("`a \\\u202e<*", max_size=20))
+def test_code_is_one_piece_of_code_whatever_stands_in_it(text):
+    [(kind, said)] = [each for each in tokens(f"x{code(text)}x") if each != ("text", "x")] or [("", "")]
+    if text.strip():
+        assert kind == "code_inline"
+        assert "".join(said.split()) == visible("".join(text.split()))
 
 
 def test_the_example_of_its_documentation_holds():

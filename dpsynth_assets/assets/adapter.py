@@ -10,6 +10,7 @@ from dpsynth_assets.assets.passage import Rooms
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.releases import AdapterRelease
+from dpsynth_assets.markdown import code
 from resources.artifact_store import ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
@@ -24,7 +25,7 @@ def adapter_asset(declared: Contract) -> dg.AssetsDefinition:
         declared,
         "adapter",
         description=(
-            f"{_what_is_trained(release)} of base model `{declared.privacy.base_model.name}`, trained "
+            f"{_what_is_trained(release)} of base model {code(declared.privacy.base_model.name)}, trained "
             f"with DP-SGD: Poisson-sampled batches of {release.expected_batch_size} "
             f"{declared.privacy.unit.name}s expected, {release.steps} steps, each unit's gradient clipped to "
             f"{release.clipping_norm:g}{_noise(release)}."

@@ -13,6 +13,7 @@ from dpsynth_assets.assets.figures import NO_GUARANTEE, guarantee, preview, rece
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.markdown import escaped
 from ledger import Guarantee
+from ledger.visible import visible
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 
 CARD = "card.md"
@@ -100,7 +101,7 @@ def certificate(
         preview(pd.read_parquet(corpus.folder / ROWS), rows=5).value or "",
         f"Owners: {', '.join(map(escaped, contract.owners))}.",
     ]
-    return "\n\n".join(sections) + "\n"
+    return visible("\n\n".join(sections)) + "\n"
 
 
 def _guarantee(contract: Contract, sealed: Guarantee | None) -> list[str]:

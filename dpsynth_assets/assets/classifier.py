@@ -12,6 +12,7 @@ from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.assets.proof import UnprovenError, published_table
 from dpsynth_assets.assets.teaching import teacher_of
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.markdown import escaped
 from ledger import LedgerError
 from resources.artifact_store import ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
@@ -50,7 +51,7 @@ def additions(contract: Contract, store: SensitiveStore) -> "Additions":
 
 def trained_on(terms: "Classifier | SafetyClassifier") -> str:
     """What classifiers are trained on, in words."""
-    public = "" if terms.mix is None else f" and rows that {terms.mix.declared_public_by} declares public"
+    public = "" if terms.mix is None else f" and rows that {escaped(terms.mix.declared_public_by)} declares public"
     taught = ", taught by the labeller" if terms.teacher == "labeller" else ""
     return f"the published synthetic table{public}{taught}{'' if public or taught else ' alone'}"
 

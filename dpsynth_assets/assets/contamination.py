@@ -19,6 +19,7 @@ import dagster as dg
 from dpsynth_assets.assets.common import asset_key, of_partition, partitions_of, plain_failures
 from dpsynth_assets.contract import Contract, resolve
 from dpsynth_assets.contract.synthesis import EMBEDDED, INDEX_SUFFIX
+from dpsynth_assets.markdown import code, escaped
 from resources.artifact_store import ArtifactError, ArtifactStore
 from resources.sensitive_store import SensitiveStore
 
@@ -127,19 +128,19 @@ def contamination_sentence(contract: Contract, facts: Facts | None) -> str:
     if facts is None:
         if base.undeclared:
             return (
-                f"Warning: nothing says what the base model `{base.name}` was trained on. If it has read the source, "
-                "the synthetic table looks better than it is, and what it memorised is outside the guarantee. Declare "
-                "`corpus` or `trained_before` in the contract."
+                f"Warning: nothing says what the base model {code(base.name)} was trained on. If it has read the "
+                "source, the synthetic table looks better than it is, and what it memorised is outside the guarantee. "
+                "Declare `corpus` or `trained_before` in the contract."
             )
-        said = [f"on {base.corpus}"] if base.corpus else []
+        said = [f"on {escaped(base.corpus)}"] if base.corpus else []
         said += [f"before {base.trained_before}"] if base.trained_before else []
         return (
-            f"The base model `{base.name}` is declared to have been trained {', '.join(said)}. It was not compared "
+            f"The base model {code(base.name)} is declared to have been trained {', '.join(said)}. It was not compared "
             "with the source: that takes an index of its corpus."
         )
     compared = (
-        f"Every record was compared with what the base model `{base.name}` was trained on ({facts.corpus}). Each run "
-        f"of {facts.found_for_certain} words that both hold is found."
+        f"Every record was compared with what the base model {code(base.name)} was trained on "
+        f"({escaped(facts.corpus)}). Each run of {facts.found_for_certain} words that both hold is found."
     )
     if facts.share is None or facts.by_chance is None:
         return f"{compared} The figure is about sensitive records: it stays in the sensitive store, by the snapshot."

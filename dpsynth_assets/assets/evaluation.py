@@ -18,6 +18,7 @@ from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.markdown import escaped
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.public_rows import public_rows, test_rows
 from resources.sensitive_store import SensitiveStore
@@ -42,7 +43,7 @@ def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
         declared,
         "evaluation",
         description=(
-            f"Accuracy of the classifiers on the test split, declared public by {test.declared_public_by}."
+            f"Accuracy of the classifiers on the test split, declared public by {escaped(test.declared_public_by)}."
             + (" Beside them, one trained on the real rows with DP-SGD." if baseline else "")
             + (" Beside them, some trained on the real rows, which the contract declares public." if public else "")
         ),

@@ -16,6 +16,7 @@ from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.assets.proof import UnprovenError, guaranteed_table
 from dpsynth_assets.assets.teaching import teacher_of
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.markdown import escaped
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
@@ -41,9 +42,10 @@ def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         declared,
         "safety_classifier",
         description=(
-            f"Tells texts whose `{terms.target}` is {terms.unsafe}: allow, review or block. An int8 ONNX model of at "
-            f"most {terms.max_megabytes:g} MB for devices, blocking with a precision of {terms.precision:g} at "
-            f"{terms.confidence:.0%} confidence. Trained on {trained_on(terms)}: anybody may have it."
+            f"Tells texts whose `{terms.target}` is {escaped(terms.unsafe)}: allow, review or block. An int8 ONNX "
+            f"model of at most {terms.max_megabytes:g} MB for devices, blocking with a precision of "
+            f"{terms.precision:g} at {terms.confidence:.0%} confidence. Trained on {trained_on(terms)}: anybody may "
+            "have it."
         ),
         kinds={"onnx"},
         after=("synthetic",),

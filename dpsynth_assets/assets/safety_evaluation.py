@@ -19,6 +19,7 @@ from dpsynth_assets.assets.progress import Progress, reporter
 from dpsynth_assets.assets.proof import UnprovenError, published_rows
 from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves, public_mix, terms_of
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.markdown import escaped
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.public_rows import public_rows
@@ -43,7 +44,7 @@ def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
         "safety_evaluation",
         description=(
             f"Precision and recall of the exported safety classifier on the test split, declared public by "
-            f"{split.declared_public_by}, by category, with its calibration, size and speed."
+            f"{escaped(split.declared_public_by)}, by category, with its calibration, size and speed."
         ),
         kinds={"onnx"},
         after=("safety_classifier", *(("dp_baseline",) if _compared(declared) else ())),

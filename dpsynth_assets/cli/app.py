@@ -1,10 +1,12 @@
-"""Puts the verbs together and turns the platform's own errors into one clear sentence.
+"""Puts the verbs together and turns the platform's own errors, the system's and wrong usage into one clear sentence.
 
 Exit codes: 0 done, 1 something was found (lint, audit verify) or a run failed, 2 bad input, 3 refused by the ledger.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 import typer
@@ -26,7 +28,7 @@ from dpsynth_assets.cli import (
     verify,
 )
 from dpsynth_assets.cli import run as run_verb
-from dpsynth_assets.cli.console import BadInput, fail, fail_unexpectedly
+from dpsynth_assets.cli.console import BadInput, fail, fail_unexpectedly, open_streams, output_fails
 from resources.home import nobody_else_writes
 
 app = typer.Typer(
@@ -57,14 +59,55 @@ app.command("ui")(ui.ui)
 def run() -> None:
     """Run the command line. Only errors whose texts are written for people are shown by their text."""
     nobody_else_writes()
+    open_streams()
     try:
-        app()
+        ended = app(standalone_mode=False)  # typer would print what it was given as it is, controls included
     except Exception as error:
-        if not isinstance(error, _spoken_errors()):
-            fail_unexpectedly(error)
-            sys.exit(1)
+        ended = _said(error)
+    sys.exit(ended if isinstance(ended, int) else 0)
+
+
+def _said(error: Exception) -> int:
+    """Say an error; gives the exit code."""
+    if isinstance(error, typer.Abort):
+        fail("stopped")
+        return 1
+    if hasattr(error, "format_message"):  # wrong usage, by typer
+        if type(error).__name__ != "NoArgsIsHelpError":  # whose help has been printed
+            context = getattr(error, "ctx", None)
+            help_ = f" (`{context.command_path} --help` says what it takes)" if context is not None else ""
+            fail(f"{error.format_message().rstrip('.')}{help_}")
+        return 2
+    if isinstance(error, OSError) and error.errno is not None:
+        fail(_of_the_system(error))
+        return 2
+    if isinstance(error, _spoken_errors()):
         fail(str(error))
-        sys.exit(2)
+        return 2
+    fail_unexpectedly(error)
+    return 1
+
+
+_REMEDIES = {
+    errno.EACCES: "use the account that it belongs to, or $DPSYNTH_HOME to name a home of this one",
+    errno.EPERM: "use the account that it belongs to, or $DPSYNTH_HOME to name a home of this one",
+    errno.EROFS: "it lies on a disk that cannot be written: name another place",
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there",
+    errno.ENOENT: "check the path, and $DPSYNTH_HOME",
+    errno.ENOTDIR: "a part of the path is no folder: check it, and $DPSYNTH_HOME",
+    errno.EISDIR: "give the name of a file",
+    errno.ENAMETOOLONG: "give a shorter path",
+    errno.EADDRINUSE: "choose another --port",
+}
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the operating system refused, where, and what to do."""
+    remedy = _REMEDIES.get(error.errno or 0)
+    where = "standard output" if output_fails() else error.filename
+    said = os.strerror(error.errno or 0) + (f": {remedy}" if remedy else "")
+    return said if where is None or isinstance(where, int) else f"{os.fsdecode(where)}: {said}"
 
 
 def _spoken_errors() -> tuple[type[Exception], ...]:

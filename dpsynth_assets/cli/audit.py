@@ -221,11 +221,13 @@ def report(
     from resources.home import Home
 
     home = Home.at()
+    out = out or home.root / "audit" / "report.html"
+    if out.is_dir():
+        raise BadInput(f"--out {out} is a folder: give the name of the page, such as {out / 'report.html'}")
     book = open_ledger(home)
     problems = book.verify(checkpoints(home))
     problems += [] if problems else _not_as_sealed(home, book)
     signed = book.checkpoint().to_json()
-    out = out or home.root / "audit" / "report.html"
     out.parent.mkdir(parents=True, exist_ok=True)
     snapshot = write_snapshot(lines_of(book.export()), out.with_name("audit.duckdb"), artifacts=artifacts(home))
     if as_json:

@@ -11,10 +11,12 @@ import io
 import os
 import sys
 import traceback
-import unicodedata
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO
+
+from ledger.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,11 +25,6 @@ if TYPE_CHECKING:
 
 
 _WIDTH = 110
-_OBEYED = frozenset(
-    {"Cc", "Cf", "Cs", "Zl", "Zp"}
-)  # controls, formats (bidirectional ones too), surrogates, separators
-_LAYOUT = "\n\t"
-_JOINERS = "\u200c\u200d"  # of scripts and emoji; they move nothing but the two characters beside them
 
 Part = str | tuple[str, str]
 
@@ -36,27 +33,33 @@ class BadInput(Exception):  # noqa: N818 - a user's mistake, not the program's
     """What the user gave cannot be used; the message says what to give instead."""
 
 
-def visible(text: str) -> str:
-    r"""The text with every character that a terminal obeys, or that reorders what is read, as its number.
-
-    Line breaks and tabs stay.
-
-    >>> print(visible("a\x1b[31mb\u202ec"))
-    a\u001b[31mb\u202ec
-    """
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(_number(each) if _is_obeyed(each) else each for each in text)
-
-
-def _is_obeyed(character: str) -> bool:
-    return character not in _LAYOUT + _JOINERS and unicodedata.category(character) in _OBEYED
+def open_streams() -> None:
+    """Give a process that was started without some of its standard streams empty ones: the next file that it opens
+    would take a missing one's number, and what is printed would go there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - for good
 
 
-def _number(character: str) -> str:
-    """As JSON writes it, so that JSON stays JSON."""
-    units = character.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
+def output_fails() -> bool:
+    """Whether standard output cannot be written. What it still holds is dropped then, and the process can end in
+    peace."""
+    try:
+        for file in (sys.stdout, console().file):
+            file.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for file in (sys.stdout, console().file):
+            os.dup2(nowhere, file.fileno())
+        os.close(nowhere)
+        return True
+    return False
 
 
 @cache
@@ -92,12 +95,14 @@ def fail(text: str) -> None:
     from rich.text import Text
 
     message = Text("error: ", style="bold red").append(Text(visible(text), style="default not bold"))
-    _console(sys.stderr).print(message, soft_wrap=True)
+    with suppress(OSError):  # nothing can be said; the exit code says it
+        _console(sys.stderr).print(message, soft_wrap=True)
 
 
 def fail_unexpectedly(error: BaseException) -> None:
     """The trace of an error that nobody foresaw, on standard error."""
-    sys.stderr.write(visible("".join(traceback.format_exception(error))))
+    with suppress(OSError):
+        sys.stderr.write(visible("".join(traceback.format_exception(error))))
 
 
 def _console(file: IO[str], width: int | None = None) -> Console:
@@ -157,6 +162,22 @@ def variant_of(contract: Contract, name: str | None) -> Contract:
         return variants.variant(contract, name)
     except variants.VariantError as error:
         raise BadInput(f"--variant {name}: {error}") from None
+
+
+def public_key(given: str) -> str:
+    """The publisher's public key that `--key` gives, in hex: the key itself, or the name of a file that holds it.
+
+    Raises:
+        BadInput: it is none.
+    """
+    from ledger import LedgerError
+    from ledger.seals import public_key_in
+
+    file = Path(given)
+    try:
+        return public_key_in(file.read_text(encoding="utf-8") if len(given) < 256 and file.is_file() else given)
+    except (LedgerError, OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"--key: {error}") from None
 
 
 def require_source(contract: Contract, source: str) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dpsynth_assets.cli.console import contract_at, say, visible
+from dpsynth_assets.cli.console import BadInput, contract_at, say
+from ledger.visible import visible
 
 
 def forget(
@@ -19,8 +20,11 @@ def forget(
     """Delete the sensitive copies that their contracts allow to be kept no longer; with a contract, all of its copies.
 
     The source itself, the ledger and what was released stay. Deleted files are unlinked, not overwritten."""
+    from resources.home import Home
     from resources.sensitive_store import SensitiveStore
 
+    if not (folder := Home.at().sensitive).is_dir():
+        raise BadInput(f"there is no {folder}: name this deployment's home with $DPSYNTH_HOME")
     store = SensitiveStore()
     name = None
     if contract is not None:

@@ -25,8 +25,8 @@ def lint(
     paths = contracts or sorted(Path("contracts").glob("*.odcs.yaml"))
     if not paths:
         raise BadInput("there is no contracts/*.odcs.yaml here: name the files to check")
-    if missing := [str(path) for path in paths if not path.is_file()]:
-        raise BadInput(f"no such file: {', '.join(missing)}")
+    if missing := [path for path in paths if not path.is_file()]:
+        raise BadInput(", ".join(f"{'not a file' if path.exists() else 'no such file'}: {path}" for path in missing))
     found = {path: _problems(path) for path in paths}
     errors = sum(problem.severity == "error" for problems in found.values() for problem in problems)
     if as_json:
@@ -39,8 +39,10 @@ def lint(
                 say(f"    {problem.severity}: {problem.remedy}")
             if not problems:
                 say(("✓ ", "green"), str(path))
-            if not any(problem.severity == "error" for problem in problems):
+            if _ledger() and not any(problem.severity == "error" for problem in problems):
                 say_who_stands(contract_at(path))
+    if not as_json and _ledger() is None:
+        say("Note: not compared with the ledger, which this account may not read.")
     raise typer.Exit(1 if errors else 0)
 
 
@@ -52,16 +54,27 @@ def _problems(path: Path) -> list[Problem]:
     return found if broken else sorted([*found, *_contradictions(path)])
 
 
+def _ledger() -> Path | None:
+    """Where the ledger is, or would be; None where this account may not look."""
+    from resources.home import Home
+
+    file = Home.at().ledger_file
+    try:
+        file.exists()
+    except OSError:
+        return None
+    return file
+
+
 def _contradictions(path: Path) -> list[Problem]:
     """Where the contract changes what never changes about its population. Nothing where no ledger can be asked."""
     from dpsynth_assets.approval import needs
     from dpsynth_assets.contract import Problem, load_contract
     from dpsynth_assets.contract.odcs import line_of
     from ledger import Ledger, LedgerError, TermsConflict
-    from resources.home import Home
 
-    ledger = Home.at().ledger_file
-    if not ledger.exists():
+    ledger = _ledger()
+    if ledger is None or not ledger.exists():
         return []
     contract = load_contract(path)
     with suppress(LedgerError):

@@ -29,6 +29,8 @@ def plan(
     """Show what the releases of a contract would cost now. Spends nothing, reads no row."""
     if (contract is None) == (events is None):
         raise BadInput("give a contract, or --events FILE with a list of releases")
+    if not 0 < size <= 1:
+        raise BadInput(f"--size is a share in (0, 1], not {size}")
     if contract is not None:
         _plan_contract(variant_of(contract_at(contract), variant), size, as_json=as_json)
     elif events is not None:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster import DagsterEventType
 
-from dpsynth_assets.assets.common import partitions_of
+from dpsynth_assets.assets.common import partitions_of, releases_of
 from dpsynth_assets.assets.progress import shown_by
 from dpsynth_assets.factory import build_contract_defs
 from dpsynth_assets.variants import MAIN
 from resources.platform import platform_resources
 
 if TYPE_CHECKING:
+    from dagster._utils.error import SerializableErrorInfo
     from rich.console import Console
     from rich.progress import Progress
 
@@ -92,16 +93,17 @@ def materialize(
             raise_on_error=False,
             tags={"dpsynth/contract": contract.id, "dpsynth/launched_by": "dpsynth run"},
         )
-    return _outcome(result, time.monotonic() - started)
+    return _outcome(result, contract, time.monotonic() - started)
 
 
+_MOST_SAID = 500  # characters of an error that nobody foresaw
 _KNOWN = {
     "DagsterExecutionInterruptedError": "interrupted; what was charged for it stays charged",
     "DagsterAssetCheckFailedError": "the corpus breaks a rule of the contract that it must meet",
 }
 
 
-def _outcome(result: dg.ExecuteInProcessResult, seconds: float) -> Outcome:
+def _outcome(result: dg.ExecuteInProcessResult, contract: Contract, seconds: float) -> Outcome:
     outcome = Outcome(result.success, result.run_id, seconds)
     for event in result.all_events:
         if event.event_type == DagsterEventType.STEP_FAILURE:
@@ -109,8 +111,8 @@ def _outcome(result: dg.ExecuteInProcessResult, seconds: float) -> Outcome:
             about = data.user_failure_data
             name = _short(event.step_key)
             if about is None:
-                kind, said = (data.error.cls_name, data.error.message.strip()) if data.error else ("", "failed")
-                outcome.failures[name] = _KNOWN.get(kind or "", said)
+                reads_rows = name in ("source", *releases_of(contract))
+                outcome.failures[name] = _said(data.error, reads_rows=reads_rows) if data.error else "failed"
                 continue
             outcome.failures[name] = about.description or "failed"
             figures = {key: value.value for key, value in about.metadata.items()}
@@ -120,6 +122,19 @@ def _outcome(result: dg.ExecuteInProcessResult, seconds: float) -> Outcome:
         if not check.passed:
             outcome.checks_failed.append(check.check_name)
     return outcome
+
+
+def _said(error: SerializableErrorInfo, *, reads_rows: bool) -> str:
+    """An error that nobody foresaw: what Dagster was told first, since its own error says only where. Of an asset that
+    reads rows, no more than its type."""
+    if known := _KNOWN.get(error.cls_name or ""):
+        return known
+    while error.cause is not None:
+        error = error.cause
+    if reads_rows:
+        return f"failed with {error.cls_name}; where its text is needed, the run's page in the UI has it"
+    first = (error.message.strip().splitlines() or [str(error.cls_name)])[0]
+    return f"failed with {first[:_MOST_SAID]}"
 
 
 def _short(step_key: str | None) -> str:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from typing import Annotated, Any
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dpsynth_assets.cli.console import console, put, say
+from dpsynth_assets.cli.console import BadInput, console, public_key, put, say
+
+if TYPE_CHECKING:
+    from resources.home import Home
 
 _SHOWN = 100
 
@@ -18,19 +23,28 @@ def sql(
     query: Annotated[str, typer.Argument(help="One SELECT, DESCRIBE, SUMMARIZE or SHOW, such as 'show all tables'.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print rows as JSON.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
-    memory: Annotated[float, typer.Option(help="GiB of memory that the query may use.", min=0.25)] = 4.0,
-    timeout: Annotated[float, typer.Option(help="Seconds that the query may take.", min=1)] = 600.0,
+    memory: Annotated[float, typer.Option(help="GiB of memory that the query may use.", min=0.25, max=65536)] = 4.0,
+    timeout: Annotated[float, typer.Option(help="Seconds that the query may take.", min=1, max=604800)] = 600.0,
+    key: Annotated[
+        str,
+        typer.Option(
+            help="The publisher's public key, or a file that holds it: for accounts that may not read the ledger."
+        ),
+    ] = "",
 ) -> None:
-    """Query the published synthetic tables. Costs no budget."""
+    """Query the published synthetic tables. Costs no budget.
+
+    Which tables are the published ones is asked of the ledger; with --key, of the seals that lie beside them.
+    """
     from dpsynth_assets.publish.query import Limits
     from dpsynth_assets.publish.query import query as ask
     from dpsynth_assets.publish.warehouse import PARQUET
-    from resources.heads import open_ledger
     from resources.home import Home
-    from resources.seals import digests_of_tables
 
+    if math.isnan(memory) or math.isnan(timeout):
+        raise BadInput("--memory and --timeout are numbers")
     home = Home.at()
-    digests = digests_of_tables(open_ledger(home), home.warehouse / PARQUET)
+    digests = _digests(home, home.warehouse / PARQUET, key)
     limits = Limits(memory_bytes=int(memory * 2**30), seconds=timeout)
     columns, rows = ask(home.warehouse, query, digests, limits)
     if as_json:
@@ -43,6 +57,23 @@ def sql(
         put(lines.getvalue().removesuffix("\n"))
     else:
         _show(list(columns), [tuple(row) for row in rows])
+
+
+def _digests(home: Home, tables: Path, key: str) -> dict[str, str]:
+    """SHA-256 of the published tables: as the ledger has them, or as their seals say by this key."""
+    from resources.seals import digests_by_seals, digests_of_tables
+
+    if key:
+        return digests_by_seals(tables, public_key(key))
+    from resources.heads import open_ledger
+
+    try:
+        return digests_of_tables(open_ledger(home), tables)
+    except PermissionError:
+        raise BadInput(
+            f"{home.ledger_file} is its operator's alone. Give the publisher's public key with --key: the 64 hex "
+            "digits that `dpsynth audit key` prints there, or a file that holds them"
+        ) from None
 
 
 def _show(columns: list[str], rows: list[tuple[Any, ...]]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, fail, say
+from dpsynth_assets.cli.console import BadInput, fail, public_key, say
 
 if TYPE_CHECKING:
     from resources.seals import Verified
@@ -37,14 +37,14 @@ def verify(
     from ledger.errors import SealError
     from resources import seals
 
-    public_key, whose = _key(key)
+    by, whose = _key(key)
     try:
-        found = seals.verify(path, public_key)
+        found = seals.verify(path, by)
     except SealError as error:
         fail(str(error))
         raise typer.Exit(1) from None
     say(("✓ ", "green"), f"{path} is what was sealed, byte for byte.")
-    for line in _certified(found, public_key, whose):
+    for line in _certified(found, by, whose):
         say(f"  {line}")
 
 
@@ -83,8 +83,7 @@ def _relation(neighbouring: str) -> str:
 
 def _key(given: str) -> tuple[str, str]:
     """The public key to check with, in hex, and where it came from."""
-    from ledger import Ledger, LedgerError
-    from ledger.seals import public_key_in
+    from ledger import Ledger
     from resources.home import Home
 
     if not given:
@@ -95,9 +94,4 @@ def _key(given: str) -> tuple[str, str]:
                 "or a file that holds them"
             )
         return Ledger(home.ledger_file).public_key, f"of the ledger at {home.ledger_file}"
-    file = Path(given)
-    try:
-        text = file.read_text(encoding="utf-8") if len(given) < 256 and file.is_file() else given
-        return public_key_in(text), "given with --key"
-    except (LedgerError, OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"--key: {error}") from None
+    return public_key(given), "given with --key"

@@ -139,7 +139,7 @@ class _Builder:
         if isinstance(node, SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
         assert isinstance(node, ScalarNode)
-        text = str(node.value)
+        text = self._writable(str(node.value), line, path)
         if node.style is not None:
             return text
         if fault := scalars.fault_of(text):
@@ -150,7 +150,7 @@ class _Builder:
         mapping: dict[str, Any] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
-            name = str(key.value)
+            name = self._writable(str(key.value), line, path)
             if not isinstance(key, ScalarNode):
                 self._add(line, path, "a key that is not text", "Write keys as plain words")
             elif name == "<<":
@@ -165,6 +165,17 @@ class _Builder:
                 self.lines[(*path, name)] = line
                 mapping[name] = self.value(value, (*path, name))
         return mapping
+
+    def _writable(self, text: str, line: int, path: Path) -> str:
+        """The text, if it can be written again: YAML can spell half a character, which no UTF-8 text holds."""
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(text[error.start]):04x}"
+            remedy = "Write the character itself, or all of it in one escape, as \\U0001F600"
+            self._add(line, path, f"`{half}` is half a character", remedy)
+            return text.encode(errors="replace").decode()
+        return text
 
     def _tagged(self, node: Node) -> bool:
         mark = node.start_mark

@@ -31,14 +31,21 @@ main()
 
 @dataclass(frozen=True)
 class Limits:
-    """What one query may use: memory of its process and size of its answer in bytes, time in seconds.
+    """What one query may use: memory of its process and size of its answer in bytes, time in seconds; and how many
+    values its answer may have, those within lists and each row counted too, which take memory here however short they
+    are.
 
     Nothing is spilled to disk: a query that needs more memory fails.
     """
 
     memory_bytes: int = 4 << 30
     answer_bytes: int = 1 << 30
+    answer_values: int = 50_000_000
     seconds: float = 600.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds <= threading.TIMEOUT_MAX:  # a timer refuses more when it is too late to say so
+            raise QueryError(f"a query may take from 0 to {threading.TIMEOUT_MAX:.0f} seconds, not {self.seconds:g}")
 
 
 def query(
@@ -54,6 +61,10 @@ def query(
         QueryError: it could not be answered, or is no question; says why.
     """
     limits = limits or Limits()
+    try:
+        sql.encode()
+    except UnicodeEncodeError:
+        raise QueryError("the SQL holds bytes that are no UTF-8 text: set a UTF-8 locale, such as C.UTF-8") from None
     request = {
         "folder": str((home_warehouse / PARQUET).absolute()),
         "digests": dict(digests),
@@ -80,7 +91,7 @@ def query(
         timer = threading.Timer(limits.seconds, end)
         timer.start()
         try:
-            return _answer(process, request, limits.answer_bytes)
+            return _answer(process, request, limits)
         except (ValueError, TypeError, KeyError, OSError):
             if late.is_set():
                 raise QueryError(
@@ -96,7 +107,7 @@ def query(
 
 
 def _answer(
-    process: subprocess.Popen[bytes], request: dict[str, Any], most: int
+    process: subprocess.Popen[bytes], request: dict[str, Any], limits: Limits
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
     """Columns and rows; ValueError, TypeError or KeyError where the process does not answer as it should."""
     assert process.stdin is not None
@@ -105,12 +116,15 @@ def _answer(
     process.stdin.close()
     columns: list[str] = []
     rows: list[tuple[Any, ...]] = []
-    left = most
+    left, values = limits.answer_bytes, limits.answer_values
     while True:
         line = process.stdout.readline(left + 1)
         left -= len(line)
         if left < 0:
-            raise QueryError(f"the answer is longer than {most:,} bytes: ask for less, with LIMIT or an aggregate")
+            raise _too_long(f"{limits.answer_bytes:,} bytes")
+        values -= line.count(b",") + line.count(b"[")  # not fewer than it has; counted before they are made
+        if values < 0:
+            raise _too_long(f"{limits.answer_values:,} values")
         message = json.loads(line)
         if "error" in message:
             raise QueryError(str(message["error"]))
@@ -120,3 +134,7 @@ def _answer(
             columns = [str(name) for name in message["columns"]]
         else:
             rows += [tuple(map(decode, row)) for row in message["rows"]]
+
+
+def _too_long(most: str) -> QueryError:
+    return QueryError(f"the answer is longer than {most}: ask for less, with LIMIT or an aggregate")

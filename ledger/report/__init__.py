@@ -38,12 +38,18 @@ def write_report(
         source: A snapshot's file, or the journal's lines as (body, hash).
         problems: What a verification found; empty where everything held.
         checkpoint: The newest signed one, as docs/journal.md has it, if there is any.
+
+    Raises:
+        OSError: it cannot be written there.
     """
     target = Path(path)
     text = page_of(read_facts(source, checkpoint), title=title, problems=problems)
     draft = target.with_name(f".{target.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(target)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
     return target
 
 

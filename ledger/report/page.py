@@ -2,6 +2,7 @@
 
 A spent epsilon is rounded up and a remaining one down, so a page never promises more than the ledger. Everything goes
 through Jinja2 with autoescaping; the only text that is trusted as markup is our own style sheet and our own drawings.
+The page as a whole is made visible, so that no text in it can hide another or change the order in which it is read.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ledger.report.registry import entry_of
 from ledger.report.several_records import RECORDS, mechanisms_in
 from ledger.signatures import fingerprint
 from ledger.snapshot import in_words
+from ledger.visible import visible
 
 if TYPE_CHECKING:
     import jinja2
@@ -67,7 +69,7 @@ def page_of(facts: Facts, *, title: str, problems: Sequence[str]) -> str:
     from markupsafe import Markup
 
     entry = entry_of(facts, title=title, problems=problems)
-    return _template().render(
+    page = _template().render(
         title=title,
         facts=facts,
         budgets=facts.budgets,
@@ -85,6 +87,7 @@ def page_of(facts: Facts, *, title: str, problems: Sequence[str]) -> str:
         entry_text=json.dumps(entry, indent=2, ensure_ascii=False, allow_nan=False),
         accountant=f"dp-accounting {version('dp-accounting')}",
     )
+    return visible(page)
 
 
 @cache

@@ -113,6 +113,7 @@ def test_the_embedded_model_is_compared_by_its_own_index(contract, run_of, home)
     [
         ({}, False, "Warning: nothing says what the base model `some/model` was trained on"),
         ({"corpus": "Wikipedia"}, True, "on Wikipedia. It was not compared"),
+        ({"corpus": "![x](x.png)\x1b"}, True, r"on !\[x\](x.png)\\u001b. It was not compared"),
         ({"trained_before": "2024-06"}, True, "before 2024-06. It was not compared"),
     ],
 )

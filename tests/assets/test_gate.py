@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -139,6 +140,42 @@ def test_what_is_printed_near_the_rows_stays_inside(run, rooms, home, instance, 
     assert output.stat().st_mode & 0o777 == 0o600
     print("still here")
     assert "still here" in capfd.readouterr().out
+
+
+PRINTS = """
+import ctypes, os, resource, signal, sys
+from pathlib import Path
+from dpsynth_assets.assets.confinement import confined_output
+
+printf, free = ctypes.CDLL(None).printf, resource.RLIM_INFINITY
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+printf(b"before\\n")
+try:
+    with confined_output(Path(sys.argv[1])):
+        if sys.argv[2] == "full":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (0, free))
+        printf(b"ROW of C\\n")
+        sys.__stdout__.write("ROW of Python\\n")
+        sys.__stderr__.write("ROW of stderr")
+except OSError:
+    assert sys.argv[2] == "full"
+resource.setrlimit(resource.RLIMIT_FSIZE, (free, free))
+printf(b"after\\n")
+print("afterwards")
+"""
+
+
+@pytest.mark.parametrize("disk", ["free", "full"])
+def test_what_is_still_buffered_as_the_gate_closes_never_comes_out(tmp_path, disk):
+    """In a process of its own, whose standard output is a file: C's and Python's streams keep whole blocks then."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    printed, kept = tmp_path / "printed", tmp_path / "kept"
+    with printed.open("wb") as out:
+        command = [sys.executable, "-c", PRINTS, str(kept), disk]
+        subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, env=environment, check=True)
+    assert sorted(printed.read_text().split()) == ["after", "afterwards", "before"]
+    rows = ["ROW of C", "ROW of Python", "ROW of stderr"]
+    assert disk == "full" or all(row in kept.read_text() for row in rows)
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(MARKER), SystemExit(MARKER), GeneratorExit(MARKER)])

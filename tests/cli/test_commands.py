@@ -198,6 +198,24 @@ def test_a_failed_release_says_so_without_its_text(dpsynth, book, home, contract
     assert "XYZZY" not in out + err
 
 
+def test_what_nobody_foresaw_is_said_by_its_cause_and_by_its_type_where_rows_are_read(
+    dpsynth, book, contract_path, rooms, monkeypatch
+):
+    from dpsynth_assets.assets import adapter, card
+
+    def fail(*_, **__):
+        raise ValueError("no such thing as XYZZY")
+
+    monkeypatch.setattr(card, "certificate", fail)
+    code, out, err = dpsynth("run", contract_path)
+    assert (code, "Traceback" in err) == (1, False)
+    assert "card: failed with ValueError: no such thing as XYZZY" in " ".join(out.split())
+    monkeypatch.setattr(adapter, "release_gate", fail)
+    _, out, err = dpsynth("run", contract_path, "--only", "adapter")
+    assert "adapter: failed with ValueError;" in " ".join(out.split())
+    assert "XYZZY" not in out + err
+
+
 def test_a_tampered_ledger_is_found(dpsynth, home, contract, book):
     import duckdb
 

@@ -272,6 +272,17 @@ def test_what_people_wrote_is_escaped_everywhere(tmp_path: Path) -> None:
     assert json.loads(shown.script)["title"] == HOSTILE
 
 
+def test_what_people_wrote_hides_nothing_and_turns_no_line_round(tmp_path: Path) -> None:
+    book = WrittenJournal()
+    name = "in\u202ebox\u2066\x1b[31m"
+    book.register(name, "customer", 3.0, 1e-6, [Gaussian(4.0)], asked_because=name, approved_by=name)
+    book.bind(name, name, [name])
+    book.run(name, name, Gaussian(9.0), name)
+    page = written(book.lines, tmp_path, title=name, problems=[name]).source
+    assert not {"\u202e", "\u2066", "\x1b"} & set(page)
+    assert "in\\u202ebox" in page
+
+
 def test_names_in_a_drawing_are_text_and_not_mathematics(tmp_path: Path) -> None:
     book = WrittenJournal()
     book.register("inbox", "customer", 3.0, 1e-6, blocks_by="rule")
