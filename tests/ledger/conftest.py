@@ -187,9 +187,17 @@ def resealed(record: Record, change: Callable[[dict[str, Any]], object], previou
 def rechained(records: list[Record]) -> list[Record]:
     """All numbers and links made valid again: a forger who rewrites the rest of the chain."""
     result: list[Record] = []
+    renamed: dict[str | None, str] = {}  # hashes that entries followed on, as `after` names them
     for seq, record in enumerate(records, start=1):
         previous = result[-1].hash if result else chain.GENESIS
-        result.append(resealed(record, lambda said, seq=seq: said.update(seq=seq), previous))
+        renamed[record.said["previous"]] = previous
+
+        def mend(said: dict[str, Any], seq: int = seq) -> None:
+            said["seq"] = seq
+            if "after" in said["payload"]:
+                said["payload"]["after"] = renamed.get(said["payload"]["after"], said["payload"]["after"])
+
+        result.append(resealed(record, mend, previous))
     return result
 
 

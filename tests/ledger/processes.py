@@ -26,7 +26,7 @@ EVENT, SMALL = Gaussian(4.0), Gaussian(200.0)
 def steps(ledger: Ledger, event: Gaussian, key: str, say: Callable[[str, object], None]) -> None:
     """One release from beginning to end, resumed on its way and with two people's leave before, saying each step after
     it returned."""
-    asked = ledger.propose(SetTerms("letters", {"for": key}, "inbox"), actor="alice@example.org", reason="new")
+    asked = ledger.propose(SetTerms(f"letters-{key}", {"for": key}, "inbox"), actor="alice@example.org", reason="new")
     say("proposed", asked)
     say("terms_set", ledger.approve(asked, actor="bob@example.org", reason="agreed").seq)
     reservation = ledger.reserve(
@@ -43,7 +43,7 @@ def steps(ledger: Ledger, event: Gaussian, key: str, say: Callable[[str, object]
     say("redeemed", reservation.id)
     ledger.commit(grant, artifact_digest=ARTIFACT, event=event)
     say("committed", reservation.id)
-    say("external_charge", ledger.external_charge("inbox", event, actor="alice", reason="elsewhere").seq)
+    say("external_charge", ledger.external_charge("inbox", event, actor="alice@example.org", reason="elsewhere").seq)
 
 
 def child(work: Callable[[], None]) -> int:

@@ -66,6 +66,7 @@ def test_death_at_any_point_leaves_a_charge_and_no_lock(ledger: Ledger, path: Pa
     }
     for copy in cases.values():
         shutil.copy(path, copy)
+        shutil.copy(f"{path}.key", f"{copy}.key")
     run("die", path, *(f"{number}:{when}:{copy}" for (number, when), copy in cases.items()))
 
     for (number, when), copy in cases.items():
@@ -80,7 +81,7 @@ def test_death_at_any_point_leaves_a_charge_and_no_lock(ledger: Ledger, path: Pa
 
 
 def check_what_can_follow(ledger: Ledger, kinds: list[str]) -> None:
-    assert ledger.terms("letters") == ({"for": "doomed"} if "terms_set" in kinds else None)
+    assert ledger.terms("letters-doomed") == ({"for": "doomed"} if "terms_set" in kinds else None)
     waiting = [proposal for proposal in ledger.proposals() if proposal.effect is None]
     if kinds == ["proposed"]:  # the answer was lost, the wish was not
         ledger.approve(waiting[0].seq, actor="bob@example.org", reason="agreed")
