@@ -36,9 +36,8 @@ def retention_of(draft: Draft) -> int | None:
     for _, entry in draft.items("slaProperties"):
         if entry.get("property") == "retention":
             value, days = entry.get("value"), _DAYS.get(str(entry.get("unit", "d")))
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if whole and days and 1 <= value * days <= LONGEST_RETENTION:
-                return int(value * days)
+            if isinstance(value, int) and not isinstance(value, bool) and days:
+                return value * days if 1 <= value * days <= LONGEST_RETENTION else None
     return None
 
 
