@@ -61,6 +61,15 @@ def test_every_other_choice_among_public_rows_needs_two_signatures(classifier):
         assert not [change for change in changes(with_(signed), fewer) if change.weakens]
 
 
+def test_what_a_safety_classifier_promises_is_about_its_target():
+    before = terms_for_approval(load_contract(MINIMAL))
+    promised = {"target": "safety", "unsafe": "unsafe", "validation": "synthetic"}
+    for name in promised:
+        edited = {**before, "safety_classifier": {**promised, name: "another"}}
+        [change] = changes({**before, "safety_classifier": promised}, edited)
+        assert change.weakens, name
+
+
 def test_votes_show_and_do_not_weaken():
     """Whatever is planned, the ledger holds the budget."""
     before = terms_for_approval(load_contract(MINIMAL))
