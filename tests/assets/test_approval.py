@@ -8,11 +8,14 @@ import pytest
 
 from dpsynth_assets.approval import ApprovalNeededError, needs, people_differ, require_approved, require_terms, sign
 from dpsynth_assets.assets.gate import bind
+from dpsynth_assets.assets.proof import published_table
 from dpsynth_assets.contract.classifiers import SafetyClassifier
 from dpsynth_assets.contract.diff import changes, terms_for_approval
 from dpsynth_assets.contract.synthesis import BaseModelTerms, Curation
 from dpsynth_assets.contract.terms import Blocks, PersonalData
 from ledger import Ledger, LedgerError, ProtocolError, SetTerms, TermsConflict
+from resources.artifact_store import ArtifactStore
+from resources.ledger import LedgerResource
 from resources.sensitive_store import ProtectedRowsError, SensitiveStore
 
 OWNER, REVIEWER = "owner@example.org", "privacy@example.org"
@@ -450,3 +453,5 @@ def test_nothing_is_published_or_trained_under_terms_that_one_person_weakened(
     text = failure_of(result, name).step_failure_data.user_failure_data.description
     assert "personal_data.account_numbers: 0.005 -> 1.0" in text
     assert "nothing is published" in text
+    with pytest.raises(ApprovalNeededError, match="nothing is published"):  # what every classifier's table passes
+        published_table(looser, ArtifactStore(str(home.root)), LedgerResource(str(home.root)))

@@ -267,6 +267,16 @@ def test_the_key_of_an_earlier_program_is_taken_over(home, snapshotted, contract
     assert key_file(home).read_bytes().hex() not in known.read_text()
 
 
+@pytest.mark.parametrize("damage", ["empty", "cut short", "too long"])
+def test_of_an_earlier_program_too_only_a_whole_key_is_taken_over(damage, home, snapshotted, contract):
+    """Nothing knows that key; an empty one would be anybody's."""
+    (home.ledger_file.parent / "fingerprint-key.id").unlink()
+    DAMAGE[damage](key_file(home))
+    with pytest.raises(SourceError, match="bytes where a key has 32"):
+        SensitiveStore(str(home.root)).ingest(contract)
+    assert not (home.ledger_file.parent / "fingerprint-key.id").exists()
+
+
 def test_a_key_is_made_once(home, contract):
     store = SensitiveStore(str(home.root))
     store.ingest(contract)

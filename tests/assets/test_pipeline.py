@@ -6,7 +6,9 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from dpsynth_assets.assets.proof import UnprovenError, published_table
 from resources.artifact_store import ArtifactMissingError, ArtifactStore, folder_digest
+from resources.ledger import LedgerResource
 from resources.warehouse import Warehouse
 
 MARKER = "XYZZY-4471-PLUGH"
@@ -117,6 +119,16 @@ def test_a_corpus_without_a_verdict_is_not_published(finished, run, home, failur
         store.seal(draft, made_from={"candidates": store.latest("small", "candidates")})
     result = run("synthetic")
     assert "no quality verdict" in failure_of(result, "synthetic").step_failure_data.user_failure_data.description
+
+
+@pytest.mark.parametrize("kind", ["label_histogram", "adapter", "candidates"])
+def test_no_classifier_is_trained_on_a_table_whose_origins_are_not_as_they_were_sealed(finished, home, contract, kind):
+    """Also where the table itself and its corpus are untouched."""
+    store, ledger = ArtifactStore(home=str(home.root)), LedgerResource(home=str(home.root))
+    published_table(contract, store, ledger)
+    (store.latest("small", kind).folder / "receipt.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UnprovenError, match=f"is not borne out by the privacy ledger.*small/{kind}/"):
+        published_table(contract, store, ledger)
 
 
 def test_a_missing_input_is_named(run, failure_of):

@@ -88,6 +88,7 @@ def test_a_rollback_shows_by_the_receipts(dpsynth, released, home, tmp_path):
     code, out, _ = dpsynth("audit", "verify")
     assert code == 0
     assert "signed checkpoints agree" in words(out)
+    assert "4 of its proposals and approvals are by a name without a key: these names are unauthenticated" in words(out)
     early = [json.loads(line) for line in released.export()][:-3]
     home.ledger_file.unlink()
     journal = tmp_path / "early.jsonl"

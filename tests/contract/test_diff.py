@@ -61,6 +61,30 @@ def test_every_other_choice_among_public_rows_needs_two_signatures(classifier):
         assert not [change for change in changes(with_(signed), fewer) if change.weakens]
 
 
+@pytest.mark.parametrize(
+    "term",
+    ["unit.name", "unit.column", "unit.neighbouring_relation", "budget.delta", "budget.rule", "blocks.column"],
+)
+def test_what_a_population_is_registered_with_is_refused_whoever_signs(term):
+    part, name = term.split(".")
+    before = {**terms_for_approval(load_contract(MINIMAL)), "blocks": {"column": "month", "values": ["m1"]}}
+    after = copy.deepcopy(before)
+    after[part][name] = "another"
+    [change] = changes(before, after)
+    assert (change.term, change.refused) == (term, True)
+    assert "never changes" in change.weakens
+    assert not any(change.refused for change in changes(before, {**after, "population": "others"}))
+
+
+def test_what_a_safety_classifier_promises_is_about_its_target():
+    before = terms_for_approval(load_contract(MINIMAL))
+    promised = {"target": "safety", "unsafe": "unsafe", "validation": "synthetic"}
+    for name in promised:
+        edited = {**before, "safety_classifier": {**promised, name: "another"}}
+        [change] = changes({**before, "safety_classifier": promised}, edited)
+        assert change.weakens, name
+
+
 def test_votes_show_and_do_not_weaken():
     """Whatever is planned, the ledger holds the budget."""
     before = terms_for_approval(load_contract(MINIMAL))
