@@ -96,6 +96,7 @@ _REMEDIES = {
     errno.EDQUOT: "free some space there",
     errno.ENOENT: "check the path, and $DPSYNTH_HOME",
     errno.ENOTDIR: "a part of the path is no folder: check it, and $DPSYNTH_HOME",
+    errno.EEXIST: "something else is there: name another place",
     errno.EISDIR: "give the name of a file",
     errno.ENAMETOOLONG: "give a shorter path",
     errno.EADDRINUSE: "choose another --port",

@@ -21,7 +21,7 @@ from dpsynth_assets.variants import MAIN
 from resources.platform import platform_resources
 
 if TYPE_CHECKING:
-    from dagster._utils.error import SerializableErrorInfo
+    from dagster_shared.error import SerializableErrorInfo
     from rich.console import Console
     from rich.progress import Progress
 

@@ -228,6 +228,19 @@ def test_audit_verify_names_what_was_changed(dpsynth, table, store, home):
     assert f"has no {beside.name} beside it" in refused(dpsynth)
 
 
+def test_an_analyst_without_the_ledger_queries_by_the_publishers_key(dpsynth, table, home, book):
+    key, question = book.public_key, "SELECT count(*) FROM small.messages"
+    by_ledger = dpsynth("sql", question, "--csv")
+    home.ledger_file.rename(home.root / "elsewhere")
+    assert dpsynth("sql", question, "--csv", "--key", key) == by_ledger
+    code, _, err = dpsynth("sql", question, "--key", "0" * 64)
+    assert code == 2
+    assert "was not signed by the key" in err
+    table.chmod(0o644)
+    table.write_bytes(table.read_bytes()[:-1] + b"x")
+    assert "not the table that was sealed" in dpsynth("sql", question, "--key", key)[2]
+
+
 def test_a_warehouse_with_another_view_is_named(dpsynth, table, home):
     import duckdb
 

@@ -384,6 +384,19 @@ def test_a_query_keeps_to_its_limits(home, put):
         )
     with pytest.raises(QueryError, match=r"longer than 1,000 bytes"):
         query(home, "SELECT * FROM range(100000)", Limits(answer_bytes=1000))
+    with pytest.raises(QueryError, match=r"longer than 1,000 values"):
+        query(home, "SELECT [NULL, []] FROM range(400)", Limits(answer_values=1000))
+    with pytest.raises(QueryError, match="seconds"):
+        Limits(seconds=float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("sql", "says"), [("UPDATE EXTENSIONS", "only answers questions"), ("SELECT '\udc80'", "UTF-8")]
+)
+def test_what_cannot_be_asked_is_not_taken_for_a_lack_of_memory(home, put, sql, says):
+    put()
+    with pytest.raises(QueryError, match=says):
+        query(home, sql)
 
 
 def test_queries_run_beside_each_other(home, put):
