@@ -129,8 +129,9 @@ def _classifier(contract: Contract, rows: pd.DataFrame, name: str) -> list[Input
     encoder = Tokens() if plan.classifier == "minilm" else None
     with mock.patch("dpsynth_assets.privacy.training.train", _stop):
         data = _reached(lambda: dp_training.train_with_dp(plan, rows, None, encoder=encoder))  # type: ignore[arg-type]
-    examples = [np.asarray(example).tobytes() for example in data._examples]
-    return _by_unit(rows, data, list(zip(examples, data._codes, data.lengths, strict=True)))
+    *examples, _ = (example.numpy().tobytes() for example in data._examples)  # the last stands in made-up rows
+    *codes, _ = data._codes.tolist()
+    return _by_unit(rows, data, list(zip(examples, codes, data.lengths, strict=True)))
 
 
 def _reached(run: Callable[[], object]) -> Any:
