@@ -220,7 +220,7 @@ def test_audit_verify_names_what_was_changed(dpsynth, table, store, home):
 
     stated = json.loads(beside.read_bytes())
     stated["checkpoint"]["signature"] = stated["checkpoint"]["signature"][::-1]
-    beside.write_text(json.dumps(stated), encoding="utf-8")
+    beside.write_text(json.dumps(stated, indent=1) + "\n", encoding="utf-8")  # as the ledger writes them
     assert "its signature is not by this ledger's key" in refused(dpsynth)
     shutil.copy(card / "seal.json", beside)
     assert "that is another artifact's" in refused(dpsynth)

@@ -9,6 +9,7 @@ from dpsynth_assets.privacy.clipping import engine
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.grid import add, grid_of
 from dpsynth_assets.privacy.clipping.outer import Outer, add_scaled
+from dpsynth_assets.privacy.clipping.rows import TableRows
 from dpsynth_assets.privacy.strategies import ROUNDING_MARGIN, STRATEGIES
 
 LARGEST = 2.0**21 - 1  # a contribution's size in grid steps
@@ -21,16 +22,25 @@ def as_gradients(numbers):
     return total.item()
 
 
-def as_factors(numbers, one_hot=False):
-    first = torch.zeros(len(numbers), 1, dtype=torch.long) if one_hot else torch.ones(len(numbers), 1, 1)
-    units = [slice(unit, unit + 1) for unit in range(len(numbers))]
-    total = torch.zeros(1, 1, dtype=torch.float64)
-    uses = [Outer(first, torch.tensor(numbers).view(-1, 1, 1), width=1)]
+def as_factors(numbers):
+    total, units = torch.zeros(1, 1, dtype=torch.float64), each_a_unit(numbers)
+    uses = [Outer(torch.ones(len(numbers), 1, 1), torch.tensor(numbers).view(-1, 1, 1), width=1)]
     add_scaled(total, uses, units, [1.0] * len(units), [number**2 for number in numbers], grid_of(1.0))
     return total.item()
 
 
-ways = pytest.mark.parametrize("summed", [as_gradients, as_factors, lambda numbers: as_factors(numbers, one_hot=True)])
+def as_table_rows(numbers):
+    total = torch.zeros(1, 1, dtype=torch.float64)
+    uses = [Outer(torch.zeros(len(numbers), 1, dtype=torch.long), torch.tensor(numbers).view(-1, 1, 1), width=1)]
+    TableRows.of(uses, each_a_unit(numbers)).add_scaled(total, torch.ones(len(numbers)), grid_of(1.0))
+    return total.item()
+
+
+def each_a_unit(numbers):
+    return [slice(unit, unit + 1) for unit in range(len(numbers))]
+
+
+ways = pytest.mark.parametrize("summed", [as_gradients, as_factors, as_table_rows])
 
 
 @ways
