@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 .PHONY: demo test ui check bench lock clean-demo
 
-demo: .venv/.installed          ## the shipped demo contract end to end, about four minutes
+demo: .venv/.installed          ## the shipped demo contract end to end, under five minutes
 	$(BIN)/dpsynth demo
 
 test: .venv/.installed          ## all tests, the slow ones too
