@@ -18,9 +18,8 @@ from typing import Any
 from ledger import accounting
 from ledger.authority import Authority
 from ledger.chain import Draft, Record
-from ledger.checkpoints import public_key as key_at
-from ledger.checkpoints import sign
-from ledger.errors import LedgerError, ProtocolError, SealError
+from ledger.checkpoints import require_key, sign
+from ledger.errors import ProtocolError, SealError
 from ledger.events import Composed, Event
 from ledger.journal import charged_events, reservation_of, state_of
 from ledger.protocol import history_of, public_key_of, require_budget
@@ -62,11 +61,7 @@ class Sealing:
         Raises:
             LedgerError: the signing key is missing, cannot be read, or is another ledger's.
         """
-        if key_at(self._key) != self.public_key:
-            raise LedgerError(
-                f"{self._key} is not the key that this ledger's seals are signed with, or is missing: put it back from "
-                "a backup. Without it nobody could check what is released"
-            )
+        require_key(self._key, self.public_key)
 
     def seal(
         self,

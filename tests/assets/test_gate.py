@@ -268,9 +268,9 @@ def test_without_the_ledger_s_signing_key_nothing_is_charged(run, rooms, book, h
         path.write_bytes(key)
     result = run("adapter")
     assert not result.success
-    assert "is not the key that this ledger's seals are signed with" in str(
-        failure_of(result, "adapter").event_specific_data
-    )
+    said = str(failure_of(result, "adapter").event_specific_data)
+    assert f"the signing key {path}" in said
+    assert "restore it from a backup" in said
     assert rooms.read == 0
     assert book.reservations() == []
 
