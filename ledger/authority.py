@@ -1,4 +1,4 @@
-"""Who stands for what, as the entries before say: the one judge of proposals and approvals, for admission and audit.
+"""The one judge of proposals and approvals, for admission and audit.
 
 Each population has its people from its registration on, and only they can change it: its cap, its contracts' terms,
 its people. What also holds records of another population is changed by those who stand there too. A ledger that was
@@ -6,69 +6,29 @@ created with people of its own lets only these register a population; one withou
 
 Somebody who has a key signs a *statement*: this ledger, the act, the exact change, the reason, and the last entry
 about the same subject (or the proposal that is agreed to). So a signature is good for one place in one ledger. A key
-is asked for wherever its name acts, and stands wherever the name is listed anew; it is changed place by place.
+is asked for wherever its name acts, and stands wherever the name is listed anew; it is changed place by place. Of
+entries made before they stated what they follow on (`after`), a key was asked for only where it had been enrolled.
 
-`read` takes the entries one after the other. Entries of before are read as they were meant: of before people stood in
-the ledger, those two who registered a population stand for it, or the people of the first terms that the same two
-signed; of before entries stated what they follow on (`after`), a key was asked for only where it had been enrolled.
+What stands is read by `mandates`; nothing here changes it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
 
-from ledger.acts import Signer, Subject, change_alone, signer_of, statement, subject_decided, subject_of
+from ledger.acts import Signer, change_alone, statement, subject_of
 from ledger.chain import Record
-from ledger.errors import LedgerError, ProtocolError, TermsConflict
-from ledger.journal import EFFECTS
+from ledger.errors import ProtocolError, TermsConflict
+from ledger.mandates import Mandates
 from ledger.people import People, person
 from ledger.scopes import population_of
 from ledger.signatures import SignatureRefused, require_signature
-
-KINDS = (
-    "created",
-    "proposed",
-    "bound",
-    *EFFECTS.values(),
-    "external_charge",
-    "restored",
-)  # the entries that this reads
+from ledger.units import is_typed, same_unit_by, told_by, unit_in_words
 
 
-class Authority:
-    """What stands after the entries that were read."""
-
-    def __init__(self) -> None:
-        self.ledger_id = ""
-        self.whole: People | None = None  # who may register populations; None: whoever comes first
-        self.populations: dict[str, People] = {}
-        self.units: dict[str, tuple[str, str | None]] = {}  # name, and by which column: of each population
-        self.terms: dict[str, dict[str, Any]] = {}  # of each contract, as they stand
-        self.current = False  # whether people stand in this ledger's entries; what follows must obey them
-        self.follows = False  # whether entries state what they follow on; all that come after must, and obey its rules
-        self._contracts: dict[str, str] = {}  # contract to population
-        self._signers: dict[str, set[Signer]] = {}  # by population: under all that was decided about it
-        self._stood: dict[str, list[tuple[int, People]]] = {}  # by population: its people from each entry on
-        self._shared: dict[str, set[str]] = {}  # by population: whose records it holds too
-        self._asked: dict[int, tuple[Record, str]] = {}  # proposals and the statements under them
-        self._last: dict[Subject, str] = {}  # the hash of the last entry about each subject
-        self._decided: dict[Subject, int] = {}  # the last entry that decided about each subject
-        self._founders: dict[str, set[str]] = {}  # of populations of before: the two who registered them
-
-    @classmethod
-    def of(cls, records: Iterable[Record]) -> Authority:
-        found = cls()
-        for record in records:
-            found.read(record)
-        return found
-
-    # What is asked --------------------------------------------------------------------------------------------------
-
-    def knows_unit_of(self, population: str) -> bool:
-        """Whether it stands which column tells the population's units apart: in one of before, its first terms say."""
-        return population not in self._founders
+class Authority(Mandates):
+    """What stands after the entries that were read, and whether the next one may follow."""
 
     def to_propose(self, change: Mapping[str, Any], actor: str, reason: str) -> str:
         """The statement under a proposal, or under what one person does alone."""
@@ -76,10 +36,6 @@ class Authority:
 
     def to_approve(self, asked: Record, actor: str, reason: str) -> str:
         return statement(self.ledger_id, asked.payload["change"], actor, reason, after=asked.hash, proposal=asked.seq)
-
-    def after(self, change: Mapping[str, Any]) -> str | None:
-        """The hash of the entry that a proposal, or an act of one person, follows on."""
-        return self._last.get(subject_of(change))
 
     def keys_of(self, actor: str, people: People | None) -> set[str]:
         """By what somebody signs where these people stand: the key that stands there, else the one that stands for
@@ -192,10 +148,6 @@ class Authority:
                 "under a name without a key"
             )
 
-    def people_of(self, population: str | None) -> People | None:
-        """Who may sign for a population, or for the ledger as a whole; None where nobody stands there."""
-        return self.whole if population is None else self.populations.get(population)
-
     def concerned(self, change: Mapping[str, Any], actor: str = "") -> dict[str, People]:
         """Whose leave a change takes: those who stand for the ledger, or for the populations that it is about."""
         kind, population = change["kind"], change.get("population")
@@ -294,135 +246,12 @@ class Authority:
                     "the key that stands (`dpsynth people` shows it; where places disagree, `dpsynth people key`)"
                 )
 
-    # What stands ----------------------------------------------------------------------------------------------------
-
-    def read(self, record: Record) -> None:
-        """Take in the next entry, as it claims to be; entries of other kinds change nothing here."""
-        if record.kind not in KINDS:
-            return
-        payload, population = record.payload, str(record.population)
-        self.follows = self.follows or "after" in payload
-        if record.kind == "created":
-            self.ledger_id = str(payload["ledger"])
-            self.current = "people" in payload
-            self.whole = People.from_json(payload["people"]) if payload.get("people") is not None else None
-        elif record.kind == "bound":
-            self._shared.setdefault(population, set()).update(map(population_of, payload["overlaps"]))
-        elif record.kind == "proposed":
-            change, owner = payload["change"], str(record.said["owner"])
-            self._asked[record.seq] = record, self.to_propose(change, owner, payload["reason"])
-            self._last[subject_of(change)] = record.hash
-        elif record.kind == "external_charge":
-            if "after" in payload:  # so that a signature is not good for the same a second time
-                self._last["population", population] = record.hash
-        elif record.kind != "restored":
-            self._take_effect(record, payload)
-            self._last[subject_decided(record)] = record.hash
-            self._decided[subject_decided(record)] = record.seq
-        self.current = self.current or "signature" in payload
-
-    def _take_effect(self, record: Record, payload: dict[str, Any]) -> None:
-        population = str(record.population)
-        asked = self._asked.pop(payload["proposal"], (None, ""))[0] if payload["proposal"] is not None else None
-        signers = [signer_of(asked, record.seq, agreed=False)] if asked else []
-        signers.append(signer_of(record, record.seq, agreed=asked is not None))
-        earlier = "signature" not in payload
-        if record.kind == "terms_set":
-            self._set_terms(record, payload, signers, earlier=earlier)
-        elif record.kind == "registered":
-            self.units[population] = payload["unit"], payload.get("unit_by")
-            if earlier:
-                names = tuple(by.name for by in signers)
-                self._founders[population] = set(map(person, names))
-                with suppress(LedgerError):  # names that cannot stand
-                    self._stand(population, People(names[:1], names[-1:]), record)
-            else:
-                self._stand(population, People.from_json(payload["people"]), record)
-                signers = signers if self.whole is None else []  # who stands for the ledger is no stranger anywhere
-        elif record.kind == "people_set":
-            if record.population is None:
-                self.whole = People.from_json(payload["people"])
-            else:
-                self._stand(population, People.from_json(payload["people"]), record)
-        if record.kind != "terms_set":
-            self._signers.setdefault(population, set()).update(signers)
-
-    def _set_terms(self, record: Record, payload: dict[str, Any], signers: list[Signer], *, earlier: bool) -> None:
-        contract, terms = str(payload["contract"]), payload["terms"]
-        population = str(terms.get("population") if earlier else record.population)
-        if earlier and self._founders.get(population) == {person(by.name) for by in signers}:
-            self._found(population, terms, record)
-        if earlier and population in self.populations:
-            people = self.populations[population]
-            if not all(people.may_approve(by.name) if by.agreed else people.may_ask(by.name) for by in signers):
-                return  # by people whom only a file named: it does not stand any more
-        if terms.get("population", population) != population:
-            return  # about the records of others, who were not asked
-        self._learn_type(population, terms)
-        self.terms[contract] = dict(terms)
-        self._contracts[contract] = population
-        self._signers.setdefault(population, set()).update(signers)
-
-    def _stand(self, population: str, people: People, record: Record) -> None:
-        self.populations[population] = people
-        self._stood.setdefault(population, []).append((record.seq, people))
-
-    def _key_then(self, population: str, by: Signer) -> str | None:
-        """The key that stood for a signer's name at a population when what was signed took effect."""
-        stood = [people for seq, people in self._stood.get(population, ()) if seq <= by.seq]
-        return stood[-1].key_of(by.name) if stood else None
-
-    def _found(self, population: str, terms: Mapping[str, Any], record: Record) -> None:
-        """People and unit of a population of before, off the first terms that the two who registered it signed."""
-        founders = self._founders.pop(population)
-        owners, approvers = terms.get("owners"), terms.get("approvers")
-        if isinstance(owners, list) and isinstance(approvers, list):
-            with suppress(LedgerError):
-                people = People(tuple(map(str, owners)), tuple(map(str, approvers)))
-                if all(map(people.may_ask, founders)):
-                    self._stand(population, people, record)
-        unit = terms.get("unit")
-        if isinstance(unit, dict) and "column" in unit:
-            column = unit["column"]
-            name = self.units[population][0] if column else "record"  # called what it is
-            self.units[population] = name, told_by(unit)
-
-    def _learn_type(self, population: str, terms: Mapping[str, Any]) -> None:
-        """A population that was registered before its unit column's type stood in the ledger has that of the first
-        terms which state it."""
-        if population in self.units:
-            (name, known), told = self.units[population], told_by(terms.get("unit"))
-            if is_typed(told) and not is_typed(known) and same_unit_by(known, told):
-                self.units[population] = name, told
-
     def _require_same_type(self, population: str, terms: Mapping[str, Any]) -> None:
         known, told = self.units.get(population, ("", None))[1], told_by(terms.get("unit"))
         if is_typed(known) and is_typed(told) and known != told:
             raise TermsConflict(f"its terms tell units apart by {told}, and population {population!r} by {known}")
 
-
-def told_by(unit: object) -> str | None:
-    """By what units are told apart, of the `unit` in a contract's terms: its column, and its type where that stands."""
-    if not isinstance(unit, Mapping) or not unit.get("column"):
-        return None
-    kind = unit.get("logical_type")
-    return f"column {unit['column']}" + (f" as {kind}" if kind else "")
-
-
-def is_typed(unit_by: str | None) -> bool:
-    return unit_by is not None and " as " in unit_by
-
-
-def same_unit_by(one: str | None, other: str | None) -> bool:
-    """Whether two populations, or a population and a contract, tell units apart alike. Entries of before say nothing of
-    the column's type, and contradict none."""
-    if one is None or other is None or is_typed(one) == is_typed(other):
-        return one == other
-    typed, untyped = (one, other) if is_typed(one) else (other, one)
-    return typed.rpartition(" as ")[0] == untyped
-
-
-def unit_in_words(unit: tuple[str, str | None] | None) -> str:
-    if unit is None:
-        return "nobody known"
-    return f"a {unit[0]}" + (f" (by {unit[1]})" if unit[1] else " (each record is one)")
+    def _key_then(self, population: str, by: Signer) -> str | None:
+        """The key that stood for a signer's name at a population when what was signed took effect."""
+        stood = [people for seq, people in self._stood.get(population, ()) if seq <= by.seq]
+        return stood[-1].key_of(by.name) if stood else None

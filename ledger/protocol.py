@@ -10,15 +10,17 @@ import hmac
 from dataclasses import replace
 from typing import Any
 
-from ledger import authority, chain
+from ledger import chain
 from ledger.authority import Authority
 from ledger.chain import Draft, Record
 from ledger.errors import LedgerBroken, LedgerError, ProtocolError, TermsConflict
 from ledger.events import Event
 from ledger.journal import STEPS, Costs, reservation_of, reservation_seq, standing_of, state_of
+from ledger.mandates import KINDS
 from ledger.records import Grant, Reservation, Scope, name
 from ledger.scopes import Budget, Standings, population_of
 from ledger.store import Transaction
+from ledger.units import is_typed, same_unit_by, told_by
 
 
 def budget_of(book: Transaction, population: str) -> Budget | None:
@@ -30,7 +32,7 @@ def budget_of(book: Transaction, population: str) -> Budget | None:
         return None
     budget = Budget.from_records(found)
     by = found[0].payload.get("unit_by", "")  # None: each record is a unit
-    if by is not None and not authority.is_typed(by):  # an entry of before: terms that were signed since say the rest
+    if by is not None and not is_typed(by):  # an entry of before: terms that were signed since say the rest
         unit, unit_by = authority_of(book).units[population]
         budget = replace(budget, unit=unit, unit_by=unit_by)
     return budget
@@ -38,7 +40,7 @@ def budget_of(book: Transaction, population: str) -> Budget | None:
 
 def authority_of(book: Transaction) -> Authority:
     """Who stands for what."""
-    return Authority.of(book.find(kinds=authority.KINDS))
+    return Authority.of(book.find(kinds=KINDS))
 
 
 def require_budget(book: Transaction, population: str) -> Budget:
@@ -64,7 +66,7 @@ def require_same_terms(scope: Scope, budget: Budget) -> None:
         "neighbouring_relation": budget.neighbouring_relation,
         "delta": budget.rule.delta,
         "blocks_by": budget.blocks_by,
-        "unit_by": scope.unit_by if authority.same_unit_by(budget.unit_by, scope.unit_by) else budget.unit_by,
+        "unit_by": scope.unit_by if same_unit_by(budget.unit_by, scope.unit_by) else budget.unit_by,
         "closed_plan": budget.plan.items if budget.plan else None,
     }
     for field, value in stands.items():
@@ -103,7 +105,7 @@ def require_possible_terms(book: Transaction, terms: dict[str, Any], *, register
 def require_agreeing_terms(terms: dict[str, Any], budget: Budget, *, unit_known: bool) -> None:
     """TermsConflict where terms contradict what their population was registered with."""
     unit, asked, blocks = (terms.get(name) or {} for name in ("unit", "budget", "blocks"))
-    told = authority.told_by(unit) if unit_known and "column" in unit else budget.unit_by
+    told = told_by(unit) if unit_known and "column" in unit else budget.unit_by
     stands = {
         "unit": (budget.unit, unit.get("name", budget.unit)),
         "neighbouring_relation": (
@@ -113,7 +115,7 @@ def require_agreeing_terms(terms: dict[str, Any], budget: Budget, *, unit_known:
         "delta": (budget.rule.delta, asked.get("delta", budget.rule.delta)),
         "rule": (rule := "closed_plan" if budget.plan else "renyi_filter", asked.get("rule", rule)),
         "blocks_by": (budget.blocks_by, _by_column(blocks.get("column"))),
-        "unit_by": (budget.unit_by, budget.unit_by if authority.same_unit_by(budget.unit_by, told) else told),
+        "unit_by": (budget.unit_by, budget.unit_by if same_unit_by(budget.unit_by, told) else told),
     }
     for field, (value, now) in stands.items():
         if value != now:

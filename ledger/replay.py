@@ -219,7 +219,8 @@ def alike(one: Any, other: Any) -> bool:
 
 def typed(unit_by: Any) -> Any:
     """The column alone, of a column and its type; None where no type is stated."""
-    return unit_by.rpartition(" as ")[0] or None if unit_by else None
+    column, _, kind = unit_by.rpartition(" as ") if unit_by else ("", "", "")
+    return column if kind in ("string", "integer") else None
 
 
 def key_of(line: Any) -> bytes:

@@ -12,13 +12,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ledger import accounting, authority, chain, renyi_filter
+from ledger import accounting, chain, renyi_filter
 from ledger.authority import Authority
 from ledger.chain import GENESIS, Record
 from ledger.closed_plan import ClosedPlan
 from ledger.errors import LedgerError, ProtocolError, TermsConflict
 from ledger.governing import change_from
 from ledger.journal import EFFECTS, STEPS, Costs, costs_of, event_of, standing_of
+from ledger.mandates import KINDS
 from ledger.people import person
 from ledger.protocol import require_agreeing_terms
 from ledger.records import NEIGHBOURING_RELATION, SetTerms
@@ -95,7 +96,7 @@ class _Replay:
         self._keep_what_is_claimed(record)
 
     def _authority(self, record: Record) -> None:
-        if record.kind in authority.KINDS:
+        if record.kind in KINDS:
             try:
                 self.authority.check(record)
             except (ProtocolError, TermsConflict) as error:
