@@ -36,8 +36,8 @@ from torch import Tensor
 _STEPS = 20  # C / g lies in [2^_STEPS, 2^(_STEPS + 1))
 UNITS = 1 << (53 - _STEPS - 1)  # contributions that float64 adds up without rounding
 SLACK = (1 + 2.0**-13) ** 2  # of a measured square over the one that is allowed
-_ROW = 2048  # numbers whose squares are summed in float32
-_SCALED = 1 << 20  # numbers that are scaled at once: they need little memory and are still in the cache when added
+ROW = 2048  # numbers whose squares are summed in float32
+_SCALED = 1 << 18  # numbers that are scaled at once: they are still in the cache when they are added
 _PART = 1 << 14  # and then in float64: torch divides longer sums between threads, if there is only one unit's
 
 
@@ -72,7 +72,7 @@ def cut_(numbers: Tensor) -> Tensor:
 def squares(gradients: Tensor) -> Tensor:
     """Squared norms of (units, ...) float32 gradients, shape (units,), float64, as exact as the module says."""
     total = torch.zeros(len(gradients), dtype=torch.float64, device=gradients.device)
-    for rows in gradients.split(_ROW, dim=-1):
+    for rows in gradients.split(ROW, dim=-1):
         norms = torch.linalg.vector_norm(rows, dim=-1) if rows.dim() > 1 else rows.abs()
         for part in norms.view(len(gradients), -1).double().square().split(_PART, dim=1):
             total += part.sum(1)
@@ -95,11 +95,11 @@ def scaled(gradients: Tensor, scales: Tensor, grid: Grid | None) -> Tensor:
 
 def add(total: Tensor, gradients: Tensor, scales: Tensor, grid: Grid | None) -> None:
     """Adds (units, ...) gradients, `scaled`, to a float64 total."""
+    if total.dim() == 0:
+        total, gradients = total[None], gradients[:, None]
     together = max(1, len(gradients)) if grid is None else grid.together
-    at_once = together * max(1, _SCALED // max(1, together * gradients[:1].numel()))
-    for part, by in zip(gradients.split(at_once), scales.split(at_once), strict=True):
-        made = scaled(part, by, grid)
-        whole = len(made) - len(made) % together
-        # In two steps: what float32 adds up exactly is a fraction of what float64 would have to read.
-        total += made[:whole].unflatten(0, (-1, together)).sum(1).double().sum(0)
-        total += made[whole:].sum(0)
+    step = max(1, _SCALED // (together * max(1, total[:1].numel())))
+    for start in range(0, len(total), step):
+        rows = slice(start, start + step)
+        for part, by in zip(gradients[:, rows].split(together), scales.split(together), strict=True):
+            total[rows].add_(scaled(part, by, grid).sum(0))
