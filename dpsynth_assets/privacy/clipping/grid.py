@@ -11,8 +11,8 @@ at most C^2 (1 - 2^-12)^2 (`strategies.ROUNDING_MARGIN`). Two ways lead from the
 square for p below (f n_p)^2 (1 + 2^-12)^2, hence the whole below C:
 
   - The gradient that is added is the one whose norm was taken, bit for bit. `squares` misses its true square by less
-    than a share of 2^-12.9 (below), f / g is rounded once and the product once (2^-24 each), and cutting to the grid,
-    always towards zero, makes nothing longer.
+    than a share of 2^-12.9 (below); f / g, its inverse and the quotient by that are rounded once each (2^-24); and
+    cutting to the grid, always towards zero, makes nothing longer.
   - The gradient is computed anew, and its norm was computed another way. Then what would be added is measured, with
     `squares`, before or after it is added; if it is longer than f n_p (1 + 2^-13), none of it is added, or all of it
     is taken back, which is exact (`outer.add_scaled`). In practice this does not happen: the two differ by 1e-6.
@@ -87,10 +87,13 @@ def scaled(gradients: Tensor, scales: Tensor, grid: Grid | None) -> Tensor:
         grid: None does not cut.
     """
     by_unit = scales.view(-1, *[1] * (gradients.dim() - 1))
-    made = gradients * by_unit
+    if grid is None:
+        made = gradients * by_unit
+    else:  # a quotient by the inverse takes one pass over memory, a product and a cut take two
+        made = torch.div(gradients, by_unit.reciprocal(), rounding_mode="trunc")
     if not bool((scales != 0).all()):  # zero times a number that is none is none
         made = torch.where(by_unit != 0, made, 0.0)
-    return made if grid is None else cut_(made)
+    return made
 
 
 def add(total: Tensor, gradients: Tensor, scales: Tensor, grid: Grid | None) -> None:

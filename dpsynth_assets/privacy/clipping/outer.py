@@ -116,15 +116,17 @@ def add_scaled(
         group = drawn[start : start + together]
         measured = [0.0] * len(group)
         for block in blocks:
-            partial = torch.zeros(block.stop - block.start, total.shape[1], device=total.device)
+            partial = torch.empty(block.stop - block.start, total.shape[1], device=total.device)
             for place, (gradient, bound) in enumerate(group):
-                contribution = gradient.block(block, space)
+                contribution = gradient.block(block, space if place else partial)
                 square = _square(contribution)
                 # One block alone may show that all is too long, or no number. (NaN compares as false.)
                 within = square <= bound
                 measured[place] += square if within else math.inf
-                if within:
+                if place and within:
                     partial += contribution
+                elif not place and not within:
+                    partial.zero_()
             total[block].add_(partial)
         for (gradient, bound), square in zip(group, measured, strict=True):
             if not square <= bound:
