@@ -87,10 +87,9 @@ def scaled(gradients: Tensor, scales: Tensor, grid: Grid | None) -> Tensor:
         grid: None does not cut.
     """
     by_unit = scales.view(-1, *[1] * (gradients.dim() - 1))
-    if grid is None:
-        made = gradients * by_unit
-    else:  # a quotient by the inverse takes one pass over memory, a product and a cut take two
-        made = torch.div(gradients, by_unit.reciprocal(), rounding_mode="trunc")
+    # A quotient by the inverse takes one pass over memory, a product and a cut take two.
+    cut = None if grid is None else "trunc"
+    made = torch.div(gradients, by_unit.reciprocal(), rounding_mode=cut)
     if not bool((scales != 0).all()):  # zero times a number that is none is none
         made = torch.where(by_unit != 0, made, 0.0)
     return made
