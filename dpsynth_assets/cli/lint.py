@@ -51,7 +51,21 @@ def _problems(path: Path) -> list[Problem]:
 
     found = lint_contract(path)
     broken = any(problem.severity == "error" for problem in found)
-    return found if broken else sorted([*found, *_contradictions(path)])
+    return found if broken else sorted([*found, *_taken_id(path), *_contradictions(path)])
+
+
+def _taken_id(path: Path) -> list[Problem]:
+    """Where another contract of the same folder has this one's id: a code location with both does not load."""
+    from dpsynth_assets.contract import ContractError, Problem, load_contract
+    from dpsynth_assets.contract.odcs import line_of
+
+    id_ = load_contract(path).id
+    for other in sorted(path.parent.glob("*.odcs.yaml")):
+        with suppress(ContractError):
+            if not other.samefile(path) and load_contract(other).id == id_:
+                what = f"the id `{id_}` is that of {other.name} too"
+                return [Problem(line_of(path, "id", privacy=False), "id", what, "Give each contract an id of its own")]
+    return []
 
 
 def _ledger() -> Path | None:

@@ -39,11 +39,12 @@ def lint_contract(path: str | Path) -> list[Problem]:
     return _read(Path(path)).problems
 
 
-def line_of(path: str | Path, *term: str) -> int:
-    """The line on which a privacy term of a contract stands, or the place that it is missing from."""
+def line_of(path: str | Path, *term: str, privacy: bool = True) -> int:
+    """The line on which a privacy term of a contract stands, or the place that it is missing from; without `privacy`,
+    a term of the standard's own."""
     document, _ = yaml.read(Path(path).read_text(encoding="utf-8"))
-    privacy = find_privacy(document)[0] if document is not None else None
-    return 1 if document is None or privacy is None else document.line((*privacy, *term))
+    place = find_privacy(document)[0] if document is not None and privacy else ()
+    return 1 if document is None or place is None else document.line((*place, *term))
 
 
 @dataclass(frozen=True)

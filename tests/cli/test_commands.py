@@ -73,6 +73,19 @@ def test_lint(dpsynth, contract_path):
     assert len([problem for problem in json.loads(out) if problem["severity"] == "error"]) >= 2
 
 
+def test_lint_finds_an_id_that_another_contract_of_the_folder_has(dpsynth, tmp_path, contract_path):
+    text = contract_path.read_text(encoding="utf-8")
+    (tmp_path / "first.odcs.yaml").write_text(text, encoding="utf-8")
+    second = tmp_path / "second.odcs.yaml"
+    second.write_text(f"# a copy\n{text}", encoding="utf-8")
+    code, out, _ = dpsynth("lint", second)
+    line = next(n for n, said in enumerate(second.read_text().splitlines(), 1) if said.startswith("id:"))
+    assert code == 1
+    assert f"second.odcs.yaml:{line}: id: the id" in " ".join(out.split())
+    assert "first.odcs.yaml too" in " ".join(out.split())
+
+
+
 def test_bad_input_is_one_sentence(dpsynth, home, contract_path):
     broken = contract_path.with_name("broken.odcs.yaml")
     broken.write_text("kind: Nothing", encoding="utf-8")
