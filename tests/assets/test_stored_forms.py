@@ -1,0 +1,35 @@
+"""What ledgers and homes hold stays readable: digests, keys, events, terms, names of assets, folders and files.
+
+`golden/stored.json` was written once, by the code that made such ledgers and homes. A change here that is meant needs
+a version that reads both.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).with_name("golden")
+STORED = json.loads((GOLDEN / "stored.json").read_text(encoding="utf-8"))
+
+
+def names(folder: Path) -> list[str]:
+    """The files below a folder, with what is drawn or dated in their names left out."""
+    found = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return sorted({re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{6}", "ID", name) for name in found})
+
+
+def test_a_home_has_the_folders_and_files_that_it_had(run, home, book):
+    assert run().success
+    assert names(home.artifacts) == STORED["artifacts"]
+    assert names(home.warehouse) == STORED["warehouse"]
+    receipts = {
+        receipt.parts[-3]: sorted(json.loads(receipt.read_text()) | json.loads(receipt.read_text())["about"])
+        for receipt in home.artifacts.rglob("receipt.json")
+    }
+    assert receipts == STORED["receipts"]
+    kinds = {entry.kind: sorted(entry.payload) for entry in book.entries()}
+    assert kinds == STORED["entries"]
