@@ -83,6 +83,10 @@ class _InMemory:
     def newest(self, block: str) -> chain.Record | None:
         return next((record for record in reversed(self.records) if block in record.blocks), None)
 
+    def waiting(self) -> list[chain.Record]:
+        later = {record.reservation for record in self.records if record.reservation not in (None, record.seq)}
+        return [record for record in self.records if record.kind == "reserved" and record.seq not in later]
+
     def find(
         self,
         *,

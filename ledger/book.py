@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ from ledger.sealing import Sealing
 from ledger.statements import Statement, statement_of
 from ledger.store import DuckDBStore, Store, now
 from ledger.verification import problems_of
+from ledger.view import OneView
 
 
 class Ledger(Charging, Elsewhere, Governing, Sealing):
@@ -108,6 +111,14 @@ class Ledger(Charging, Elsewhere, Governing, Sealing):
         with self._store.transaction() as book:
             return book.ledger_id
 
+    @contextmanager
+    def reading(self) -> Iterator[Ledger]:
+        """The ledger as it stands now, for several questions in one transaction. Nothing can be written to it."""
+        with self._store.transaction() as book:
+            view = copy(self)
+            view._store = OneView(book)
+            yield view
+
     # Prices ---------------------------------------------------------------------------------------------------------
 
     def quote(self, scope: Scope, items: Iterable[Item], *, source: str | None = None) -> Quote:
@@ -144,6 +155,11 @@ class Ledger(Charging, Elsewhere, Governing, Sealing):
         ]
         return statement_of(ledger_id, budget, about, head, with_pld=with_pld)
 
+    def cap(self, population: str) -> float:
+        """The epsilon of a population's budget as it stands."""
+        with self._store.transaction() as book:
+            return require_budget(book, population).rule.epsilon
+
     def populations(self) -> list[str]:
         with self._store.transaction() as book:
             return sorted(str(record.population) for record in book.find(kinds=("registered",)))
@@ -156,7 +172,9 @@ class Ledger(Charging, Elsewhere, Governing, Sealing):
         """All reservations, or those in one state or by one key: the reserved ones of runs that died may be voided."""
         with self._store.transaction() as book:
             ledger_id = book.ledger_id
-            if key is None:
+            if state == "reserved" and key is None:
+                paths = [[record] for record in book.waiting()]
+            elif key is None:
                 paths = list(histories(book.find()).values())
             else:
                 paths = [book.find(reservation=record.seq) for record in book.find(kinds=("reserved",), key=key)]

@@ -62,6 +62,7 @@ class Charging:
         release. Without the ledger's signing key nothing is charged: what was paid for could not be sealed.
         """
         event = events.intact(event)
+        events.intact(events.Composed((event,)))  # as a seal states it: what could not be sealed is not charged
         for what, value in (("release", release), ("key", key), ("owner", owner)):
             words(what, value)
         opaque("plan_digest", plan_digest)

@@ -320,7 +320,7 @@ def _effect_of(change: Change) -> tuple[str, dict[str, Any]]:
 
 def _require_possible(book: Transaction, change: Change, *, registered: bool) -> None:
     if isinstance(change, SetTerms):
-        require_possible_terms(book, change.terms, registered=registered)
+        require_possible_terms(book, change.population, change.terms, registered=registered)
         return
     if isinstance(change, SetPeople):
         if authority_of(book).people_of(change.population) == change.people:

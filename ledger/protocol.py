@@ -78,9 +78,8 @@ def require_same_terms(scope: Scope, budget: Budget) -> None:
             )
 
 
-def require_possible_terms(book: Transaction, terms: dict[str, Any], *, registered: bool) -> None:
-    """Demand that a contract's terms do not contradict what the population that they name was registered with. Nothing
-    is asked of terms that name none.
+def require_possible_terms(book: Transaction, population: str, terms: dict[str, Any], *, registered: bool) -> None:
+    """Demand that a contract's terms do not contradict what the population that they are set for was registered with.
 
     Args:
         terms: as `dpsynth_assets.contract.diff.terms_for_approval` writes them.
@@ -90,9 +89,7 @@ def require_possible_terms(book: Transaction, terms: dict[str, Any], *, register
         TermsConflict: they do; what a population was registered with never changes.
         ProtocolError: it must be registered and is not.
     """
-    population = terms.get("population")
-    if not isinstance(population, str):
-        return
+    _require_form(terms)
     budget = budget_of(book, population)
     if budget is None:
         if registered:
@@ -100,6 +97,17 @@ def require_possible_terms(book: Transaction, terms: dict[str, Any], *, register
         return
     # A population of before has its unit's column from its first terms, which may be these.
     require_agreeing_terms(terms, budget, unit_known=authority_of(book).knows_unit_of(population))
+
+
+def _require_form(terms: dict[str, Any]) -> None:
+    """ProtocolError unless what is compared with a registration is of the form in which it can be."""
+    for part in ("unit", "budget", "blocks"):
+        stated = terms.get(part)
+        if stated is not None and not isinstance(stated, dict):
+            raise ProtocolError(f"the terms' `{part}` is {type(stated).__name__}: it is a mapping")
+        column = (stated or {}).get("column")
+        if column is not None and not isinstance(column, str):
+            raise ProtocolError(f"the terms' `{part}.column` is {type(column).__name__}: it is the name of a column")
 
 
 def require_agreeing_terms(terms: dict[str, Any], budget: Budget, *, unit_known: bool) -> None:

@@ -228,6 +228,10 @@ def key_of(line: Any) -> bytes:
     kind, text = name_of(line).split(" ")
     parts = fields_of(base64.b64decode(text, validate=True), 2)
     demand(kind == "ssh-ed25519" and parts[0] == kind.encode() and len(parts[1]) == 32, "a key is no ssh-ed25519 key")
+    y, prime = int.from_bytes(parts[1], "little") % (1 << 255), (1 << 255) - 19
+    small = (0, 1, 2707385501144840649318225287225658788936804267575313519463743609750303021,
+             55188659117513257062467267217118295137698188065244968500265048394206261417927, prime - 1)  # fmt: skip
+    demand(y < prime and y not in small, "a key is of small order, so that anybody can sign by it, or not canonical")
     return parts[1]
 
 
@@ -551,8 +555,8 @@ class Replay:
         demand(charge.state in AFTER[entry.kind], f"it cannot follow on a charge that is {charge.state}")
         same = (entry.population, entry.release) == (charge.population, charge.release)
         self.expect(same, "its population or release is not that of its reservation")
-        renewed = (entry.owner != charge.owner) == (entry.kind == "resumed")
-        self.expect(renewed, "its owner is not that of its reservation (or no other, where it resumes)")
+        same = entry.owner == charge.owner or entry.kind == "resumed"  # a run may take over what is its own
+        self.expect(same, "its owner is not that of its reservation")
         if entry.kind not in ("activated", "forfeited"):
             getattr(self, entry.kind)(entry, said, charge)
         state = "activated" if entry.kind == "resumed" else entry.kind
@@ -753,8 +757,9 @@ class Replay:
         population = self.populations.get(name)
         if earlier and population and population.founders == {who for who, *_ in entry.signers}:
             self.found(population, terms)
-        if agreed := "after" in said and "population" in terms:
-            self.agree(self.populations[name], terms)
+        if agreed := "after" in said:
+            demand(population, f"it is about population {short(name)}, which has no budget")
+            self.agree(population, terms)
         contract, stand = name_of(said["contract"]), True
         self.decide("contract", contract)
         if population and earlier:

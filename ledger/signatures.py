@@ -19,6 +19,16 @@ from ledger.errors import LedgerError
 NAMESPACE = "dpsynth-approval"
 KIND = "ssh-ed25519"
 _MAGIC = b"SSHSIG"
+_PRIME = (1 << 255) - 19
+# The y of the points of small order on Ed25519's curve: a signature by such a key can be made without a secret, and
+# holds for many statements or all. (As libsodium's `ge25519_has_small_order` has them.)
+_SMALL_ORDER = (
+    0,
+    1,
+    2707385501144840649318225287225658788936804267575313519463743609750303021,
+    55188659117513257062467267217118295137698188065244968500265048394206261417927,
+    _PRIME - 1,
+)
 _HASHES = {"sha512": hashlib.sha512, "sha256": hashlib.sha256}
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 
@@ -44,6 +54,9 @@ def public_key(text: str) -> str:
     raw, rest = _field(rest)
     if kind != KIND.encode() or len(raw) != 32 or rest:
         raise SignatureRefused("the public key is not a whole ed25519 key: give the .pub file as ssh-keygen wrote it")
+    y = int.from_bytes(raw, "little") % (1 << 255)
+    if y >= _PRIME or y in _SMALL_ORDER:
+        raise SignatureRefused("the public key is one by which anybody can sign: make one with `ssh-keygen`")
     return f"{KIND} {base64.b64encode(blob).decode()}"
 
 

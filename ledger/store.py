@@ -57,6 +57,9 @@ class Transaction(Protocol):
     def newest(self, block: str) -> Record | None:
         """The last entry that states the block's standing."""
 
+    def waiting(self) -> list[Record]:
+        """The reservations that no later entry is about, in order."""
+
     def find(
         self,
         *,
@@ -303,6 +306,12 @@ class DuckDBTransaction:
                 "run `dpsynth audit verify`"
             )
         return record
+
+    def waiting(self) -> list[Record]:
+        later = "SELECT reservation FROM entries WHERE reservation IS NOT NULL AND reservation <> seq"
+        return self._checked(
+            f"SELECT {_COLUMNS} FROM entries WHERE kind = 'reserved' AND seq NOT IN ({later}) ORDER BY seq", []
+        )
 
     def find(
         self,

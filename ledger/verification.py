@@ -17,6 +17,7 @@ from ledger.authority import Authority
 from ledger.chain import GENESIS, Record
 from ledger.closed_plan import ClosedPlan
 from ledger.errors import LedgerError, ProtocolError, TermsConflict
+from ledger.events import within
 from ledger.governing import change_from
 from ledger.journal import EFFECTS, STEPS, Costs, costs_of, event_of, standing_of
 from ledger.mandates import KINDS
@@ -164,7 +165,7 @@ class _Replay:
         terms, population = record.payload["terms"], str(record.population)
         if chain.digest(chain.canonical(terms)) != record.payload["digest"]:
             self._add(record, "its digest is not that of its terms")
-        if "after" in record.payload and "population" in terms:  # of before, such terms may stand
+        if "after" in record.payload:  # of before, terms may stand that contradict their population
             unit, unit_by = self.authority.units[population]
             budget = replace(self.budgets[population], unit=unit, unit_by=unit_by)
             require_agreeing_terms(terms, budget, unit_known=self.authority.knows_unit_of(population))
@@ -275,7 +276,7 @@ class _Replay:
         if record.kind == "voided":
             self._compare(record, self._voided(held, before))
         elif record.kind == "resumed":
-            self._resumed(record, before)
+            self._resumed(record, held, before)
         elif record.kind == "committed":
             self._committed(record, held, before)
 
@@ -288,10 +289,14 @@ class _Replay:
             for block, standing in before.items()
         }
 
-    def _resumed(self, record: Record, before: Standings) -> None:
+    def _resumed(self, record: Record, held: _Open, before: Standings) -> None:
         if record.payload["event"] is None:
+            if record.payload["cost"]:
+                self._add(record, "it repeats nothing, and that costs something")
             self._compare(record, before)
             return
+        if not within(event_of(record), event_of(held.first)):
+            self._add(record, "what it repeats is no part of what was reserved")
         self._compare_alone(record)
         after, admitted = self._replayed(before, self._costs(record, tuple(before)))
         if not admitted:
@@ -307,8 +312,6 @@ class _Replay:
         return after, admitted
 
     def _committed(self, record: Record, held: _Open, before: Standings) -> None:
-        from ledger.events import within
-
         event, planned = event_of(record), event_of(held.first)
         if not within(event, planned):
             self._add(record, "what ran is not what was reserved, nor fewer steps of it")
@@ -331,7 +334,11 @@ class _Replay:
 
     def _external(self, record: Record) -> None:
         self._compare_alone(record)
-        costs = self._costs(record, tuple(record.payload["blocks"]))
+        blocks = record.payload["blocks"]
+        own = all(population_of(block) == record.population and block in self.standings for block in blocks)
+        if not blocks or not own or len({*blocks}) < len(blocks):
+            self._add(record, "its blocks are not some of its population's, each once")
+        costs = self._costs(record, tuple(blocks))
         after = {
             block: self.budgets[population_of(block)].charge_outside(self.standings[block], costs[population_of(block)])
             for block in record.payload["blocks"]

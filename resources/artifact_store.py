@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator, Mapping
@@ -222,10 +223,11 @@ class ArtifactStore(Deployed):
         with _spoken():
             book = self._ledger()
             sealed = {(seal.name, seal.id) for seal in book.seals()}
+            paid = {charge.reservation for seal in book.seals() for charge in book.charges_of(seal)}
             committed = {
                 (entry.release, entry.payload["artifact_digest"]): entry.reservation_id
                 for entry in book.entries()
-                if entry.kind == "committed"
+                if entry.kind == "committed" and entry.reservation_id not in paid  # a copy of a sealed one is nobody's
             }
             artifacts = Home.at(self.home).artifacts
             for folder in sorted((*artifacts.glob("*/*/[!.]*/"), *artifacts.glob(f"*/*/{UNFINISHED}/*/"))):
@@ -237,7 +239,7 @@ class ArtifactStore(Deployed):
                 except SealError:  # it holds a link, or what cannot be read: it is nobody's release
                     continue
                 if reservation is not None:
-                    about = _stated(folder).get("about", {})
+                    about = _facts(_stated(folder).get("about"))
                     found.append(self.seal(Draft(contract, kind, folder), reservation=reservation, about=about))
         return found
 
@@ -295,6 +297,19 @@ def _stated(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return stated if isinstance(stated, dict) else {}
+
+
+def _facts(stated: Any) -> dict[str, Any]:
+    """What a receipt that nobody sealed may still say: of which snapshot, and of what share of the units."""
+    if not isinstance(stated, dict):
+        return {}
+    snapshot, size = stated.get("snapshot"), stated.get("size")
+    facts: dict[str, Any] = {}
+    if isinstance(snapshot, str) and re.fullmatch(r"[0-9A-Za-z-]{1,64}", snapshot):
+        facts["snapshot"] = snapshot
+    if isinstance(size, int | float) and not isinstance(size, bool) and 0 < size <= 1:
+        facts["size"] = size
+    return facts
 
 
 def _write_seal(book: Ledger, folder: Path, seal: Seal) -> None:

@@ -36,10 +36,17 @@ def receipts(home: Home, only: Collection[Path] | None = None) -> Iterator[tuple
     for file in sorted(home.artifacts.glob(f"*/*/*/{RECEIPT}")):
         if only is None or file.parent in only:
             try:
-                stated = json.loads(file.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
+                stated = json.loads(_held_by(file))
+            except (OSError, ValueError, RecursionError):
                 stated = None
             yield file.parent, stated if isinstance(stated, dict) else {}
+
+
+def _held_by(path: Path) -> bytes:
+    """What a file holds; OSError where it is none: a pipe would be read for ever."""
+    if not path.is_file():
+        raise OSError(f"{path} is no file")
+    return path.read_bytes()
 
 
 def checkpoints(home: Home, only: Collection[Path] | None = None) -> list[Checkpoint]:
@@ -49,8 +56,8 @@ def checkpoints(home: Home, only: Collection[Path] | None = None) -> list[Checkp
     for path in _seals(home):
         if only is None or path.parent in only:
             try:
-                found.append(read_portable(path.read_bytes())[1])
-            except (LedgerError, OSError):
+                found.append(read_portable(_held_by(path))[1])
+            except (LedgerError, OSError, RecursionError):
                 continue
     for _, receipt in receipts(home, only):
         charges = receipt.get("charges")
@@ -70,7 +77,7 @@ def artifacts(home: Home) -> Iterator[Artifact]:
     for folder, _ in receipts(home):
         name = str(folder.relative_to(home.artifacts))
         try:
-            seal, _ = read_portable((folder / SEAL).read_bytes())
+            seal, _ = read_portable(_held_by(folder / SEAL))
             release = bool(seal.charges) and not seal.made_from
             yield Artifact(name, folder_content(folder) if release else None, seal.ledger, seal.seq, seal.hash)
         except (LedgerError, OSError):
@@ -206,8 +213,8 @@ def _of_seal(path: Path, seal: Seal, key: str) -> list[str]:
         return [f"has no {path.name} beside it, without which a recipient cannot check it: publish or use it again"]
     try:
         digest_of(path)
-        stated, checkpoint = read_portable(path.read_bytes())
-    except (SealError, OSError) as error:
+        stated, checkpoint = read_portable(_held_by(path))
+    except (SealError, OSError, RecursionError) as error:
         return [f"has a {path.name} that is no seal: {error}"]
     if stated.body != seal.body:
         return [f"has a {path.name} that is another artifact's: its seal is entry {seal.seq}"]

@@ -101,7 +101,9 @@ class KnownHead:
 
     def contradiction(self, book: Transaction) -> str | None:
         """What is known against a ledger, in words."""
-        known = self.remembered() or self._newest_in_artifacts(book)
+        first = book.at(1)
+        key = str(first.payload.get("public_key")) if first else ""
+        known = self.remembered() or self.newest_in_artifacts(book.ledger_id, key)
         if known is None:
             return None
         if known.ledger != book.ledger_id:
@@ -116,14 +118,14 @@ class KnownHead:
             return f"the ledger has another entry {known.seq} than the one that was made in it: it was rewritten"
         return None
 
-    def _newest_in_artifacts(self, book: Transaction) -> Head | None:
+    def newest_in_artifacts(self, ledger_id: str, key: str) -> Head | None:
+        """The last entry that artifacts carry a signature under, by this public key; the word of another ledger's
+        artifact is taken for what is here."""
         from resources.evidence import checkpoints
 
-        first = book.at(1)
-        key = str(first.payload.get("public_key")) if first else ""
         newest = None
         for point in sorted(checkpoints(self._home), key=lambda point: point.seq):
-            if point.ledger != book.ledger_id:
+            if point.ledger != ledger_id:
                 return Head(point.ledger, point.seq, point.hash)  # its key is not here, so its word is taken
             if point.is_signed_by(key):
                 newest = Head(point.ledger, point.seq, point.hash)
@@ -147,14 +149,15 @@ def restore_ledger(home: Home, lines: Sequence[str], *, actor: str, reason: str,
         LedgerError: the journal is of another ledger or another course of this one, or more is known to be missing.
     """
     known = KnownHead(home)
-    head = known.remembered()
+    records = [record_from(line, number) for number, line in enumerate(lines, 1)]
+    first = records[0].payload if records else {}
+    head = known.remembered() or known.newest_in_artifacts(str(first.get("ledger")), str(first.get("public_key")))
     if head is not None:
-        records = [record_from(line, number) for number, line in enumerate(lines, 1)]
-        same = bool(records) and str(records[0].payload.get("ledger")) == head.ledger
+        same = bool(records) and str(first.get("ledger")) == head.ledger
         if not same or (len(records) >= head.seq and records[head.seq - 1].hash != head.hash):
             raise LedgerError(
-                f"this is not the journal of the ledger that was here: {known.file} knows of {head.ledger}, whose "
-                f"entry {head.seq} has another hash. Give the newest journal of that one"
+                f"this is not the journal of the ledger that was here: {known.file}, or an artifact's seal, knows of "
+                f"{head.ledger}, whose entry {head.seq} has another hash. Give the newest journal of that one"
             )
         lost = max(head.seq - len(records), 0)
         missing = lost if missing is None else missing

@@ -73,6 +73,10 @@ class MemoryStore:
     def newest(self, block: str) -> Record | None:
         return next((record for record in reversed(self.records) if block in record.blocks), None)
 
+    def waiting(self) -> list[Record]:
+        later = {record.reservation for record in self.records if record.reservation not in (None, record.seq)}
+        return [record for record in self.records if record.kind == "reserved" and record.seq not in later]
+
     def find(self, *, kinds: Sequence[str] = (), **wanted: object) -> list[Record]:
         given = {column: value for column, value in wanted.items() if value is not None}
         return [

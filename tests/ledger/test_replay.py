@@ -294,7 +294,7 @@ SPOILED: dict[str, tuple[Any, str]] = {
     "the owner changes": (at(7, "owner", to="another run"), "7 (redeemed): its owner is not that of its reservation"),
     "the same run resumes": (
         at(25, "owner", to=lambda _: JOURNAL.of(24)["owner"]),
-        "25 (resumed): its owner is not that of its reservation (or no other",
+        "26 (redeemed): its owner is not that of its reservation",
     ),
     "a resumption's owner is forgotten": (at(26, "owner", to="run-20"), "26 (redeemed): its owner is not that"),
     "the release changes": (at(8, "release", to="other"), "8 (committed): its population or release is not"),

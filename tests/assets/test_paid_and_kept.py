@@ -1,0 +1,103 @@
+"""What was paid for is found, and what nobody paid for is not sealed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+
+import pytest
+
+from resources.artifact_store import ArtifactStore
+
+
+@pytest.fixture
+def store(home):
+    return ArtifactStore(home=str(home.root))
+
+
+def test_a_full_disk_after_the_commit_loses_nothing(run, rooms, home, book, store, monkeypatch):
+    """The ledger has the entry; the file that remembers how far it came could not be written."""
+    from ledger.charging import Charging
+    from resources import heads
+
+    assert run("source").success
+    written, commit = heads.replace_atomically, Charging.commit
+
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def on_a_full_disk(self, *given, **more):
+        monkeypatch.setattr(heads, "replace_atomically", fail)
+        try:
+            return commit(self, *given, **more)
+        finally:
+            monkeypatch.setattr(heads, "replace_atomically", written)
+
+    monkeypatch.setattr(Charging, "commit", on_a_full_disk)
+    assert not run("label_histogram").success
+    assert [charge.state for charge in book.reservations()] == ["committed"]
+    [made] = store.seal_committed()
+    assert store.latest("small", "label_histogram").id == made.id
+
+
+def test_an_interrupt_after_the_commit_leaves_what_was_paid_for(run, rooms, home, book, store, monkeypatch):
+    from ledger.charging import Charging
+
+    assert run("source").success
+    commit = Charging.commit
+
+    def interrupted(self, *given, **more):
+        commit(self, *given, **more)
+        raise RuntimeError("as the answer came back")
+
+    monkeypatch.setattr(Charging, "commit", interrupted)
+    assert not run("label_histogram").success
+    assert [charge.state for charge in book.reservations()] == ["committed"]
+    assert [made.kind for made in store.seal_committed()] == ["label_histogram"]
+
+
+def test_a_copy_of_a_release_is_not_sealed_with_words_of_somebody_else(run, rooms, home, store):
+    assert run("source", "label_histogram").success
+    made = store.latest("small", "label_histogram")
+    for number, about in enumerate(({"statement": "audited by the regulator"}, [1], "x")):
+        copy = made.folder.with_name(f"20990101T000000Z-fffff{number}")
+        shutil.copytree(made.folder, copy)
+        (copy / "receipt.json").write_text(json.dumps({"about": about}), encoding="utf-8")
+    assert store.seal_committed() == []
+    assert store.latest("small", "label_histogram").id == made.id
+
+
+def test_of_an_unsealed_receipt_only_snapshot_and_size_are_believed(run, rooms, home, store, monkeypatch):
+    seal = ArtifactStore.seal
+    assert run("source").success
+    monkeypatch.setattr(ArtifactStore, "seal", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    try:
+        run("label_histogram")
+    except BaseException as error:  # how far an interrupt gets is Dagster's business
+        del error
+    monkeypatch.setattr(ArtifactStore, "seal", seal)
+    [folder] = (home.artifacts / "small" / "label_histogram" / ".unfinished").iterdir()
+    about = {"statement": "audited by the regulator", "size": 0.5, "snapshot": "20260101T000000Z-abcdef"}
+    (folder / "receipt.json").write_text(json.dumps({"about": about}), encoding="utf-8")
+    [made] = store.seal_committed()
+    assert made.receipt["about"] == {"size": 0.5, "snapshot": "20260101T000000Z-abcdef"}
+
+
+def test_what_is_no_file_or_no_receipt_stops_no_audit(run, rooms, home, book):
+    """Pipes would be read for ever, and nested lists exhaust the reader."""
+    from resources.evidence import checkpoints, receipts
+
+    assert run("source", "label_histogram").success
+    for number in range(3):
+        folder = home.artifacts / "small" / "label_histogram" / f"20990101T000000Z-fffff{number}"
+        folder.mkdir()
+        (folder / "receipt.json").write_text("[" * 200_000, encoding="utf-8")
+        if number:
+            os.mkfifo(folder / "seal.json")
+        if number == 2:
+            (folder / "receipt.json").unlink()
+            os.mkfifo(folder / "receipt.json")
+    assert len(checkpoints(home)) == 1
+    assert [receipt for _, receipt in receipts(home) if receipt] != []
