@@ -19,14 +19,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.public_source import public_contract
-from dpsynth_assets.approval import sign
-from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
-from dpsynth_assets.classify.dp_training import DpClassifierPlan
+from dpsynth_assets.classify.dp_plan import DpClassifierPlan
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import load_classifier
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract
-from dpsynth_assets.contract.releases import ClassifierRelease
+from dpsynth_assets.gate.approval import sign
+from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
+from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from ledger import Ledger
 from resources.artifact_store import ArtifactStore
 from resources.home import Home
@@ -34,12 +34,12 @@ from resources.public_rows import test_rows
 from resources.sensitive_store import SensitiveStore
 
 
-def with_baseline(contract: Contract, release: ClassifierRelease) -> Contract:
+def with_baseline(contract: Contract, release: ClassifierTerms) -> Contract:
     """The contract with this baseline, and room for it beside what it plans already."""
     terms = contract.privacy
     assert release.epsilon is not None
     budget = terms.budget.model_copy(update={"epsilon": terms.budget.epsilon + 2 * release.epsilon})
-    releases = terms.releases.model_copy(update={"dp_baseline": release})
+    releases = terms.releases.but(DP_BASELINE, release)
     return replace(contract, privacy=terms.model_copy(update={"budget": budget, "releases": releases}))
 
 
@@ -51,11 +51,11 @@ def accuracy(contract: Contract, source: str | None, size: float) -> float:
         book = Ledger.create(home.ledger_file)
         for person in (contract.owners[0], contract.approvers[0]):
             sign(contract, book, actor=person, reason="a benchmark on a public source")
-        outcome = materialize(contract, home, source=source, size=size, only=("source", "dp_baseline"))
+        outcome = materialize(contract, home, source=source, size=size, only=("source", DP_BASELINE.name))
         if not outcome.success:
             sys.exit(f"the release failed: {outcome.failures}")
         rows = test_rows(contract, SensitiveStore(home=folder))
-        made = ArtifactStore(home=folder).latest(contract.id, "dp_baseline")
+        made = ArtifactStore(home=folder).latest(contract.id, DP_BASELINE.name)
         classifier = load_classifier(made.folder / CLASSIFIER)
         labels = rows[contract.privacy.classifier.target].tolist()
         return float(evaluate(classifier, rows["text"].tolist(), labels)["accuracy"])
@@ -77,7 +77,7 @@ def main() -> None:
     contract = public_contract(chosen.contract)
     print("| epsilon | noise multiplier | accuracy, mean | from | to |\n|---|---|---|---|---|", flush=True)
     for epsilon in chosen.epsilon:
-        release = ClassifierRelease(
+        release = ClassifierTerms(
             classifier=chosen.classifier,
             epsilon=epsilon,
             expected_batch_size=chosen.batch,
@@ -86,7 +86,9 @@ def main() -> None:
             learning_rate=chosen.rate,
         )
         planned = with_baseline(contract, release)
-        noise = DpClassifierPlan.from_contract(planned, "dp_baseline", chosen.size).mechanism.noise_multiplier
+        noise = DpClassifierPlan.of(
+            planned, planned.privacy.releases[DP_BASELINE], chosen.size
+        ).mechanism.noise_multiplier
         found = [accuracy(planned, chosen.source, chosen.size) for _ in range(chosen.runs)]
         print(
             f"| {epsilon:g} | {noise:.2f} | {statistics.mean(found):.2%} | {min(found):.2%} | {max(found):.2%} |",

@@ -26,14 +26,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.public_source import public_contract
-from dpsynth_assets.approval import planned_releases, sign
-from dpsynth_assets.assets.candidates import CANDIDATES, proportions, rows_wanted
 from dpsynth_assets.assets.classifier import additions
-from dpsynth_assets.assets.common import releases_of
-from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
-from dpsynth_assets.assets.label_histogram import released_counts
-from dpsynth_assets.assets.votes import votes_on
-from dpsynth_assets.classify.curation import CurationError, curate
 from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
@@ -42,9 +35,20 @@ from dpsynth_assets.classify.vectors import kept_in, public_encoder
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.classifiers import PublicRows
-from dpsynth_assets.contract.releases import ClassifierRelease, VotesRelease
 from dpsynth_assets.contract.synthesis import Curation
+from dpsynth_assets.gate.approval import planned_releases, sign
 from dpsynth_assets.privacy.apportionment import apportion
+from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
+from dpsynth_assets.releases.dp_baseline import DP_BASELINE
+from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
+from dpsynth_assets.releases.labeller import LABELLER
+from dpsynth_assets.releases.registry import planned_names
+from dpsynth_assets.releases.votes import CANDIDATES, VOTES, VotesTerms
+from dpsynth_assets.synthesis.candidates import proportions, rows_wanted
+from dpsynth_assets.synthesis.curation import CurationError, curate
+from dpsynth_assets.synthesis.label_histogram import released_counts
+from dpsynth_assets.synthesis.votes import DRAWN, votes_on
 from ledger import Composed, Ledger
 from ledger.accounting import epsilon as epsilon_of
 from resources.artifact_store import ArtifactStore
@@ -68,9 +72,9 @@ class Arm:
 
     def uses(self, release: str) -> bool:
         """Whether it rests on the release."""
-        if release == "labeller":
+        if release == LABELLER.name:
             return self.taught or self.curation.needs_labeller
-        return release != "votes" or self.curation.proportions == "votes"
+        return release != VOTES.name or self.curation.needs_votes
 
 
 def _relabelled(**terms: Any) -> Curation:
@@ -105,14 +109,14 @@ def within(contract: Contract, chosen: argparse.Namespace) -> Contract:
     """The contract with a labeller, votes and the largest adapter release (to a hundredth) that all compose to the
     epsilon."""
     terms, epsilon = contract.privacy, chosen.epsilon
-    labeller = ClassifierRelease(
+    labeller = ClassifierTerms(
         classifier="minilm",
         epsilon=chosen.labeller,
         expected_batch_size=min(2_048, terms.unit.public_count // 8),
         steps=100,
         learning_rate=0.1,
     )
-    votes = VotesRelease(mechanism="discrete_laplace_histogram", epsilon=chosen.votes, clusters=chosen.clusters)
+    votes = VotesTerms(mechanism="discrete_laplace_histogram", epsilon=chosen.votes, clusters=chosen.clusters)
     generation = terms.generation.model_copy(update={"rows": chosen.rows or terms.generation.rows})
     update = {
         "budget": terms.budget.model_copy(update={"epsilon": 2 * epsilon}),
@@ -121,8 +125,8 @@ def within(contract: Contract, chosen: argparse.Namespace) -> Contract:
     }
 
     def at(share: float) -> Contract:
-        adapter = terms.releases.adapter.model_copy(update={"epsilon": share, "share": None})
-        planned = {"adapter": adapter, "labeller": labeller, "votes": votes, "dp_baseline": None}
+        adapter = terms.releases[ADAPTER].model_copy(update={"epsilon": share, "share": None})
+        planned = {ADAPTER.name: adapter, LABELLER.name: labeller, VOTES.name: votes, DP_BASELINE.name: None}
         releases = terms.releases.model_copy(update=planned)
         return replace(contract, privacy=terms.model_copy(update={**update, "releases": releases}))
 
@@ -144,7 +148,7 @@ def released(contract: Contract, folder: Path, source: str | None, size: float |
     """The contract's releases in a home of their own, made unless they are there."""
     home = Home.at(str(folder))
     store = ArtifactStore(home=str(folder))
-    wanted = [*releases_of(contract), "candidates"]
+    wanted = [*planned_names(contract), CANDIDATES]
     if not home.ledger_file.exists():
         home.create()
         book = Ledger.create(home.ledger_file)
@@ -199,12 +203,12 @@ def lines(contract: Contract, folder: Path, chosen: argparse.Namespace, kept: Ke
     terms, target = contract.privacy, contract.privacy.classifier.target
     test = test_rows(contract, SensitiveStore(home=str(folder)))
     mix = None if chosen.mix is None else public_rows(contract, folder, chosen.mix)
-    counts = released_counts(store.latest(contract.id, "label_histogram"))
+    counts = released_counts(store.latest(contract.id, LABEL_HISTOGRAM.name).folder)
     rows = rows_wanted(contract, chosen.size or 1.0)
-    candidates = store.latest(contract.id, "candidates")
-    drawn = pd.read_parquet(candidates.folder / CANDIDATES)
-    votes = votes_on(contract, candidates, store.latest(contract.id, "votes"))
-    labeller = load_classifier(store.latest(contract.id, "labeller").folder / CLASSIFIER, encoder)
+    candidates = store.latest(contract.id, CANDIDATES)
+    drawn = pd.read_parquet(candidates.folder / DRAWN)
+    votes = votes_on(contract, candidates, store.latest(contract.id, VOTES.name).folder)
+    labeller = load_classifier(store.latest(contract.id, LABELLER.name).folder / CLASSIFIER, encoder)
     for name in chosen.only or [name for name, arm in ARMS.items() if mix is not None or not arm.mixed]:
         arm = ARMS[name]
         curation = arm.curation.model_copy(update={"drawn": chosen.drawn})
@@ -256,7 +260,7 @@ def main() -> None:
     contract = public_contract(chosen.contract)
     planned = within(contract, chosen)
     releases = planned.privacy.releases
-    print(f"adapter: epsilon {releases.adapter.epsilon:g}; all releases together: {composed(planned):.3f}\n")
+    print(f"adapter: epsilon {releases[ADAPTER].epsilon:g}; all releases together: {composed(planned):.3f}\n")
     print("| curation | classifier | rests on epsilon | rows | accuracy, mean | from | to |")
     print("|---|---|---|---|---|---|---|", flush=True)
     chosen.out.mkdir(parents=True, exist_ok=True)

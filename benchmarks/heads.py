@@ -26,6 +26,7 @@ def steps(classifier: str, units: int) -> tuple[Callable[[], None], Callable[[],
     import torch
 
     from dpsynth_assets.classify import dp_training
+    from dpsynth_assets.classify.dp_plan import DpClassifierPlan
     from dpsynth_assets.classify.encoder import DIMENSION
     from dpsynth_assets.privacy.clipping.engine import ClippedSum
     from dpsynth_assets.privacy.noise import GaussianNoise
@@ -34,7 +35,7 @@ def steps(classifier: str, units: int) -> tuple[Callable[[], None], Callable[[],
     from dpsynth_assets.privacy.strategies import FlatClipping
     from dpsynth_assets.privacy.training import add
 
-    plan = dp_training.DpClassifierPlan(
+    plan = DpClassifierPlan(
         mechanism=DpSgd(0.1, 1.0, 1.0, expected_batch_size=units, steps=1),
         learning=Learning(0.01),
         epsilon=1.0,

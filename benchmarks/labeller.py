@@ -17,14 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.baseline import with_baseline
 from benchmarks.public_source import public_contract
-from dpsynth_assets.classify.dp_training import DpClassifierPlan, train_with_dp
+from dpsynth_assets.classify.dp_plan import DpClassifierPlan
+from dpsynth_assets.classify.dp_training import train_with_dp
 from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import load_classifier
 from dpsynth_assets.classify.vectors import kept_in, public_encoder
-from dpsynth_assets.contract.releases import ClassifierRelease
+from dpsynth_assets.releases.classifiers import ClassifierTerms
 from resources.tabular import as_rows, source_table
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def compare(chosen: argparse.Namespace) -> None:
     for epsilon in chosen.epsilon:
         for setting in chosen.tried:
             batch, steps, rate, *clip = setting.split(":")
-            release = ClassifierRelease(
+            release = ClassifierTerms(
                 classifier="minilm",
                 epsilon=epsilon,
                 expected_batch_size=int(batch),
@@ -75,7 +75,7 @@ def compare(chosen: argparse.Namespace) -> None:
                 learning_rate=float(rate),
                 clipping_norm=float(clip[0] if clip else 1),
             )
-            plan = DpClassifierPlan.from_contract(with_baseline(contract, release), "dp_baseline")
+            plan = DpClassifierPlan.of(contract, release)
             found = [accuracy(plan, train, rest, encoder) for _ in range(chosen.runs)]
             print(
                 f"| {epsilon:g} | {batch} | {steps} | {rate} | {release.clipping_norm:g} | "

@@ -20,13 +20,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.public_source import public_contract
-from dpsynth_assets.approval import sign
-from dpsynth_assets.assets.common import releases_of
 from dpsynth_assets.assets.safety_evaluation import FIGURES
 from dpsynth_assets.classify.safety_figures import table
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract
-from dpsynth_assets.contract.releases import ClassifierRelease, VariantMethod, Variants
+from dpsynth_assets.contract.variants import VariantMethod, Variants
+from dpsynth_assets.gate.approval import sign
+from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.classifiers import ClassifierTerms
+from dpsynth_assets.releases.dp_baseline import DP_BASELINE
+from dpsynth_assets.releases.registry import planned_names
 from dpsynth_assets.variants import variant
 from ledger import Ledger
 from resources.artifact_store import ArtifactStore
@@ -37,21 +40,21 @@ FREE = ("candidates", "corpus", "synthetic", "safety_classifier", "safety_evalua
 
 def at_epsilon(contract: Contract, epsilon: float) -> Contract:
     """The contract with so much for the synthetic table, and as much again for the baseline."""
-    terms, adapter = contract.privacy, contract.privacy.releases.adapter
+    terms, adapter = contract.privacy, contract.privacy.releases[ADAPTER]
     alone = Variants(
         methods=(VariantMethod(method=adapter.method, learning_rate=adapter.learning_rate),), epsilons=(epsilon,)
     )
     budget = terms.budget.model_copy(update={"epsilon": terms.budget.epsilon + 3 * epsilon})
     declared = replace(contract, privacy=terms.model_copy(update={"variants": alone, "budget": budget}))
     made = variant(declared, f"{adapter.method}-{epsilon:g}")
-    baseline = ClassifierRelease(
+    baseline = ClassifierTerms(
         classifier="minilm",
         epsilon=epsilon,
         expected_batch_size=min(2_048, terms.unit.public_count // 5),
         steps=100,
         learning_rate=0.1,
     )
-    releases = made.privacy.releases.model_copy(update={"dp_baseline": baseline})
+    releases = made.privacy.releases.but(DP_BASELINE, baseline)
     return replace(made, privacy=made.privacy.model_copy(update={"releases": releases}))
 
 
@@ -63,7 +66,7 @@ def run(contract: Contract, source: str | None, size: float | None, out: Path | 
         book = Ledger.create(home.ledger_file)
         for person in (contract.owners[0], contract.approvers[0]):
             sign(contract, book, actor=person, reason="a benchmark on a public source")
-        needed = ("source", *releases_of(contract), *FREE)
+        needed = ("source", *planned_names(contract), *FREE)
         outcome = materialize(contract, home, source=source, size=size, only=needed)
         if not outcome.success:
             sys.exit(f"the run failed: {outcome.failures or outcome.checks_failed}")

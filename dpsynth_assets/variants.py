@@ -18,10 +18,14 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.releases import registry
+from dpsynth_assets.releases.adapter import ADAPTER
+
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.contract.releases import AdapterRelease, Releases, VariantMethod
     from dpsynth_assets.contract.terms import PrivacyTerms
+    from dpsynth_assets.contract.variants import VariantMethod
+    from dpsynth_assets.releases.adapter import AdapterTerms
 
 MAIN = "main"  # the contract as it stands
 _NO_MORE = 1e-4  # the adapter's epsilon is rounded down to a multiple of this
@@ -66,43 +70,37 @@ def _name(method: VariantMethod, epsilon: float | str) -> str:
 
 
 def _at(contract: Contract, method: VariantMethod, epsilon: float) -> PrivacyTerms:
-    """The contract's terms with releases that compose to `epsilon`, and without a baseline."""
+    """The contract's terms with releases that compose to `epsilon`, and without those that variants do not have."""
     terms = contract.privacy
-    others = {
-        name: release
-        for name in type(terms.releases).model_fields
-        if name not in ("adapter", "dp_baseline") and (release := getattr(terms.releases, name)) is not None
-    }
-    adapter = _adapter(terms.releases.adapter, method)
-    whole = sum(release.epsilon_of(terms.budget) for release in (*others.values(), terms.releases.adapter))
-    prices = {name: epsilon * release.epsilon_of(terms.budget) / whole for name, release in others.items()}
+    planned = {release: terms.releases[release] for release in registry.planned(contract) if release.in_variants}
+    whole = sum(release.epsilon_of(terms.budget) for release in planned.values())
+    priced = terms.releases
+    for release in registry.planned(contract):
+        if release is ADAPTER:
+            continue
+        share = planned[release].epsilon_of(terms.budget) / whole if release in planned else 0.0
+        stated = planned[release].model_copy(update=_price(epsilon * share)) if release in planned else None
+        priced = priced.but(release, stated)
+    adapter = _adapter(terms.releases[ADAPTER], method)
 
-    def releases(price: float) -> Releases:
-        priced = {name: release.model_copy(update=_price(prices[name])) for name, release in others.items()}
-        return terms.releases.model_copy(
-            update={**priced, "adapter": adapter.model_copy(update=_price(price)), "dp_baseline": None}
-        )
-
-    def with_releases(price: float) -> PrivacyTerms:
-        return terms.model_copy(update={"releases": releases(price)})
+    def with_adapter_at(price: float) -> PrivacyTerms:
+        return terms.model_copy(update={"releases": priced.but(ADAPTER, adapter.model_copy(update=_price(price)))})
 
     if math.isinf(epsilon):
-        return with_releases(math.inf)
-    return with_releases(_left_for_the_adapter(replace(contract, privacy=with_releases(epsilon)), epsilon))
+        return with_adapter_at(math.inf)
+    return with_adapter_at(_left_for_the_adapter(replace(contract, privacy=with_adapter_at(epsilon)), epsilon))
 
 
 def _left_for_the_adapter(contract: Contract, epsilon: float) -> float:
     """The adapter's own epsilon with which all releases of the contract compose to `epsilon`, rounded down."""
-    from dpsynth_assets.approval import release_plans
     from dpsynth_assets.privacy.plan import TrainingPlan
     from ledger import Composed, Event, LedgerError
     from ledger.accounting import calibrate
     from ledger.accounting import epsilon as epsilon_of
 
     delta = contract.privacy.budget.delta
-    plans = release_plans(contract).values()
-    shape = next(plan.mechanism for plan in plans if isinstance(plan, TrainingPlan))
-    others = [plan.event() for plan in plans if not isinstance(plan, TrainingPlan)]
+    shape = TrainingPlan.from_contract(contract).mechanism
+    others = [release.plan(contract, 1.0).event() for release in registry.planned(contract) if release is not ADAPTER]
 
     def together(noise: float) -> Event:
         return Composed((*others, replace(shape, noise_multiplier=noise).event()))
@@ -117,7 +115,7 @@ def _left_for_the_adapter(contract: Contract, epsilon: float) -> float:
     return math.floor(alone / _NO_MORE) / round(1 / _NO_MORE)
 
 
-def _adapter(release: AdapterRelease, method: VariantMethod) -> AdapterRelease:
+def _adapter(release: AdapterTerms, method: VariantMethod) -> AdapterTerms:
     """The contract's adapter release, trained by the variant's method."""
     given: dict[str, Any] = release.model_dump(exclude_unset=True)
     if method.method != release.method:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.contract.terms import LabelColumn
+    from dpsynth_assets.contract.source_terms import LabelColumn
 
 HUB = "hub:"  # before the name of a Hugging Face Hub dataset
 SPLIT = "split"  # on the Hub not a column but the name of the files

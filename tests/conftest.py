@@ -149,7 +149,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def agree(contract, book) -> None:
     """Both signatures under what a contract needs."""
-    from dpsynth_assets.approval import sign
+    from dpsynth_assets.gate.approval import sign
 
     for actor in ("owner@example.org", "privacy@example.org"):
         sign(contract, book, actor=actor, reason="for tests")
@@ -173,7 +173,7 @@ def book(home, contract):
 @pytest.fixture
 def snapshotted(book, contract, home):
     """The ledger, with the contract's source in the store and bound, and nothing spent."""
-    from dpsynth_assets.assets.gate import bind
+    from dpsynth_assets.gate.binding import bind
     from resources.sensitive_store import SensitiveStore
 
     store = SensitiveStore(home=str(home.root))

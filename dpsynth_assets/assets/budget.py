@@ -5,9 +5,11 @@ The gate adds an observation to this asset at every charge and every refusal, so
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import contract_asset, plain_failures, releases_of
-from dpsynth_assets.assets.figures import balance_figures, guarantee
+from dpsynth_assets.assets.common import contract_asset, plain_failures
+from dpsynth_assets.assets.figures import guarantee
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.gate.observation import BUDGET, balance_figures
+from dpsynth_assets.releases.registry import planned_names
 from ledger import LedgerError
 from resources.ledger import LedgerResource
 
@@ -17,14 +19,15 @@ def budget_asset(contract: Contract) -> dg.AssetsDefinition:
 
     @contract_asset(
         contract,
-        "budget",
+        BUDGET,
         description=(
             f"The privacy budget of population `{contract.privacy.population}`: {guarantee(contract)}.\n\n"
             "Cap, spent, reserved and remaining epsilon, plotted under Plots."
         ),
         kinds={"duckdb"},
         follows=False,
-        after=releases_of(contract),
+        after=planned_names(contract),
+        partitioned=False,
     )
     def budget(context: dg.AssetExecutionContext, ledger: LedgerResource) -> dg.MaterializeResult[None]:
         with plain_failures(LedgerError):

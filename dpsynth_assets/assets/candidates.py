@@ -7,13 +7,15 @@ import dagster as dg
 
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import preview, receipts_metadata
-from dpsynth_assets.assets.label_histogram import released_counts
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
-from dpsynth_assets.contract.synthesis import Curation
+from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
+from dpsynth_assets.releases.votes import CANDIDATES
+from dpsynth_assets.synthesis.candidates import proportions, rows_drawn
+from dpsynth_assets.synthesis.label_histogram import released_counts
+from dpsynth_assets.synthesis.votes import DRAWN
 from resources.artifact_store import ArtifactError, ArtifactStore
-
-CANDIDATES = "candidates.parquet"
 
 
 def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
@@ -23,7 +25,7 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
 
     @contract_asset(
         declared,
-        "candidates",
+        CANDIDATES,
         description=(
             "Texts drawn from the adapter label by label, "
             + ("as many of each" if terms.proportions == "even" else "as many of each as the noisy histogram says")
@@ -31,46 +33,36 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
             + ". The corpus is chosen from them."
         ),
         kinds={"pytorch", "parquet"},
-        after=("adapter", "label_histogram"),
+        after=(ADAPTER.name, LABEL_HISTOGRAM.name),
     )
     def candidates(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
         from dpsynth_assets.language.generation import generate_corpus
 
         contract = of_partition(declared, context)
         with plain_failures(ArtifactError):
-            adapter = artifact_store.latest(contract.id, "adapter")
-            histogram = artifact_store.latest(contract.id, "label_histogram")
+            adapter = artifact_store.latest(contract.id, ADAPTER.name)
+            histogram = artifact_store.latest(contract.id, LABEL_HISTOGRAM.name)
         size = float(adapter.receipt["about"].get("size", 1.0))
-        drawn = round(rows_wanted(contract, size) * terms.drawn)
+        drawn = rows_drawn(contract, size)
         progress = reporter(context, "Generating synthetic records")
         marks = (adapter.id, histogram.id, contract.digest, str(drawn))
         with (
-            artifact_store.unfinished(contract.id, "candidates", *marks) as shards,
-            artifact_store.draft(contract.id, "candidates") as draft,
+            artifact_store.unfinished(contract.id, CANDIDATES, *marks) as shards,
+            artifact_store.draft(contract.id, CANDIDATES) as draft,
         ):
-            counts = proportions(terms, released_counts(histogram))
+            counts = proportions(terms, released_counts(histogram.folder))
             frame = generate_corpus(contract, adapter.folder, counts, rows=drawn, progress=progress, shards=shards)
-            frame.to_parquet(draft.folder / CANDIDATES, index=False)
+            frame.to_parquet(draft.folder / DRAWN, index=False)
             artifact = artifact_store.seal(
-                draft, made_from={"adapter": adapter, "label_histogram": histogram}, about={"size": size}
+                draft, made_from={ADAPTER.name: adapter, LABEL_HISTOGRAM.name: histogram}, about={"size": size}
             )
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(frame),
-                "dagster/uri": str(artifact.folder / CANDIDATES),
+                "dagster/uri": str(artifact.folder / DRAWN),
                 "preview": preview(frame),
                 **receipts_metadata(artifact),
             }
         )
 
     return candidates
-
-
-def rows_wanted(contract: Contract, size: float) -> int:
-    """The rows of the corpus, of a quick pass over a share of the units the same share."""
-    return max(1, round(contract.privacy.generation.rows * size))
-
-
-def proportions(terms: Curation, counts: dict[tuple[str, ...], int]) -> dict[tuple[str, ...], int]:
-    """In which proportions labels are drawn and kept."""
-    return dict.fromkeys(counts, 1) if terms.proportions == "even" else counts

@@ -6,12 +6,14 @@ import dagster as dg
 
 from dpsynth_assets.assets.classifier import trained_on
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
-from dpsynth_assets.assets.contamination import Facts, contamination_sentence
+from dpsynth_assets.assets.contamination import contamination_sentence
 from dpsynth_assets.assets.corpus import ROWS, VERDICT
 from dpsynth_assets.assets.evaluation import results_of
 from dpsynth_assets.assets.figures import NO_GUARANTEE, guarantee, preview, receipts_metadata
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.language.contamination.facts import Facts
 from dpsynth_assets.markdown import escaped
+from dpsynth_assets.releases.adapter import ADAPTER
 from ledger import Guarantee
 from ledger.visible import visible
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
@@ -38,7 +40,7 @@ def card_asset(declared: Contract) -> dg.AssetsDefinition:
             corpus = artifact_store.get(contract.id, "corpus", synthetic.receipt["about"]["corpus"])
             judged = artifact_store.get(contract.id, "verdict", synthetic.receipt["about"]["verdict"])
             verdict = Verdict.load(judged.folder / VERDICT)
-            adapter = artifact_store.get(contract.id, "adapter", corpus.receipt["about"]["adapter"])
+            adapter = artifact_store.get(contract.id, ADAPTER.name, corpus.receipt["about"][ADAPTER.name])
             evaluation = artifact_store.latest(contract.id, "evaluation")
         text = certificate(contract, synthetic, corpus, verdict, results_of(evaluation), Facts.of(adapter.folder))
         with artifact_store.draft(contract.id, "card") as draft:

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from dpsynth_assets.approval import require_terms
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.assets.proof import UnprovenError, published_table
 from dpsynth_assets.assets.teaching import teacher_of
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.gate.approval import require_terms
 from dpsynth_assets.markdown import escaped
 from ledger import LedgerError
 from resources.artifact_store import ArtifactError, ArtifactStore
@@ -52,7 +52,7 @@ def additions(contract: Contract, store: SensitiveStore) -> "Additions":
 def trained_on(terms: "Classifier | SafetyClassifier") -> str:
     """What classifiers are trained on, in words."""
     public = "" if terms.mix is None else f" and rows that {escaped(terms.mix.declared_public_by)} declares public"
-    taught = ", taught by the labeller" if terms.teacher == "labeller" else ""
+    taught = ", taught by the labeller" if terms.taught_by_labeller else ""
     return f"the published synthetic table{public}{taught}{'' if public or taught else ' alone'}"
 
 

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets import variants
-from dpsynth_assets.approval import optional_releases
 from dpsynth_assets.assets.figures import NO_GUARANTEE, guarantee
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
 _CODE = "1"
-_SHARED = ("source", "budget", "dp_baseline")  # one for all variants, which have no baseline of their own
 
 
 def asset_key(contract: Contract, name: str) -> dg.AssetKey:
@@ -64,16 +62,17 @@ def contract_asset(
     after: tuple[str, ...] = (),
     spends: bool = False,
     follows: bool = True,
+    partitioned: bool = True,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """`dg.asset` with what the assets of a contract share.
 
     `after` names the contract's assets that this one is made from. `spends` marks a release: it passes the gate, and
     nothing automates or retries it. `follows` is off for free assets that do not follow their inputs by themselves,
-    such as the snapshot. All but those that the contract's variants share are partitioned by variant.
+    such as the snapshot. `partitioned` is off for what all release variants of a contract share.
     """
     promise = f"Charged to the privacy ledger of population `{contract.privacy.population}`."
     free = f"Post-processing: costs nothing, and carries the guarantee of what it was made from: {guarantee(contract)}."
-    partitions = None if name in _SHARED else partitions_of(contract)
+    partitions = partitions_of(contract) if partitioned else None
     said = [description, promise if spends else free if follows else "", _on_partitions(contract) if partitions else ""]
     return dg.asset(
         key=asset_key(contract, name),
@@ -98,11 +97,6 @@ def _on_partitions(contract: Contract) -> str:
     declared = contract.privacy.variants
     unprotected = f" A partition that ends in `-none` has {NO_GUARANTEE}." if declared and declared.has_none else ""
     return f"A partition for each release variant; `{variants.MAIN}` is the release described here.{unprotected}"
-
-
-def releases_of(contract: Contract) -> tuple[str, ...]:
-    """The contract's assets that spend budget, in the order they are made."""
-    return ("adapter", "label_histogram", *optional_releases(contract))
 
 
 @contextmanager

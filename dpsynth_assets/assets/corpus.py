@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from dpsynth_assets.assets.candidates import CANDIDATES, proportions, rows_wanted
 from dpsynth_assets.assets.common import asset_key, contract_asset, of_partition, partitions_of, plain_failures
-from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.assets.figures import column_schema, picture, preview, receipts_metadata
-from dpsynth_assets.assets.label_histogram import released_counts
 from dpsynth_assets.assets.progress import reporter
-from dpsynth_assets.assets.votes import votes_on
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.synthesis import Curation
+from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
+from dpsynth_assets.releases.labeller import LABELLER
+from dpsynth_assets.releases.votes import CANDIDATES, VOTES
 from dpsynth_assets.variants import name_of
 from resources.artifact_store import Artifact, ArtifactError, ArtifactMissingError, ArtifactStore
 from resources.sensitive_store import GrantRequiredError, SensitiveStore
@@ -34,7 +34,7 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
     """The corpus asset of a contract."""
 
     terms = declared.privacy.curation
-    judges = (*(("labeller",) if terms.needs_labeller else ()), *(("votes",) if terms.proportions == "votes" else ()))
+    judges = (*((LABELLER.name,) if terms.needs_labeller else ()), *((VOTES.name,) if terms.needs_votes else ()))
 
     @contract_asset(
         declared,
@@ -44,31 +44,34 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
             "Not for use before its quality checks have passed: `synthetic` publishes it then."
         ),
         kinds={"parquet"},
-        after=("candidates", *judges),
+        after=(CANDIDATES, *judges),
     )
     def corpus(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
         import pandas as pd
 
-        from dpsynth_assets.classify.curation import CurationError, curate
         from dpsynth_assets.classify.recipes import load_classifier
-        from dpsynth_assets.classify.votes import VotesError
         from dpsynth_assets.privacy.apportionment import apportion
+        from dpsynth_assets.releases.classifiers import CLASSIFIER
+        from dpsynth_assets.synthesis.candidates import proportions, rows_wanted
+        from dpsynth_assets.synthesis.curation import CurationError, curate
+        from dpsynth_assets.synthesis.label_histogram import released_counts
+        from dpsynth_assets.synthesis.votes import DRAWN, VotesError, votes_on
 
         contract = of_partition(declared, context)
         with plain_failures(ArtifactError, CurationError, VotesError):
-            candidates = artifact_store.latest(contract.id, "candidates")
+            candidates = artifact_store.latest(contract.id, CANDIDATES)
             asked = {name: artifact_store.latest(contract.id, name) for name in judges}
             drawn_from = candidates.receipt["about"]
-            histogram = artifact_store.get(contract.id, "label_histogram", drawn_from["label_histogram"])
+            histogram = artifact_store.get(contract.id, LABEL_HISTOGRAM.name, drawn_from[LABEL_HISTOGRAM.name])
             wanted = apportion(
-                proportions(terms, released_counts(histogram)), rows_wanted(contract, float(drawn_from["size"]))
+                proportions(terms, released_counts(histogram.folder)), rows_wanted(contract, float(drawn_from["size"]))
             )
             curated = curate(
                 contract,
-                pd.read_parquet(candidates.folder / CANDIDATES),
+                pd.read_parquet(candidates.folder / DRAWN),
                 wanted,
-                labeller=load_classifier(asked["labeller"].folder / CLASSIFIER) if "labeller" in asked else None,
-                votes=votes_on(contract, candidates, asked["votes"]) if "votes" in asked else None,
+                labeller=load_classifier(asked[LABELLER.name].folder / CLASSIFIER) if LABELLER.name in asked else None,
+                votes=votes_on(contract, candidates, asked[VOTES.name].folder) if VOTES.name in asked else None,
             )
         frame, complaint = curated.frame, curated.complaint(sum(wanted.values()))
         if complaint is not None:
@@ -77,9 +80,9 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
             frame.to_parquet(draft.folder / ROWS, index=False)
             artifact = artifact_store.seal(
                 draft,
-                made_from={"candidates": candidates, **asked},
+                made_from={CANDIDATES: candidates, **asked},
                 about={
-                    **{name: drawn_from[name] for name in ("adapter", "label_histogram")},
+                    **{name: drawn_from[name] for name in (ADAPTER.name, LABEL_HISTOGRAM.name)},
                     **({} if complaint is None else {"complaint": complaint}),
                 },
             )

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets.assets.classifier import additions, folder_of, seeds
-from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures, releases_of
-from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.markdown import escaped
+from dpsynth_assets.releases.dp_baseline import DP_BASELINE
+from dpsynth_assets.releases.registry import planned
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.public_rows import public_rows, test_rows
 from resources.sensitive_store import SensitiveStore
@@ -37,7 +38,7 @@ SYNTHETIC, REAL, REAL_WITH_DP = "synthetic rows", "real rows", "real rows with D
 def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
     """The evaluation asset of a contract."""
     test, public = declared.privacy.test_split, declared.privacy.source_is_public
-    baseline = tuple(name for name in releases_of(declared) if name == "dp_baseline")
+    baseline = (DP_BASELINE.name,) if DP_BASELINE in planned(declared) else ()
 
     @contract_asset(
         declared,
@@ -58,10 +59,10 @@ def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.classify.evaluation import markdown, table
 
         contract = of_partition(declared, context)
-        compared = "dp_baseline" in releases_of(contract)
+        compared = DP_BASELINE in planned(contract)
         with plain_failures(ArtifactError, SourceError, ClassifierError):
             classifiers = artifact_store.latest(contract.id, "classifier")
-            trained_with_dp = artifact_store.find(contract.id, "dp_baseline") if compared else None
+            trained_with_dp = artifact_store.find(contract.id, DP_BASELINE.name) if compared else None
             rows = test_rows(contract, sensitive_store)
             bench = _Bench(contract, Remembered(MiniLM()), rows)
             bench.encoder.encode(rows["text"].tolist(), progress=reporter(context, "Embedding public test records"))
@@ -75,7 +76,7 @@ def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
                 progress = reporter(context, "Training on real records, declared public")
                 real = public_rows(contract, sensitive_store)
                 results += bench.on_real(real, int(count), additions(contract, sensitive_store), progress)
-        made_from = {"classifier": classifiers} | ({"dp_baseline": trained_with_dp} if trained_with_dp else {})
+        made_from = {"classifier": classifiers} | ({DP_BASELINE.name: trained_with_dp} if trained_with_dp else {})
         with artifact_store.draft(contract.id, "evaluation") as draft:
             (draft.folder / FIGURES).write_text(json.dumps(results, indent=2), encoding="utf-8")
             artifact = artifact_store.seal(draft, made_from=made_from)
@@ -117,9 +118,10 @@ class _Bench:
             yield self._result(kind, SYNTHETIC, (load_classifier(folder, self.encoder) for folder in folders))
 
     def with_dp(self, baseline: Artifact) -> Iterator[dict[str, Any]]:
-        """That of the `dp_baseline` asset, unless it stands from a time when the contract wanted another label
-        predicted. Its encoder cuts texts as its plan says."""
+        """That of the baseline, unless it stands from a time when the contract wanted another label predicted. Its
+        encoder cuts texts as its plan says."""
         from dpsynth_assets.classify.recipes import load_classifier
+        from dpsynth_assets.releases.classifiers import CLASSIFIER
 
         classifier = load_classifier(baseline.folder / CLASSIFIER)
         if classifier.classes == self.contract.privacy.classes:

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets.markdown import escaped
-from ledger import Balance
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dpsynth_assets.classify.dp_training import DpClassifierPlan
+    from dpsynth_assets.classify.dp_plan import DpClassifierPlan
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.plan import TrainingPlan
     from resources.artifact_store import Artifact
@@ -25,17 +24,6 @@ if TYPE_CHECKING:
 NO_GUARANTEE = "no privacy guarantee at all: made from a source declared public, without noise"
 _PREVIEW_ROWS = 8
 _PREVIEW_CHARACTERS = 200
-
-
-def balance_figures(balance: Balance) -> dict[str, Any]:
-    """A balance as numbers; Dagster plots each of them over time."""
-    return {
-        "epsilon_cap": float(balance.epsilon_cap),
-        "epsilon_spent": float(balance.epsilon_spent),
-        "epsilon_reserved": float(balance.epsilon_reserved),
-        "epsilon_remaining": float(balance.epsilon_remaining),
-        "delta": float(balance.delta),
-    }
 
 
 def receipts_metadata(artifact: Artifact) -> dict[str, Any]:

@@ -7,10 +7,10 @@ What classifiers are trained on comes from here: a file that somebody edited is 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dpsynth_assets.approval import require_terms
 from dpsynth_assets.assets.corpus import VERDICT
 from dpsynth_assets.assets.figures import NO_GUARANTEE
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.gate.approval import require_terms
 from ledger import Seal
 from resources.artifact_store import Artifact, ArtifactStore
 from resources.evidence import checkpoints, contradictions, of_table

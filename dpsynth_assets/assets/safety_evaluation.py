@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures, releases_of
-from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.evaluation import REAL, REAL_WITH_DP, SYNTHETIC
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
@@ -20,6 +19,9 @@ from dpsynth_assets.assets.proof import UnprovenError, published_rows
 from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves, public_mix, terms_of
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.markdown import escaped
+from dpsynth_assets.releases.classifiers import CLASSIFIER
+from dpsynth_assets.releases.dp_baseline import DP_BASELINE
+from dpsynth_assets.releases.registry import planned
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.public_rows import public_rows
@@ -47,7 +49,7 @@ def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
             f"{escaped(split.declared_public_by)}, by category, with its calibration, size and speed."
         ),
         kinds={"onnx"},
-        after=("safety_classifier", *(("dp_baseline",) if _compared(declared) else ())),
+        after=("safety_classifier", *((DP_BASELINE.name,) if _compared(declared) else ())),
     )
     def safety_evaluation(
         context: dg.AssetExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore
@@ -65,7 +67,7 @@ def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
         )
         with plain_failures(*spoken):
             classifier = artifact_store.latest(contract.id, "safety_classifier")
-            baseline = artifact_store.find(contract.id, "dp_baseline") if _compared(contract) else None
+            baseline = artifact_store.find(contract.id, DP_BASELINE.name) if _compared(contract) else None
             validation, tested, whole = public_halves(contract, sensitive_store)
             mix = public_mix(contract, sensitive_store)
             bench = _Bench(contract, tested, whole, validation, mix, Remembered(MiniLM()))
@@ -88,7 +90,7 @@ def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
             curves = {each.name: (each.rows, each.thresholds) for each in judged}
             plot_precision_recall(curves, terms.precision, draft.folder / CURVE)
             plot_calibration({name: rows for name, (rows, _) in curves.items()}, draft.folder / CALIBRATION)
-            made_from = {"safety_classifier": classifier} | ({"dp_baseline": baseline} if baseline else {})
+            made_from = {"safety_classifier": classifier} | ({DP_BASELINE.name: baseline} if baseline else {})
             artifact = artifact_store.seal(draft, made_from=made_from)
         return dg.MaterializeResult(
             metadata={
@@ -112,7 +114,7 @@ _PLOTTED = ("precision", "recall", "reviewed", "missed", "average_precision", "c
 
 def _compared(contract: Contract) -> bool:
     """Whether a baseline of the same label is planned. A release variant has none."""
-    return terms_of(contract).target == contract.privacy.classifier.target and "dp_baseline" in releases_of(contract)
+    return terms_of(contract).target == contract.privacy.classifier.target and DP_BASELINE in planned(contract)
 
 
 def _published(artifacts: ArtifactStore, classifier: Artifact) -> "pd.DataFrame":

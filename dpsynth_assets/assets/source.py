@@ -5,11 +5,11 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, field_validator
 
-from dpsynth_assets.approval import require_approved
 from dpsynth_assets.assets.common import contract_asset
-from dpsynth_assets.assets.gate import bind
-from dpsynth_assets.assets.refusal import ingestion_without_content
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.gate.approval import require_approved
+from dpsynth_assets.gate.binding import bind
+from dpsynth_assets.gate.refusal import ingestion_without_content
 from dpsynth_assets.markdown import escaped
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
@@ -45,6 +45,7 @@ def source_asset(contract: Contract) -> dg.AssetsDefinition:
         ),
         kinds={"parquet"},
         follows=False,
+        partitioned=False,
     )
     def source(
         context: dg.AssetExecutionContext,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.approval import require_terms
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.corpus import ROWS, VERDICT, standing_verdict_of
 from dpsynth_assets.assets.figures import NO_GUARANTEE, column_schema, preview, receipts_metadata
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.gate.approval import require_terms
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource

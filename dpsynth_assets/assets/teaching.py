@@ -6,8 +6,8 @@ teach: its charge is in the corpus' receipt, hence in the guarantee of everythin
 
 from typing import TYPE_CHECKING
 
-from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.releases.labeller import LABELLER
 from resources.artifact_store import Artifact, ArtifactStore
 
 if TYPE_CHECKING:
@@ -25,14 +25,15 @@ def teacher_of(
     """
     from dpsynth_assets.classify.errors import ClassifierError
     from dpsynth_assets.classify.recipes import load_classifier
+    from dpsynth_assets.releases.classifiers import CLASSIFIER
 
     corpus = artifacts.get(contract.id, "corpus", synthetic.receipt["about"]["corpus"])
-    if (judge := corpus.receipt["about"].get("labeller")) is None:
+    if (judge := corpus.receipt["about"].get(LABELLER.name)) is None:
         raise ClassifierError(
             f"the corpus {corpus.id} of {contract.id} was judged by no labeller, which is to teach the classifier: "
             f"make it again under these terms (materialize {contract.id}/corpus and {contract.id}/synthetic)"
         )
-    labeller = load_classifier(artifacts.get(contract.id, "labeller", judge).folder / CLASSIFIER, encoder)
+    labeller = load_classifier(artifacts.get(contract.id, LABELLER.name, judge).folder / CLASSIFIER, encoder)
     if labeller.classes != contract.privacy.classes:
         raise ClassifierError("the corpus' labeller predicts another label than the contract asks for now")
     return labeller

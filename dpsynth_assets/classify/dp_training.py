@@ -14,13 +14,15 @@ of sensitive texts by an encoder to which it matters who else is encoded (`dpsyn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
-from dpsynth_assets.privacy.plan import DpSgd, DpSgdPlan, Learning, calibrated
+from dpsynth_assets.classify.dp_plan import DpClassifierPlan
+from dpsynth_assets.releases.classifiers import CLASSIFIER
+from dpsynth_assets.releases.release import Made, Progress, Ran, Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,74 +32,11 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.checkpoint import CheckpointFolder
     from dpsynth_assets.privacy.shapes import Shape
-    from dpsynth_assets.privacy.training import Progress, TrainingRun
+    from dpsynth_assets.privacy.training import TrainingRun
 
-# The word-CNN's sizes: every parameter is met by noise, so they are smaller than where there is none.
-BUCKETS, DIMENSION, FILTERS, WIDTHS = 4096, 16, 16, (3, 4, 5)
 # How much is computed at once, in records for the head, in words for the word-CNN.
 _MICRO_BATCH = 8192
-
-
-@dataclass(frozen=True)
-class DpClassifierPlan(DpSgdPlan):
-    """Everything that decides what such a release computes: public constants only.
-
-    Attributes:
-        classifier: `minilm`, a linear head on the frozen encoder, or `word_cnn`.
-        classes: of the label column `target`, in the contract's order.
-        max_tokens: texts are cut to so many tokens of the encoder, or words of the word-CNN.
-        seed: of the word-CNN's first weights, which are public; the noise has none.
-        buckets, dimension, filters, widths: the word-CNN's sizes (`dpsynth_assets.classify.word_cnn.CnnShape`).
-    """
-
-    classifier: str
-    target: str
-    classes: tuple[str, ...]
-    max_tokens: int
-    seed: int = 0
-    buckets: int = BUCKETS
-    dimension: int = DIMENSION
-    filters: int = FILTERS
-    widths: tuple[int, ...] = WIDTHS
-
-    @classmethod
-    def from_contract(cls, contract: Contract, name: str, size: float = 1.0) -> DpClassifierPlan:
-        """The plan of the contract's release `name`, its noise calibrated to the release's epsilon.
-
-        `size` as in `TrainingPlan.from_contract`: a quick pass over that fraction of the units.
-
-        Raises:
-            ValueError: the contract plans no such release.
-        """
-        if not 0 < size <= 1:
-            raise ValueError(f"size must lie in (0, 1], not {size!r}")
-        terms = contract.privacy
-        release = {"labeller": terms.releases.labeller, "dp_baseline": terms.releases.dp_baseline}.get(name)
-        if release is None:
-            raise ValueError(f"contract {contract.id} plans no release `{name}`")
-        units = max(2, round(terms.unit.public_count * size))
-        batch = min(release.expected_batch_size, units)
-        shape = DpSgd(
-            sampling_rate=batch / units,
-            noise_multiplier=0.0,
-            clipping_norm=release.clipping_norm,
-            expected_batch_size=batch,
-            steps=max(1, round(release.steps * size)),
-        )
-        epsilon = release.epsilon_of(terms.budget)
-        return cls(
-            mechanism=calibrated(shape, epsilon, terms.budget.delta),
-            learning=Learning(release.learning_rate),
-            epsilon=epsilon,
-            delta=terms.budget.delta,
-            unit=terms.unit.name,
-            neighbouring_relation=terms.unit.neighbouring_relation,
-            max_records=terms.unit.max_records,
-            classifier=release.classifier,
-            target=terms.classifier.target,
-            classes=terms.classes,
-            max_tokens=terms.text.max_tokens,
-        )
+_RANDOM = 24  # made-up records by which it is looked at whether a row matters: fewer may all happen to round alike
 
 
 class LabelledUnits:
@@ -189,6 +128,26 @@ def check_trainable(plan: DpClassifierPlan) -> None:
     _verify(plan, method, method.model())
 
 
+def check(contract: Contract, plan: DpClassifierPlan, made_from: Mapping[str, Made], progress: Progress) -> None:
+    """As `check_trainable`, for the gate."""
+    check_trainable(plan)
+
+
+def run(contract: Contract, plan: DpClassifierPlan, rows: pd.DataFrame, ready: None, work: Workspace) -> Ran:
+    """Train the release's classifier. Of a public source the vectors of its texts are remembered."""
+    from dpsynth_assets.classify.vectors import public_encoder
+    from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+
+    public = plan.classifier == "minilm" and contract.privacy.source_is_public
+    encoder = public_encoder(plan.max_tokens) if public else None
+    checkpoints = CheckpointFolder(work.checkpoints, plan.digest(), plan.former_digests())
+    trained = train_with_dp(plan, rows, work.folder / CLASSIFIER, work.progress, checkpoints, encoder)
+    facts, mechanism = {"classifier": plan.classifier, "target": plan.target, **plan.figures()}, plan.mechanism
+    if not mechanism.is_private:
+        return Ran(None, facts=facts)
+    return Ran(mechanism.event(trained.steps), mechanism.event_of_replay(trained.lives), facts)
+
+
 def _method(plan: DpClassifierPlan, encoder: Encoder | None = None) -> _Head | _Cnn:
     return _Head(plan, encoder) if plan.classifier == "minilm" else _Cnn(plan)
 
@@ -198,12 +157,11 @@ def _verify(plan: DpClassifierPlan, method: _Head | _Cnn, model: nn.Module) -> N
     every place and company, at each of the shapes that training uses."""
     from dpsynth_assets.privacy.clipping.verification import verify_exactness, verify_own_bits
 
-    examples = method.made_up()
-    codes = [record % len(plan.classes) for record in range(len(examples))]
-    data = LabelledUnits(method, examples, codes, [0, 1, 1, 2])
+    codes = [record % len(plan.classes) for record in range(_RANDOM)]
+    data = LabelledUnits(method, method.made_up(), codes[:4], [0, 1, 1, 2])
     verify_exactness(model, lambda records: data.losses(model, records), [1, 2, 1])
     for shape in method.shapes:
-        examples = method.made_up(shape.width)
+        examples = method.random(shape.width)
         data = LabelledUnits(method, examples, codes, range(len(examples)))
         verify_own_bits(model, partial(data.losses, model), shape, range(len(examples)))
 
@@ -250,14 +208,23 @@ class _Head:
 
         return list(torch.as_tensor(self._encoder.encode(texts)))
 
-    def made_up(self, width: int = 1) -> list[Tensor]:
-        """Four examples, of the one width that there is."""
+    def made_up(self) -> list[Tensor]:
+        """Four examples."""
         import torch
 
         from dpsynth_assets.classify.encoder import DIMENSION
 
         waves = [torch.sin(torch.arange(1, DIMENSION + 1) * (record + 1.0)) for record in range(4)]
         return [wave / wave.norm() for wave in waves]
+
+    def random(self, width: int) -> list[Tensor]:
+        """Examples of public randomness, of the one width that there is."""
+        import torch
+
+        from dpsynth_assets.classify.encoder import DIMENSION
+
+        drawn = torch.randn(_RANDOM, DIMENSION, generator=torch.Generator().manual_seed(0))
+        return list(drawn / drawn.norm(dim=1, keepdim=True))
 
     def stacked(self, examples: Sequence[Tensor]) -> Tensor:
         """The examples as rows of one tensor, then that of a made-up row."""
@@ -314,11 +281,16 @@ class _Cnn:
 
         return hashed(texts, self._shape)
 
-    def made_up(self, width: int = 13) -> list[list[int]]:
-        """Four examples, the first of them so many words long, the last of one word."""
+    def made_up(self) -> list[list[int]]:
+        """Four examples of different lengths, the last of one word. They share words."""
         some = min(16, self._shape.buckets)
-        sizes = (max(1, width * (3 - record) // 3) for record in range(4))
-        return [[1 + (7 * place + 3 * record) % some for place in range(size)] for record, size in enumerate(sizes)]
+        return [[1 + (7 * place + 3 * record) % some for place in range(13 - 4 * record)] for record in range(4)]
+
+    def random(self, width: int) -> list[list[int]]:
+        """Examples of public randomness, the first of them so many words long."""
+        draw = Random(0)
+        sizes = (width, *(draw.randint(1, width) for _ in range(_RANDOM - 1)))
+        return [[draw.randint(1, self._shape.buckets) for _ in range(size)] for size in sizes]
 
     def stacked(self, examples: Sequence[Sequence[int]]) -> Tensor:
         """The examples as rows of one tensor, then that of a made-up row: an empty text."""

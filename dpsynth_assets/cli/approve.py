@@ -25,7 +25,7 @@ def approve(
     """Sign for a contract: its population's budget, a raised cap, weaker terms. The first signature asks, a second
     one by an approver who is somebody else makes it so. Lowering a cap takes one. Who may sign stands in the ledger
     (`dpsynth people`); whoever has a key there signs with it."""
-    from dpsynth_assets.approval import needs, people_differ, people_of
+    from dpsynth_assets.gate.approval import needs, people_differ, people_of
     from resources.heads import open_ledger
     from resources.home import Home
 

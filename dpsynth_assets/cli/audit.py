@@ -107,12 +107,14 @@ def seal() -> None:
     made from them is free to make again. Makes warehouse.duckdb anew where it is not what the sealed tables make it, as
     after the home was moved.
     """
+    from dpsynth_assets.releases.registry import releases
     from resources.artifact_store import ArtifactStore
     from resources.home import Home
     from resources.warehouse import Warehouse
 
     home = Home.at()
-    sealed = ArtifactStore(home=str(home.root)).seal_committed(but=("votes",))
+    made_from_more = [release.name for release in releases() if release.made_from]
+    sealed = ArtifactStore(home=str(home.root)).seal_committed(but=made_from_more)
     for artifact in sealed:
         say(f"Sealed {artifact.contract}/{artifact.kind} {artifact.id} (entry {artifact.seal.seq}).")
     if not sealed:
@@ -182,7 +184,7 @@ def external(
 ) -> None:
     """Write down spending that was done elsewhere. Takes one of the population's people; no budget refuses it, and
     beyond the cap nothing more is admitted."""
-    from dpsynth_assets.approval import Act, Need
+    from dpsynth_assets.gate.approval import Act, Need
     from ledger.errors import InvalidEvent
     from ledger.events import from_json
     from resources.heads import open_ledger
@@ -251,9 +253,12 @@ def _checkpoints_in(path: Path) -> list[Checkpoint]:
 
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-        return [Checkpoint.from_json(json.loads(line)) for line in lines if line.strip()]
-    except (OSError, ValueError, RecursionError, LedgerError) as error:
-        why = error if isinstance(error, OSError | LedgerError) else "it is not a line of JSON for each"
+        found = [Checkpoint.from_json(json.loads(line)) for line in lines if line.strip()]
+        if not found:
+            raise LedgerError("it is empty")
+        return found
+    except (ValueError, RecursionError, LedgerError) as error:
+        why = error if isinstance(error, LedgerError) else "it is not a line of JSON for each"
         raise BadInput(f"{path} holds no checkpoints ({why}): keep what `dpsynth audit checkpoint` prints") from None
 
 

@@ -86,7 +86,12 @@ def say(*parts: Part, style: str = "") -> None:
 
 def put(text: str) -> None:
     """Text for programs: to a file or a pipe as it is, to a terminal as `visible`."""
-    sys.stdout.write((visible(text) if sys.stdout.isatty() else text) + "\n")
+    try:
+        sys.stdout.write((visible(text) if sys.stdout.isatty() else text) + "\n")
+    except UnicodeEncodeError:
+        raise BadInput(
+            f"standard output takes {sys.stdout.encoding} only, which cannot say all of this: set PYTHONUTF8=1"
+        ) from None
     sys.stdout.flush()
 
 
@@ -176,7 +181,9 @@ def public_key(given: str) -> str:
     file = Path(given)
     try:
         return public_key_in(file.read_text(encoding="utf-8") if len(given) < 256 and file.is_file() else given)
-    except (LedgerError, OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise BadInput(f"--key: {file} is not a text file: give the 64 hex digits, or a file that holds them") from None
+    except LedgerError as error:
         raise BadInput(f"--key: {error}") from None
 
 

@@ -40,7 +40,7 @@ def demo() -> None:
 
 def _sign_for_both(contract: Contract, book: Ledger) -> None:
     """The owner's and the reviewer's signature: the bank is invented, and so are they."""
-    from dpsynth_assets.approval import needs, sign
+    from dpsynth_assets.gate.approval import needs, sign
 
     if not needs(contract, book):
         return

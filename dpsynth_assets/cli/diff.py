@@ -24,8 +24,8 @@ def diff(
     from rich.table import Table
     from rich.text import Text
 
-    from dpsynth_assets.approval import needs
     from dpsynth_assets.contract.diff import changes, terms_for_approval
+    from dpsynth_assets.gate.approval import needs
     from resources.heads import open_ledger
     from resources.home import Home
 

@@ -82,9 +82,9 @@ def _ledger() -> Path | None:
 
 def _contradictions(path: Path) -> list[Problem]:
     """Where the contract changes what never changes about its population. Nothing where no ledger can be asked."""
-    from dpsynth_assets.approval import needs
     from dpsynth_assets.contract import Problem, load_contract
     from dpsynth_assets.contract.odcs import line_of
+    from dpsynth_assets.gate.approval import needs
     from ledger import Ledger, LedgerError, TermsConflict
 
     ledger = _ledger()

@@ -11,7 +11,7 @@ from dpsynth_assets.cli.console import BadInput, console, contract_at, say
 from dpsynth_assets.cli.signing import KeyOption, SignatureOption, sign_all
 
 if TYPE_CHECKING:
-    from dpsynth_assets.approval import Need
+    from dpsynth_assets.gate.approval import Need
     from ledger import Ledger, People
 
 app = typer.Typer(help="Who may sign for each population, and by which keys.", invoke_without_command=True)
@@ -66,7 +66,7 @@ def set_people(
 ) -> None:
     """Have other people stand for a population, or for the ledger. One who stands there asks, an approver agrees.
     Whoever stays keeps the key."""
-    from dpsynth_assets.approval import Need, people_of, with_known_keys
+    from dpsynth_assets.gate.approval import Need, people_of, with_known_keys
     from ledger import People, SetPeople
 
     book = _book()
@@ -126,7 +126,7 @@ def revoke(
 
 def _with_key(book: Ledger, name: str, key: str | None, what: str) -> list[Need]:
     """The change for each place where somebody stands, ledger and populations, that has another key now."""
-    from dpsynth_assets.approval import Need
+    from dpsynth_assets.gate.approval import Need
     from ledger import SetPeople
 
     places = {place: people for place, people in _standing(book).items() if people.may_ask(name)}

@@ -38,15 +38,16 @@ def plan(
 
 
 def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
-    from dpsynth_assets.approval import needs, release_plans, scope_of
+    from dpsynth_assets.gate.approval import needs, scope_of
     from dpsynth_assets.privacy.plan import TrainingPlan
+    from dpsynth_assets.releases.registry import plans as plans_of
     from ledger import Ledger, quote_unregistered
     from resources.home import Home
 
     if contract.without_privacy:
         _say_uncharged(contract, as_json=as_json)
         return
-    planned = release_plans(contract, size)
+    planned = plans_of(contract, size)
     items = [(release, each.event()) for release, each in planned.items()]
     plans = {release: each.describe() for release, each in planned.items()}
     ledger_file = Home.at().ledger_file

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster import DagsterEventType
 
-from dpsynth_assets.assets.common import partitions_of, releases_of
+from dpsynth_assets.assets.common import partitions_of
 from dpsynth_assets.assets.progress import shown_by
 from dpsynth_assets.factory import build_contract_defs
+from dpsynth_assets.releases.registry import planned_names, releases
 from dpsynth_assets.variants import MAIN
 from resources.platform import platform_resources
 
@@ -30,14 +31,9 @@ if TYPE_CHECKING:
 
 _LABELS = {
     "source": "Snapshot of the source",
-    "label_histogram": "Noisy label histogram",
-    "adapter": "Adapter, trained with DP-SGD",
     "base_model_has_not_read_the_source": "Base model and source compared",
-    "labeller": "Labeller, trained on the source with DP-SGD",
-    "dp_baseline": "Classifier, trained on the source with DP-SGD",
     "budget": "Budget",
     "candidates": "Synthetic candidates",
-    "votes": "Noisy votes on the candidates",
     "corpus": "Synthetic corpus",
     "quality": "Quality checks",
     "synthetic": "Published table",
@@ -111,7 +107,7 @@ def _outcome(result: dg.ExecuteInProcessResult, contract: Contract, seconds: flo
             about = data.user_failure_data
             name = _short(event.step_key)
             if about is None:
-                reads_rows = name in ("source", *releases_of(contract))
+                reads_rows = name in ("source", *planned_names(contract))
                 outcome.failures[name] = _said(data.error, reads_rows=reads_rows) if data.error else "failed"
                 continue
             outcome.failures[name] = about.description or "failed"
@@ -216,7 +212,7 @@ class _Display:
         from rich.text import Text
 
         name = _short(event.step_key)
-        label = _LABELS.get(name, name)
+        label = _title(name)
         if event.event_type == DagsterEventType.STEP_START:
             self._started[name] = time.monotonic()
             if self._progress is not None:
@@ -238,3 +234,9 @@ _MARKS = {
     DagsterEventType.STEP_FAILURE: ("✗", "red"),
     DagsterEventType.STEP_SKIPPED: ("–", "dim"),
 }
+
+
+def _title(name: str) -> str:
+    """What the work on an asset or check is called."""
+    titles = {release.name: release.title for release in releases()}
+    return titles.get(name) or _LABELS.get(name, name)

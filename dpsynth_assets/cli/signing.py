@@ -17,8 +17,8 @@ import typer
 from dpsynth_assets.cli.console import BadInput, say, shown
 
 if TYPE_CHECKING:
-    from dpsynth_assets.approval import Act, Need, Signer
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.gate.approval import Act, Need, Signer
     from ledger import Ledger
 
 KeyOption = Annotated[Path | None, typer.Option("--key", help="Your SSH key: ssh-keygen signs with it, here and now.")]
@@ -39,7 +39,7 @@ def sign_all(
 ) -> None:
     """Do and say what one person can do about the changes. Somebody with a key, who gave neither key nor signatures,
     is told what to sign instead: exit code 1."""
-    from dpsynth_assets.approval import carry_out, to_sign
+    from dpsynth_assets.gate.approval import carry_out, to_sign
 
     signer = _by_key(key) if key else _from_files(signatures) if signatures else None
     if signer is None and (acts := list(to_sign(changes, book, actor=actor, reason=reason))):
@@ -65,7 +65,7 @@ def signature_for(
 
 def say_who_stands(contract: Contract) -> None:
     """Say whether others stand in the ledger than the contract names; silent where there is no ledger to be read."""
-    from dpsynth_assets.approval import people_differ
+    from dpsynth_assets.gate.approval import people_differ
     from ledger import Ledger, LedgerError
     from resources.home import Home
 

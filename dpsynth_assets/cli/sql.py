@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,7 +49,7 @@ def sql(
     limits = Limits(memory_bytes=int(memory * 2**30), seconds=timeout)
     columns, rows = ask(home.warehouse, query, digests, limits)
     if as_json:
-        put(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2, default=str))
+        put(_json(columns, rows))
     elif as_csv:
         lines = io.StringIO()
         writer = csv.writer(lines, lineterminator="\n")
@@ -57,6 +58,29 @@ def sql(
         put(lines.getvalue().removesuffix("\n"))
     else:
         _show(list(columns), [tuple(row) for row in rows])
+
+
+def _json(columns: list[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as a JSON list of mappings. What JSON has no form for is text; no number and infinities are null.
+
+    Raises:
+        BadInput: two columns have one name, of which a mapping would keep one.
+    """
+    if len({*columns}) < len(columns):
+        twice = sorted({name for name in columns if columns.count(name) > 1})
+        raise BadInput(f"the answer has more than one column {', '.join(map(repr, twice))}: name them apart with AS")
+    found = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
+    return json.dumps(found, indent=2, default=str, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    return value
 
 
 def _digests(home: Home, tables: Path, key: str) -> dict[str, str]:

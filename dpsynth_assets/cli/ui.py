@@ -20,7 +20,7 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{32,}")
 
 
 def ui(
-    port: Annotated[int, typer.Option(help="Port of the web interface.")] = 3000,
+    port: Annotated[int, typer.Option(help="Port of the web interface.", min=1, max=65535)] = 3000,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     allowed_host: Annotated[
         list[str] | None,

@@ -19,7 +19,6 @@ _KINDS = {
     "corpus": "a synthetic corpus",
     "classifier": "classifiers that were trained on a synthetic table",
     "safety_classifier": "a safety classifier that was trained on a synthetic table",
-    "adapter": "a language model's adapter that was trained on a sensitive source",
 }
 
 
@@ -50,10 +49,12 @@ def verify(
 
 def _certified(found: Verified, public_key: str, whose: str) -> list[str]:
     """What the seal certifies, in plain words; every fact is from the signed text."""
+    from dpsynth_assets.releases.registry import releases
     from ledger.seals import fingerprint
 
     seal, promised = found.seal, found.seal.guarantee
-    what = _KINDS.get(seal.kind, f"an artifact of kind {seal.kind}")
+    results = {release.name: release.result for release in releases()}
+    what = results.get(seal.kind) or _KINDS.get(seal.kind, f"an artifact of kind {seal.kind}")
     part = "" if found.whole else f" (a part of it: {len(seal.files)} files were sealed together)"
     lines = [f"It is {what} of contract {seal.contract}, release {seal.id}, sealed {seal.time[:19]} UTC{part}."]
     if promised is None:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from dpsynth_assets.contract.term import Equalities, Name, Positive, Probability, Terms, TermsError
+from dpsynth_assets.term import Equalities, Name, Positive, Probability, Terms, TermsError
 
 
 class PublicTestSplit(Terms):
@@ -43,6 +43,10 @@ class Classifier(Terms):
         Literal["labeller"] | None,
         Field(description="learn the labeller's probabilities in place of the published labels"),
     ] = None
+
+    @property
+    def taught_by_labeller(self) -> bool:
+        return self.teacher == "labeller"
 
     @model_validator(mode="after")
     def _kinds_are_distinct(self) -> Classifier:
@@ -85,6 +89,10 @@ class SafetyClassifier(Terms):
         tuple[Literal["negation", "quotation", "reclaimed", "spelling"], ...],
         Field(strict=False, description="suites of small tests whose results are reported"),
     ] = ()
+
+    @property
+    def taught_by_labeller(self) -> bool:
+        return self.teacher == "labeller"
 
     @model_validator(mode="after")
     def _distinct(self) -> SafetyClassifier:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dpsynth_assets.contract.terms import PersonalData
+from dpsynth_assets.contract.source_terms import PersonalData
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract.model import Contract

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpsynth_assets.contract.document import Document, Path
+from dpsynth_assets.contract.parts import Parts
 from dpsynth_assets.contract.problems import Problem, did_you_mean
-from dpsynth_assets.contract.sentences import Parts
 
 SCHEMA: Path = ("schema", 0)
 

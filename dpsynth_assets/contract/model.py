@@ -18,6 +18,7 @@ from typing import Any
 
 from dpsynth_assets.contract.problems import Problem
 from dpsynth_assets.contract.terms import PrivacyTerms
+from dpsynth_assets.releases.adapter import ADAPTER
 
 HUB = "hub:"  # prefix of a source that is a Hugging Face Hub dataset
 SAME_AS_SOURCE = "source"  # how a file says that its test split lies in the source; loaded, it is the source's place
@@ -86,7 +87,7 @@ class Contract:
     @property
     def without_privacy(self) -> bool:
         """A variant with an infinite epsilon: no noise, no charge, no guarantee. For sources declared public only."""
-        return math.isinf(self.privacy.releases.adapter.epsilon_of(self.privacy.budget))
+        return math.isinf(self.privacy.releases[ADAPTER].epsilon_of(self.privacy.budget))
 
     def logical_type(self, column: str) -> str:
         """The declared type by which a column's values are read and compared; `string` where nothing is declared."""

@@ -15,9 +15,9 @@ from dpsynth_assets.contract import document as yaml
 from dpsynth_assets.contract import lint, people, places, sentences, standard
 from dpsynth_assets.contract.draft import SCHEMA, Draft, find_privacy
 from dpsynth_assets.contract.model import SAME_AS_SOURCE, Column, Contract, QualityRule
+from dpsynth_assets.contract.parts import Parts
 from dpsynth_assets.contract.problems import ContractError, Problem
 from dpsynth_assets.contract.rules import RuleReader
-from dpsynth_assets.contract.sentences import Parts
 from dpsynth_assets.contract.terms import PrivacyTerms
 
 
@@ -83,8 +83,6 @@ def _read(path: Path) -> _Reading:
     problems += [*lint.problems_of(draft), *found]
     if parsed is not None:
         problems += parsed.problems
-        if not any(problem.severity == "error" for problem in [*problems, *document.problems()]):
-            problems += parsed.inconsistent
     faults = document.problems()
     said = {(fault.line, fault.where) for fault in faults}  # what YAML says of a value, nobody need say again
     problems = [*faults, *(problem for problem in problems if (problem.line, problem.where) not in said)]

@@ -1,8 +1,4 @@
-"""What pydantic found wrong in the privacy terms, said as sentences with a remedy and a line.
-
-Also the terms in parts: where one part is broken, the others can still be checked against each other, so that an owner
-reads every problem at once.
-"""
+"""What pydantic found wrong in the privacy terms, said as sentences with a remedy and a line."""
 
 from __future__ import annotations
 
@@ -10,21 +6,23 @@ import re
 import types
 import typing
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from dpsynth_assets.contract.classifiers import Classifier, PublicTestSplit, SafetyClassifier
 from dpsynth_assets.contract.document import Document, Path
+from dpsynth_assets.contract.parts import Parts
 from dpsynth_assets.contract.problems import HOW_TO_WRITE, Problem, choose_from, did_you_mean
-from dpsynth_assets.contract.releases import AdapterRelease, Budget, ClassifierRelease, HistogramRelease, VotesRelease
+from dpsynth_assets.contract.releases import Releases, releases_model
 from dpsynth_assets.contract.scalars import as_everyone_reads
-from dpsynth_assets.contract.synthesis import BaseModelTerms, Curation, Generation
-from dpsynth_assets.contract.term import Equalities, Name, Terms, TermsError
-from dpsynth_assets.contract.terms import Blocks, LabelColumn, PrivacyTerms, PrivacyUnit, TextColumn
+from dpsynth_assets.contract.terms import PrivacyTerms
+from dpsynth_assets.releases import registry
+from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
+from dpsynth_assets.term import TermsError
 
 # What a missing key may look like. Values of the demo contract, to be replaced by the owner's.
 EXAMPLES = {
@@ -44,25 +42,7 @@ EXAMPLES = {
     "budget.delta": "1.0e-5",
     "blocks.column": "joined_in",
     "blocks.values": '["2026-10", "2026-11"]',
-    "releases": "{label_histogram: {...}, adapter: {...}}",
-    "releases.label_histogram": "{mechanism: discrete_laplace_histogram, epsilon: 0.5}",
-    "releases.label_histogram.mechanism": "discrete_laplace_histogram",
-    "releases.adapter": "{mechanism: dp_sgd, method: lora, epsilon: 7.0, ...}",
-    "releases.adapter.mechanism": "dp_sgd",
-    "releases.adapter.method": "lora",
-    "releases.adapter.expected_batch_size": "160",
-    "releases.adapter.steps": "100",
-    "releases.adapter.learning_rate": "0.002",
-    "releases.labeller.classifier": "minilm",
-    "releases.labeller.expected_batch_size": "400",
-    "releases.labeller.steps": "100",
-    "releases.labeller.learning_rate": "0.05",
-    "releases.votes.mechanism": "discrete_laplace_histogram",
-    "releases.votes.clusters": "50",
-    "releases.dp_baseline.classifier": "minilm",
-    "releases.dp_baseline.expected_batch_size": "400",
-    "releases.dp_baseline.steps": "100",
-    "releases.dp_baseline.learning_rate": "0.05",
+    "releases": f"{{{LABEL_HISTOGRAM.name}: {{...}}, {ADAPTER.name}: {{...}}}}",
     "generation": "{rows: 3000, max_new_tokens: 48}",
     "generation.rows": "3000",
     "generation.max_new_tokens": "48",
@@ -104,42 +84,13 @@ _BOUNDS = {
 
 
 @dataclass(frozen=True)
-class Parts:
-    """Those parts of the privacy terms that hold by themselves."""
-
-    unit: PrivacyUnit | None = None
-    text: TextColumn | None = None
-    labels: tuple[tuple[int, LabelColumn], ...] = ()
-    all_labels_hold: bool = False
-    budget: Budget | None = None
-    blocks: Blocks | None = None
-    histogram: HistogramRelease | None = None
-    adapter: AdapterRelease | None = None
-    labeller: ClassifierRelease | None = None
-    votes: VotesRelease | None = None
-    dp_baseline: ClassifierRelease | None = None
-    base_model: BaseModelTerms | None = None
-    generation: Generation | None = None
-    curation: Curation | None = None
-    test_split: PublicTestSplit | None = None
-    classifier: Classifier | None = None
-    safety_classifier: SafetyClassifier | None = None
-    source_is_public: bool = False
-    source_copies: tuple[str, ...] = ()
-    source_where: dict[str, str | int | bool] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Parsed:
-    """The terms if all of them hold, the parts that do, and what is wrong with the rest.
-
-    `inconsistent` is said of the terms as a whole; the cross-checks of lint usually say it better.
-    """
+    """The terms if all of them hold, the parts that hold by themselves, and what is wrong with the others. What does
+    not hold between them is for the cross-checks to say."""
 
     terms: PrivacyTerms | None
     parts: Parts
     problems: list[Problem]
-    inconsistent: list[Problem]
 
 
 def parse(document: Document, path: Path) -> Parsed:
@@ -148,12 +99,15 @@ def parse(document: Document, path: Path) -> Parsed:
     try:
         terms = PrivacyTerms.model_validate(raw)
     except ValidationError as error:
-        found: list[Problem] = []
-        whole: list[Problem] = []
-        for detail in _worth_saying(error.errors(include_url=False)):
-            (found if detail["loc"] else whole).append(_sentence(document, path, detail))
-        return Parsed(None, _parts(raw), list(dict.fromkeys(found)), whole)
-    return Parsed(terms, _parts(raw), [], [])
+        details = _worth_saying(error.errors(include_url=False))
+        found = dict.fromkeys(_sentence(document, path, detail) for detail in details if not _is_between(detail))
+        return Parsed(None, Parts.found_in(raw), list(found))
+    return Parsed(terms, Parts.found_in(raw), [])
+
+
+def _is_between(detail: ErrorDetails) -> bool:
+    """Whether it is said of the terms as a whole that they do not agree."""
+    return not detail["loc"] and isinstance(detail.get("ctx", {}).get("error"), TermsError)
 
 
 def _worth_saying(details: list[ErrorDetails]) -> Iterator[ErrorDetails]:
@@ -169,60 +123,6 @@ def _worth_saying(details: list[ErrorDetails]) -> Iterator[ErrorDetails]:
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
             continue  # pydantic counts the entries that hold, and says of the others what is wrong
         yield detail
-
-
-def _parts(raw: Any) -> Parts:
-    if not isinstance(raw, dict):
-        return Parts()
-    releases = raw.get("releases")
-    releases = releases if isinstance(releases, dict) else {}
-    entries = raw.get("labels")
-    entries = entries if isinstance(entries, list) else []
-    labels = tuple(
-        (index, label) for index, entry in enumerate(entries) if (label := _held(LabelColumn, entry)) is not None
-    )
-    where = _held(_Filter, {"where": raw.get("source_where", {})})
-    copies = _held(_Copies, {"source_copies": raw.get("source_copies", [])})
-    return Parts(
-        unit=_held(PrivacyUnit, raw.get("unit")),
-        text=_held(TextColumn, raw.get("text")),
-        labels=labels,
-        all_labels_hold=bool(entries) and len(labels) == len(entries),
-        budget=_held(Budget, raw.get("budget")),
-        blocks=_held(Blocks, raw.get("blocks")),
-        histogram=_held(HistogramRelease, releases.get("label_histogram")),
-        adapter=_held(AdapterRelease, releases.get("adapter")),
-        labeller=_held(ClassifierRelease, releases.get("labeller")),
-        votes=_held(VotesRelease, releases.get("votes")),
-        dp_baseline=_held(ClassifierRelease, releases.get("dp_baseline")),
-        base_model=_held(BaseModelTerms, raw.get("base_model", {})),
-        generation=_held(Generation, raw.get("generation")),
-        curation=_held(Curation, raw.get("curation", {})),
-        test_split=_held(PublicTestSplit, raw.get("test_split")),
-        classifier=_held(Classifier, raw.get("classifier")),
-        safety_classifier=_held(SafetyClassifier, raw.get("safety_classifier")),
-        source_is_public=raw.get("source_is_public") is True,
-        source_copies=copies.source_copies if copies else (),
-        source_where=where.where if where else {},
-    )
-
-
-class _Filter(Terms):
-    where: Equalities
-
-
-class _Copies(Terms):
-    source_copies: Annotated[tuple[Name, ...], Field(strict=False)]
-
-
-M = typing.TypeVar("M", bound=BaseModel)
-
-
-def _held(model: type[M], raw: Any) -> M | None:
-    try:
-        return model.model_validate(raw)
-    except ValidationError:
-        return None
 
 
 def _sentence(document: Document, base: Path, detail: ErrorDetails) -> Problem:
@@ -257,7 +157,17 @@ def _missing(loc: Path) -> tuple[str, str]:
     plain = ".".join(step for step in loc if isinstance(step, str))
     field_ = _field_at(loc)
     said = f": {field_.description}" if field_ is not None and field_.description else ""
-    return f"`{loc[-1]}` is missing{said}", f"Add it, for example `{loc[-1]}: {EXAMPLES.get(plain, '...')}`"
+    return f"`{loc[-1]}` is missing{said}", f"Add it, for example `{loc[-1]}: {examples().get(plain, '...')}`"
+
+
+def examples() -> dict[str, str]:
+    """What a missing term may look like, by its dotted name."""
+    of_releases = {
+        ".".join(filter(None, ("releases", release.name, term))): value
+        for release in registry.releases()
+        for term, value in release.examples.items()
+    }
+    return EXAMPLES | of_releases
 
 
 def _wrong_form(kind: str, value: Any) -> tuple[str, str]:
@@ -282,6 +192,8 @@ def _pattern_remedy(value: str, name: str) -> str:
 
 def _models_of(annotation: Any) -> Iterator[type[BaseModel]]:
     origin = typing.get_origin(annotation)
+    if annotation is Releases:
+        annotation = releases_model()
     if isinstance(annotation, type) and origin is None and issubclass(annotation, BaseModel):
         yield annotation
     elif origin in (tuple, typing.Union, types.UnionType, typing.Annotated):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dpsynth_assets.contract.term import Name, Positive, Share, Terms
+from dpsynth_assets.term import Name, Positive, Share, Terms
 
 EMBEDDED = "embedded"  # the base model that ships; what it was trained on ships with it
 INDEX_SUFFIX = ".idx"  # of the file that holds a corpus' index
@@ -79,3 +79,7 @@ class Curation(Terms):
     @property
     def needs_labeller(self) -> bool:
         return self.labels != "asked" or self.confidence is not None
+
+    @property
+    def needs_votes(self) -> bool:
+        return self.proportions == "votes"

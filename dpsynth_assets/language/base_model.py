@@ -42,7 +42,8 @@ def load_base_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
         name: `embedded`, a local folder with `config.json`, or a Hub name (needs a network or the Hub cache).
 
     Raises:
-        BaseModelError: there is no such model, or its tokenizer lacks an end-of-text token.
+        BaseModelError: there is no such model, or its tokenizer lacks an end-of-text token or has tokens that the model
+            has not.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
@@ -61,6 +62,12 @@ def load_base_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
         raise BaseModelError(f"the tokenizer of base model {name!r} has no end-of-text token, so texts cannot end")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:  # a record with such a token would end the release, after it was charged
+        raise BaseModelError(
+            f"the tokenizer of base model {name!r} knows {len(tokenizer)} tokens, and the model has {rows}: add rows "
+            "for them (`resize_token_embeddings`) and save the model, or take the tokens out of the tokenizer"
+        )
     return model.to(device()).eval(), tokenizer
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from dpsynth_assets.language.finetuning import load_tuned
 from dpsynth_assets.language.objective import encode_prefix
 from dpsynth_assets.privacy.apportionment import apportion
+from dpsynth_assets.releases.adapter import ADAPTER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +117,7 @@ def _drawing(contract: Contract, adapter_folder: Path) -> Draw:
     terms = contract.privacy
     generation = terms.generation
     decoding = Decoding(generation.max_new_tokens, generation.temperature, generation.top_p, generation.top_k)
-    model, tokenizer = load_tuned(terms.base_model.name, terms.releases.adapter.method, adapter_folder)
+    model, tokenizer = load_tuned(terms.base_model.name, terms.releases[ADAPTER].method, adapter_folder)
     sampler = sampler_for(model, tokenizer.eos_token_id, decoding, generation.batch_size)
     prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
 

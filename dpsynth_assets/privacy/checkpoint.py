@@ -37,11 +37,13 @@ class CheckpointFolder:
     Attributes:
         path: a folder in the sensitive zone, of this run alone; made if need be.
         plan_digest: of the plan that is trained; a folder of another plan is refused.
+        former_digests: by which the same plan was known to former versions of this program.
         every: steps from one checkpoint to the next; the most that a kill can cause to be run again.
     """
 
     path: Path
     plan_digest: str
+    former_digests: tuple[str, ...] = ()
     every: int = 10
 
     def __post_init__(self) -> None:
@@ -128,7 +130,7 @@ class OpenFolder:
             step, digest = int(state["step"]), state["plan_digest"]
         except Exception as error:  # torn bytes make torch raise anything
             raise CheckpointError(f"{file} cannot be read: charge the steps begun, and train anew elsewhere") from error
-        if digest != self._folder.plan_digest:
+        if digest not in (self._folder.plan_digest, *self._folder.former_digests):
             raise CheckpointError(f"{file} belongs to another plan: train in a folder of its own")
         begun = self._folder.steps_begun()
         if step > begun:

@@ -26,7 +26,9 @@ from ledger import DiscreteLaplace
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.contract.releases import HistogramRelease
+    from dpsynth_assets.releases.release import Release
+    from dpsynth_assets.releases.terms import ReleaseTerms
+    from dpsynth_assets.releases.votes import VotesTerms
 
 Cell = tuple[str, ...]
 
@@ -53,33 +55,20 @@ class HistogramPlan:
     neighbouring_relation: str
 
     @classmethod
-    def from_contract(cls, contract: Contract) -> HistogramPlan:
-        """The plan of the contract's label-histogram release: a cell is a label combination."""
-        return cls._of(contract, contract.privacy.releases.label_histogram, contract.cells)
-
-    @classmethod
-    def of_votes(cls, contract: Contract) -> HistogramPlan:
-        """The plan of the contract's `votes`: a cell is a label combination and, last, the number of a cluster."""
-        release = contract.privacy.releases.votes
-        assert release is not None, "votes are planned for only where the contract plans them"
-        numbers = range(release.clusters)
-        return cls._of(contract, release, tuple((*cell, str(number)) for cell in contract.cells for number in numbers))
-
-    @classmethod
-    def _of(cls, contract: Contract, release: HistogramRelease, cells: tuple[Cell, ...]) -> HistogramPlan:
-        terms = contract.privacy
-        epsilon = release.epsilon_of(terms.budget)
+    def of(cls, contract: Contract, terms: ReleaseTerms, cells: tuple[Cell, ...]) -> HistogramPlan:
+        """The plan of a histogram over some cells at the price that the contract's terms give it."""
+        unit, epsilon = contract.privacy.unit, terms.epsilon_of(contract.privacy.budget)
         scale = 0.0
         if math.isfinite(epsilon):
-            numerator = -(-terms.unit.max_records * _SCALE_DENOMINATOR // Fraction(epsilon))
+            numerator = -(-unit.max_records * _SCALE_DENOMINATOR // Fraction(epsilon))
             scale = float(Fraction(int(numerator), _SCALE_DENOMINATOR))
         return cls(
             cells=cells,
-            max_records=terms.unit.max_records,
+            max_records=unit.max_records,
             scale=scale,
             epsilon=epsilon,
-            unit=terms.unit.name,
-            neighbouring_relation=terms.unit.neighbouring_relation,
+            unit=unit.name,
+            neighbouring_relation=unit.neighbouring_relation,
         )
 
     def event(self) -> DiscreteLaplace:
@@ -99,6 +88,9 @@ class HistogramPlan:
     def digest(self) -> str:
         """SHA-256 over the plan's canonical JSON."""
         return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+
+    def former_digests(self) -> tuple[str, ...]:
+        return ()
 
     def release(self, records: Sequence[Cell], units: Sequence[str]) -> dict[Cell, int]:
         """The noisy count of every cell; zero where the noise made it negative (post-processing).
@@ -126,6 +118,18 @@ class HistogramPlan:
             raise ValueError(f"a unit has more than max_records ({self.max_records}) records: bound them on reading")
         counted = Counter(records)
         return {cell: counted[cell] for cell in self.cells}
+
+
+def label_plan(contract: Contract, release: Release[Any], size: float) -> HistogramPlan:
+    """A cell is a label combination."""
+    return HistogramPlan.of(contract, contract.privacy.releases[release], contract.cells)
+
+
+def votes_plan(contract: Contract, release: Release[VotesTerms], size: float) -> HistogramPlan:
+    """A cell is a label combination and, last, the number of a cluster."""
+    terms = contract.privacy.releases[release]
+    cells = tuple((*cell, str(cluster)) for cell in contract.cells for cluster in range(terms.clusters))
+    return HistogramPlan.of(contract, terms, cells)
 
 
 def discrete_laplace(scale: Fraction) -> int:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from dpsynth_assets.privacy.correlation import noise_growth
 from dpsynth_assets.privacy.strategies import STRATEGIES, Clipping
+from dpsynth_assets.releases.adapter import ADAPTER
 from ledger import PoissonSampledGaussian
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+    from dpsynth_assets.releases.release import Release
     from ledger import Event
 
 
@@ -198,7 +200,8 @@ class DpSgdPlan:
         """What runs again when the run that left this checkpoint folder goes on: `DpSgd.steps_again`."""
         from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 
-        return self.mechanism.steps_again(CheckpointFolder(checkpoints, self.digest()), charged)
+        folder = CheckpointFolder(checkpoints, self.digest(), self.former_digests())
+        return self.mechanism.steps_again(folder, charged)
 
     def describe(self) -> dict[str, Any]:
         """The plan as plain values, all public."""
@@ -206,7 +209,30 @@ class DpSgdPlan:
 
     def digest(self) -> str:
         """SHA-256 over the plan's canonical JSON; the charge, the checkpoint and the receipt carry it."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+        return _digest(self.describe())
+
+    def figures(self) -> dict[str, float]:
+        """The mechanism in numbers, for people."""
+        mechanism = self.mechanism
+        return {
+            "noise_multiplier": mechanism.noise_multiplier,
+            "sampling_rate": mechanism.group_sampling_rate,
+            "steps": mechanism.steps,
+        }
+
+    def former_digests(self) -> tuple[str, ...]:
+        """What former versions of this program would have called the same plan: releases that they began are found
+        by it and finished."""
+        return ()
+
+
+def _digest(stated: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
+
+
+# How fast the passes are, how much memory they take and how roundly they compute: no part of what is charged, so that
+# a run may go on with others.
+PERFORMANCE = ("micro_batch_tokens", "precision", "gradient_checkpointing")
 
 
 @dataclass(frozen=True)
@@ -224,6 +250,14 @@ class TrainingPlan(DpSgdPlan):
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
 
+    def digest(self) -> str:
+        """As for every plan, without the performance settings (version 2)."""
+        charged = {name: value for name, value in self.describe().items() if name not in PERFORMANCE}
+        return _digest({**charged, "version": 2})
+
+    def former_digests(self) -> tuple[str, ...]:
+        return (_digest(self.describe()),)  # version 1: with the performance settings
+
     @classmethod
     def from_contract(cls, contract: Contract, size: float = 1.0) -> TrainingPlan:
         """The plan of the contract's adapter release, its noise calibrated to the release's epsilon.
@@ -234,7 +268,7 @@ class TrainingPlan(DpSgdPlan):
         if not 0 < size <= 1:
             raise ValueError(f"size must lie in (0, 1], not {size!r}")
         terms = contract.privacy
-        adapter = terms.releases.adapter
+        adapter = terms.releases[ADAPTER]
         units = max(2, round(terms.unit.public_count * size))
         steps = max(1, round(adapter.steps * size))
         bands = min(adapter.noise_bands, steps, units)
@@ -273,6 +307,10 @@ class TrainingPlan(DpSgdPlan):
             precision=adapter.precision,
             gradient_checkpointing=adapter.gradient_checkpointing,
         )
+
+
+def adapter_plan(contract: Contract, release: Release[Any], size: float) -> TrainingPlan:
+    return TrainingPlan.from_contract(contract, size)
 
 
 def calibrated(shape: DpSgd, epsilon: float, delta: float) -> DpSgd:

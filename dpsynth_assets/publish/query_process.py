@@ -60,6 +60,8 @@ def main() -> None:
         say(error=str(error))
     except (MemoryError, duckdb.OutOfMemoryException):
         say(error="the query needs more memory than it may use: ask for less, or allow more (--memory)")
+    except OverflowError:
+        say(error="the answer holds a time or an interval that is out of range here: ask for it as text (`x::VARCHAR`)")
     except Exception as error:  # of our own making, or the engine's binding: without this it would look like memory
         say(error=f"this could not be answered ({type(error).__name__}): {_ONLY_QUESTIONS}")
     answer.flush()

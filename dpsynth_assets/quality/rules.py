@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dpsynth_assets.contract.terms import PersonalData
+from dpsynth_assets.contract.source_terms import PersonalData
 from dpsynth_assets.quality import expectations
 from dpsynth_assets.quality.digest import digest_of_frame
 from dpsynth_assets.quality.expectations import SENSITIVE_PATTERNS

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from dpsynth_assets.assets.adapter import adapter_asset
+from dpsynth_assets.assets.release import release_asset
 from dpsynth_assets.contract import load_contract
 from dpsynth_assets.language import finetuning
 from dpsynth_assets.quality import rules
+from dpsynth_assets.releases.adapter import ADAPTER
 from resources.platform import platform_resources
 
 REAL = finetuning.fine_tune
@@ -50,7 +51,7 @@ def main(path: str, mode: str) -> None:
     rules.check_rules = lambda contract: ()
     with dg.DagsterInstance.get() as instance:
         result = dg.materialize(
-            [adapter_asset(contract)], resources=platform_resources(), instance=instance, raise_on_error=False
+            [release_asset(contract, ADAPTER)], resources=platform_resources(), instance=instance, raise_on_error=False
         )
     print(result.success)
 

@@ -6,13 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from dpsynth_assets.approval import ApprovalNeededError, needs, people_differ, require_approved, require_terms, sign
-from dpsynth_assets.assets.gate import bind
 from dpsynth_assets.assets.proof import published_table
 from dpsynth_assets.contract.classifiers import SafetyClassifier
 from dpsynth_assets.contract.diff import changes, terms_for_approval
+from dpsynth_assets.contract.source_terms import Blocks, PersonalData
 from dpsynth_assets.contract.synthesis import BaseModelTerms, Curation
-from dpsynth_assets.contract.terms import Blocks, PersonalData
+from dpsynth_assets.gate.approval import (
+    ApprovalNeededError,
+    needs,
+    people_differ,
+    require_approved,
+    require_terms,
+    sign,
+)
+from dpsynth_assets.gate.binding import bind
 from ledger import Ledger, LedgerError, ProtocolError, SetTerms, TermsConflict
 from resources.artifact_store import ArtifactStore
 from resources.ledger import LedgerResource
@@ -392,12 +399,12 @@ def test_the_diff_says_what_weakens_and_why(contract):
 
 
 def test_a_baseline_is_a_release_more_and_no_weaker_term(contract):
-    from dpsynth_assets.contract.releases import ClassifierRelease
+    from dpsynth_assets.releases.classifiers import ClassifierTerms
 
     approved = terms_for_approval(contract)
     del approved["releases"]["dp_baseline"]  # as contracts were approved before there was such a release
     assert changes(approved, terms_for_approval(contract)) == []
-    baseline = ClassifierRelease(classifier="minilm", share=0.1, expected_batch_size=8, steps=3, learning_rate=0.1)
+    baseline = ClassifierTerms(classifier="minilm", share=0.1, expected_batch_size=8, steps=3, learning_rate=0.1)
     releases = contract.privacy.releases.model_copy(update={"dp_baseline": baseline})
     found = changes(approved, terms_for_approval(changed(contract, releases=releases)))
     assert {change.term for change in found} >= {"releases.dp_baseline.share", "releases.dp_baseline.classifier"}

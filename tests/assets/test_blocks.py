@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from dpsynth_assets.approval import ApprovalNeededError, require_approved
-from dpsynth_assets.assets.gate import bind
-from dpsynth_assets.contract.terms import Blocks
+from dpsynth_assets.contract.source_terms import Blocks
+from dpsynth_assets.gate.approval import ApprovalNeededError, require_approved
+from dpsynth_assets.gate.binding import bind
 from ledger import BudgetRefused, LedgerError, PoissonSampledGaussian, TermsConflict
 from resources.fingerprint_key import key_of
 from resources.sensitive_store import ProtectedRowsError, SensitiveStore

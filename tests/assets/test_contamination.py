@@ -8,7 +8,9 @@ from dataclasses import replace
 import dagster as dg
 import pytest
 
-from dpsynth_assets.assets.contamination import CHECK, FACTS, Facts, contamination_sentence, corpus_index
+from dpsynth_assets.assets.contamination import CHECK, contamination_sentence
+from dpsynth_assets.language.contamination.comparison import corpus_index
+from dpsynth_assets.language.contamination.facts import FACTS, Facts
 from dpsynth_assets.language.contamination.index import CorpusIndex
 from resources.artifact_store import ArtifactStore
 
@@ -142,12 +144,12 @@ def test_an_index_that_cannot_be_read_stops_before_anything_is_spent(contract, r
 
 
 def test_a_comparison_that_fails_is_charged_and_its_text_stays_inside(contract, run_of, book, monkeypatch, failure_of):
-    from dpsynth_assets.language.contamination import overlap
+    from dpsynth_assets.language.contamination import comparison
 
     def fail(texts, index):
         raise RuntimeError(texts[0])
 
-    monkeypatch.setattr(overlap, "measure", fail)
+    monkeypatch.setattr(comparison, "measure", fail)
     result, _ = run_of(contract, "source", "adapter")
     assert [charge.state for charge in book.reservations()] == ["forfeited"]
     assert "XYZZY-4471-PLUGH" not in everything_shown(result)

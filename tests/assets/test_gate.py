@@ -95,7 +95,7 @@ def test_an_ingestion_that_fails_says_its_type_and_leaves_nothing_behind(
 
 
 def test_an_interrupted_ingestion_stays_an_interrupt_without_arguments(home, contract, monkeypatch):
-    from dpsynth_assets.assets.refusal import ingestion_without_content
+    from dpsynth_assets.gate.refusal import ingestion_without_content
     from resources.sensitive_store import SensitiveStore
 
     for raised, shown in ((KeyboardInterrupt(MARKER), ()), (SystemExit(MARKER), (1,))):
@@ -145,7 +145,7 @@ def test_what_is_printed_near_the_rows_stays_inside(run, rooms, home, instance, 
 PRINTS = """
 import ctypes, os, resource, signal, sys
 from pathlib import Path
-from dpsynth_assets.assets.confinement import confined_output
+from dpsynth_assets.gate.confinement import confined_output
 
 printf, free = ctypes.CDLL(None).printf, resource.RLIM_INFINITY
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -195,7 +195,7 @@ def test_interrupts_forfeit(run, rooms, book, home, interrupt, capfd):
 
 
 def test_a_release_that_does_not_say_what_ran_is_forfeited(run, rooms, book, monkeypatch, failure_of):
-    from dpsynth_assets.assets.passage import ChargedPassage
+    from dpsynth_assets.gate.passage import ChargedPassage
 
     monkeypatch.setattr(ChargedPassage, "finish", lambda self, event: None)
     result = run("source", "adapter")
@@ -204,7 +204,7 @@ def test_a_release_that_does_not_say_what_ran_is_forfeited(run, rooms, book, mon
 
 
 def test_more_than_was_reserved_cannot_be_committed(run, rooms, book, monkeypatch, failure_of, home):
-    from dpsynth_assets.assets.passage import ChargedPassage
+    from dpsynth_assets.gate.passage import ChargedPassage
 
     honest = ChargedPassage.finish
     monkeypatch.setattr(ChargedPassage, "finish", lambda self, *_: honest(self, PoissonSampledGaussian(0.2, 0.1, 999)))
@@ -216,7 +216,7 @@ def test_more_than_was_reserved_cannot_be_committed(run, rooms, book, monkeypatc
 
 
 def test_the_rows_are_read_once_per_grant(run, rooms, book, monkeypatch, failure_of):
-    from dpsynth_assets.assets.passage import ChargedPassage
+    from dpsynth_assets.gate.passage import ChargedPassage
 
     once = ChargedPassage.read
     monkeypatch.setattr(ChargedPassage, "read", lambda self: (once(self), once(self))[1])
@@ -234,7 +234,7 @@ def test_what_can_fail_without_the_rows_fails_before_they_are_paid_for(run, room
     monkeypatch.setattr(base_model, "load_base_model", missing)
     result = run("source", "adapter")
     assert "could not be loaded" in failure_of(result, "adapter").step_failure_data.user_failure_data.description
-    assert states(book) == {"adapter": ["voided"]}
+    assert states(book) == {}
     assert book.balance("small-bank", with_pld=False).epsilon_spent == 0
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from dpsynth_assets.assets.adapter import adapter_asset
+from dpsynth_assets.assets.release import release_asset
+from dpsynth_assets.releases.adapter import ADAPTER
 from resources.platform import platform_resources
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ def exhausted(book, contract, reserve):
 
 def test_materialize(exhausted, contract, home, rooms):
     result = dg.materialize(
-        [adapter_asset(contract)], resources=platform_resources(str(home.root)), raise_on_error=False
+        [release_asset(contract, ADAPTER)], resources=platform_resources(str(home.root)), raise_on_error=False
     )
     assert not result.success
     assert refusals(exhausted) == 1
@@ -48,7 +49,7 @@ def test_materialize(exhausted, contract, home, rooms):
 def test_an_asset_called_by_hand(exhausted, contract, home, rooms):
     resources = {name: value for name, value in platform_resources(str(home.root)).items() if name != "warehouse"}
     with pytest.raises(Exception, match="run"):  # there is no run to charge
-        adapter_asset(contract)(dg.build_asset_context(resources=resources))
+        release_asset(contract, ADAPTER)(dg.build_asset_context(resources=resources))
     assert rooms.read == 0
 
 

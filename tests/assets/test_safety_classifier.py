@@ -267,9 +267,9 @@ def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, m
         return SimpleNamespace(steps=plan.mechanism.steps, lives=(plan.mechanism.steps,))
 
     monkeypatch.setattr(dp_training, "train_with_dp", train_with_dp)
-    from dpsynth_assets.approval import sign
     from dpsynth_assets.contract import load_contract
     from dpsynth_assets.factory import build_contract_defs
+    from dpsynth_assets.gate.approval import sign
     from ledger import Ledger
     from resources.platform import platform_resources
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from dpsynth_assets.assets.gate import bind
+from dpsynth_assets.gate.binding import bind
 from ledger import Grant, LedgerError, PoissonSampledGaussian
 from resources.sensitive_store import GrantRequiredError, SensitiveStore
 from resources.tabular import SourceError

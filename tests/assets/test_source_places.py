@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from dpsynth_assets.approval import ApprovalNeededError, require_approved
-from dpsynth_assets.assets.gate import bind
 from dpsynth_assets.contract import SourcePlaceError, load_contract
 from dpsynth_assets.contract.classifiers import PublicRows, SafetyClassifier
 from dpsynth_assets.contract.diff import changes, terms_for_approval
+from dpsynth_assets.gate.approval import ApprovalNeededError, require_approved
+from dpsynth_assets.gate.binding import bind
 from ledger import LedgerError, TermsConflict
 from resources.public_rows import mixed_rows, public_rows, test_rows
 from resources.sensitive_store import ProtectedRowsError, SensitiveStore
@@ -309,7 +309,7 @@ def test_two_people_may_declare_public_what_was_protected(contract, snapshotted,
 
 def test_a_release_without_privacy_asks_the_ledger_like_any_other(contract, book, store, agree, home):
     """Of a home whose ledger was put back to an earlier state, say."""
-    from dpsynth_assets.assets import gate
+    from dpsynth_assets.gate import gate
 
     public = published(contract)
     agree(public, book)
@@ -319,8 +319,8 @@ def test_a_release_without_privacy_asks_the_ledger_like_any_other(contract, book
     original = book_of.bind_source
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(book_of, "bind_source", lambda *a, **k: asked.append(k) or original(*a, **k))
-        rooms = gate.Rooms(_Opens(book), store, _Artifacts())
-        with gate._uncharged(public, _Plan(), rooms, _Draft(), None) as passage:
+        stores = gate.Stores(_Opens(book), store, _Artifacts())
+        with gate._uncharged(public, _Plan(), stores, _Draft(), lambda: None, None) as passage:
             assert len(passage.read()) == 40
     assert asked
 

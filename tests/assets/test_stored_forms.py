@@ -10,8 +10,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
-
 GOLDEN = Path(__file__).with_name("golden")
 STORED = json.loads((GOLDEN / "stored.json").read_text(encoding="utf-8"))
 

@@ -10,12 +10,12 @@ import dagster as dg
 import pytest
 
 from dpsynth_assets import variants
-from dpsynth_assets.approval import planned_releases
 from dpsynth_assets.assets.proof import UnprovenError, guaranteed_table
 from dpsynth_assets.assets.synthetic import composed_epsilon
 from dpsynth_assets.contract import load_contract
 from dpsynth_assets.contract.diff import changes, terms_for_approval
 from dpsynth_assets.factory import build_contract_defs
+from dpsynth_assets.gate.approval import planned_releases
 from dpsynth_assets.language import generation
 from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.publish.release import PublishRefused

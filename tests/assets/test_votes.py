@@ -8,11 +8,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from dpsynth_assets.approval import planned_releases
 from dpsynth_assets.classify import encoder
-from dpsynth_assets.classify.votes import Ballot, Votes
+from dpsynth_assets.gate.approval import planned_releases
 from dpsynth_assets.language import generation
-from dpsynth_assets.privacy.histogram import HistogramPlan
+from dpsynth_assets.releases.votes import VOTES
+from dpsynth_assets.synthesis.votes import Ballot, Votes
 from resources.artifact_store import ArtifactStore
 
 MARKER = "XYZZY-4471-PLUGH"
@@ -55,7 +55,7 @@ def test_the_whole_contract_and_what_rests_on_the_votes(run, book, store, contra
     assert (
         order == ["small/adapter", "small/label_histogram", "small/votes"] == [n for n, _ in planned_releases(contract)]
     )
-    plan = HistogramPlan.of_votes(contract)
+    plan = VOTES.plan(contract, 1.0)
     assert charges(book) == [("committed", plan.event())]
     votes = store.latest("small", "votes")
     assert votes.receipt["about"]["candidates"] == store.latest("small", "candidates").id
@@ -74,7 +74,8 @@ def test_nothing_of_the_rows_is_said(run, home, instance):
     result = run(*ALL)
     [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "votes"]
     assert set(made.materialization.metadata) == {
-        "clusters", "candidates", "epsilon", "noise_scale", "dagster/uri", "receipts", "ledger_checkpoint",
+        "clusters", "candidates", "epsilon", "delta", "plan", "noise_scale", "dagster/uri", "receipts",
+        "ledger_checkpoint",
     }  # fmt: skip
     log = "\n".join(str(record.user_message) for record in instance.all_logs(result.run_id))
     for count in ("40", "60"):  # units and records of the source
@@ -113,7 +114,7 @@ def test_candidates_of_another_adapter_are_not_voted_on(run, book, store, failur
         (draft.folder / "adapter.txt").write_text("another adapter", encoding="utf-8")
         store.seal(draft, made_from={"label_histogram": store.latest("small", "label_histogram")})
     result = run("votes")
-    assert "drawn from another adapter than the standing one" in said(result, failure_of, "votes")
+    assert "made from another adapter than the standing one" in said(result, failure_of, "votes")
     assert charges(book) == []
     assert run("candidates", "votes").success
 

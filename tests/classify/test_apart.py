@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from dpsynth_assets.classify import dp_training, votes
+from dpsynth_assets.classify import dp_training
 from dpsynth_assets.classify import encoder as encoders
 from dpsynth_assets.classify.apart import ROWS, apart, groups
 from dpsynth_assets.classify.encoder import MiniLM, padded, sentence_vectors
+from dpsynth_assets.synthesis import votes
 
 
 class Padded(MiniLM):

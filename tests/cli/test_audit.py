@@ -108,6 +108,14 @@ def test_changed_files_show(dpsynth, released, home):
     assert "is not what was sealed: adapter.txt was changed" in err
 
 
+def test_a_file_without_checkpoints_proves_nothing(dpsynth, released, tmp_path):
+    empty = tmp_path / "kept"
+    empty.write_text("\n", encoding="utf-8")
+    code, _, err = dpsynth("audit", "verify", "--checkpoint", empty)
+    assert code == 2
+    assert "holds no checkpoints (it is empty)" in " ".join(err.split())
+
+
 def test_a_checkpoint_kept_elsewhere_is_compared_with(dpsynth, released, tmp_path):
     code, out, _ = dpsynth("audit", "checkpoint")
     kept = tmp_path / "kept.jsonl"

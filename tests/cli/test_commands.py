@@ -85,7 +85,6 @@ def test_lint_finds_an_id_that_another_contract_of_the_folder_has(dpsynth, tmp_p
     assert "first.odcs.yaml too" in " ".join(out.split())
 
 
-
 def test_bad_input_is_one_sentence(dpsynth, home, contract_path):
     broken = contract_path.with_name("broken.odcs.yaml")
     broken.write_text("kind: Nothing", encoding="utf-8")
@@ -214,7 +213,7 @@ def test_a_failed_release_says_so_without_its_text(dpsynth, book, home, contract
 def test_what_nobody_foresaw_is_said_by_its_cause_and_by_its_type_where_rows_are_read(
     dpsynth, book, contract_path, rooms, monkeypatch
 ):
-    from dpsynth_assets.assets import adapter, card
+    from dpsynth_assets.assets import card, release
 
     def fail(*_, **__):
         raise ValueError("no such thing as XYZZY")
@@ -223,7 +222,7 @@ def test_what_nobody_foresaw_is_said_by_its_cause_and_by_its_type_where_rows_are
     code, out, err = dpsynth("run", contract_path)
     assert (code, "Traceback" in err) == (1, False)
     assert "card: failed with ValueError: no such thing as XYZZY" in " ".join(out.split())
-    monkeypatch.setattr(adapter, "release_gate", fail)
+    monkeypatch.setattr(release, "release_gate", fail)
     _, out, err = dpsynth("run", contract_path, "--only", "adapter")
     assert "adapter: failed with ValueError;" in " ".join(out.split())
     assert "XYZZY" not in out + err

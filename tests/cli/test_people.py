@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from dpsynth_assets.approval import people_differ, require_approved
+from dpsynth_assets.gate.approval import people_differ, require_approved
 from ledger import Ledger, LedgerError
 from ledger.replay import Replay
 

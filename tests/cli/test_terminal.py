@@ -130,8 +130,8 @@ def test_the_command_line_prints_through_the_console_alone_and_uses_no_markup():
 @pytest.fixture
 def signed(home, contract_path):
     """A ledger in which every name, title and reason that may hold markup does."""
-    from dpsynth_assets.approval import sign
     from dpsynth_assets.contract import load_contract
+    from dpsynth_assets.gate.approval import sign
 
     text = contract_path.read_text(encoding="utf-8")
     contract_path.write_text(text.replace("name: Small inbox", f"name: '{HOSTILE}'"), encoding="utf-8")

@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from dpsynth_assets.contract import lint_contract, load_contract
-from dpsynth_assets.contract.releases import Budget
-from dpsynth_assets.contract.sentences import EXAMPLES, fields_of
-from dpsynth_assets.contract.terms import LabelColumn, PrivacyTerms
+from dpsynth_assets.contract.budget import Budget
+from dpsynth_assets.contract.sentences import examples, fields_of
+from dpsynth_assets.contract.source_terms import LabelColumn
+from dpsynth_assets.contract.terms import PrivacyTerms
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = yaml.safe_load((Path(__file__).parent / "right" / "minimal.odcs.yaml").read_text())
@@ -62,8 +63,8 @@ def test_every_term_says_what_it_means_and_the_required_ones_have_an_example() -
     for path, field in FIELDS.items():
         assert field.description, path
         if field.is_required():
-            assert path in EXAMPLES, path
-    assert set(EXAMPLES) <= set(FIELDS)
+            assert path in examples(), path
+    assert set(examples()) <= set(FIELDS)
 
 
 def test_the_reference_for_data_owners_explains_every_term() -> None:

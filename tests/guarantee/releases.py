@@ -21,11 +21,12 @@ import pandas as pd
 
 from dpsynth_assets.classify import dp_training
 from dpsynth_assets.classify.encoder import DIMENSION, MiniLM
-from dpsynth_assets.classify.votes import Ballot
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.language import base_model, finetuning
-from dpsynth_assets.privacy.histogram import HistogramPlan
 from dpsynth_assets.privacy.plan import TrainingPlan
+from dpsynth_assets.releases import registry
+from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
+from dpsynth_assets.synthesis.votes import Ballot
 
 Input = tuple[str, bytes]
 """A unit, and what the mechanism is given of one of its records."""
@@ -116,7 +117,7 @@ RELEASES: dict[str, Callable[[Contract, pd.DataFrame], list[Input]]] = {
 
 def exact_counts(contract: Contract, rows: pd.DataFrame) -> dict[tuple[str, ...], int]:
     """The histogram before noise, whose sensitivity is declared."""
-    return HistogramPlan.from_contract(contract).exact(_cells(contract, rows), rows["unit"].tolist())
+    return LABEL_HISTOGRAM.plan(contract, 1.0).exact(_cells(contract, rows), rows["unit"].tolist())
 
 
 def _cells(contract: Contract, rows: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -125,7 +126,7 @@ def _cells(contract: Contract, rows: pd.DataFrame) -> list[tuple[str, ...]]:
 
 
 def _classifier(contract: Contract, rows: pd.DataFrame, name: str) -> list[Input]:
-    plan = dp_training.DpClassifierPlan.from_contract(contract, name)
+    [plan] = [release.plan(contract, 1.0) for release in registry.releases() if release.name == name]
     encoder = Tokens() if plan.classifier == "minilm" else None
     with mock.patch("dpsynth_assets.privacy.training.train", _stop):
         data = _reached(lambda: dp_training.train_with_dp(plan, rows, None, encoder=encoder))  # type: ignore[arg-type]

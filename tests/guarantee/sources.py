@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from dpsynth_assets.contract import Contract, load_contract
-from dpsynth_assets.contract.terms import Blocks
+from dpsynth_assets.contract.source_terms import Blocks
 from resources.sensitive_store import SensitiveStore
 
 COLUMNS = ("customer", "text", "topic", "month", "year")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dpsynth_assets.classify.apart import apart
 from dpsynth_assets.classify.encoder import MiniLM
-from dpsynth_assets.classify.votes import Ballot
+from dpsynth_assets.synthesis.votes import Ballot
 
 WORDS = ("card", "loan", "river", "under", "seven", "paper", "unbelievable", "é", "🙂", "\ud800")
 LABEL = ("card",)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpsynth_assets.classify import dp_training
-from dpsynth_assets.classify.dp_training import DpClassifierPlan, LabelledUnits, check_trainable
+from dpsynth_assets.classify.dp_plan import DpClassifierPlan
+from dpsynth_assets.classify.dp_training import LabelledUnits, check_trainable
 from dpsynth_assets.classify.encoder import DIMENSION
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError

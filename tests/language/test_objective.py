@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from transformers import AutoTokenizer
 
-from dpsynth_assets.language.base_model import load_base_model
+from dpsynth_assets.language.base_model import EMBEDDED_FOLDER, BaseModelError, load_base_model
 from dpsynth_assets.language.objective import encode, encode_prefix, losses
 
 
@@ -68,3 +71,13 @@ def test_a_tokenizer_without_a_start_token_begins_with_the_end_token(base):
             return tokenizer(*args, **kwargs)
 
     assert encode_prefix(WithoutStart(), "topic: loan")[0] == tokenizer.eos_token_id
+
+
+def test_a_tokenizer_with_tokens_that_the_model_lacks_is_refused(tmp_path):
+    """A record that holds such a token would end the release, after it was charged."""
+    shutil.copytree(EMBEDDED_FOLDER, tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    tokenizer.add_tokens(["<|user|>"])
+    tokenizer.save_pretrained(tmp_path / "model")
+    with pytest.raises(BaseModelError, match="knows 8193 tokens, and the model has 8192: add rows for them"):
+        load_base_model(str(tmp_path / "model"))

@@ -9,7 +9,9 @@ from fractions import Fraction
 import pytest
 from scipy import stats
 
+from dpsynth_assets.contract.budget import Budget
 from dpsynth_assets.privacy.histogram import HistogramPlan, discrete_laplace
+from dpsynth_assets.releases.terms import ReleaseTerms
 
 CELLS = (("card", "safe"), ("card", "unsafe"), ("loan", "safe"))
 
@@ -34,22 +36,16 @@ def test_discrete_laplace_follows_its_law(scale):
 
 def test_the_scale_is_never_below_sensitivity_over_epsilon():
     class Contract:
-        cells = CELLS
-
         class privacy:  # noqa: N801 - stands for an attribute
             class unit:  # noqa: N801
                 name = "customer"
                 max_records = 3
                 neighbouring_relation = "add_or_remove_one_unit"
 
-            class releases:  # noqa: N801
-                class label_histogram:  # noqa: N801
-                    epsilon_of = staticmethod(lambda budget: 0.7)
+            budget = Budget(epsilon=7.0, delta=1e-6)
 
-            budget = None
-
-    made = HistogramPlan.from_contract(Contract)
-    assert Fraction(made.scale) * Fraction(0.7) >= 3
+    made = HistogramPlan.of(Contract, ReleaseTerms(share=0.1), CELLS)
+    assert Fraction(made.scale) * Fraction(0.7000000000000001) >= 3
     assert made.scale == pytest.approx(3 / 0.7, rel=1e-4)
     assert made.event().scale == made.scale
     assert made.event().sensitivity == 3

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from dpsynth_assets.contract.terms import PersonalData
+from dpsynth_assets.contract.source_terms import PersonalData
 
 TOPICS = ("card", "loan", "app")
 

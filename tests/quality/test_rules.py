@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from dpsynth_assets.contract.terms import PersonalData
+from dpsynth_assets.contract.source_terms import PersonalData
 from dpsynth_assets.quality.expectations import SENSITIVE_PATTERNS
 from dpsynth_assets.quality.rules import check_rules, evaluate, rules_of
 from dpsynth_assets.quality.verdict import QualityError

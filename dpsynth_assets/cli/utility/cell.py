@@ -16,6 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets import variants
 from dpsynth_assets.cli.utility.grid import BAR, BAR_STEPS, REAL, REAL_DP, Cell, GridError
+from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.dp_baseline import DP_BASELINE
+from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
+from dpsynth_assets.releases.labeller import LABELLER
+from dpsynth_assets.releases.registry import planned_names
+from dpsynth_assets.releases.votes import CANDIDATES, VOTES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.classify.encoder import Remembered
     from dpsynth_assets.classify.evaluation import Classifier
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.contract.releases import ClassifierRelease
+    from dpsynth_assets.releases.classifiers import ClassifierTerms
     from resources.artifact_store import ArtifactStore
 
 AS_DRAWN, CURATED = "as drawn", "curated"
@@ -80,39 +86,39 @@ def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any
     """The variant's releases, its candidates as they were drawn, and as the contract has them curated."""
     import pandas as pd
 
-    from dpsynth_assets.assets.candidates import CANDIDATES, proportions, rows_wanted
-    from dpsynth_assets.assets.common import releases_of
-    from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
-    from dpsynth_assets.assets.label_histogram import released_counts
     from dpsynth_assets.assets.synthetic import composed_epsilon
-    from dpsynth_assets.assets.votes import votes_on
-    from dpsynth_assets.classify.curation import curate
     from dpsynth_assets.classify.recipes import load_classifier
     from dpsynth_assets.contract.synthesis import Curation
     from dpsynth_assets.privacy.apportionment import apportion
+    from dpsynth_assets.releases.classifiers import CLASSIFIER
+    from dpsynth_assets.synthesis.candidates import proportions, rows_wanted
+    from dpsynth_assets.synthesis.curation import curate
+    from dpsynth_assets.synthesis.label_histogram import released_counts
+    from dpsynth_assets.synthesis.votes import DRAWN, votes_on
 
     contract = _affording(variants.variant(setup.contract, cell.line.name), 2 * (cell.line.epsilon or 0.0))
-    store = _made(contract, folder, (*releases_of(contract), "candidates"), setup)
-    candidates = store.latest(contract.id, "candidates")
-    drawn = pd.read_parquet(candidates.folder / CANDIDATES)
+    names = planned_names(contract)
+    store = _made(contract, folder, (*names, CANDIDATES), setup)
+    candidates = store.latest(contract.id, CANDIDATES)
+    drawn = pd.read_parquet(candidates.folder / DRAWN)
     terms = contract.privacy.curation
-    counts = proportions(terms, released_counts(store.latest(contract.id, "label_histogram")))
+    counts = proportions(terms, released_counts(store.latest(contract.id, LABEL_HISTOGRAM.name).folder))
     rows = rows_wanted(contract, setup.size or 1.0)
-    corpora, judge = {AS_DRAWN: drawn.head(rows)}, store.find(contract.id, "labeller")
+    corpora, judge = {AS_DRAWN: drawn.head(rows)}, store.find(contract.id, LABELLER.name)
     labeller = load_classifier(judge.folder / CLASSIFIER, setup.encoder) if judge else None
     facts: dict[str, Any] = {"epsilon_of_adapter": None, "epsilon_composed": None}
     if cell.line.epsilon is not None:  # of what was charged: a killed training paid for the steps that ran again
-        composed = composed_epsilon(contract, *(store.latest(contract.id, name) for name in releases_of(contract)))
-        facts = {"epsilon_of_adapter": contract.privacy.releases.adapter.epsilon, "epsilon_composed": composed}
+        composed = composed_epsilon(contract, *(store.latest(contract.id, name) for name in names))
+        facts = {"epsilon_of_adapter": contract.privacy.releases[ADAPTER].epsilon, "epsilon_composed": composed}
     if terms != Curation(drawn=terms.drawn):
-        held = store.find(contract.id, "votes")
+        held = store.find(contract.id, VOTES.name)
         curated = curate(
             contract,
             drawn,
             apportion(counts, rows),
             labeller=labeller,
             encoder=setup.encoder,
-            votes=votes_on(contract, candidates, held) if held else None,
+            votes=votes_on(contract, candidates, held.folder) if held else None,
         )
         corpora[CURATED] = curated.frame
         facts["curation"] = curated.facts
@@ -129,20 +135,20 @@ def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any
 
 def _with_dp(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """A classifier of each kind that was trained on the real rows with DP-SGD, each with the whole epsilon."""
-    from dpsynth_assets.assets.dp_classifiers import CLASSIFIER
     from dpsynth_assets.assets.synthetic import composed_epsilon
     from dpsynth_assets.classify.evaluation import evaluate
     from dpsynth_assets.classify.recipes import load_classifier
+    from dpsynth_assets.releases.classifiers import CLASSIFIER
 
     def found() -> Found:
         for kind in (kind for kind in setup.kinds if kind in BAR):
             assert cell.line.epsilon is not None, "a line with DP has an epsilon"
             release = _baseline(kind, cell.line.epsilon, setup.contract.privacy.unit.public_count)
             afforded = _affording(setup.contract, 2 * cell.line.epsilon)
-            releases = afforded.privacy.releases.model_copy(update={"dp_baseline": release})
+            releases = afforded.privacy.releases.but(DP_BASELINE, release)
             contract = replace(afforded, privacy=afforded.privacy.model_copy(update={"releases": releases}))
-            store = _made(contract, folder / kind, ("dp_baseline",), setup)
-            made, test = store.latest(contract.id, "dp_baseline"), _test(contract, folder / kind)
+            store = _made(contract, folder / kind, (DP_BASELINE.name,), setup)
+            made, test = store.latest(contract.id, DP_BASELINE.name), _test(contract, folder / kind)
             encoder = setup.encoder if kind == "minilm" else None
             classifier = load_classifier(made.folder / CLASSIFIER, encoder)
             texts, labels = test["text"].tolist(), test[contract.privacy.classifier.target].tolist()
@@ -194,9 +200,9 @@ def _trained(
 
 def _made(contract: Contract, folder: Path, names: Sequence[str], setup: Setup) -> ArtifactStore:
     """The cell's home, with its snapshot and the named assets in it: made, unless they are there."""
-    from dpsynth_assets.approval import sign
     from dpsynth_assets.classify.vectors import kept_in
     from dpsynth_assets.cli.running import materialize
+    from dpsynth_assets.gate.approval import sign
     from resources.artifact_store import ArtifactStore
     from resources.heads import create_ledger, open_ledger
 
@@ -239,12 +245,12 @@ def _affording(contract: Contract, epsilon: float) -> Contract:
     return replace(contract, privacy=terms.model_copy(update={"budget": budget}), base=base)
 
 
-def _baseline(kind: str, epsilon: float, units: int) -> ClassifierRelease:
+def _baseline(kind: str, epsilon: float, units: int) -> ClassifierTerms:
     """DP training of a classifier with the grid's fixed settings."""
-    from dpsynth_assets.contract.releases import ClassifierRelease
+    from dpsynth_assets.releases.classifiers import ClassifierTerms
 
     batch, rate = BAR[kind]
-    return ClassifierRelease(
+    return ClassifierTerms(
         classifier="minilm" if kind == "minilm" else "word_cnn",
         epsilon=epsilon,
         expected_batch_size=min(batch, units // 8),

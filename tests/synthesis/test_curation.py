@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dpsynth_assets.classify.curation import CurationError, curate
-from dpsynth_assets.classify.votes import Ballot, Votes
 from dpsynth_assets.contract.synthesis import Curation
+from dpsynth_assets.synthesis.curation import CurationError, curate
+from dpsynth_assets.synthesis.votes import Ballot, Votes
 
 CELLS = (("card",), ("loan",))
 

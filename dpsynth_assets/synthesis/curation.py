@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from dpsynth_assets.classify.encoder import Encoder
     from dpsynth_assets.classify.evaluation import Classifier
-    from dpsynth_assets.classify.votes import Votes
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.synthesis.votes import Votes
 
 Cell = tuple[str, ...]
 
@@ -111,7 +111,7 @@ def curate(
     cells = list(frame[columns].itertuples(index=False, name=None))
     kinds: list[tuple[Cell, int]] = [(cell, 0) for cell in cells]
     room = {(cell, 0): count for cell, count in wanted.items()}
-    if terms.proportions == "votes":
+    if terms.needs_votes:
         assert votes is not None, "a contract that goes by votes plans them"
         kinds = list(zip(cells, votes.ballot.clusters[frame.index].tolist(), strict=True))
         room, facts["without_votes"] = _by_votes(kinds, wanted, votes)

@@ -7,7 +7,8 @@ sentences appear in the errors of a contract that lacks the field and in docs/co
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
@@ -25,6 +26,17 @@ class TermsError(ValueError):
     def __init__(self, what: str, remedy: str, field: str | None = None) -> None:
         self.what, self.remedy, self.field = what, remedy, field
         super().__init__(f"{what}. {remedy}")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What does not hold between terms: where (a path below the privacy terms), what, and what to do about it. A
+    warning is shown and stops nothing."""
+
+    path: tuple[str | int, ...]
+    what: str
+    remedy: str
+    severity: Literal["error", "warning"] = "error"
 
 
 def _equalities(value: Any) -> dict[str, str | int | bool]:

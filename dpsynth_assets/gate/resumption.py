@@ -13,7 +13,7 @@ holds is the release's business, which says what would run again.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,11 +61,11 @@ class Checkpoints:
 
 
 def unfinished(
-    book: Ledger, store: SensitiveStore, contract: Contract, key: str
+    book: Ledger, store: SensitiveStore, contract: Contract, keys: Iterable[str]
 ) -> tuple[Reservation, Checkpoints] | None:
-    """The release by this key that was begun and left with checkpoints, if its process is dead and its rows are
-    kept."""
-    for reservation in book.reservations(key=key):
+    """The release by one of these keys that was begun and left with checkpoints, if its process is dead and its rows
+    are kept."""
+    for reservation in (each for key in keys for each in book.reservations(key=key)):
         if reservation.state in ("activated", "redeemed") and _readable(store, contract, reservation):
             checkpoints = Checkpoints.of(store, reservation)
             if checkpoints is not None and checkpoints.exist():

@@ -6,7 +6,7 @@ encoder, and the histogram of votes is made noisy. Here they vote once, and for 
 beside the noise; a vote is cast for a label combination too, so that it chooses among the texts of that label.
 
 Guarantee: none of its own. `cast` turns each record into one cell of a closed, public set; the release of those is
-`dpsynth_assets.privacy.histogram.HistogramPlan.of_votes`, epsilon-DP under adding or removing one unit. What it needs
+`dpsynth_assets.privacy.histogram.HistogramPlan.release`, epsilon-DP under adding or removing one unit. What it needs
 of this module is that a record's cell depends on that record and on the ballot alone. So the ballot is made from
 candidates only, which were released, before a row is read; and a text's vector must have the same bits whoever else
 votes (`dpsynth_assets.classify.apart`), or a record near the border between two clusters could vote otherwise because
@@ -24,15 +24,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.classify import encoder as encoders
+from dpsynth_assets.releases.release import Made, Ran, Workspace
+from dpsynth_assets.releases.votes import CANDIDATES, VOTES
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     from dpsynth_assets.classify.encoder import Encoder, Progress
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.privacy.histogram import HistogramPlan
 
 Cell = tuple[str, ...]
 
+DRAWN = "candidates.parquet"  # of the candidates
 _CENTRES, _CLUSTERS, _VOTES = "centres.npy", "clusters.npy", "votes.json"
 _STARTS = 3  # of k-means, the best of which is kept
 
@@ -162,3 +167,49 @@ class Votes:
                 f"the standing votes are for {len(self.ballot.centres)} clusters, the contract says {clusters}. Hold "
                 "votes again (materialize `votes`: a new charge), or write the old number"
             )
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """What votes are cast with, made before a row is read."""
+
+    ballot: Ballot
+    encoder: Encoder
+    candidates: Made
+
+
+def check(contract: Contract, plan: HistogramPlan, made_from: Mapping[str, Made], progress: Progress) -> Ready:
+    """Divide the candidates into clusters.
+
+    Raises:
+        EncoderError: it cannot be loaded, or computes one text otherwise beside others.
+        VotesError: there are too few candidates.
+    """
+    import pandas as pd
+
+    encoder, candidates = encoder_for(contract), made_from[CANDIDATES]
+    drawn = pd.read_parquet(candidates.folder / DRAWN)[contract.privacy.text.column].tolist()
+    clusters, seed = contract.privacy.releases[VOTES].clusters, contract.privacy.generation.seed
+    return Ready(Ballot.of(drawn, clusters, seed, encoder, progress), encoder, candidates)
+
+
+def run(contract: Contract, plan: HistogramPlan, rows: pd.DataFrame, ready: Ready, work: Workspace) -> Ran:
+    """Let every record vote, and release the noisy counts."""
+    columns = [label.column for label in contract.privacy.labels]
+    labels = list(rows[columns].itertuples(index=False, name=None))
+    cells = ready.ballot.cast(labels, rows["text"].tolist(), ready.encoder)
+    counts = plan.release(cells, rows["unit"].tolist())
+    Votes(counts, plan.scale, ready.ballot, ready.candidates.digest).save(work.folder)
+    facts = {"clusters": len(ready.ballot.centres), "candidates": len(ready.ballot.clusters), "noise_scale": plan.scale}
+    return Ran(None if contract.without_privacy else plan.event(), facts=facts)
+
+
+def votes_on(contract: Contract, candidates: Made, held: Path) -> Votes:
+    """The votes that lie in a folder.
+
+    Raises:
+        VotesError: they were held on other candidates than these, or on another number of clusters.
+    """
+    found = Votes.load(held)
+    found.require_of(candidates.digest, contract.privacy.releases[VOTES].clusters)
+    return found

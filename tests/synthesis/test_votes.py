@@ -14,9 +14,10 @@ from scipy import stats
 
 from dpsynth_assets.classify.apart import apart
 from dpsynth_assets.classify.encoder import MiniLM
-from dpsynth_assets.classify.votes import Ballot, Votes, VotesError, nearest
-from dpsynth_assets.contract.releases import VotesRelease
 from dpsynth_assets.privacy.histogram import HistogramPlan
+from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
+from dpsynth_assets.releases.votes import VOTES, VotesTerms
+from dpsynth_assets.synthesis.votes import Ballot, Votes, VotesError, nearest
 
 LABELS = (("card",), ("loan",))
 WORDS = ("ant", "bee", "cow", "dog", "elk")
@@ -33,7 +34,7 @@ class ByFirstLetter:
 @pytest.fixture
 def voting(contract):
     """The small contract with votes; a unit has two records at most."""
-    votes = VotesRelease(mechanism="discrete_laplace_histogram", epsilon=0.5, clusters=3)
+    votes = VotesTerms(mechanism="discrete_laplace_histogram", epsilon=0.5, clusters=3)
     releases = contract.privacy.releases.model_copy(update={"votes": votes})
     return replace(contract, privacy=contract.privacy.model_copy(update={"releases": releases}))
 
@@ -44,11 +45,11 @@ def ballot():
 
 
 def test_the_cells_are_a_closed_public_set(voting, ballot):
-    plan = HistogramPlan.of_votes(voting)
+    plan = VOTES.plan(voting, 1.0)
     assert plan.cells == tuple((*label, str(cluster)) for label in LABELS for cluster in range(3))
     assert Fraction(plan.scale) * Fraction(0.5) >= plan.max_records == 2
     assert (plan.event().scale, plan.event().sensitivity) == (plan.scale, 2)
-    assert plan.digest() != HistogramPlan.from_contract(voting).digest()
+    assert plan.digest() != LABEL_HISTOGRAM.plan(voting, 1.0).digest()
     cast = ballot.cast([*LABELS, *LABELS], ["ant", "bee", "cow", "dog"], ByFirstLetter())
     assert set(cast) <= set(plan.cells)
 
@@ -77,12 +78,12 @@ def test_removing_a_unit_changes_the_counts_by_its_records_exactly(ballot, peopl
 def test_a_unit_with_too_many_records_is_refused(voting, ballot):
     cells = ballot.cast([LABELS[0]] * 3, ["ant"] * 3, ByFirstLetter())
     with pytest.raises(ValueError, match=r"a unit has more than max_records \(2\) records"):
-        HistogramPlan.of_votes(voting).release(cells, ["a", "a", "a"])
+        VOTES.plan(voting, 1.0).release(cells, ["a", "a", "a"])
 
 
 def test_the_noise_is_the_mechanism_s(voting):
     """Released less exact, of a cell with so many votes that nothing is cut off at zero."""
-    plan = HistogramPlan.of_votes(voting)
+    plan = VOTES.plan(voting, 1.0)
     voted = plan.cells[0]
     cells, units = [voted] * 200, [str(i // 2) for i in range(200)]
     draws = 4_000

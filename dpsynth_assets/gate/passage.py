@@ -22,22 +22,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rooms:
+class Stores:
     """What a release is charged to, reads from, and leaves its artifact in."""
 
     ledger: LedgerResource
     sensitive: SensitiveStore
     artifacts: ArtifactStore
-
-
-class Plan(Protocol):
-    """What a release is going to do, in public constants."""
-
-    def event(self) -> Event:
-        """The event that is charged."""
-
-    def digest(self) -> str:
-        """Identity of the plan; the charge carries it."""
 
 
 class Passage(Protocol):

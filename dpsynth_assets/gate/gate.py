@@ -1,5 +1,6 @@
 """The gate: every asset that reads sensitive rows does so inside it, whichever way its run was launched.
 
+    check    where the ledger would say yes, everything that can fail without a row fails, and costs nothing
     reserve  the ledger says yes or no before a row is read; a no is an entry of the ledger, and a failure without retry
              (or, where a killed run left checkpoints of this very release, it is taken over: `resumption`)
     activate from here the charge is permanent, whatever happens to this process
@@ -24,12 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.approval import require_approved
-from dpsynth_assets.assets.confinement import confined_output
-from dpsynth_assets.assets.figures import balance_figures
-from dpsynth_assets.assets.passage import ChargedPassage, Passage, Plan, Rooms, UnchargedPassage
-from dpsynth_assets.assets.refusal import refused, without_content
-from dpsynth_assets.assets.resumption import Checkpoints, Replay, unfinished
+from dpsynth_assets.gate.approval import require_approved, scope_of
+from dpsynth_assets.gate.binding import bind
+from dpsynth_assets.gate.confinement import confined_output
+from dpsynth_assets.gate.observation import observe
+from dpsynth_assets.gate.passage import ChargedPassage, Passage, Stores, UnchargedPassage
+from dpsynth_assets.gate.refusal import refused, without_content
+from dpsynth_assets.gate.resumption import Checkpoints, Replay, unfinished
+from dpsynth_assets.releases.release import Plan
 from ledger import (
     BudgetRefused,
     Event,
@@ -48,31 +51,12 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
 
-def bind(contract: Contract, snapshot: Snapshot, book: Ledger, store: SensitiveStore) -> None:
-    """Say in the ledger of which blocks a snapshot is made, and in the store whether the ledger took it, so that it
-    stands.
-
-    Raises:
-        TermsConflict: the blocks are not the population's, or it holds records of a population that protects another
-            unit.
-        SourceError: another snapshot of the contract was taken meanwhile.
-    """
-    try:
-        book.bind_source(
-            contract.privacy.population, snapshot.identity, blocks=snapshot.blocks, overlaps=snapshot.overlaps
-        )
-    except BaseException:
-        store.settle(contract, snapshot, bound=False)
-        raise
-    store.settle(contract, snapshot, bound=True)
-
-
 @contextmanager
 def release_gate(
     context: dg.AssetExecutionContext,
     contract: Contract,
     plan: Plan,
-    rooms: Rooms,
+    stores: Stores,
     *,
     ready: Callable[[], None] = lambda: None,
     replay: Replay | None = None,
@@ -80,8 +64,8 @@ def release_gate(
 ) -> Iterator[Passage]:
     """Open the gate for one release, or raise `dg.Failure`.
 
-    `ready` is called when the ledger has said yes and nothing is spent yet: what can fail without the rows (a model
-    that cannot be loaded, a rule that cannot be run) should fail there, and gives the reservation back.
+    `ready` is called when the ledger would say yes and nothing is spent yet: what can fail without the rows (a model
+    that cannot be loaded, a rule that cannot be run) should fail there.
 
     `replay` makes a release one that can be taken over after a kill: it says what runs again from a checkpoint folder.
 
@@ -92,13 +76,15 @@ def release_gate(
     except that an interrupt leaves a release with checkpoints to be taken over.
 
     A contract variant without privacy is let past: nothing is charged, and the artifact's receipt says so.
+
+    Called by the one body of all releases (`assets.release`), and by nothing else.
     """
-    with rooms.artifacts.draft(contract.id, context.asset_key.path[-1]) as draft:
+    with stores.artifacts.draft(contract.id, context.asset_key.path[-1]) as draft:
         if contract.without_privacy:
-            with _uncharged(contract, plan, rooms, draft, made_from) as let_past:
+            with _uncharged(contract, plan, stores, draft, ready, made_from) as let_past:
                 yield let_past
         else:
-            with _charged(context, contract, plan, rooms, draft, ready, replay, made_from) as passage:
+            with _charged(context, contract, plan, stores, draft, ready, replay, made_from) as passage:
                 yield passage
 
 
@@ -107,18 +93,18 @@ def _charged(
     context: dg.AssetExecutionContext,
     contract: Contract,
     plan: Plan,
-    rooms: Rooms,
+    stores: Stores,
     draft: Draft,
     ready: Callable[[], None],
     replay: Replay | None,
     made_from: Mapping[str, Artifact] | None,
 ) -> Iterator[ChargedPassage]:
     """Through the gate, in the order at the head of this module."""
-    store = rooms.sensitive
-    book, reservation, checkpoints, about = _reserve(context, contract, plan, rooms.ledger, store, replay)
+    store = stores.sensitive
+    book, reservation, checkpoints, about = _reserve(context, contract, plan, stores.ledger, store, ready, replay)
     try:
         if reservation.state == "reserved":
-            grant = _activate(book, reservation, ready)
+            grant = _activate(book, reservation)
         else:
             grant, reservation = _take_over(context, contract, book, reservation, checkpoints, ready, replay)
     except BaseException:
@@ -138,7 +124,7 @@ def _charged(
         if not kept:
             _forfeit(book, reservation, f"failed: {type(problem).__name__}")
         checkpoints.release(discard=not kept)
-        _observe(context, contract, book)
+        observe(context, contract, book)
         substitute = without_content(problem, reservation, store, contract)
         problem = None
         raise substitute from None
@@ -149,36 +135,41 @@ def _charged(
         checkpoints.release(discard=True)
     draft.kept = True  # it is paid for: where the ledger cannot be asked now, `dpsynth audit seal` seals it later
     try:
-        passage.artifact = rooms.artifacts.seal(draft, made_from=made_from, reservation=reservation.id, about=about)
+        passage.artifact = stores.artifacts.seal(draft, made_from=made_from, reservation=reservation.id, about=about)
     except ArtifactError as error:
         text = (
             f"the release is paid for and lies in {draft.folder}, but was not sealed: {error}. Run `dpsynth audit seal`"
         )
         raise dg.Failure(text, allow_retries=False) from None
-    _observe(context, contract, book)
+    observe(context, contract, book)
 
 
 @contextmanager
 def _uncharged(
     contract: Contract,
     plan: Plan,
-    rooms: Rooms,
+    stores: Stores,
     draft: Draft,
+    ready: Callable[[], None],
     made_from: Mapping[str, Artifact] | None,
 ) -> Iterator[UnchargedPassage]:
     """Past the gate, for a variant without privacy: two people have agreed to it, and nothing is charged. What fails in
     here may say so: the rows are public."""
     try:
-        book = rooms.ledger.open()
-        book.require_signing_key()
-        require_approved(contract, book)
-        snapshot = rooms.sensitive.readable(contract)
-        bind(contract, snapshot, book, rooms.sensitive)
+        book = stores.ledger.open()
+        with book.reading() as now:
+            now.require_signing_key()
+            require_approved(contract, now)
+        snapshot = stores.sensitive.readable(contract)
+        bind(contract, snapshot, book, stores.sensitive)
+        ready()
         data = snapshot.content or snapshot.identity
-        with rooms.artifacts.unfinished(contract.id, draft.kind, plan.digest(), data) as folder:
-            passage = UnchargedPassage(contract, rooms.sensitive, draft, folder)
+        with stores.artifacts.unfinished(contract.id, draft.kind, plan.digest(), data) as folder:
+            passage = UnchargedPassage(contract, stores.sensitive, draft, folder)
             yield passage
-            passage.artifact = rooms.artifacts.seal(draft, made_from=made_from, about=_about(snapshot), protected=False)
+            passage.artifact = stores.artifacts.seal(
+                draft, made_from=made_from, about=_about(snapshot), protected=False
+            )
     except (LedgerError, GrantRequiredError, SourceError, ArtifactError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None
 
@@ -189,6 +180,7 @@ def _reserve(
     plan: Plan,
     ledger: LedgerResource,
     store: SensitiveStore,
+    ready: Callable[[], None],
     replay: Replay | None,
 ) -> tuple[Ledger, Reservation, Checkpoints, dict[str, Any]]:
     """A reservation of this run's, after those of dead runs were voided, or one of a dead run to be taken over; or a
@@ -197,19 +189,29 @@ def _reserve(
     refusal: dg.Failure
     try:
         book = ledger.open()
-        book.require_signing_key()  # before anything is charged: what cannot be sealed helps no recipient
-        require_approved(contract, book)
+        with book.reading() as now:
+            now.require_signing_key()  # before anything is charged: what cannot be sealed helps no recipient
+            require_approved(contract, now)
         snapshot = store.readable(contract)
         bind(contract, snapshot, book, store)
-        _void_dead(context.instance, book, population)
         release = release_name(context, contract)
-        key = spec_key(release, plan)
-        if replay is not None and (left := unfinished(book, store, contract, key)) is not None:
+        key, *former = spec_keys(release, plan)
+        with book.reading() as now:
+            dead = _dead(context.instance, now, population)
+            left = None if replay is None else unfinished(now, store, contract, (key, *former))
+        for reservation in dead:
+            with suppress(LedgerError):  # another run may have been quicker
+                book.void(reservation.id, reason="its run ended before activation")
+        if left is not None:
             snapshot = store.readable(contract, left[0].source)  # what it was begun on, and is finished on
             return book, *left, _about(snapshot)
+        event = plan.event()
+        scope = scope_of(contract, planned=False)
+        if book.quote(scope, [(release, event)], source=snapshot.identity).admitted:
+            ready()  # else the ledger refuses now, and says so in an entry
         reservation = book.reserve(
             population,
-            plan.event(),
+            event,
             source=snapshot.identity,
             release=release,
             key=key,
@@ -220,7 +222,7 @@ def _reserve(
         assert checkpoints is not None, "a new reservation's folder is nobody else's"
         return book, reservation, checkpoints, _about(snapshot)
     except BudgetRefused as error:
-        _observe(context, contract, book)
+        observe(context, contract, book)
         refusal = refused(release_name(context, contract), error)
     except (LedgerError, SourceError) as error:
         refusal = dg.Failure(str(error), allow_retries=False)
@@ -251,7 +253,7 @@ def _take_over(
         )
         return grant, replace(reservation, replayed=reservation.replayed + ((again,) if again else ()))
     except BudgetRefused as error:
-        _observe(context, contract, book)
+        observe(context, contract, book)
         refusal = refused(release_name(context, contract), error)
     except LedgerError as error:
         refusal = dg.Failure(str(error), allow_retries=False)
@@ -266,15 +268,15 @@ def release_name(context: dg.AssetExecutionContext, contract: Contract) -> str:
     return f"{contract.id}/{context.asset_key.path[-1]}"
 
 
-def spec_key(release: str, plan: Plan) -> str:
+def spec_keys(release: str, plan: Plan) -> tuple[str, ...]:
     """What is released: asset and partition, as the release's name has them, and plan. Not the run: a re-execution is
-    a new charge."""
-    return hashlib.sha256(f"{release}\0{plan.digest()}".encode()).hexdigest()
+    a new charge. The first is the key of now, the others are those of former versions of this program."""
+    digests = (plan.digest(), *plan.former_digests())
+    return tuple(hashlib.sha256(f"{release}\0{digest}".encode()).hexdigest() for digest in digests)
 
 
-def _activate(book: Ledger, reservation: Reservation, ready: Callable[[], None]) -> Grant:
+def _activate(book: Ledger, reservation: Reservation) -> Grant:
     try:
-        ready()
         return book.activate(reservation)
     except BaseException as error:
         with suppress(LedgerError):
@@ -289,10 +291,20 @@ def _commit(book: Ledger, grant: Grant, reservation: Reservation, draft: Draft, 
         return
     except BaseException as error:
         _forfeit(book, reservation, f"not committed: {type(error).__name__}")
+        draft.kept = _is_committed(book, reservation)  # an interrupt may come when it is durable: it is paid for
         if not isinstance(error, LedgerError):
             raise
         refusal = dg.Failure(f"the ledger did not accept the finished release: {error}", allow_retries=False)
     raise refusal
+
+
+def _is_committed(book: Ledger, reservation: Reservation) -> bool:
+    """True also where the ledger cannot be asked: what may be paid for is kept."""
+    try:
+        found = book.reservations(key=reservation.key)
+    except LedgerError:
+        return True
+    return any(each.id == reservation.id and each.state == "committed" for each in found)
 
 
 def _forfeit(book: Ledger, reservation: Reservation, reason: str) -> None:
@@ -310,17 +322,8 @@ def _about(snapshot: Snapshot) -> dict[str, Any]:
     return {"snapshot": snapshot.id, "size": snapshot.size}
 
 
-def _void_dead(instance: dg.DagsterInstance, book: Ledger, population: str) -> None:
-    """Free what runs reserved that are known to have ended before they activated it."""
-    for reservation in book.reservations("reserved"):
-        run = instance.get_run_by_id(reservation.owner) if reservation.population == population else None
-        if run is not None and run.is_finished:
-            with suppress(LedgerError):  # another run may have been quicker
-                book.void(reservation.id, reason="its run ended before activation")
-
-
-def _observe(context: dg.AssetExecutionContext, contract: Contract, book: Ledger) -> None:
-    """Put the balance on the budget asset, so that its plots show every charge and every refusal."""
-    with suppress(Exception):  # a picture that is missing must not replace the reason of a failure
-        figures = balance_figures(book.balance(contract.privacy.population, with_pld=False))
-        context.log_event(dg.AssetObservation([contract.declared.id, "budget"], metadata=figures))
+def _dead(instance: dg.DagsterInstance, book: Ledger, population: str) -> list[Reservation]:
+    """What runs reserved that are known to have ended before they activated it."""
+    waiting = [each for each in book.reservations("reserved") if each.population == population]
+    runs = [(each, instance.get_run_by_id(each.owner)) for each in waiting]
+    return [reservation for reservation, run in runs if run is not None and run.is_finished]

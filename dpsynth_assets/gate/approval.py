@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.releases.registry import plans
 from ledger import (
     AddPopulation,
     LedgerError,
@@ -28,7 +29,7 @@ from ledger import (
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.diff import Change
-    from ledger import Balance, Event, Ledger, Proposal
+    from ledger import Event, Ledger, Proposal
 
 Signer = Callable[[str, str], str]  # from a statement and the public key that must sign it to the signature
 
@@ -62,43 +63,9 @@ class Act:
     key: str | None
 
 
-class ReleasePlan(Protocol):
-    """What one release is going to do, in public constants."""
-
-    def event(self) -> Event: ...
-
-    def describe(self) -> dict[str, Any]: ...
-
-
-def release_plans(contract: Contract, size: float = 1.0) -> dict[str, ReleasePlan]:
-    """The releases that the contract plans, by the names that they are charged under, in the order they are made."""
-    from dpsynth_assets.privacy.histogram import HistogramPlan
-    from dpsynth_assets.privacy.plan import TrainingPlan
-
-    plans: dict[str, ReleasePlan] = {
-        f"{contract.id}/adapter": TrainingPlan.from_contract(contract, size=size),
-        f"{contract.id}/label_histogram": HistogramPlan.from_contract(contract),
-    }
-    for name in optional_releases(contract):
-        if name == "votes":
-            plans[f"{contract.id}/{name}"] = HistogramPlan.of_votes(contract)
-            continue
-        from dpsynth_assets.classify.dp_training import DpClassifierPlan
-
-        plans[f"{contract.id}/{name}"] = DpClassifierPlan.from_contract(contract, name, size=size)
-    return plans
-
-
-def optional_releases(contract: Contract) -> tuple[str, ...]:
-    """The releases that a contract may plan beside adapter and histogram and does, in the order they are made."""
-    releases = contract.privacy.releases
-    planned = {"labeller": releases.labeller, "votes": releases.votes, "dp_baseline": releases.dp_baseline}
-    return tuple(name for name, release in planned.items() if release is not None)
-
-
 def planned_releases(contract: Contract, size: float = 1.0) -> tuple[tuple[str, Event], ...]:
     """What each of the contract's releases is charged, by their names, in the order they are made."""
-    return tuple((release, plan.event()) for release, plan in release_plans(contract, size).items())
+    return tuple((release, plan.event()) for release, plan in plans(contract, size).items())
 
 
 def scope_of(contract: Contract, *, planned: bool = True, size: float = 1.0) -> Scope:
@@ -171,7 +138,7 @@ def needs(contract: Contract, book: Ledger) -> list[Need]:
         )
     else:
         book.require(scope_of(contract, planned=False), cap=False)
-        found += _cap_needs(terms.budget.epsilon, book.balance(terms.population, with_pld=False))
+        found += _cap_needs(terms.population, terms.budget.epsilon, book.cap(terms.population))
     asked, approved = terms_for_approval(contract.seen_from(book.folder)), book.terms(contract.id)
     weaker = tuple(_set_right(change) for change in changes(approved or {}, asked) if change.weakens)
     if approved is None:
@@ -193,13 +160,13 @@ def _need_of_terms(contract: Contract, what: str, asked: dict[str, Any], weaker:
     return Need(what, SetTerms(contract.id, asked, population), population, weaker=weaker)
 
 
-def _cap_needs(epsilon: float, balance: Balance) -> list[Need]:
-    if epsilon > balance.epsilon_cap:
-        what = f"the cap of population {balance.population} raised from ε {balance.epsilon_cap:g} to {epsilon:g}"
-        return [Need(what, RaiseCap(balance.population, epsilon), balance.population)]
-    if epsilon < balance.epsilon_cap:
-        what = f"the cap of population {balance.population} lowered from ε {balance.epsilon_cap:g} to {epsilon:g}"
-        return [Need(what, None, balance.population, cap=epsilon)]
+def _cap_needs(population: str, epsilon: float, cap: float) -> list[Need]:
+    if epsilon > cap:
+        what = f"the cap of population {population} raised from ε {cap:g} to {epsilon:g}"
+        return [Need(what, RaiseCap(population, epsilon), population)]
+    if epsilon < cap:
+        what = f"the cap of population {population} lowered from ε {cap:g} to {epsilon:g}"
+        return [Need(what, None, population, cap=epsilon)]
     return []
 
 

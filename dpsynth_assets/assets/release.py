@@ -1,0 +1,132 @@
+"""The one body of all assets that read sensitive rows: what a release says, put through the gate. Spends budget.
+
+Knows no release by name. What is computed is the release's business, when it may be the gate's.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
+from dpsynth_assets.assets.figures import receipts_metadata
+from dpsynth_assets.assets.progress import reporter
+from dpsynth_assets.contract import Contract
+from dpsynth_assets.gate.gate import release_gate
+from dpsynth_assets.gate.passage import Stores
+from dpsynth_assets.markdown import escaped
+from dpsynth_assets.releases.registry import planned
+from dpsynth_assets.releases.release import Markdown, Plan, Release, Workspace
+from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
+from resources.ledger import LedgerResource
+from resources.sensitive_store import SensitiveStore
+from resources.tabular import SourceError
+
+
+def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinition:
+    """The asset of a release that the contract plans."""
+    names = {each.name for each in planned(declared)}
+
+    @contract_asset(
+        declared,
+        release.name,
+        description=escaped(release.describe(declared)),
+        kinds=set(release.technologies),
+        spends=True,
+        after=("source", *(name for name in release.after if name in names), *release.made_from),
+        partitioned=release.in_variants,
+    )
+    def body(
+        context: dg.AssetExecutionContext,
+        ledger: LedgerResource,
+        sensitive_store: SensitiveStore,
+        artifact_store: ArtifactStore,
+    ) -> dg.MaterializeResult[None]:
+        contract = of_partition(declared, context) if release.in_variants else declared
+        with plain_failures(SourceError, ArtifactError):
+            size = sensitive_store.latest(contract).size
+            made_from = _standing(contract, release, artifact_store)
+        plan = release.plan(contract, size)
+        progress = reporter(context, release.title)
+        ready: list[Any] = []
+
+        def check() -> None:
+            with _before_rows(contract, release):
+                ready.append(release.computes.check(contract, plan, made_from, progress))
+
+        with release_gate(
+            context,
+            contract,
+            plan,
+            Stores(ledger, sensitive_store, artifact_store),
+            ready=check,
+            replay=getattr(plan, "replay", None),
+            made_from=made_from,
+        ) as gate:
+            work = Workspace(gate.folder, gate.checkpoints, partial(sensitive_store.keep_figures, contract), progress)
+            ran = release.computes.run(contract, plan, gate.read(), ready.pop(), work)
+            gate.finish(ran.event, ran.replayed)
+        return dg.MaterializeResult(
+            metadata={
+                **_promised(plan, contract),
+                **{name: _shown(fact) for name, fact in ran.facts.items()},
+                "dagster/uri": str(gate.artifact.folder),
+                **receipts_metadata(gate.artifact),
+            }
+        )
+
+    return body
+
+
+@contextmanager
+def _before_rows(contract: Contract, release: Release[Any]) -> Iterator[None]:
+    """What fails in here has seen no row, so it may say why."""
+    try:
+        yield
+    except Exception as error:
+        text = (
+            f"{contract.id}/{release.name} was not begun, and nothing was charged: {str(error) or type(error).__name__}"
+        )
+        raise dg.Failure(text, allow_retries=False) from error
+
+
+def _standing(contract: Contract, release: Release[Any], artifacts: ArtifactStore) -> dict[str, Artifact]:
+    """The standing artifacts that a release is made from, each made from standing ones: nothing is spent on others.
+
+    Raises:
+        ArtifactError: there is none, or it was made from something that does not stand any more.
+    """
+    found = {name: artifacts.latest(contract.id, name) for name in release.made_from}
+    for name, artifact in found.items():
+        charged = {charge.population for charge in artifact.charges} - {contract.privacy.population}
+        if charged:
+            raise ArtifactError(
+                f"the standing {name} of {contract.id} rest on charges of population {', '.join(sorted(charged))}, and "
+                f"the contract is about {contract.privacy.population} now: make its releases anew. Nothing was charged"
+            )
+        for before, identity in artifact.receipt["about"].items():
+            if before in artifact.seal.made_from and artifacts.latest(contract.id, before).id != identity:
+                raise ArtifactError(
+                    f"the standing {name} of {contract.id} were made from another {before} than the standing one: "
+                    f"materialize {contract.id}/{name} first. Nothing was charged"
+                )
+    return found
+
+
+def _promised(plan: Plan, contract: Contract) -> dict[str, Any]:
+    """The guarantee and the plan. Where there is no guarantee it says so: infinity is not JSON."""
+    stated = json.loads(json.dumps(plan.describe()).replace("Infinity", '"none"'))
+    return {
+        "epsilon": "none: computed without privacy" if contract.without_privacy else plan.epsilon,
+        "delta": contract.privacy.budget.delta,
+        "plan": dg.MetadataValue.json(stated),
+    }
+
+
+def _shown(fact: Any) -> Any:
+    if isinstance(fact, Markdown):
+        return dg.MetadataValue.md(fact)
+    return dg.MetadataValue.json(dict(fact)) if isinstance(fact, Mapping) else fact

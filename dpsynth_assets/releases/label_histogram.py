@@ -1,0 +1,50 @@
+"""`label_histogram`: how many records each label combination has, with noise.
+
+It decides how many synthetic rows of each label are generated. It reads nothing of the adapter, but comes after it:
+where the dear release is refused, the cheap one is not wasted.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.release import Release
+from dpsynth_assets.releases.terms import ReleaseTerms
+
+if TYPE_CHECKING:
+    from dpsynth_assets.contract import Contract
+
+MECHANISM = "discrete_laplace_histogram"
+
+
+class HistogramTerms(ReleaseTerms):
+    """Counts of records per label combination, with discrete Laplace noise."""
+
+    mechanism: Annotated[Literal["discrete_laplace_histogram"], Field(description="how the counts are made noisy")]
+
+
+def _describe(contract: Contract) -> str:
+    columns = ", ".join(label.column for label in contract.privacy.labels)
+    return (
+        f"Noisy counts of records per combination of {columns} (discrete Laplace noise). "
+        "They decide how many synthetic rows of each label are generated."
+    )
+
+
+LABEL_HISTOGRAM = Release(
+    name="label_histogram",
+    terms=HistogramTerms,
+    meaning="noisy counts per label",
+    title="Noisy label histogram",
+    result="noisy counts of a sensitive source's records by label",
+    describe=_describe,
+    planner="dpsynth_assets.privacy.histogram:label_plan",
+    work="dpsynth_assets.synthesis.label_histogram",
+    technologies=frozenset({"python"}),
+    optional=False,
+    after=(ADAPTER.name,),
+    examples={"": "{mechanism: discrete_laplace_histogram, epsilon: 0.5}", "mechanism": MECHANISM},
+)

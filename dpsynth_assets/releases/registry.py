@@ -1,0 +1,61 @@
+"""Which releases there are, in the order in which they are made.
+
+That order is the order in which they are planned and charged, and in which a run makes them. Everything that goes
+through all releases asks here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.dp_baseline import DP_BASELINE
+from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
+from dpsynth_assets.releases.labeller import LABELLER
+from dpsynth_assets.releases.release import Plan, Release
+from dpsynth_assets.releases.votes import VOTES
+
+if TYPE_CHECKING:
+    from dpsynth_assets.contract import Contract
+
+_releases: tuple[Release[Any], ...] = (ADAPTER, LABEL_HISTOGRAM, LABELLER, VOTES, DP_BASELINE)
+
+
+def releases() -> tuple[Release[Any], ...]:
+    """All releases that a contract may plan."""
+    return _releases
+
+
+@contextmanager
+def registered(release: Release[Any]) -> Iterator[None]:
+    """One release more, as the last, while the block runs. Its name must be a new one."""
+    global _releases
+    if any(release.name == known.name for known in _releases):
+        raise ValueError(f"there is a release {release.name!r} already")
+    before = _releases
+    _releases = (*before, release)
+    try:
+        yield
+    finally:
+        _releases = before
+
+
+def planned(contract: Contract) -> tuple[Release[Any], ...]:
+    """The releases that a contract plans."""
+    return tuple(release for release in _releases if contract.privacy.releases.get(release) is not None)
+
+
+def planned_names(contract: Contract) -> tuple[str, ...]:
+    """The names of the releases that a contract plans."""
+    return tuple(release.name for release in planned(contract))
+
+
+def plans(contract: Contract, size: float = 1.0) -> dict[str, Plan]:
+    """What each release that the contract plans is going to do, by the name that it is charged under.
+
+    Args:
+        size: in (0, 1]; plans a quick pass over that share of the units.
+    """
+    return {f"{contract.id}/{release.name}": release.plan(contract, size) for release in planned(contract)}

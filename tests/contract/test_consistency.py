@@ -1,0 +1,21 @@
+"""What must hold between the terms, asked of some of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from dpsynth_assets.contract.consistency import faults
+from dpsynth_assets.contract.parts import Parts
+from dpsynth_assets.contract.source_terms import LabelColumn
+
+
+@pytest.mark.parametrize("name", ["unit", "text"])
+def test_a_label_is_not_called_as_the_rows_call_their_unit_and_text(name: str) -> None:
+    """Releases get rows with columns of these names: they would be charged and could never succeed."""
+    [fault] = faults(Parts(labels=((0, LabelColumn(column=name, values=("a", "b"))),)))
+    assert (fault.path, fault.severity) == (("labels", 0, "column"), "error")
+    assert fault.what == f"a label cannot be called `{name}`"
+
+
+def test_terms_of_which_nothing_is_known_have_no_fault() -> None:
+    assert list(faults(Parts())) == []
