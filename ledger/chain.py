@@ -119,6 +119,11 @@ def check(record: Record) -> str | None:
         return "its body is not JSON"
     if not isinstance(said, dict) or set(said) != _BODY_KEYS or not isinstance(said["payload"], dict):
         return "its body does not have the fields of an entry"
+    try:
+        if canonical(said) != record.body:  # a key that stands twice, say: readers would differ
+            return "its body is not in the one form that entries have"
+    except LedgerError as error:
+        return str(error)
     if said["kind"] not in KINDS:
         return f"its kind {said['kind']!r} is unknown"
     payload = said["payload"]
