@@ -23,7 +23,7 @@ from ledger.errors import ProtocolError, TermsConflict
 from ledger.mandates import Mandates
 from ledger.people import People, person
 from ledger.scopes import population_of
-from ledger.signatures import SignatureRefused, require_signature
+from ledger.signatures import SignatureRefused, key_of, require_signature
 from ledger.units import is_typed, same_unit_by, told_by, unit_in_words
 
 
@@ -77,6 +77,11 @@ class Authority(Mandates):
             raise ProtocolError(f"proposal {asked.seq} no longer holds ({error}): ask for the change anew") from None
         under = self.to_approve(asked, actor, reason)
         self._require(change, actor, signature, under, approves=True, earlier=earlier)
+        if not earlier and given and signature and key_of(given) == key_of(signature):
+            raise ProtocolError(
+                f"{proposer} and {actor} signed by one key, which is one person's: a second one must approve it by "
+                "another (`dpsynth people` shows whose key stands where)"
+            )
 
     def require_shareable(self, population: str, others: Iterable[str], *, earlier: bool = False) -> None:
         """TermsConflict unless all that was decided about a population was decided by people of these others too, the

@@ -602,6 +602,8 @@ class Replay:
         entry.names = asked.actor, act.actor
         entry.signers.add((person(asked.actor), False, signer_of(asked.signature), self.seq))
         if act.follows:
+            keys = signer_of(asked.signature), signer_of(act.signature)
+            self.expect(None in keys or keys[0] != keys[1], "whoever asked for it and whoever agreed have one key")
             since = self.decided.get(about(asked.change), 0)
             self.expect(since < number, f"entry {since} decided about the same after it was asked for")
         if "signature" in entry.payload and other:

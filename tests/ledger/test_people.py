@@ -571,6 +571,23 @@ def test_who_signed_by_the_key_of_then_signed(keyed: Ledger, scope: Scope) -> No
     assert found_by_both(keyed, records_of(keyed)) == ([], [])
 
 
+def test_one_key_does_not_sign_as_two_people(blank: Ledger, scope: Scope, rechained: Any) -> None:
+    """Bob was listed elsewhere, by strangers, with Alice's key."""
+    agree(blank, AddPopulation(scope, PEOPLE))
+    elsewhere = People((MALLORY,), (TRUDY, BOB)).with_key(BOB, ALICES.public)
+    asked = blank.propose(AddPopulation(replace(scope, population="other"), elsewhere), actor=MALLORY, reason="mine")
+    blank.approve(asked, actor=TRUDY, reason="ours")
+    own = People((OWNER,), (ALICE, TRUDY)).with_key(ALICE, ALICES.public)
+    asked = blank.propose(AddPopulation(replace(scope, population="third"), own), actor=OWNER, reason="mine")
+    blank.approve(asked, actor=TRUDY, reason="ours")
+    change = RaiseCap("inbox", 500.0)
+    signature = ALICES.sign(blank.to_propose(change, actor=ALICE, reason="more"))
+    asked = blank.propose(change, actor=ALICE, reason="more", signature=signature)
+    with pytest.raises(ProtocolError, match="signed by one key"):
+        signed_approval(blank, asked, ALICES, BOB)
+    assert found_by_both(blank, records_of(blank)) == ([], [])
+
+
 def test_terms_of_one_population_are_not_set_for_another(book: Ledger, scope: Scope) -> None:
     agree(book, AddPopulation(replace(scope, population="theirs"), STRANGERS), MALLORY, TRUDY)
     for terms in ({"population": "inbox", "source_is_public": True}, {"population": None}):
