@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from ledger.chain import Record
+from ledger.chain import Record, digest
 from ledger.verification import problems_of
 
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
@@ -155,6 +156,16 @@ FORGERIES: dict[str, tuple[int, Change, str]] = {
     "spending elsewhere that was not charged": (25, halve(*INBOX, "sums"), NOT_THE_SUM),
     "prettier spending elsewhere": (25, say(epsilon_alone=0.001), "its epsilon_alone is 0.001"),
     "spending elsewhere on no block": (25, say(blocks=[]), NOT_THE_SUM),
+    "spending elsewhere on one block twice": (
+        25,
+        say(blocks=["inbox/everything"] * 2),
+        "its blocks are not some of its population's, each once",
+    ),
+    "a repetition of what was not reserved": (
+        18,
+        say(event={"event": "gaussian", "version": 1, "noise_multiplier": 30.0}),
+        "what it repeats is no part of what was reserved",
+    ),
     "a restoration of another journal": (31, say(head={"seq": 30, "hash": "0" * 64}), "entry 31 (restored)"),
     "a restoration of a longer journal": (31, within("head", seq=40), "entry 31 (restored)"),
 }
@@ -176,6 +187,14 @@ def test_forged_entries_are_named(
     assert any(complaint in problem for problem in careful), careful
     assert not any("the chain is broken" in problem for problem in careful)
     assert careful[0].startswith(tuple(f"entry {n} " for n in range(number, len(records) + 1)))
+
+
+def test_a_body_in_another_form_is_named(ledger_id: str, records: list[Record]) -> None:
+    """A key that stands twice says one thing to one reader and another to the next."""
+    body = records[-1].body.replace('{"kind":', '{"kind":"created","kind":', 1)
+    assert body != records[-1].body
+    forged = [*records[:-1], replace(records[-1], body=body, hash=digest(body))]
+    assert "not in the one form that entries have" in problems_of(ledger_id, forged, [])[0]
 
 
 def test_a_proposal_takes_effect_once(ledger_id: str, records: list[Record], rechained: Rechain) -> None:
