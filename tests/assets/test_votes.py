@@ -5,6 +5,7 @@ Only training, generation and the encoder are stand-ins.
 
 from __future__ import annotations
 
+import dagster as dg
 import pandas as pd
 import pytest
 
@@ -161,3 +162,23 @@ def test_an_error_is_charged_and_its_text_stays_inside(run, book, failure_of, mo
     assert "failed with ValueError" in text
     assert MARKER not in text
     assert [state for state, _ in charges(book)] == ["forfeited"]
+
+
+def test_candidates_of_another_population_are_not_voted_on(run, book, home, contract_path, instance, agree, failure_of):
+    """The contract was moved to other people after its texts were drawn: the votes could not be sealed."""
+    from dpsynth_assets.contract import load_contract
+    from dpsynth_assets.factory import build_contract_defs
+    from resources.platform import platform_resources
+
+    assert run(*ALL[:4]).success
+    text = contract_path.read_text(encoding="utf-8").replace("population: small-bank", "population: small-two")
+    contract_path.write_text(text, encoding="utf-8")
+    moved = load_contract(contract_path)
+    agree(moved, book)
+    resources = dg.Definitions(resources=platform_resources(str(home.root)))
+    job = dg.Definitions.merge(build_contract_defs(moved), resources).resolve_implicit_global_asset_job_def()
+    for name in ("source", "votes"):
+        asset = [dg.AssetKey(["small", name])]
+        result = job.execute_in_process(instance=instance, raise_on_error=False, asset_selection=asset)
+    assert "rest on charges of population small-bank" in said(result, failure_of, "votes")
+    assert charges(book) == []
