@@ -102,7 +102,8 @@ def test_people_change_by_two_who_stand(dpsynth, contract_path, contract, book):
     assert people_differ(contract, book) is None
 
 
-def test_a_key_is_enrolled_and_revoked_by_two(dpsynth, contract_path, book, key):
+def test_a_key_is_enrolled_and_revoked_by_two(dpsynth, contract_path, book, key, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # what waits for a signature is written to the working directory
     mine = key("mine")
     enrol = ("people", "key", REVIEWER, f"{mine}.pub", "--reason", "my key")
     assert dpsynth(*enrol, "--as", OWNER)[0] == 0
