@@ -87,9 +87,8 @@ def _before_rows(contract: Contract, release: Release[Any]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        text = (
-            f"{contract.id}/{release.name} was not begun, and nothing was charged: {str(error) or type(error).__name__}"
-        )
+        why = str(error) or type(error).__name__
+        text = f"{contract.id}/{release.name} cannot be computed, and nothing was charged for this run: {why}"
         raise dg.Failure(text, allow_retries=False) from error
 
 

@@ -207,7 +207,8 @@ def _reserve(
             return book, *left, _about(snapshot)
         event = plan.event()
         scope = scope_of(contract, planned=False)
-        if book.quote(scope, [(release, event)], source=snapshot.identity).admitted:
+        checked = book.quote(scope, [(release, event)], source=snapshot.identity).admitted
+        if checked:
             ready()  # else the ledger refuses now, and says so in an entry
         reservation = book.reserve(
             population,
@@ -218,6 +219,9 @@ def _reserve(
             owner=context.run.run_id,
             plan_digest=plan.digest(),
         )
+        if not checked:  # what stood in the way was given back meanwhile
+            with _given_back(book, reservation):
+                ready()
         checkpoints = Checkpoints.of(store, reservation)
         assert checkpoints is not None, "a new reservation's folder is nobody else's"
         return book, reservation, checkpoints, _about(snapshot)
@@ -276,8 +280,15 @@ def spec_keys(release: str, plan: Plan) -> tuple[str, ...]:
 
 
 def _activate(book: Ledger, reservation: Reservation) -> Grant:
-    try:
+    with _given_back(book, reservation):
         return book.activate(reservation)
+
+
+@contextmanager
+def _given_back(book: Ledger, reservation: Reservation) -> Iterator[None]:
+    """Void the reservation where what is done in here fails."""
+    try:
+        yield
     except BaseException as error:
         with suppress(LedgerError):
             book.void(reservation.id, reason=f"not activated: {type(error).__name__}")

@@ -182,6 +182,19 @@ def test_what_can_fail_before_a_row_costs_nothing(run, book, failure_of):
     assert states(book) == []
 
 
+@pytest.mark.parametrize(("ready", "left"), [(True, ["committed"]), (False, ["voided"])])
+def test_nothing_is_activated_that_was_not_checked(run, book, monkeypatch, ready, left):
+    """The ledger would have refused when it was asked, and admits it when it is to be charged."""
+    from types import SimpleNamespace
+
+    from ledger import Ledger
+
+    monkeypatch.setattr(Ledger, "quote", lambda *_, **__: SimpleNamespace(admitted=False))
+    HAPPENS["check"] = (lambda: None) if ready else (lambda: 1 / 0)
+    assert run("source", "mean_length").success is ready
+    assert states(book) == left
+
+
 def test_a_crash_is_charged_and_says_nothing_of_the_rows(run, book, home, instance, capfd, failure_of):
     def fail(step, rows):
         print(rows["text"].iloc[0])
