@@ -12,7 +12,8 @@ import argparse
 import math
 from collections.abc import Sequence
 
-from dpsynth_assets.language.pretraining.corpus import gather, read_documents
+from dpsynth_assets.language.documents import read_documents
+from dpsynth_assets.language.pretraining.corpus import gather
 from dpsynth_assets.language.pretraining.recipe import Recipe
 
 TEXTS = 200  # of each source

@@ -44,7 +44,7 @@ from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.registry import planned_names
-from dpsynth_assets.releases.votes import CANDIDATES, VOTES, VotesTerms
+from dpsynth_assets.releases.votes import BY_VOTES, CANDIDATES, VOTES, VotesTerms
 from dpsynth_assets.synthesis.candidates import proportions, rows_wanted
 from dpsynth_assets.synthesis.curation import CurationError, curate
 from dpsynth_assets.synthesis.label_histogram import released_counts
@@ -85,7 +85,7 @@ ARMS = {
     "as drawn": Arm(),
     "without near repetitions (0.9)": Arm(Curation(near_duplicates=0.9)),
     "as many of each label": Arm(Curation(proportions="even")),
-    "votes": Arm(Curation(proportions="votes")),
+    VOTES.name: Arm(Curation(proportions=BY_VOTES)),
     "augmented": Arm(augmented=True),
     "mixed with public rows": Arm(mixed=True),
     "the labeller surer than 0.7": Arm(Curation(confidence=0.7)),
@@ -93,15 +93,15 @@ ARMS = {
     "relabelled": Arm(_relabelled()),
     "taught": Arm(taught=True),
     "relabelled, surer than 0.7": Arm(_relabelled(confidence=0.7)),
-    "relabelled, votes": Arm(_relabelled(proportions="votes")),
+    "relabelled, votes": Arm(_relabelled(proportions=BY_VOTES)),
     "relabelled, taught": Arm(_relabelled(), taught=True),
     "relabelled, taught, surer than 0.7": Arm(_relabelled(confidence=0.7), taught=True),
     "relabelled, taught, without near repetitions (0.9)": Arm(_relabelled(near_duplicates=0.9), taught=True),
     "relabelled, taught, as many of each label": Arm(_relabelled(proportions="even"), taught=True),
-    "relabelled, taught, votes": Arm(_relabelled(proportions="votes"), taught=True),
+    "relabelled, taught, votes": Arm(_relabelled(proportions=BY_VOTES), taught=True),
     "relabelled, taught, augmented": Arm(_relabelled(), taught=True, augmented=True),
     "relabelled, taught, mixed with public rows": Arm(_relabelled(), taught=True, mixed=True),
-    "all but public rows": Arm(_relabelled(confidence=0.7, near_duplicates=0.9, proportions="votes"), True, True),
+    "all but public rows": Arm(_relabelled(confidence=0.7, near_duplicates=0.9, proportions=BY_VOTES), True, True),
 }
 
 

@@ -60,7 +60,7 @@ def lines(shape: DpSgd, rates: dict[str, float], layers: int) -> Iterator[Line]:
     corrected = Learning(rates["adam_noise_corrected"], optimiser="adam_noise_corrected")
     yield Line("plain: flat clipping, Adam, linear schedule", shape, plain, important=True)
     for bands in (2, 4, 8):
-        yield Line(f"noise correlated over {bands} steps", replace(shape, noise_bands=bands), plain, important=True)
+        yield Line(f"noise correlated over {bands} steps", replace(shape, num_bands=bands), plain, important=True)
     yield Line("Adam corrected for the noise, at its own rate", shape, corrected, important=True)
     yield Line(f"only the upper {layers // 2} of {layers} layers", shape, plain, True, upper_layers=layers // 2)
     yield Line("twice the batch, half the steps", of_batch(shape, 2), plain, important=True)
@@ -70,14 +70,16 @@ def lines(shape: DpSgd, rates: dict[str, float], layers: int) -> Iterator[Line]:
     yield Line("cosine schedule", shape, replace(plain, schedule="cosine"))
     yield Line("constant rate", shape, replace(plain, schedule="constant"))
     yield Line("constant rate, averaged iterates", shape, replace(plain, schedule="constant", averaging=0.9))
-    yield Line("automatic clipping", replace(shape, strategy="automatic"), plain)
-    yield Line("per-layer clipping", replace(shape, strategy="per_layer"), plain)
+    yield Line("automatic clipping", replace(shape, clipping_method="automatic"), plain)
+    yield Line("per-layer clipping", replace(shape, clipping_method="per_layer"), plain)
 
 
 def of_batch(shape: DpSgd, factor: float) -> DpSgd:
     """`factor` times the batch, as many rows in all."""
     batch, steps = round(shape.expected_batch_size * factor), max(1, round(shape.steps / factor))
-    return replace(shape, sampling_rate=shape.sampling_rate * factor, expected_batch_size=batch, steps=steps)
+    return replace(
+        shape, sampling_probability=shape.sampling_probability * factor, expected_batch_size=batch, steps=steps
+    )
 
 
 class Journal:
@@ -185,7 +187,7 @@ class Experiment:
 def searched_rates(experiment: Experiment, journal: Journal, shape: DpSgd) -> dict[str, float]:
     """For each optimiser the rate with the least loss on public rows, trained on other public rows."""
     noisy = calibrated(shape, EPSILON, DELTA)
-    there = replace(noisy, sampling_rate=min(1.0, shape.expected_batch_size / len(experiment.search)))
+    there = replace(noisy, sampling_probability=min(1.0, shape.expected_batch_size / len(experiment.search)))
     best = {}
     for optimiser, rates in RATES.items():
         found = {}

@@ -25,7 +25,9 @@ from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
 from dpsynth_assets.privacy.training import train
 
 PROMPT_TOKENS = 20
-WHOLE = DpSgd(512 / 22_000, 0.0, 1.0, 512, 80, strategy="per_layer")  # what the shipped contract of AG News plans
+WHOLE = DpSgd(
+    512 / 22_000, 0.0, 1.0, 512, 80, clipping_method="per_layer"
+)  # what the shipped contract of AG News plans
 
 
 def mechanism(epsilon: float, batch: int, steps: int, rows: int) -> DpSgd:
@@ -36,7 +38,7 @@ def mechanism(epsilon: float, batch: int, steps: int, rows: int) -> DpSgd:
         whole,
         noise_multiplier=whole.noise_multiplier * share,
         expected_batch_size=batch,
-        sampling_rate=batch / rows,
+        sampling_probability=batch / rows,
         steps=steps,
     )
 

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.kneser_ney import KneserNey, count
-from dpsynth_assets.language.pretraining.corpus import SPECIAL, gather, read_documents
+from dpsynth_assets.language.documents import read_documents
+from dpsynth_assets.language.pretraining.corpus import SPECIAL, gather
 from dpsynth_assets.language.pretraining.recipe import Recipe
 
 Tokens = npt.NDArray[np.uint16]

@@ -107,7 +107,7 @@ def _said(terms: Curation) -> str:
         {
             "histogram": ", as many of each label as the noisy histogram says",
             "even": ", as many of each label",
-            "votes": ", as many of each label as the noisy histogram and of each cluster as noisy votes say",
+            VOTES.name: ", as many of each label as the noisy histogram and of each cluster as noisy votes say",
         }[terms.proportions],
         {"asked": "", "agreed": ", kept where the labeller agrees", "relabelled": ", labelled by the labeller"}[
             terms.labels

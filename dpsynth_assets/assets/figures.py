@@ -6,7 +6,6 @@ An allow-list by construction: what is built here comes from the ledger, the con
 from __future__ import annotations
 
 import base64
-import json
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -16,9 +15,7 @@ from dpsynth_assets.markdown import escaped
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dpsynth_assets.classify.dp_plan import DpClassifierPlan
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.privacy.plan import TrainingPlan
     from resources.artifact_store import Artifact
 
 NO_GUARANTEE = "no privacy guarantee at all: made from a source declared public, without noise"
@@ -39,20 +36,6 @@ def receipts_metadata(artifact: Artifact) -> dict[str, Any]:
     ]
     head = "| release | mechanism | ledger entry | entry hash |\n|---|---|---:|---|\n"
     return {"receipts": dg.MetadataValue.md(head + "\n".join(rows)), **sealed}
-
-
-def plan_metadata(plan: TrainingPlan | DpClassifierPlan) -> dict[str, Any]:
-    """What DP-SGD was planned to do. Where there is no guarantee it says so: infinity is not JSON."""
-    mechanism = plan.mechanism
-    text = json.dumps(plan.describe()).replace("Infinity", '"none"')
-    return {
-        "epsilon": plan.epsilon if mechanism.is_private else "none: trained without privacy",
-        "delta": plan.delta,
-        "noise_multiplier": mechanism.noise_multiplier,
-        "sampling_rate": mechanism.group_sampling_rate,
-        "steps": mechanism.steps,
-        "plan": dg.MetadataValue.json(json.loads(text)),
-    }
 
 
 def guarantee(contract: Contract) -> str:

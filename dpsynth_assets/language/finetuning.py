@@ -184,7 +184,7 @@ def fine_tune(
     mechanism, precision = plan.mechanism, "bfloat16" if ready.bfloat16 else "float32"
     if not mechanism.is_private:
         return FineTuned(folder, None, precision=precision)
-    return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.lives), precision)
+    return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.attempts), precision)
 
 
 def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedModel | PeftModel:

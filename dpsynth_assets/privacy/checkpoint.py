@@ -1,8 +1,8 @@
 """Checkpoints of a training run: it may be killed at any time, and every step that ever began is known afterwards.
 
-A folder holds two files. `steps-begun` has one byte for each step that began, in this life of the run or an earlier
+A folder holds two files. `steps-begun` has one byte for each step that began, in this attempt at the run or an earlier
 one, each made durable *before* its step reads a row: its size is the number of steps that has to be charged, whatever
-was lost. The first byte of each life is another one. The state of the last finished interval is `state.pt`, replaced
+was lost. The first byte of each attempt is another one. The state of the last finished interval is `state.pt`, replaced
 atomically.
 
 A checkpoint is an output of the mechanism, as private as the steps in it, but it is not the release: it stays where the
@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any
 
 STATE, BEGUN = "state.pt", "steps-begun"
-FIRST, LATER = b"|", b"."  # a byte of `steps-begun`: the first step of a life, and any other
+FIRST, LATER = b"|", b"."  # a byte of `steps-begun`: the first step of an attempt, and any other
 
 
 class CheckpointError(RuntimeError):
@@ -55,11 +55,11 @@ class CheckpointFolder:
         file = self.path / BEGUN
         return file.stat().st_size if file.exists() else 0
 
-    def steps_of_lives(self) -> tuple[int, ...]:
-        """How many steps began in each life of the run, in order. As `steps_begun`."""
+    def steps_of_attempts(self) -> tuple[int, ...]:
+        """How many steps began in each attempt at the run, in order. As `steps_begun`."""
         file = self.path / BEGUN
-        before, *lives = file.read_bytes().split(FIRST) if file.exists() else (b"",)
-        return ((len(before),) if before else ()) + tuple(1 + len(later) for later in lives)
+        before, *attempts = file.read_bytes().split(FIRST) if file.exists() else (b"",)
+        return ((len(before),) if before else ()) + tuple(1 + len(later) for later in attempts)
 
     def steps_saved(self) -> int:
         """How many steps are in the last state saved; 0 where there is none. Raises as `OpenFolder.load` does."""

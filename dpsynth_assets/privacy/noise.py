@@ -1,7 +1,7 @@
 """Gaussian noise for the clipped sum of one step, with nothing of floating-point arithmetic in what it shows.
 
 Guarantee, under add/remove of one unit. For every coordinate x of a vector that one unit can move by at most the
-strategy's `sensitivity` in l2 norm, what leaves this module is
+clipping method's `sensitivity` in l2 norm, what leaves this module is
 
     the multiple of gamma that is nearest to the real number x + sigma N,   N ~ N(0, 1), independent of all else,
 

@@ -52,7 +52,7 @@ def run(contract, plan, rows, ready, work):
             HAPPENS["step"](step, rows)
             checkpoints.save({"step": step})
     (work.folder / "length.json").write_text(json.dumps(12), encoding="utf-8")
-    return Ran(plan.event(), plan.mechanism.event_of_replay(folder.steps_of_lives()), {"length": 12})
+    return Ran(plan.event(), plan.mechanism.event_of_replay(folder.steps_of_attempts()), {"length": 12})
 
 
 LENGTHS = Release(

@@ -82,7 +82,7 @@ def test_one_without_privacy_has_a_price_that_no_ledger_takes(contract):
     assert not contract.without_privacy
     plan = TrainingPlan.from_contract(made)
     assert not plan.mechanism.is_private
-    assert math.isinf(plan.mechanism.clipping_norm)
+    assert math.isinf(plan.mechanism.l2_clip_norm)
     with pytest.raises(ValueError, match="cannot be charged"):
         planned_releases(made)
 

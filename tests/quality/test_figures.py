@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from dpsynth_assets.contract.expectations import FIGURES
+from dpsynth_assets.contract.model import QualityRule
 from dpsynth_assets.quality.metrics import distances, diversity
 from dpsynth_assets.quality.metrics.materials import TEXTS, Materials
 from dpsynth_assets.quality.metrics.mauve import mauve
@@ -24,7 +25,7 @@ MARKER = "ZANZIBAR"
 
 
 def rule(figure, name=None, *, column="message", blocking=False, **kwargs):
-    return SimpleNamespace(
+    return QualityRule(
         name=name or figure,
         expectation=f"expect_column_{figure}_to_be_between",
         kwargs={"column": column, **kwargs},

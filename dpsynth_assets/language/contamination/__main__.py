@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from dpsynth_assets.language.contamination.fingerprints import Shape
 from dpsynth_assets.language.contamination.index import CorpusIndex
-from dpsynth_assets.language.pretraining.corpus import gather, read_documents
-
-
-def texts_of(documents: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Every text that the recipe makes of the documents, but whole: a run across two pieces counts, and so does a
-    document that was held out."""
-    for document in documents:
-        for side in gather([document], limit=len(document[1]) + 1):
-            for texts in side.values():
-                yield from texts
+from dpsynth_assets.language.documents import read_documents
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -33,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--corpus", required=True, help="what the corpus is, in a few words")
     parser.add_argument("--window", type=int, default=Shape.window, help="of so many 8-word runs, one is kept")
     given = parser.parse_args(argv)
-    texts = texts_of(read_documents(given.data))
+    texts = (text for _, text in read_documents(given.data))  # whole: a run across two pieces counts
     steps = track(texts, description="Reading texts")
     index = CorpusIndex.of(steps, given.corpus, Shape(window=given.window))
     index.save(given.out)

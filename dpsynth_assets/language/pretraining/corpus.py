@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import json
-import lzma
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dpsynth_assets.language.documents import read_documents
 from dpsynth_assets.language.pretraining.headers import Headers
 from dpsynth_assets.language.pretraining.recipe import DEFAULT_SHARE, SHARES, Recipe
 
@@ -26,19 +24,6 @@ BOS, EOS, PAD = SPECIAL = ("<bos>", "<eos>", "<pad>")
 
 
 # --- documents ---
-
-
-def read_documents(pattern: str) -> Iterator[tuple[str, str]]:
-    """(source, text) of every line of the files that match."""
-    paths = sorted(glob.glob(pattern))  # noqa: PTH207 - Path.glob refuses absolute patterns
-    if not paths:
-        raise FileNotFoundError(f"no file matches {pattern!r}: give --data a glob of JSON Lines files")
-    for path in paths:
-        opener = lzma.open if path.endswith(".xz") else open
-        with opener(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                document = json.loads(line)
-                yield document["source"], document["text"]
 
 
 def is_held_out(text: str) -> bool:
