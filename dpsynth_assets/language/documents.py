@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import lzma
+import re
 from collections.abc import Iterator
 
 
@@ -23,3 +24,9 @@ def read_documents(pattern: str) -> Iterator[tuple[str, str]]:
             for line in lines:
                 document = json.loads(line)
                 yield document["source"], document["text"]
+
+
+def user_turns(dialogue: str) -> list[str]:
+    """What the user says in a `User: ... Assistant: ...` dialogue, each turn a short message of its own."""
+    turns = re.findall(r"User:(.*?)(?=Assistant:|User:|$)", dialogue, re.S)
+    return [turn.strip() for turn in turns if turn.strip()]

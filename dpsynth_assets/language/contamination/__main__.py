@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dpsynth_assets.language.contamination.fingerprints import Shape
 from dpsynth_assets.language.contamination.index import CorpusIndex
-from dpsynth_assets.language.documents import read_documents
+from dpsynth_assets.language.documents import read_documents, user_turns
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -23,7 +23,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--corpus", required=True, help="what the corpus is, in a few words")
     parser.add_argument("--window", type=int, default=Shape.window, help="of so many 8-word runs, one is kept")
     given = parser.parse_args(argv)
-    texts = (text for _, text in read_documents(given.data))  # whole: a run across two pieces counts
+    # Whole, since a run across two pieces counts; and what users say, which may be shorter than any run.
+    texts = (part for _, text in read_documents(given.data) for part in (text, *user_turns(text)))
     steps = track(texts, description="Reading texts")
     index = CorpusIndex.of(steps, given.corpus, Shape(window=given.window))
     index.save(given.out)

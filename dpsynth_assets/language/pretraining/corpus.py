@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dpsynth_assets.language.documents import read_documents
+from dpsynth_assets.language.documents import read_documents, user_turns
 from dpsynth_assets.language.pretraining.headers import Headers
 from dpsynth_assets.language.pretraining.recipe import DEFAULT_SHARE, SHARES, Recipe
 
@@ -29,12 +29,6 @@ BOS, EOS, PAD = SPECIAL = ("<bos>", "<eos>", "<pad>")
 def is_held_out(text: str) -> bool:
     """One document in a hundred, by its text: a copy of it elsewhere is held out with it."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") % 100 == 0
-
-
-def user_turns(dialogue: str) -> list[str]:
-    """What the user says in a `User: ... Assistant: ...` dialogue, each turn a short message of its own."""
-    turns = re.findall(r"User:(.*?)(?=Assistant:|User:|$)", dialogue, re.S)
-    return [turn.strip() for turn in turns if turn.strip()]
 
 
 def pieces(text: str, limit: int) -> Iterator[str]:
