@@ -54,9 +54,10 @@ def figures(
     frame: pd.DataFrame, reference: pd.DataFrame, encoder: Any, base: tuple[Any, Any]
 ) -> dict[str, tuple[float, float]]:
     """By name, each figure and how many seconds it took; embedding counts for the one that asks first."""
+    from dpsynth_assets.contract.expectations import FIGURES
     from dpsynth_assets.quality.metrics.materials import Materials
+    from dpsynth_assets.quality.metrics.measuring import measure
     from dpsynth_assets.quality.metrics.perplexity import perplexity
-    from dpsynth_assets.quality.metrics.registry import METRICS
 
     def encode(texts: Sequence[str], of: str | None) -> Any:
         return encoder.encode(texts)
@@ -65,11 +66,11 @@ def figures(
         frame, "text", {"test_split": reference}, encode, lambda texts: perplexity(*base, texts, _MAX_TOKENS)
     )
     found = {}
-    for expectation, metric in METRICS.items():
+    for expectation, figure in FIGURES.items():
         name = expectation.removeprefix("expect_column_").removesuffix("_to_be_between")
         column = "label" if name == "label_distance" else "text"
         begun = time.perf_counter()
-        value = metric.measure(materials, column, **({"reference": "test_split"} if metric.compares else {}))
+        value = measure(figure, materials, column, **({"reference": "test_split"} if figure.compares else {}))
         found[name] = value, time.perf_counter() - begun
     return found
 

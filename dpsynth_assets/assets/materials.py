@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.quality.metrics.materials import Materials
-from dpsynth_assets.quality.metrics.registry import needs_of
+from dpsynth_assets.quality.metrics.measuring import needs_of
 from resources.public_rows import public_rows, test_rows
 from resources.sensitive_store import SensitiveStore
 

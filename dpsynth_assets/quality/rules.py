@@ -214,7 +214,7 @@ def evaluate(frame: pd.DataFrame, contract: Contract) -> Verdict:
 def judge(materials: Materials, contract: Contract) -> Verdict:
     """Judge a synthetic corpus by every rule of its contract. It must come from charged releases only.
 
-    A rule for which the materials lack something (`metrics.registry.needs_of`) cannot be evaluated, and has failed.
+    A rule for which the materials lack something (`metrics.measuring.needs_of`) cannot be evaluated, and has failed.
     """
     rules = rules_of(contract)
     built = [
