@@ -22,6 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import torch
+
 STATE, BEGUN = "state.pt", "steps-begun"
 FIRST, LATER = b"|", b"."  # a byte of `steps-begun`: the first step of an attempt, and any other
 
@@ -120,8 +122,6 @@ class OpenFolder:
         Raises:
             CheckpointError: it belongs to another plan, cannot be read, or has more steps than ever began.
         """
-        import torch
-
         file = self._folder.path / STATE
         if not file.exists():
             return None
@@ -139,8 +139,6 @@ class OpenFolder:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replaces the state in one piece: a kill leaves the old one or the new one."""
-        import torch
-
         file = self._folder.path / STATE
         partial = file.with_suffix(".partial")
         with partial.open("wb") as stream:

@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dpsynth_assets.privacy.randomness import SecretStream
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -33,8 +34,6 @@ class PoissonSampler:
     """
 
     def __init__(self, unit_count: int, sampling_probability: float, groups: int = 1) -> None:
-        import numpy as np
-
         self._sampling_probability = sampling_probability
         self._stream = SecretStream()
         # A unit's group is a draw of its own: had it to do with the unit's place in the list, somebody who joins would

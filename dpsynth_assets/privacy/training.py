@@ -12,15 +12,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
+
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.correlation import strategy_coefficients
 from dpsynth_assets.privacy.noise import BandedNoise, GaussianNoise
+from dpsynth_assets.privacy.optimisers import IterateAverage, NoiseCorrectedAdam, schedule
 from dpsynth_assets.privacy.sampling import PoissonSampler
 from dpsynth_assets.privacy.shapes import Group, Shape, groups, public_shapes
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
     from dpsynth_assets.privacy.plan import DpSgd, Learning
@@ -148,8 +150,6 @@ class _Run:
     """The state that steps change: parameters, optimiser, average."""
 
     def __init__(self, parameters: Sequence[nn.Parameter], mechanism: DpSgd, learning: Learning) -> None:
-        from dpsynth_assets.privacy.optimisers import IterateAverage
-
         self.step = 0
         self._parameters = parameters
         self._mechanism = mechanism
@@ -160,8 +160,6 @@ class _Run:
 
     def update(self, sums: Sequence[Tensor]) -> None:
         """One optimiser step on the noisy sums, which are used up."""
-        from dpsynth_assets.privacy.optimisers import schedule
-
         factor = schedule(self._learning.schedule, self.step, self._mechanism.steps)
         for group in self._optimiser.param_groups:
             group["lr"] = self._learning.learning_rate * factor
@@ -208,10 +206,6 @@ def _noise(mechanism: DpSgd) -> GaussianNoise | BandedNoise:
 
 
 def _optimiser(parameters: Sequence[nn.Parameter], mechanism: DpSgd, learning: Learning) -> torch.optim.Optimizer:
-    import torch
-
-    from dpsynth_assets.privacy.optimisers import NoiseCorrectedAdam
-
     if learning.optimiser == "sgd":
         return torch.optim.SGD(parameters, lr=learning.learning_rate)
     if learning.optimiser == "adam_noise_corrected":
@@ -221,8 +215,6 @@ def _optimiser(parameters: Sequence[nn.Parameter], mechanism: DpSgd, learning: L
 
 def _fingerprint(parameters: Sequence[nn.Parameter]) -> str:
     """SHA-256 over the parameters' bytes: whether they moved is told without keeping a copy of them."""
-    import torch
-
     digest = hashlib.sha256()
     for parameter in parameters:
         digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())

@@ -6,14 +6,14 @@ import argparse
 import sys
 from pathlib import Path
 
+from rich.progress import track
+
 from dpsynth_assets.language.contamination.fingerprints import Shape
 from dpsynth_assets.language.contamination.index import CorpusIndex
 from dpsynth_assets.language.documents import read_documents, user_turns
 
 
 def main(argv: list[str] | None = None) -> None:
-    from rich.progress import track
-
     parser = argparse.ArgumentParser(
         prog="python -m dpsynth_assets.language.contamination",
         description="Make the index of the corpus that a base model was trained on.",

@@ -6,17 +6,16 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
 from dpsynth_assets.language.documents import read_documents, user_turns
 from dpsynth_assets.language.pretraining.headers import Headers
 from dpsynth_assets.language.pretraining.recipe import DEFAULT_SHARE, SHARES, Recipe
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 Tokens = npt.NDArray[np.uint16]
 
@@ -69,9 +68,6 @@ def gather(documents: Iterable[tuple[str, str]], limit: int) -> tuple[dict[str, 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
     """Cased byte-level BPE: any text comes back as it was. Digits stay single, so that amounts can be composed."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
     core: Any = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -160,8 +156,6 @@ def mixture(texts: dict[str, list[str]], tokenizer: PreTrainedTokenizerFast, rec
 
 def prepare(data: str, out: Path, recipe: Recipe) -> PreTrainedTokenizerFast:
     """The tokenizer, and the rows beside it; made once, found again after a kill."""
-    from transformers import PreTrainedTokenizerFast
-
     if (out / "held_out.npz").exists():
         found: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(out / "tokenizer")
         return found
