@@ -178,13 +178,12 @@ def _slices(rows: Rows, thresholds: Thresholds, slices: Mapping[str, Sequence[st
 
 def _interval(name: str, right: int, n: int) -> dict[str, float | None]:
     """A rate with Clopper and Pearson's two-sided 95 % interval; None throughout where there is nothing to count."""
-    from scipy.stats import beta
+    from scipy.stats import binomtest
 
     if not n:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
-    low = float(beta.ppf(0.025, right, n - right + 1)) if right else 0.0
-    high = float(beta.ppf(0.975, right + 1, n - right)) if right < n else 1.0
-    return {name: right / n, f"{name}_low": low, f"{name}_high": high}
+    interval = binomtest(right, n).proportion_ci(0.95, method="exact")
+    return {name: right / n, f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
 
 
 def _axes(x: str, y: str) -> tuple[Any, Any]:

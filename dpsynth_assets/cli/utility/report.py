@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.classify.evaluation import interval_of_mean
 from dpsynth_assets.cli.utility.cell import AS_DRAWN, CURATED
 from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, Cell
 
@@ -88,7 +89,7 @@ def figures(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Figure]:
             by_run.setdefault(cell.run, []).append(each["accuracy"])
         means = [statistics.fmean(accuracies) for accuracies in by_run.values()]
         varied = means if len(means) > 1 else next(iter(by_run.values()))
-        low, high = _interval(varied)
+        low, high = interval_of_mean(varied)
         line = entries[0][0].line
         rows = [each["rows"] for _, each in entries if "rows" in each]
         spent = [each["epsilon_composed"] for _, each in entries if each["epsilon_composed"] is not None]
@@ -100,17 +101,6 @@ def figures(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Figure]:
             )
         )
     return found
-
-
-def _interval(values: Sequence[float]) -> tuple[float, float]:
-    """Student's t interval of the mean; nothing is known from one value."""
-    from scipy.stats import t
-
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return mean, mean
-    reach = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
-    return mean - reach, mean + reach
 
 
 def markdown(found: Sequence[Figure]) -> str:
