@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpsynth_assets.atomic import replacing
 from dpsynth_assets.language.finetuning import load_tuned
 from dpsynth_assets.language.objective import encode_prefix
 from dpsynth_assets.privacy.apportionment import apportion
@@ -104,9 +105,8 @@ def _shard(draw: Draw, cells: Sequence[Cell], name: str, folder: Path | None, to
     texts = draw(cells, int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"), told)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        pd.DataFrame({"text": texts}).to_parquet(partial, index=False)
-        partial.replace(path)
+        with replacing(path) as file:
+            pd.DataFrame({"text": texts}).to_parquet(file, index=False)
     return texts
 
 
