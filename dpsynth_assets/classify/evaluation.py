@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dpsynth_assets import markdown as tables
 from dpsynth_assets.markdown import escaped
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
         ]
         for result in results
     ]
-    return _table(head, body, words=2)
+    return _table(head, body, "llr")
 
 
 def markdown(figures: Mapping[str, Any]) -> str:
@@ -130,10 +131,8 @@ def markdown(figures: Mapping[str, Any]) -> str:
     return _table(head, body) + "\n\n" + _table(["truth, predicted:", *labels], counts)
 
 
-def _table(head: Sequence[str], body: Sequence[Sequence[str]], words: int = 1) -> str:
-    """The first `words` columns hold words, the others numbers."""
-    rule = ["---" if place < words else "--:" for place in range(len(head))]
-    return "\n".join("| " + " | ".join(map(escaped, row)) + " |" for row in [head, rule, *body])
+def _table(head: Sequence[str], body: Sequence[Sequence[str]], align: str = "lr") -> str:
+    return tables.table([*map(escaped, head)], [[*map(escaped, row)] for row in body], align)
 
 
 def interval_of_mean(values: Sequence[float]) -> tuple[float, float]:

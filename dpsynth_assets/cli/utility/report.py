@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dpsynth_assets.classify.evaluation import interval_of_mean
 from dpsynth_assets.cli.utility.cell import AS_DRAWN, CURATED
 from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, Cell
+from dpsynth_assets.markdown import table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,20 +111,21 @@ def markdown(found: Sequence[Figure]) -> str:
     for each in found:
         epsilon = math.inf if each.epsilon is None else each.epsilon
         rows.setdefault((epsilon, _CORPORA.index(each.corpus), each.trained_on), {})[each.classifier] = each
-    lines = [f"| trained on | ε | rows | over | {' | '.join(kinds)} |", f"|---|--:|--:|---|{'--:|' * len(kinds)}"]
+    body = []
     for (epsilon, _, trained_on), by_kind in sorted(rows.items(), key=lambda row: row[0][:2]):
         sizes = sorted({f"{each.rows:,}" for each in by_kind.values() if each.rows is not None})
         over = list(dict.fromkeys(each.over for each in by_kind.values()))
         means = [_mean(by_kind[kind]) if kind in by_kind else "" for kind in kinds]
         told = _NONE if math.isinf(epsilon) else f"{epsilon:g}"
-        lines.append(f"| {' | '.join([trained_on, told, ' or '.join(sizes), ' or '.join(over), *means])} |")
+        body.append([trained_on, told, " or ".join(sizes), " or ".join(over), *means])
+    text = table(["trained on", "ε", "rows", "over", *kinds], body, "lrrlr")
     if dearer := {
         f"{each.method}-{each.epsilon:g} ({each.spent:.4g})": None
         for each in found
         if each.spent and each.epsilon and each.spent > each.epsilon * (1 + _ROUNDING)
     }:
-        lines += ["", f"A killed training pays for the steps that ran again; in ε, at most: {', '.join(dearer)}."]
-    return "\n".join(lines)
+        text += f"\n\nA killed training pays for the steps that ran again; in ε, at most: {', '.join(dearer)}."
+    return text
 
 
 def _mean(figure: Figure) -> str:
