@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.classify.evaluation import interval_of_mean
 from dpsynth_assets.cli.utility.cell import AS_DRAWN, CURATED
-from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, Cell
+from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, GridCell
 from dpsynth_assets.markdown import table
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Figure:
         return f"{self.runs} runs" if self.runs > 1 else f"{self.seeds} seeds" if self.seeds > 1 else "1 run"
 
 
-def raw(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> pd.DataFrame:
+def raw(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> pd.DataFrame:
     """A row for each classifier that was trained."""
     import pandas as pd
 
@@ -77,9 +77,9 @@ def _found(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"epsilon_composed": result.get("epsilon_composed")} | each for each in result["accuracies"]]
 
 
-def figures(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Figure]:
+def figures(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> list[Figure]:
     """One for each line, corpus and kind of classifier, by classifier, then line."""
-    groups: dict[tuple[str, str, str], list[tuple[Cell, dict[str, Any]]]] = {}
+    groups: dict[tuple[str, str, str], list[tuple[GridCell, dict[str, Any]]]] = {}
     for cell, result in measured:
         for each in _found(result):
             groups.setdefault((each["classifier"], cell.line.name, each["corpus"]), []).append((cell, each))
