@@ -35,7 +35,7 @@ def frechet_distance(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
 
     ours, theirs = checked(ours, theirs)
     (mine, _), (other, _) = ledoit_wolf(ours), ledoit_wolf(theirs)
-    # The eigenvalues of a product of two covariances are positive; what rounding made negative counts as zero.
+    # The trace of a root is the sum of the eigenvalues' roots; here these are not negative, but for rounding.
     cross = np.sqrt(np.linalg.eigvals(mine @ other).real.clip(0)).sum()
     apart = ours.mean(axis=0) - theirs.mean(axis=0)
     return max(0.0, float(apart @ apart + np.trace(mine) + np.trace(other) - 2 * cross))
