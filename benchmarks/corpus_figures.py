@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets import markdown
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -90,11 +92,11 @@ def main() -> None:
     good, reference = rows.head(given.rows), rows.tail(given.rows).reset_index(drop=True)
     encoder, base = MiniLM(), load_base_model("embedded")
     columns = {name: figures(frame, reference, encoder, base) for name, frame in corpora(good, reference)}
-    names = list(next(iter(columns.values())))
-    print(f"| figure | {' | '.join(columns)} | seconds |\n|---|{'---:|' * (len(columns) + 1)}")
-    for name in names:
-        values = " | ".join(f"{column[name][0]:.3g}" for column in columns.values())
-        print(f"| {name} | {values} | {next(iter(columns.values()))[name][1]:.1f} |")
+    lines = [
+        [name, *(f"{column[name][0]:.3g}" for column in columns.values()), f"{seconds:.1f}"]
+        for name, (_, seconds) in next(iter(columns.values())).items()
+    ]
+    print(markdown.table(["figure", *columns, "seconds"], lines, "lr"))
 
 
 if __name__ == "__main__":

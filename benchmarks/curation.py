@@ -37,6 +37,7 @@ from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.classifiers import PublicRows
 from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.gate.approval import planned_releases, sign
+from dpsynth_assets.markdown import row, table
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
@@ -217,7 +218,7 @@ def lines(contract: Contract, folder: Path, chosen: argparse.Namespace, kept: Ke
         try:
             frame = curate(changed, drawn, wanted, labeller=labeller, encoder=encoder, votes=votes).frame
         except CurationError as error:
-            yield f"| {name} | cannot: {error} | | | | | |"
+            yield row([name, f"cannot: {error}", *[""] * 5])
             continue
         texts = frame[terms.text.column].tolist()
         targets = labeller.predict_proba(texts) if arm.taught else None
@@ -232,10 +233,8 @@ def lines(contract: Contract, folder: Path, chosen: argparse.Namespace, kept: Ke
                     known[str(seed)] = float(result["accuracy"])
                     kept.write()
             found = [known[str(seed)] for seed in range(chosen.seeds)]
-            yield (
-                f"| {name} | {kind} | {composed(contract, arm):.2f} | {len(texts):,} | {statistics.mean(found):.1%} | "
-                f"{min(found):.1%} | {max(found):.1%} |"
-            )
+            accuracies = (f"{each:.1%}" for each in (statistics.mean(found), min(found), max(found)))
+            yield row([name, kind, f"{composed(contract, arm):.2f}", f"{len(texts):,}", *accuracies])
 
 
 def main() -> None:
@@ -261,8 +260,8 @@ def main() -> None:
     planned = within(contract, chosen)
     releases = planned.privacy.releases
     print(f"adapter: epsilon {releases[ADAPTER].epsilon:g}; all releases together: {composed(planned):.3f}\n")
-    print("| curation | classifier | rests on epsilon | rows | accuracy, mean | from | to |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    head = ["curation", "classifier", "rests on epsilon", "rows", "accuracy, mean", "from", "to"]
+    print(table(head, []), flush=True)
     chosen.out.mkdir(parents=True, exist_ok=True)
     varied = ("contract", "only", "mix", "seeds", "kinds", "out")
     settings = {name: value for name, value in vars(chosen).items() if name not in varied}

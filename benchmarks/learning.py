@@ -29,6 +29,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from dpsynth_assets.markdown import table
 from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
 
 EPSILON, DELTA = 3.0, 1e-5
@@ -200,7 +201,7 @@ def searched_rates(experiment: Experiment, journal: Journal, shape: DpSgd) -> di
     return best
 
 
-def measured(experiment: Experiment, journal: Journal, line: Line, runs: int) -> str:
+def measured(experiment: Experiment, journal: Journal, line: Line, runs: int) -> list[object]:
     """A line of the table."""
     mechanism = calibrated(line.shape, EPSILON, DELTA)
     about = described(line.name, experiment, mechanism, line.learning, line.upper_layers)
@@ -209,7 +210,7 @@ def measured(experiment: Experiment, journal: Journal, line: Line, runs: int) ->
     )
     found = [journal.loss(about, run, work) for run in range(runs)]
     low, mean, high = min(found), statistics.mean(found), max(found)
-    return f"| {line.name} | {mechanism.noise_multiplier:.2f} | {runs} | {mean:.4f} | {low:.4f} | {high:.4f} |"
+    return [line.name, f"{mechanism.noise_multiplier:.2f}", runs, f"{mean:.4f}", f"{low:.4f}", f"{high:.4f}"]
 
 
 def described(
@@ -235,20 +236,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     experiment, journal = Experiment(chosen.source, chosen.rows, chosen.device), Journal(chosen.results)
     shape = DpSgd(chosen.batch / experiment.rows, 0.0, 1.0, chosen.batch, chosen.steps)
     rates = searched_rates(experiment, journal, shape)
-    table = [
-        "| device | noise multiplier | runs | loss on public rows, mean | from | to |",
-        "|---|---|---|---|---|---|",
+    rows = [
+        measured(experiment, journal, line, runs)
+        for line in lines(shape, rates, experiment.layers)
+        if (runs := chosen.runs if line.important else chosen.other_runs)
     ]
-    for line in lines(shape, rates, experiment.layers):
-        if runs := chosen.runs if line.important else chosen.other_runs:
-            table.append(measured(experiment, journal, line, runs))
+    head = ["device", "noise multiplier", "runs", "loss on public rows, mean", "from", "to"]
     command = "python -m benchmarks.learning " + " ".join(sys.argv[1:] if arguments is None else arguments)
     title = (
         f"Epsilon {EPSILON:g}, delta {DELTA:g}, {experiment.rows} rows; learning rates "
         + " and ".join(f"{rate:g} ({optimiser})" for optimiser, rate in rates.items())
         + f"; without training the loss is {experiment.untrained():.4f}: `{command}`"
     )
-    text = "\n".join([title, "", *table, ""])
+    text = f"{title}\n\n{table(head, rows)}\n"
     print(text)
     if chosen.table is not None:
         chosen.table.write_text(text, encoding="utf-8")

@@ -21,6 +21,7 @@ import torch
 from benchmarks.learning import DELTA, Experiment
 from dpsynth_assets.language.base_model import has_bfloat16, load_base_model
 from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
+from dpsynth_assets.markdown import row, table
 from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
 from dpsynth_assets.privacy.training import train
 
@@ -67,10 +68,10 @@ def main() -> None:
     chosen = parser.parse_args()
     experiment = Experiment(chosen.source, chosen.rows, "cpu")
     short = mechanism(chosen.epsilon, chosen.batch, chosen.steps, experiment.rows)
-    print("| method | learning rate | loss on rows set aside |\n|---|---|---|", flush=True)
+    print(table(["method", "learning rate", "loss on rows set aside"], []), flush=True)
     for each in chosen.tried:
         method, _, rate = each.partition(":")
-        print(f"| {method} | {rate} | {loss(experiment, method, float(rate), short):.3f} |", flush=True)
+        print(row([method, rate, f"{loss(experiment, method, float(rate), short):.3f}"]), flush=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from dpsynth_assets.markdown import row, table
+
 KINDS = ("same", "short", "mixed", "real")
 
 
@@ -91,8 +93,8 @@ def main() -> None:
     chosen = parser.parse_args()
     texts = pd.read_parquet(chosen.source, columns=["text"])["text"].tolist()
     random.Random(0).shuffle(texts)
-    print("| method | clipping | texts | tokens | units | rows | precision | moved by / C | others moved / C |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    settings = ["method", "clipping", "texts", "tokens", "units", "rows", "precision"]
+    print(table([*settings, "moved by / C", "others moved / C"], []))
     for method, clipping, kind, tokens, batch, precision in product(
         chosen.methods.split(","),
         chosen.clipping.split(","),
@@ -111,11 +113,8 @@ def main() -> None:
             chosen.max_tokens,
             bfloat16=precision == "bfloat16",
         )
-        print(
-            f"| {method} | {clipping} | {kind} | {tokens} | {batch} | {rows} | {precision} "
-            f"| {moved:.6f} | {others:.1e} |",
-            flush=True,
-        )
+        cells = [method, clipping, kind, tokens, batch, rows, precision, f"{moved:.6f}", f"{others:.1e}"]
+        print(row(cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ one record at a time, or at one unit's at a time; types are the contract's or th
 records seem to have; and rows stay in the order of the source, so that a record more or less moves no two others
 against each other. Adding or removing a unit therefore changes that unit's rows and no others. Misuse that breaks it:
 inferring anything from several records, sorting across units, or comparing what is not in its one spelling
-(`resources.cells`).
+(`resources.canonical`).
 
 Dropping is silent: how much was dropped is a figure computed from sensitive rows (`figures`), for the sensitive store
 alone. Errors name columns and files, never values.
@@ -25,7 +25,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resources.cells import BOOLEAN, INTEGER, NUMBER, STRING, TEXT, spelled
+from resources.canonical import BOOLEAN, INTEGER, NUMBER, STRING, TEXT, spelled
 from resources.formats import Record
 from resources.formats import SourceError as SourceError
 from resources.formats import records as records_of
@@ -202,7 +202,7 @@ def _decoded(table: pa.Table, label: LabelColumn, kind: str) -> list[str | None]
 
 
 def _kind(contract: Contract, column: str) -> str:
-    """The declared type of a column, as `resources.cells` has it."""
+    """The declared type of a column, as `resources.canonical` has it."""
     if column == contract.privacy.text.column:
         return TEXT
     declared = contract.logical_type(column)

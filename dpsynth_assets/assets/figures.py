@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.markdown import escaped
+from dpsynth_assets.markdown import escaped, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,11 +31,10 @@ def receipts_metadata(artifact: Artifact) -> dict[str, Any]:
     if not charges:
         return {"receipts": dg.MetadataValue.md(f"Nothing was charged: {NO_GUARANTEE}."), **sealed}
     rows = [
-        f"| `{c['release']}` | {c['event']['event']} | {c['ledger_seq']} | `{str(c['ledger_hash'])[:12]}` |"
-        for c in charges
+        (f"`{c['release']}`", c["event"]["event"], c["ledger_seq"], f"`{str(c['ledger_hash'])[:12]}`") for c in charges
     ]
-    head = "| release | mechanism | ledger entry | entry hash |\n|---|---|---:|---|\n"
-    return {"receipts": dg.MetadataValue.md(head + "\n".join(rows)), **sealed}
+    receipts = table(["release", "mechanism", "ledger entry", "entry hash"], rows, "llrl")
+    return {"receipts": dg.MetadataValue.md(receipts), **sealed}
 
 
 def guarantee(contract: Contract) -> str:
@@ -63,10 +62,8 @@ def column_schema(contract: Contract) -> dg.TableSchema:
 
 def preview(frame: pd.DataFrame, rows: int = _PREVIEW_ROWS) -> dg.MarkdownMetadataValue:
     """A few synthetic rows as a Markdown table. For synthetic frames only."""
-    lines = ["| " + " | ".join(map(escaped, frame.columns)) + " |", "|" + "---|" * len(frame.columns)]
-    for row in frame.head(rows).itertuples(index=False, name=None):
-        lines.append("| " + " | ".join(_cell(value) for value in row) + " |")
-    return dg.MetadataValue.md("\n".join(lines))
+    shown = ([_cell(value) for value in row] for row in frame.head(rows).itertuples(index=False, name=None))
+    return dg.MetadataValue.md(table([*map(escaped, frame.columns)], shown))
 
 
 def picture(png: bytes, said: str) -> dg.MarkdownMetadataValue:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import random
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpsynth_assets.atomic import replacing
 from dpsynth_assets.demo.composition import Kind, compose
 from dpsynth_assets.demo.customers import Customer, make_customers
 from dpsynth_assets.demo.grammar import Split
@@ -104,13 +103,8 @@ def write_inbox(folder: Path, seed: int = 7, messages: int = 4000, customers: in
     if all(_written_with(path) == parameters for path in paths.values()):
         return
     for split, rows in generate(parameters).items():
-        handle, unfinished = tempfile.mkstemp(dir=folder, prefix=f".{split}-", suffix=".parquet")
-        os.close(handle)
-        try:
-            pq.write_table(_table(rows, parameters), unfinished, compression="zstd")
-            Path(unfinished).replace(paths[split])
-        finally:
-            Path(unfinished).unlink(missing_ok=True)
+        with replacing(paths[split], mode=0o600) as file:
+            pq.write_table(_table(rows, parameters), file, compression="zstd")
 
 
 def generate(parameters: Parameters) -> dict[Split, list[Message]]:

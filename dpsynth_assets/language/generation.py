@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from dpsynth_assets.atomic import replacing
 from dpsynth_assets.language.finetuning import load_tuned
 from dpsynth_assets.language.objective import encode_prefix
 from dpsynth_assets.language.sampling import Decoding, sampler_for
 from dpsynth_assets.privacy.apportionment import apportion
+from dpsynth_assets.privacy.histogram import Cell
 from dpsynth_assets.releases.adapter import ADAPTER
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.synthesis import Generation
 
-Cell = tuple[str, ...]
 Progress = Callable[[int, int], None]  # (rows done, rows in all)
 Draw = Callable[[Sequence[Cell], int, Callable[[int], None]], list[str]]  # (cells, seed, told how many ended)
 
@@ -101,9 +102,8 @@ def _shard(draw: Draw, cells: Sequence[Cell], name: str, folder: Path | None, to
     texts = draw(cells, int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"), told)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        pd.DataFrame({"text": texts}).to_parquet(partial, index=False)
-        partial.replace(path)
+        with replacing(path) as file:
+            pd.DataFrame({"text": texts}).to_parquet(file, index=False)
     return texts
 
 

@@ -24,6 +24,8 @@ from typing import Any
 
 import torch
 
+from dpsynth_assets.atomic import replacing, sync_folder
+
 STATE, BEGUN = "state.pt", "steps-begun"
 FIRST, LATER = b"|", b"."  # a byte of `steps-begun`: the first step of an attempt, and any other
 
@@ -96,7 +98,7 @@ class OpenFolder:
         except BlockingIOError:
             os.close(self._begun)
             raise CheckpointError(f"another process trains in {folder.path}: wait for it or stop it") from None
-        _sync_folder(folder.path)
+        sync_folder(folder.path)
 
     def __enter__(self) -> OpenFolder:
         return self
@@ -139,20 +141,5 @@ class OpenFolder:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replaces the state in one piece: a kill leaves the old one or the new one."""
-        file = self._folder.path / STATE
-        partial = file.with_suffix(".partial")
-        with partial.open("wb") as stream:
-            torch.save({**state, "plan_digest": self._folder.plan_digest}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.chmod(0o600)
-        partial.replace(file)
-        _sync_folder(file.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        with replacing(self._folder.path / STATE, mode=0o600) as file:
+            torch.save({**state, "plan_digest": self._folder.plan_digest}, file)

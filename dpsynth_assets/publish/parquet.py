@@ -7,13 +7,12 @@ elsewhere still says what it is. Only post-processed rows come here.
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from dpsynth_assets.atomic import replacing
 from dpsynth_assets.publish.release import PublishError, PublishRefused, ReleaseRecord
 from dpsynth_assets.quality.digest import digest_of_table
 from dpsynth_assets.quality.verdict import QualityError, Verdict
@@ -74,16 +73,8 @@ def write(folder: Path, table: pa.Table, papers: Papers) -> Path:
             )
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden and without the suffix, so that neither a reader's glob nor a rebuild picks up half a file.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        pq.write_table(table.replace_schema_metadata({_KEY: papers.to_bytes()}), temporary, compression="zstd")
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o444)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, mode=0o444) as file:
+        pq.write_table(table.replace_schema_metadata({_KEY: papers.to_bytes()}), file, compression="zstd")
     return path
 
 

@@ -157,7 +157,7 @@ with CheckpointFolder(Path(sys.argv[1]), "digest").open() as folder:
         folder.begin_step()
         folder.save({"step": step})
     folder.begin_step()
-    (Path(sys.argv[1]) / "state.partial").write_bytes(b"half")
+    (Path(sys.argv[1]) / ".state.pt.0.tmp").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
