@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from scipy.stats import wasserstein_distance
+
 from dpsynth_assets.quality.metrics.words import MetricError, ngrams, words
 
 
@@ -21,8 +23,6 @@ def length_distance(texts: Sequence[str], reference: Sequence[str]) -> float:
     Raises:
         MetricError: one of the two has no text.
     """
-    from scipy.stats import wasserstein_distance
-
     _both(texts, reference)
     return float(wasserstein_distance(*([len(words(text)) for text in side] for side in (texts, reference))))
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from sklearn.covariance import ledoit_wolf
+from sklearn.metrics import pairwise_distances_argmin_min
+
 from dpsynth_assets.quality.metrics.words import MetricError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -30,9 +33,6 @@ def frechet_distance(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
     Raises:
         MetricError: fewer than two vectors, other dimensions, or a value that is not finite.
     """
-    import numpy as np
-    from sklearn.covariance import ledoit_wolf
-
     ours, theirs = checked(ours, theirs)
     (mine, _), (other, _) = ledoit_wolf(ours), ledoit_wolf(theirs)
     # The trace of a root is the sum of the eigenvalues' roots; here these are not negative, but for rounding.
@@ -51,16 +51,12 @@ def nearest_neighbour_similarity(ours: NDArray[Any], theirs: NDArray[Any]) -> fl
     Raises:
         MetricError: fewer than two vectors, other dimensions, or a value that is not finite.
     """
-    from sklearn.metrics import pairwise_distances_argmin_min
-
     _, distances = pairwise_distances_argmin_min(*checked(ours, theirs), metric="cosine")
     return float(1 - distances.mean())
 
 
 def checked(ours: NDArray[Any], theirs: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both sets in float64, of one dimension, finite, and of two rows at least."""
-    import numpy as np
-
     sides = tuple(np.asarray(side, dtype=np.float64) for side in (ours, theirs))
     if any(side.ndim != 2 or len(side) < 2 for side in sides):
         raise MetricError("vectors are compared with at least two on each side")
