@@ -25,13 +25,13 @@ from dpsynth_assets.classify.recipes import load_classifier
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.approval import sign
+from dpsynth_assets.gate.public_rows import test_rows
 from dpsynth_assets.markdown import row, table
 from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from ledger import Ledger
 from resources.artifact_store import ArtifactStore
 from resources.home import Home
-from resources.public_rows import test_rows
 from resources.sensitive_store import SensitiveStore
 
 

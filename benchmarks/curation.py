@@ -37,6 +37,7 @@ from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.classifiers import PublicRows
 from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.gate.approval import planned_releases, sign
+from dpsynth_assets.gate.public_rows import test_rows
 from dpsynth_assets.markdown import row, table
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.releases.adapter import ADAPTER
@@ -54,7 +55,6 @@ from ledger import Composed, Ledger
 from ledger.accounting import epsilon as epsilon_of
 from resources.artifact_store import ArtifactStore
 from resources.home import Home, replace_atomically
-from resources.public_rows import test_rows
 from resources.sensitive_store import SensitiveStore
 
 AS_DRAWN = Curation()

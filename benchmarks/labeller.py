@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.public_source import public_contract
+from benchmarks.public_source import public_contract, rows_of
 from dpsynth_assets.classify.dp_plan import DpClassifierPlan
 from dpsynth_assets.classify.dp_training import train_with_dp
 from dpsynth_assets.classify.encoder import Remembered
@@ -26,7 +26,6 @@ from dpsynth_assets.classify.recipes import load_classifier
 from dpsynth_assets.classify.vectors import kept_in, public_encoder
 from dpsynth_assets.markdown import row, table
 from dpsynth_assets.releases.classifiers import ClassifierTerms
-from resources.tabular import as_rows, source_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +56,7 @@ def main() -> None:
 def compare(chosen: argparse.Namespace) -> None:
     """Each setting at each epsilon, a line of a table."""
     contract = public_contract(chosen.contract, chosen.source)
-    rows = as_rows(source_table(contract), contract).sample(frac=1.0, random_state=0)
+    rows = rows_of(contract).sample(frac=1.0, random_state=0)
     rest, train = rows.head(chosen.aside), rows.iloc[chosen.aside :]
     unit = contract.privacy.unit.model_copy(update={"public_count": len(train)})
     contract = replace(contract, privacy=contract.privacy.model_copy(update={"unit": unit}))

@@ -32,6 +32,7 @@ from dpsynth_assets.gate.observation import observe
 from dpsynth_assets.gate.passage import ChargedPassage, Passage, Stores, UnchargedPassage
 from dpsynth_assets.gate.refusal import refused, without_content
 from dpsynth_assets.gate.resumption import Checkpoints, Replay, unfinished
+from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.releases.release import Plan
 from ledger import (
     BudgetRefused,
@@ -160,7 +161,7 @@ def _uncharged(
         with book.reading() as now:
             now.require_signing_key()
             require_approved(contract, now)
-        snapshot = stores.sensitive.readable(contract)
+        snapshot = stores.sensitive.readable(source_of(contract))
         bind(contract, snapshot, book, stores.sensitive)
         ready()
         data = snapshot.content or snapshot.identity
@@ -192,7 +193,7 @@ def _reserve(
         with book.reading() as now:
             now.require_signing_key()  # before anything is charged: what cannot be sealed helps no recipient
             require_approved(contract, now)
-        snapshot = store.readable(contract)
+        snapshot = store.readable(source_of(contract))
         bind(contract, snapshot, book, store)
         release = release_name(context, contract)
         key, *former = spec_keys(release, plan)
@@ -203,7 +204,7 @@ def _reserve(
             with suppress(LedgerError):  # another run may have been quicker
                 book.void(reservation.id, reason="its run ended before activation")
         if left is not None:
-            snapshot = store.readable(contract, left[0].source)  # what it was begun on, and is finished on
+            snapshot = store.readable(source_of(contract), left[0].source)  # what it was begun on, and is finished on
             return book, *left, _about(snapshot)
         event = plan.event()
         scope = scope_of(contract, planned=False)
@@ -325,7 +326,7 @@ def _forfeit(book: Ledger, reservation: Reservation, reason: str) -> None:
 
 
 def _output_file(store: SensitiveStore, contract: Contract, reservation: Reservation) -> Path:
-    return store.beside(contract, "output", reservation.source) / f"{reservation.id}.txt"
+    return store.beside(source_of(contract), "output", reservation.source) / f"{reservation.id}.txt"
 
 
 def _about(snapshot: Snapshot) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets.gate.sources import source_of
 from ledger import LedgerError
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
@@ -47,7 +48,7 @@ def without_content(
     problem: BaseException, reservation: Reservation, store: SensitiveStore, contract: Contract
 ) -> BaseException:
     """What is raised in place of `problem`: its type, and where its text is kept."""
-    kept = _kept(lambda text: store.keep_trace(contract, reservation.id, text, reservation.source), problem)
+    kept = _kept(lambda text: store.keep_trace(source_of(contract), reservation.id, text, reservation.source), problem)
     name = type(problem).__name__
     failure = dg.Failure(
         f"{contract.id}: the release failed with {name} after its budget was charged. Its text may quote sensitive "
@@ -76,7 +77,7 @@ def ingestion_without_content(store: SensitiveStore, contract: Contract) -> Iter
     if isinstance(problem, LedgerError | SourceError):
         substitute: BaseException = dg.Failure(str(problem), allow_retries=False)
     else:
-        kept = _kept(lambda text: store.keep_failure(contract, text), problem)
+        kept = _kept(lambda text: store.keep_failure(contract.declared.id, text), problem)
         name = type(problem).__name__
         failure = dg.Failure(
             f"{contract.id}: the snapshot failed with {name}. Its text may quote sensitive rows, so it is not shown "

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from dpsynth_assets.gate.sources import source_of
 from ledger import Event, Ledger, Reservation
 from resources.home import Home, private_folder
 from resources.sensitive_store import SensitiveStore
@@ -77,7 +78,7 @@ def unfinished(
 
 def _readable(store: SensitiveStore, contract: Contract, reservation: Reservation) -> bool:
     try:
-        store.readable(contract, reservation.source)
+        store.readable(source_of(contract), reservation.source)
     except SourceError:
         return False
     return True

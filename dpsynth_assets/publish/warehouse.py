@@ -101,6 +101,16 @@ def rebuild(home_warehouse: Path, tables: Tables) -> Path:
         return _rebuild(home_warehouse, tables)
 
 
+def put_right(home_warehouse: Path, tables: Tables) -> Path | None:
+    """Make the database anew where it is missing or not what the sealed tables make it; where it then lies, or None
+    where there was nothing to do."""
+    database = home_warehouse / DATABASE
+    whole = database.is_file() and not database.is_symlink()
+    if not (home_warehouse / PARQUET).is_dir() or (whole and not differences(home_warehouse, tables)):
+        return None
+    return rebuild(home_warehouse, tables)
+
+
 def releases(home_warehouse: Path, tables: Tables) -> list[ReleaseRecord]:
     """Every published release that is as it was sealed, oldest first, from the files themselves."""
     return [papers.release for papers in _papers(home_warehouse, tables)]

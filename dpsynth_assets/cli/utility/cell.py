@@ -161,7 +161,7 @@ def _with_dp(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any]
 
 def _on_real(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """Classifiers of all the real rows, without privacy."""
-    from resources.public_rows import public_rows
+    from dpsynth_assets.gate.public_rows import public_rows
     from resources.sensitive_store import SensitiveStore
 
     _made(setup.contract, folder, (), setup)
@@ -231,7 +231,7 @@ def _home(folder: Path) -> Any:
 
 
 def _test(contract: Contract, folder: Path) -> pd.DataFrame:
-    from resources.public_rows import test_rows
+    from dpsynth_assets.gate.public_rows import test_rows
     from resources.sensitive_store import SensitiveStore
 
     return test_rows(contract, SensitiveStore(home=str(_home(folder).root)))
