@@ -15,7 +15,8 @@ from benchmarks.pairs import paired_ratios
 from ledger import AddPopulation, Gaussian, Ledger, People, Scope, chain
 from ledger.book import first_record, record_from
 from ledger.checkpoints import new_key
-from ledger.store import DuckDBStore, Transaction, now
+from ledger.store import DuckDBStore
+from ledger.transaction import Transaction, now
 
 EARLY, LATER, LATE = 100, 10_000, 100_000
 EVENT = Gaussian(10_000.0)

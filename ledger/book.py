@@ -40,7 +40,8 @@ from ledger.records import Balance, Entry, Item, Quote, Reservation, Scope, Stat
 from ledger.scopes import population_of
 from ledger.sealing import Sealing
 from ledger.statements import Statement, statement_of
-from ledger.store import DuckDBStore, Store, now
+from ledger.store import DuckDBStore, Store
+from ledger.transaction import now
 from ledger.verification import problems_of
 from ledger.view import OneView
 

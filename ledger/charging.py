@@ -42,7 +42,8 @@ from ledger.protocol import (
 from ledger.quoting import refusal
 from ledger.records import Entry, Grant, Reservation, opaque, words
 from ledger.scopes import Budgets, Standings, population_of, spent, tightest
-from ledger.store import Store, Transaction
+from ledger.store import Store
+from ledger.transaction import Transaction
 
 
 class Charging:

@@ -19,7 +19,7 @@ from ledger.journal import STEPS, Costs, reservation_of, reservation_seq, standi
 from ledger.mandates import KINDS
 from ledger.records import Grant, Reservation, Scope, name
 from ledger.scopes import Budget, Standings, population_of
-from ledger.store import Transaction
+from ledger.transaction import Transaction
 from ledger.units import is_typed, same_unit_by, told_by
 
 

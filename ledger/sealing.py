@@ -25,7 +25,8 @@ from ledger.journal import charged_events, reservation_of, state_of
 from ledger.protocol import history_of, public_key_of, require_budget
 from ledger.scopes import Budget
 from ledger.seals import Guarantee, Seal, checked_files, content_digest, identified, named, portable, seal_of
-from ledger.store import Store, Transaction, now
+from ledger.store import Store
+from ledger.transaction import Transaction, now
 
 TOLERANCE = 1e-6  # two machines' logarithms may differ in the last digits
 
