@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from ledger import chain
 from ledger.chain import Record
 from ledger.errors import LedgerBroken, LedgerBusy, LedgerError, LedgerMissing
-from ledger.transaction import DuckDBTransaction, Transaction, Witness, insert, trusted_head, unchecked
+from ledger.transaction import DuckDBTransaction, Transaction, Witness, all_records, insert, trusted_head
 
 if TYPE_CHECKING:
     import duckdb
@@ -43,7 +43,7 @@ class Store(Protocol):
     def transaction(self) -> AbstractContextManager[Transaction]: ...
 
     def everything(self) -> tuple[str, list[Record], list[str]]:
-        """Ledger id, all records unchecked, and what is wrong with the tables themselves: for the audit."""
+        """Ledger id, all records all_records, and what is wrong with the tables themselves: for the audit."""
 
     def schema_digest(self) -> str:
         """SHA-256 of the definitions of all tables and triggers, as the program would make them."""
@@ -128,7 +128,7 @@ class DuckDBStore:
     def everything(self) -> tuple[str, list[Record], list[str]]:
         with self._open() as connection:
             ledger_id = _identity(connection)
-            records = unchecked(connection)
+            records = all_records(connection)
             wrong = list(_differences(_shape(connection), _expected_shape()))
             if self._witness is not None:
                 with suppress(LedgerBroken):  # what else is wrong with the head is found in the records

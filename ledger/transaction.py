@@ -152,7 +152,7 @@ def insert(connection: duckdb.DuckDBPyConnection, records: Iterable[Record]) -> 
     connection.executemany(_INSERT, [_cells(record) for record in records])
 
 
-def unchecked(connection: duckdb.DuckDBPyConnection) -> list[Record]:
+def all_records(connection: duckdb.DuckDBPyConnection) -> list[Record]:
     """All entries as they stand: for the audit, which says what is wrong with them."""
     return _read(connection, f"SELECT {_COLUMNS} FROM entries ORDER BY seq", [])
 
