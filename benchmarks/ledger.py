@@ -41,7 +41,7 @@ _number = itertools.count()
 
 
 def _charge(ledger: Ledger) -> None:
-    reservation = ledger.reserve(
+    grant = ledger.charge(
         "everybody",
         EVENT,
         source=SOURCE,
@@ -49,8 +49,8 @@ def _charge(ledger: Ledger) -> None:
         key=f"k{next(_number)}",
         owner="benchmark",
         plan_digest="0" * 64,
+        ready=lambda: None,
     )
-    grant = ledger.activate(reservation)
     ledger.redeem(grant, population="everybody", fingerprint=SOURCE)
     ledger.commit(grant, artifact_digest="0" * 64, event=EVENT)
 
