@@ -40,7 +40,7 @@ class SealedTables:
         seal = self.sealed(path)
         if seal is None or self.state(path) != "sealed":
             files, name = {path.name: digest_of(path)}, f"{path.parent.parent.name}/{TABLE}"
-            seal = self.book.seal(name, path.stem, files, made_from=self.made_from)
+            seal = self.book.seal(name, path.stem, files, made_from=self.made_from).seal
         replace_atomically(path.with_name(path.name + SUFFIX), self.book.portable(seal))
 
 

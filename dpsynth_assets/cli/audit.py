@@ -206,7 +206,7 @@ def external(
     act = Act(need, "write down", None, statement, book.key_of(actor, population))
     signed = signature_for(act, actor=actor, key=key, signatures=signature, name=population)
     entry = book.external_charge(population, decoded, signature=signed, **spent)
-    left = book.balance(population, with_pld=False).epsilon_remaining
+    left = book.spending(population).epsilon_remaining
     say(f"Written down as entry {entry.seq}: {decoded.describe()}. ε {left:.3f} is left.")
 
 
