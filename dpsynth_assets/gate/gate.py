@@ -194,10 +194,8 @@ def _grant(
             with suppress(LedgerError):  # another run may have been quicker
                 book.void(reservation.id, reason="its run ended before activation")
         if replay and (left := unfinished(begun, store, contract)):
-            about = _about(
-                store.readable(source_of(contract), left[0].source)
-            )  # what it was begun on, and is finished on
-            return book, *_take_over(context, book, *left, ready, replay), left[1], about
+            begun_on = store.readable(source_of(contract), left[0].source)  # and is finished on
+            return book, *_take_over(context, book, *left, ready, replay), left[1], _about(begun_on)
 
         def check() -> None:
             ready()
