@@ -30,7 +30,7 @@ from dpsynth_assets.assets.classifier import additions
 from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
-from dpsynth_assets.classify.training_rows import Additions, Labelled, Lesson
+from dpsynth_assets.classify.training_rows import Additions, Labelled, TrainingSet
 from dpsynth_assets.classify.vectors import kept_in, public_encoder
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract
@@ -222,12 +222,12 @@ def lines(contract: Contract, folder: Path, chosen: argparse.Namespace, kept: Ke
         texts = frame[terms.text.column].tolist()
         targets = labeller.predict_proba(texts) if arm.taught else None
         more = Additions(mix if arm.mixed else None, arm.augmented)
-        lesson = Lesson(texts, frame[target].tolist(), terms.classes, more, targets)
+        training_set = TrainingSet(texts, frame[target].tolist(), terms.classes, more, targets)
         for kind in chosen.kinds:
             known = kept.of(f"{name}: {chosen.mix}" if arm.mixed else name, kind)
             for seed in range(chosen.seeds):
                 if str(seed) not in known:
-                    trained = RECIPES[kind].train(lesson, seed, encoder=encoder)
+                    trained = RECIPES[kind].train(training_set, seed, encoder=encoder)
                     result = evaluate(trained, test["text"].tolist(), test[target].tolist())
                     known[str(seed)] = float(result["accuracy"])
                     kept.write()

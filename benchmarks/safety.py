@@ -21,7 +21,6 @@ from pathlib import Path
 
 from benchmarks.public_source import public_contract
 from dpsynth_assets.assets.safety_evaluation import FIGURES
-from dpsynth_assets.classify.safety_figures import table
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.variants import VariantMethod, Variants
@@ -30,6 +29,7 @@ from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.classifiers import ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.registry import planned_names
+from dpsynth_assets.safety.figures import table
 from dpsynth_assets.variants import variant
 from ledger import Ledger
 from resources.artifact_store import ArtifactStore

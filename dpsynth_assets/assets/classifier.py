@@ -81,7 +81,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.classify.encoder import MiniLM, Remembered
         from dpsynth_assets.classify.errors import ClassifierError
         from dpsynth_assets.classify.recipes import RECIPES
-        from dpsynth_assets.classify.training_rows import Lesson
+        from dpsynth_assets.classify.training_rows import TrainingSet
         from dpsynth_assets.publish.release import PublishError
         from dpsynth_assets.quality.verdict import QualityError
 
@@ -95,14 +95,14 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         if terms.teacher is not None:
             with plain_failures(ClassifierError, ArtifactError):
                 targets = teacher_of(contract, synthetic, artifact_store, encoder).predict_proba(texts)
-        lesson = Lesson(texts, labels, contract.privacy.classes, more, targets)
+        training_set = TrainingSet(texts, labels, contract.privacy.classes, more, targets)
         facts = {}
         with artifact_store.draft(contract.id, "classifier") as draft:
             for kind in terms.kinds:
                 for seed in seeds(contract):
                     with plain_failures(ClassifierError):
                         trained = RECIPES[kind].train(
-                            lesson,
+                            training_set,
                             seed,
                             encoder=encoder,
                             progress=reporter(context, f"Training {kind} on synthetic records"),

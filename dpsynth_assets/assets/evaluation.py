@@ -15,9 +15,10 @@ import dagster as dg
 from dpsynth_assets.assets.classifier import additions, folder_of, seeds
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import receipts_metadata
-from dpsynth_assets.assets.progress import Progress, reporter
+from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.markdown import escaped
+from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.registry import planned
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
@@ -133,15 +134,15 @@ class _Bench:
         """The same recipes on as many real rows as there are synthetic ones, for sources declared public, with the same
         additions."""
         from dpsynth_assets.classify.recipes import RECIPES
-        from dpsynth_assets.classify.training_rows import Lesson
+        from dpsynth_assets.classify.training_rows import TrainingSet
 
         target, classes = self.contract.privacy.classifier.target, self.contract.privacy.classes
 
         def trained(kind: str) -> Iterator[Any]:
             for seed in seeds(self.contract):
                 drawn = real.sample(n=min(count, len(real)), random_state=seed)
-                lesson = Lesson(drawn["text"].tolist(), drawn[target].tolist(), classes, more)
-                yield RECIPES[kind].train(lesson, seed, encoder=self.encoder, progress=progress)
+                training_set = TrainingSet(drawn["text"].tolist(), drawn[target].tolist(), classes, more)
+                yield RECIPES[kind].train(training_set, seed, encoder=self.encoder, progress=progress)
 
         for kind in self.contract.privacy.classifier.kinds:
             yield self._result(kind, REAL, trained(kind))

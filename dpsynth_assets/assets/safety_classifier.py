@@ -27,9 +27,10 @@ from resources.tabular import SourceError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dpsynth_assets.classify.safety import Students
-    from dpsynth_assets.classify.training_rows import Labelled, Prepared, Teacher
+    from dpsynth_assets.classify.training_rows import Labelled
     from dpsynth_assets.contract.classifiers import SafetyClassifier
+    from dpsynth_assets.safety.rows import Prepared, Teacher
+    from dpsynth_assets.safety.students import Students
 
 FACTS = "safety.json"
 
@@ -58,11 +59,11 @@ def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         from dpsynth_assets.classify.encoder import EncoderError, Remembered
         from dpsynth_assets.classify.errors import ClassifierError
-        from dpsynth_assets.classify.export import device_encoder
-        from dpsynth_assets.classify.safety import MEGABYTE, build
-        from dpsynth_assets.classify.threshold import Targets
         from dpsynth_assets.publish.release import PublishError
         from dpsynth_assets.quality.verdict import QualityError
+        from dpsynth_assets.safety.export import device_encoder
+        from dpsynth_assets.safety.students import MEGABYTE, build
+        from dpsynth_assets.safety.threshold import Targets
 
         contract = of_partition(declared, context)
         spoken = (ArtifactError, QualityError, PublishError, LedgerError, UnprovenError, SourceError)
@@ -143,7 +144,8 @@ def prepared(
         published: whether the text column has the contract's name, as in a published table; otherwise `text`.
         teacher: says of training texts how likely they are unsafe.
     """
-    from dpsynth_assets.classify.training_rows import labelled, prepare
+    from dpsynth_assets.classify.training_rows import labelled
+    from dpsynth_assets.safety.rows import prepare
 
     terms = terms_of(contract)
     column = contract.privacy.text.column if published else "text"
@@ -167,7 +169,8 @@ def _teacher(contract: Contract, synthetic: Artifact, artifacts: ArtifactStore, 
         ClassifierError: no labeller judged the corpus, or it predicts another label than the contract does now.
     """
     from dpsynth_assets.classify.recipes import RECIPES
-    from dpsynth_assets.classify.training_rows import CLASSES, UNSAFE, Lesson
+    from dpsynth_assets.classify.training_rows import UNSAFE, TrainingSet
+    from dpsynth_assets.safety.rows import CLASSES
 
     terms = terms_of(contract)
     if terms.teacher is None:
@@ -176,7 +179,7 @@ def _teacher(contract: Contract, synthetic: Artifact, artifacts: ArtifactStore, 
         seed = contract.privacy.generation.seed
 
         def by_labels(rows: "Labelled") -> Any:
-            head = RECIPES["minilm"].train(Lesson(rows.texts, rows.labels, CLASSES), seed, encoder=encoder)
+            head = RECIPES["minilm"].train(TrainingSet(rows.texts, rows.labels, CLASSES), seed, encoder=encoder)
             return head.predict_proba(rows.texts)[:, CLASSES.index(UNSAFE)]
 
         return by_labels
@@ -189,7 +192,8 @@ def public_halves(contract: Contract, store: SensitiveStore) -> "tuple[Labelled 
     those with all their labels. The halves have no text in common."""
     import numpy as np
 
-    from dpsynth_assets.classify.training_rows import halves, labelled
+    from dpsynth_assets.classify.training_rows import labelled
+    from dpsynth_assets.safety.rows import halves
 
     terms = terms_of(contract)
     frame = test_rows(contract, store)
@@ -208,8 +212,8 @@ def _public_validation(contract: Contract, store: SensitiveStore) -> "Labelled |
 
 def _facts(terms: "SafetyClassifier", students: "Students", rows: "Prepared") -> dict[str, Any]:
     """What was measured without test rows, the chosen student first: for metadata, the card and the evaluation."""
-    from dpsynth_assets.classify import functional
-    from dpsynth_assets.classify.safety_figures import latency
+    from dpsynth_assets.safety import functional
+    from dpsynth_assets.safety.figures import latency
 
     return {
         "students": [

@@ -14,11 +14,12 @@ import dagster as dg
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.evaluation import REAL, REAL_WITH_DP, SYNTHETIC
 from dpsynth_assets.assets.figures import receipts_metadata
-from dpsynth_assets.assets.progress import Progress, reporter
+from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.assets.proof import UnprovenError, published_rows
 from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves, public_mix, terms_of
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.markdown import escaped
+from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.classifiers import CLASSIFIER
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.registry import planned
@@ -31,8 +32,8 @@ from resources.tabular import SourceError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dpsynth_assets.classify.threshold import Rows, Thresholds
     from dpsynth_assets.classify.training_rows import Labelled
+    from dpsynth_assets.safety.threshold import Rows, Thresholds
 
 FIGURES, CURVE, CALIBRATION = "evaluation.json", "precision_recall.png", "calibration.png"
 
@@ -56,9 +57,9 @@ def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         from dpsynth_assets.classify.encoder import EncoderError, MiniLM, Remembered
         from dpsynth_assets.classify.errors import ClassifierError
-        from dpsynth_assets.classify.safety_figures import plot_calibration, plot_precision_recall, table
-        from dpsynth_assets.classify.screening import ScreeningError
         from dpsynth_assets.publish.release import PublishError
+        from dpsynth_assets.safety.figures import plot_calibration, plot_precision_recall, table
+        from dpsynth_assets.safety.screening import ScreeningError
 
         contract = of_partition(declared, context)
         spoken = (
@@ -153,8 +154,8 @@ class _Bench:
         """The exported students, the chosen one first."""
         import numpy as np
 
-        from dpsynth_assets.classify.screening import Screener
-        from dpsynth_assets.classify.threshold import thresholds_from
+        from dpsynth_assets.safety.screening import Screener
+        from dpsynth_assets.safety.threshold import thresholds_from
 
         facts = json.loads((classifier.folder / FACTS).read_text(encoding="utf-8"))["students"]
         for place, fact in enumerate(facts):
@@ -177,7 +178,7 @@ class _Bench:
 
         from dpsynth_assets.classify.errors import ClassifierError
         from dpsynth_assets.classify.recipes import load_classifier
-        from dpsynth_assets.classify.safety import settle
+        from dpsynth_assets.safety.students import settle
 
         trained = load_classifier(baseline.folder / CLASSIFIER)
         if trained.classes != self.contract.privacy.classes:
@@ -195,8 +196,8 @@ class _Bench:
 
     def on_real(self, real: "pd.DataFrame", count: int, student: str, progress: Progress) -> _Judged:
         """The same student on as many real rows, all else alike, for sources declared public. Not exported."""
-        from dpsynth_assets.classify.export import log_odds
-        from dpsynth_assets.classify.safety import settle, train
+        from dpsynth_assets.safety.export import log_odds
+        from dpsynth_assets.safety.students import settle, train
 
         seed = self.contract.privacy.generation.seed
         drawn = real.sample(n=min(count, len(real)), random_state=seed)
@@ -206,7 +207,7 @@ class _Bench:
         return self._judged(student, REAL, settled.probabilities(self.tested.texts), settled.thresholds)
 
     def _targets(self) -> Any:
-        from dpsynth_assets.classify.threshold import Targets
+        from dpsynth_assets.safety.threshold import Targets
 
         terms = terms_of(self.contract)
         return Targets(terms.precision, terms.recall, terms.confidence)
@@ -214,8 +215,8 @@ class _Bench:
     def _judged(
         self, student: str, trained_on: str, found: Any, thresholds: "Thresholds", about: dict[str, Any] | None = None
     ) -> _Judged:
-        from dpsynth_assets.classify.safety_figures import figures
-        from dpsynth_assets.classify.threshold import Rows
+        from dpsynth_assets.safety.figures import figures
+        from dpsynth_assets.safety.threshold import Rows
 
         rows = Rows(found, self.tested.unsafe)
         result = {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from dpsynth_assets.language.finetuning import load_tuned
 from dpsynth_assets.language.objective import encode_prefix
 from dpsynth_assets.privacy.apportionment import apportion
+from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.adapter import ADAPTER
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract.synthesis import Generation
 
 Cell = tuple[str, ...]
-Progress = Callable[[int, int], None]  # (rows done, rows in all)
 Draw = Callable[[Sequence[Cell], int, Callable[[int], None]], list[str]]  # (cells, seed, told how many ended)
 
 # A model that keeps writing empty or repeated texts must end in an error, not in an endless loop.

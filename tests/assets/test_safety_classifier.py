@@ -12,11 +12,12 @@ import pytest
 
 from dpsynth_assets.assets import safety_evaluation
 from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves
-from dpsynth_assets.classify import dp_training, safety
+from dpsynth_assets.classify import dp_training
 from dpsynth_assets.classify.recipes import RECIPES
-from dpsynth_assets.classify.screening import Screener
-from dpsynth_assets.classify.training_rows import Lesson
+from dpsynth_assets.classify.training_rows import TrainingSet
 from dpsynth_assets.language import generation
+from dpsynth_assets.safety import students
+from dpsynth_assets.safety.screening import Screener
 from resources.artifact_store import ArtifactStore
 from resources.sensitive_store import SensitiveStore
 
@@ -214,9 +215,9 @@ def test_declared_public_rows_are_mixed_in_and_need_two_signatures(published, ru
 @pytest.fixture
 def learned(monkeypatch):
     """What students were given to learn, one entry a student."""
-    given, train = [], safety.train
+    given, train = [], students.train
     monkeypatch.setattr(
-        safety, "train", lambda name, rows, *more: (given.append(rows.targets), train(name, rows, *more))[1]
+        students, "train", lambda name, rows, *more: (given.append(rows.targets), train(name, rows, *more))[1]
     )
     return given
 
@@ -235,7 +236,7 @@ def test_a_head_on_the_same_rows_teaches_the_students(published, run, store, lea
 def test_the_labeller_of_the_corpus_teaches_the_students(contract, run, store, monkeypatch, learned, failure_of):
     def train_with_dp(plan, frame, folder, progress, checkpoints, encoder):
         rows = [f"my {topic} number {row} is lost" for row, topic in enumerate(("card", "loan") * 40)]
-        RECIPES["word_cnn"].train(Lesson(rows, ["card", "loan"] * 40, plan.classes), 0).save(folder)
+        RECIPES["word_cnn"].train(TrainingSet(rows, ["card", "loan"] * 40, plan.classes), 0).save(folder)
         return SimpleNamespace(steps=plan.mechanism.steps, lives=(plan.mechanism.steps,))
 
     monkeypatch.setattr(dp_training, "train_with_dp", train_with_dp)
@@ -263,7 +264,7 @@ def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, m
 
     def train_with_dp(plan, frame, folder, progress, checkpoints, encoder):
         labels = frame["topic"] if useful else frame["topic"].map({"card": "loan", "loan": "card"})
-        RECIPES["word_cnn"].train(Lesson(frame["text"].tolist(), labels.tolist(), plan.classes), 0).save(folder)
+        RECIPES["word_cnn"].train(TrainingSet(frame["text"].tolist(), labels.tolist(), plan.classes), 0).save(folder)
         return SimpleNamespace(steps=plan.mechanism.steps, lives=(plan.mechanism.steps,))
 
     monkeypatch.setattr(dp_training, "train_with_dp", train_with_dp)

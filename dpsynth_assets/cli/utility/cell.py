@@ -184,16 +184,18 @@ def _trained(
     """Classifiers of each kind and seed on a corpus, judged on the public test split."""
     from dpsynth_assets.classify.evaluation import evaluate
     from dpsynth_assets.classify.recipes import RECIPES
-    from dpsynth_assets.classify.training_rows import Lesson
+    from dpsynth_assets.classify.training_rows import TrainingSet
 
     privacy = setup.contract.privacy
     target = privacy.classifier.target
     texts, labels = frame["text"].tolist(), frame[target].tolist()
-    lesson = Lesson(texts, labels, privacy.classes, targets=teacher.predict_proba(texts) if teacher else None)
+    training_set = TrainingSet(
+        texts, labels, privacy.classes, targets=teacher.predict_proba(texts) if teacher else None
+    )
     for kind in setup.kinds:
         for seed in seeds:
             setup.say(f"{corpus}: {kind}, seed {seed}, {len(texts):,} rows")
-            classifier = RECIPES[kind].train(lesson, seed, encoder=setup.encoder)
+            classifier = RECIPES[kind].train(training_set, seed, encoder=setup.encoder)
             accuracy = float(evaluate(classifier, test["text"].tolist(), test[target].tolist())["accuracy"])
             yield {"corpus": corpus, "classifier": kind, "seed": seed, "accuracy": accuracy, "rows": len(texts)}
 

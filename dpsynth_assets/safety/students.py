@@ -12,18 +12,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpsynth_assets.classify import calibration, export
 from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.recipes import RECIPES, StoredClassifier
-from dpsynth_assets.classify.threshold import Rows, Targets, Thresholds, choose
-from dpsynth_assets.classify.training_rows import CLASSES, Lesson, Prepared
+from dpsynth_assets.classify.training_rows import TrainingSet
+from dpsynth_assets.progress import Progress
+from dpsynth_assets.safety import calibration, export
+from dpsynth_assets.safety.rows import CLASSES, Prepared
+from dpsynth_assets.safety.threshold import Rows, Targets, Thresholds, choose
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from dpsynth_assets.classify.calibration import Platt
-    from dpsynth_assets.classify.encoder import Encoder, Progress
-    from dpsynth_assets.classify.screening import Screener
+    from dpsynth_assets.classify.encoder import Encoder
+    from dpsynth_assets.safety.calibration import Platt
+    from dpsynth_assets.safety.screening import Screener
 
 MEGABYTE = 1_000_000
 _COMPARED = 1_000  # texts at most, of training and validation, on which export and original are compared
@@ -97,8 +99,8 @@ def train(
 ) -> StoredClassifier:
     """A student of the two classes safe and unsafe, of a teacher's probabilities where one was asked (distillation:
     Hinton et al. 2015, "Distilling the Knowledge in a Neural Network", section 2, at temperature 1)."""
-    lesson = Lesson(rows.train.texts, rows.train.labels, CLASSES, targets=rows.targets)
-    return RECIPES[student].train(lesson, seed, encoder=encoder, progress=progress)
+    training_set = TrainingSet(rows.train.texts, rows.train.labels, CLASSES, targets=rows.targets)
+    return RECIPES[student].train(training_set, seed, encoder=encoder, progress=progress)
 
 
 def build(
