@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
+VERDICT = "verdict.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,13 @@ from dpsynth_assets.classify.encoder import Encoder
 from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.holdout import split
 from dpsynth_assets.classify.spelling import disguised
-from dpsynth_assets.classify.training_rows import SAFE, UNSAFE, Additions, Labelled
+from dpsynth_assets.classify.training_rows import SAFE, UNSAFE, Additions, Labelled, labelled
+from dpsynth_assets.safety.terms import terms_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dpsynth_assets.contract import Contract
 
 Teacher = Callable[[Labelled], np.ndarray]
 """For each of some rows, how likely it is unsafe, shape (rows,)."""
@@ -55,6 +62,38 @@ class Prepared:
     @property
     def validation(self) -> Labelled:
         return self.calibration.and_then(self.certification)
+
+
+def labelled_rows(contract: Contract, frame: pd.DataFrame, text: str = "text") -> Labelled:
+    """The rows of a frame as the contract calls them: unsafe, and all others safe."""
+    terms = terms_of(contract)
+    return labelled(frame[text].tolist(), frame[terms.target].tolist(), terms.unsafe)
+
+
+def prepared(
+    contract: Contract,
+    own: Labelled,
+    validation: Labelled | None,
+    mix: pd.DataFrame | None,
+    encoder: Encoder,
+    teacher: Teacher | None = None,
+) -> Prepared:
+    """The rows that the contract's safety classifiers are trained on and judged by (see `prepare`).
+
+    Args:
+        own: synthetic rows, or others in their place, for a comparison.
+    """
+    terms = terms_of(contract)
+    return prepare(
+        own,
+        contract.privacy.generation.seed,
+        validation=validation,
+        mix=None if mix is None else labelled_rows(contract, mix),
+        filtering=terms.filtering,
+        augmentation=terms.augmentation,
+        encoder=encoder,
+        teacher=teacher,
+    )
 
 
 def prepare(
@@ -126,6 +165,17 @@ def _filtered(rows: Labelled, seed: int, encoder: Encoder | None) -> Labelled:
     chances = cross_val_predict(model, vectors, rows.unsafe.astype(int), cv=folds, method="predict_proba")
     own = chances[np.arange(len(rows)), rows.unsafe.astype(int)]
     return rows.at(np.flatnonzero(own >= _DOUBTFUL))
+
+
+def public_halves(contract: Contract, tested: pd.DataFrame) -> tuple[Labelled | None, Labelled, pd.DataFrame]:
+    """Of the public test split, the rows to set thresholds on, where the contract wants that, the rows to test on, and
+    those with all their labels. The halves have no text in common."""
+    rows, whole = labelled_rows(contract, tested), tested.drop_duplicates("text").set_index("text", drop=False)
+    if terms_of(contract).validation == "synthetic":
+        return None, rows, whole.loc[rows.texts]
+    first = halves(rows.texts)
+    second = rows.at(np.flatnonzero(~first))
+    return rows.at(np.flatnonzero(first)), second, whole.loc[second.texts]
 
 
 def halves(texts: Sequence[str]) -> np.ndarray:

@@ -206,10 +206,10 @@ def test_a_corpus_that_a_labeller_has_touched_rests_on_its_charge(
 ):
     """Planned, charged, made before the corpus, and in the receipts and the epsilon of all that follows. It may teach
     the classifiers, since they rest on its charge."""
-    from dpsynth_assets.assets.synthetic import composed_epsilon
     from dpsynth_assets.classify import recipes
     from dpsynth_assets.contract import load_contract
     from dpsynth_assets.factory import build_contract_defs
+    from dpsynth_assets.publish.record import composed_epsilon
     from ledger import Ledger
     from resources.platform import platform_resources
     from tests.conftest import agree

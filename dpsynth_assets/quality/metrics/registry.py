@@ -14,6 +14,7 @@ from dpsynth_assets.quality.metrics import distances, diversity
 from dpsynth_assets.quality.metrics.materials import Materials
 from dpsynth_assets.quality.metrics.mauve import mauve
 from dpsynth_assets.quality.metrics.vectors import frechet_distance, nearest_neighbour_similarity
+from dpsynth_assets.quality.verdict import Verdict
 
 Reference = Literal["test_split", "source"]
 """What a corpus may be compared with: the public test split, or a source that the contract declares public."""
@@ -32,6 +33,15 @@ class Metric:
     def compares(self) -> bool:
         """Whether it compares the corpus with a reference."""
         return "reference" in self.parameters
+
+
+def figures_of(verdict: Verdict) -> dict[str, float]:
+    """The figures that a verdict observed, by the names of its rules."""
+    return {
+        result.name: float(result.observed["observed_value"])
+        for result in verdict.results
+        if result.expectation in METRICS and "observed_value" in result.observed
+    }
 
 
 def _alone(figure: Callable[..., float], unit: str, **parameters: type) -> Metric:
