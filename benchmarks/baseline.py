@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -22,16 +21,12 @@ from benchmarks.public_source import public_contract
 from dpsynth_assets.classify.dp_plan import DpClassifierPlan
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import load_classifier
-from dpsynth_assets.cli.running import materialize
+from dpsynth_assets.cli.own_home import made_in
 from dpsynth_assets.contract import Contract
-from dpsynth_assets.gate.approval import sign
 from dpsynth_assets.gate.public_rows import test_rows
 from dpsynth_assets.markdown import row, table
 from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
-from ledger import Ledger
-from resources.artifact_store import ArtifactStore
-from resources.home import Home
 from resources.sensitive_store import SensitiveStore
 
 
@@ -47,17 +42,9 @@ def with_baseline(contract: Contract, release: ClassifierTerms) -> Contract:
 def accuracy(contract: Contract, source: str | None, size: float) -> float:
     """One release in a home of its own, judged on the public test split."""
     with tempfile.TemporaryDirectory() as folder:
-        home = Home.at(folder)
-        home.create()
-        book = Ledger.create(home.ledger_file)
-        for person in (contract.owners[0], contract.approvers[0]):
-            sign(contract, book, actor=person, reason="a benchmark on a public source")
-        outcome = materialize(contract, home, source=source, size=size, only=("source", DP_BASELINE.name))
-        if not outcome.success:
-            sys.exit(f"the release failed: {outcome.failures}")
+        made = made_in(Path(folder), contract, (DP_BASELINE.name,), source=source, size=size)
         rows = test_rows(contract, SensitiveStore(home=folder))
-        made = ArtifactStore(home=folder).latest(contract.id, DP_BASELINE.name)
-        classifier = load_classifier(made.folder / CLASSIFIER)
+        classifier = load_classifier(made.latest(contract.id, DP_BASELINE.name).folder / CLASSIFIER)
         labels = rows[contract.privacy.classifier.target].tolist()
         return float(evaluate(classifier, rows["text"].tolist(), labels)["accuracy"])
 

@@ -23,23 +23,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from benchmarks.public_source import public_contract
-from dpsynth_assets.assets.classifier import additions
+from dpsynth_assets.classify.contracted import additions
 from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
-from dpsynth_assets.classify.training_rows import Additions, Labelled, Lesson
+from dpsynth_assets.classify.training_rows import Additions, Labelled, TrainingSet
 from dpsynth_assets.classify.vectors import kept_in, public_encoder
-from dpsynth_assets.cli.running import materialize
+from dpsynth_assets.cli.own_home import made_in
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.classifiers import PublicRows
 from dpsynth_assets.contract.synthesis import Curation
-from dpsynth_assets.gate.approval import planned_releases, sign
-from dpsynth_assets.gate.public_rows import test_rows
+from dpsynth_assets.gate.approval import planned_releases
+from dpsynth_assets.gate.public_rows import mixed_rows, test_rows
 from dpsynth_assets.markdown import row, table
-from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
@@ -47,14 +44,11 @@ from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.registry import planned_names
 from dpsynth_assets.releases.votes import BY_VOTES, CANDIDATES, VOTES, VotesTerms
-from dpsynth_assets.synthesis.candidates import proportions, rows_wanted
-from dpsynth_assets.synthesis.curation import CurationError, curate
-from dpsynth_assets.synthesis.label_histogram import released_counts
-from dpsynth_assets.synthesis.votes import DRAWN, votes_on
-from ledger import Composed, Ledger
+from dpsynth_assets.synthesis.corpus import choose
+from dpsynth_assets.synthesis.curation import CurationError
+from ledger import Composed
 from ledger.accounting import epsilon as epsilon_of
-from resources.artifact_store import ArtifactStore
-from resources.home import Home, replace_atomically
+from resources.home import replace_atomically
 from resources.sensitive_store import SensitiveStore
 
 AS_DRAWN = Curation()
@@ -145,24 +139,6 @@ def composed(contract: Contract, arm: Arm | None = None) -> float:
     return float(epsilon_of(Composed(events), contract.privacy.budget.delta))
 
 
-def released(contract: Contract, folder: Path, source: str | None, size: float | None) -> ArtifactStore:
-    """The contract's releases in a home of their own, made unless they are there."""
-    home = Home.at(str(folder))
-    store = ArtifactStore(home=str(folder))
-    wanted = [*planned_names(contract), CANDIDATES]
-    if not home.ledger_file.exists():
-        home.create()
-        book = Ledger.create(home.ledger_file)
-        for person in (contract.owners[0], contract.approvers[0]):
-            sign(contract, book, actor=person, reason="a benchmark on a public source")
-    missing = [name for name in wanted if store.find(contract.id, name) is None]
-    if missing:
-        outcome = materialize(contract, home, source=source, size=size, only=("source", *missing))
-        if not outcome.success:
-            sys.exit(f"a release failed: {outcome.failures}")
-    return store
-
-
 class Kept:
     """What has been found so far, in a file: accuracies by way of curating, kind and seed.
 
@@ -193,42 +169,41 @@ def public_rows(contract: Contract, folder: Path, path: Path) -> Labelled:
     rows = PublicRows(path=str(path.absolute()), declared_public_by=contract.owners[0])
     classifier = contract.privacy.classifier.model_copy(update={"mix": rows})
     terms = contract.privacy.model_copy(update={"classifier": classifier})
-    mix = additions(replace(contract, privacy=terms), SensitiveStore(home=str(folder))).mix
+    store, changed = SensitiveStore(home=str(folder)), replace(contract, privacy=terms)
+    mix = additions(changed, mixed_rows(changed, rows, store), test_rows(changed, store)["text"]).mix
     assert mix is not None, "the contract has just been given one"
     return mix
 
 
 def lines(contract: Contract, folder: Path, chosen: argparse.Namespace, kept: Kept) -> Iterator[str]:
     """A line of the table for each way of curating and kind of classifier."""
-    store, encoder = released(contract, folder, chosen.source, chosen.size), Remembered(public_encoder())
+    wanted = (*planned_names(contract), CANDIDATES)
+    store = made_in(folder, contract, wanted, source=chosen.source, size=chosen.size)
+    encoder = Remembered(public_encoder())
     terms, target = contract.privacy, contract.privacy.classifier.target
     test = test_rows(contract, SensitiveStore(home=str(folder)))
     mix = None if chosen.mix is None else public_rows(contract, folder, chosen.mix)
-    counts = released_counts(store.latest(contract.id, LABEL_HISTOGRAM.name).folder)
-    rows = rows_wanted(contract, chosen.size or 1.0)
-    candidates = store.latest(contract.id, CANDIDATES)
-    drawn = pd.read_parquet(candidates.folder / DRAWN)
-    votes = votes_on(contract, candidates, store.latest(contract.id, VOTES.name).folder)
-    labeller = load_classifier(store.latest(contract.id, LABELLER.name).folder / CLASSIFIER, encoder)
+    candidates, histogram = store.latest(contract.id, CANDIDATES), store.latest(contract.id, LABEL_HISTOGRAM.name)
+    asked = {name: store.latest(contract.id, name).folder for name in (LABELLER.name, VOTES.name)}
+    labeller = load_classifier(asked[LABELLER.name] / CLASSIFIER, encoder)
     for name in chosen.only or [name for name, arm in ARMS.items() if mix is not None or not arm.mixed]:
         arm = ARMS[name]
         curation = arm.curation.model_copy(update={"drawn": chosen.drawn})
         changed = replace(contract, privacy=terms.model_copy(update={"curation": curation}))
-        wanted = apportion(proportions(curation, counts), rows)
         try:
-            frame = curate(changed, drawn, wanted, labeller=labeller, encoder=encoder, votes=votes).frame
+            frame = choose(changed, candidates, histogram.folder, chosen.size or 1.0, asked, encoder).frame
         except CurationError as error:
             yield row([name, f"cannot: {error}", *[""] * 5])
             continue
         texts = frame[terms.text.column].tolist()
         targets = labeller.predict_proba(texts) if arm.taught else None
         more = Additions(mix if arm.mixed else None, arm.augmented)
-        lesson = Lesson(texts, frame[target].tolist(), terms.classes, more, targets)
+        training_set = TrainingSet(texts, frame[target].tolist(), terms.classes, more, targets)
         for kind in chosen.kinds:
             known = kept.of(f"{name}: {chosen.mix}" if arm.mixed else name, kind)
             for seed in range(chosen.seeds):
                 if str(seed) not in known:
-                    trained = RECIPES[kind].train(lesson, seed, encoder=encoder)
+                    trained = RECIPES[kind].train(training_set, seed, encoder=encoder)
                     result = evaluate(trained, test["text"].tolist(), test[target].tolist())
                     known[str(seed)] = float(result["accuracy"])
                     kept.write()

@@ -21,9 +21,9 @@ import pandas as pd
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from sklearn.linear_model import LogisticRegression
 
-from dpsynth_assets.classify import graphs
 from dpsynth_assets.classify.encoder import MiniLM
 from dpsynth_assets.markdown import row, table
+from dpsynth_assets.safety import graphs
 
 _THRESHOLDS = np.linspace(0.5, 0.95, 40)  # quantiles of the scores, each a threshold that decisions may change at
 

@@ -20,20 +20,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.public_source import public_contract
-from dpsynth_assets.assets.safety_evaluation import FIGURES
-from dpsynth_assets.classify.safety_figures import table
-from dpsynth_assets.cli.running import materialize
+from dpsynth_assets.classify.comparison import FIGURES
+from dpsynth_assets.cli.own_home import made_in
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.variants import VariantMethod, Variants
-from dpsynth_assets.gate.approval import sign
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.classifiers import ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.registry import planned_names
+from dpsynth_assets.safety.figures import table
 from dpsynth_assets.variants import variant
-from ledger import Ledger
-from resources.artifact_store import ArtifactStore
-from resources.home import Home
 
 FREE = ("candidates", "corpus", "synthetic", "safety_classifier", "safety_evaluation")
 
@@ -61,16 +57,7 @@ def at_epsilon(contract: Contract, epsilon: float) -> Contract:
 def run(contract: Contract, source: str | None, size: float | None, out: Path | None) -> str:
     """Everything once, in a home of its own; the results as Markdown."""
     with tempfile.TemporaryDirectory() as folder:
-        home = Home.at(folder)
-        home.create()
-        book = Ledger.create(home.ledger_file)
-        for person in (contract.owners[0], contract.approvers[0]):
-            sign(contract, book, actor=person, reason="a benchmark on a public source")
-        needed = ("source", *planned_names(contract), *FREE)
-        outcome = materialize(contract, home, source=source, size=size, only=needed)
-        if not outcome.success:
-            sys.exit(f"the run failed: {outcome.failures or outcome.checks_failed}")
-        store = ArtifactStore(home=folder)
+        store = made_in(Path(folder), contract, (*planned_names(contract), *FREE), source=source, size=size)
         evaluation = store.latest(contract.id, "safety_evaluation")
         synthetic = store.latest(contract.id, "synthetic")
         results = json.loads((evaluation.folder / FIGURES).read_text(encoding="utf-8"))

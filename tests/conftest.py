@@ -214,9 +214,10 @@ def rooms(monkeypatch: pytest.MonkeyPatch):
     import numpy as np
     import pandas as pd
 
-    from dpsynth_assets.classify import encoder, export
+    from dpsynth_assets.classify import encoder
     from dpsynth_assets.language import base_model, finetuning, generation
     from dpsynth_assets.quality import rules
+    from dpsynth_assets.safety import export
 
     state = SimpleNamespace(read=0, train=lambda frame: None)
 

@@ -12,8 +12,7 @@ from dpsynth_assets.contract import Contract
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.votes import CANDIDATES
-from dpsynth_assets.synthesis.candidates import proportions, rows_drawn
-from dpsynth_assets.synthesis.label_histogram import released_counts
+from dpsynth_assets.synthesis.candidates import draw, rows_drawn
 from dpsynth_assets.synthesis.votes import DRAWN
 from resources.artifact_store import ArtifactError, ArtifactStore
 
@@ -36,22 +35,18 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
         after=(ADAPTER.name, LABEL_HISTOGRAM.name),
     )
     def candidates(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
-        from dpsynth_assets.language.generation import generate_corpus
-
         contract = of_partition(declared, context)
         with plain_failures(ArtifactError):
             adapter = artifact_store.latest(contract.id, ADAPTER.name)
             histogram = artifact_store.latest(contract.id, LABEL_HISTOGRAM.name)
         size = float(adapter.receipt["about"].get("size", 1.0))
-        drawn = rows_drawn(contract, size)
         progress = reporter(context, "Generating synthetic records")
-        marks = (adapter.id, histogram.id, contract.digest, str(drawn))
+        marks = (adapter.id, histogram.id, contract.digest, str(rows_drawn(contract, size)))
         with (
             artifact_store.unfinished(contract.id, CANDIDATES, *marks) as shards,
             artifact_store.draft(contract.id, CANDIDATES) as draft,
         ):
-            counts = proportions(terms, released_counts(histogram.folder))
-            frame = generate_corpus(contract, adapter.folder, counts, rows=drawn, progress=progress, shards=shards)
+            frame = draw(contract, adapter.folder, histogram.folder, size, progress, shards)
             frame.to_parquet(draft.folder / DRAWN, index=False)
             artifact = artifact_store.seal(
                 draft, made_from={ADAPTER.name: adapter, LABEL_HISTOGRAM.name: histogram}, about={"size": size}

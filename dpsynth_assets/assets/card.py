@@ -8,12 +8,13 @@ from dpsynth_assets import markdown
 from dpsynth_assets.assets.classifier import trained_on
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.contamination import contamination_sentence
-from dpsynth_assets.assets.corpus import ROWS, VERDICT
-from dpsynth_assets.assets.evaluation import results_of
-from dpsynth_assets.assets.figures import NO_GUARANTEE, guarantee, preview, receipts_metadata
+from dpsynth_assets.assets.figures import guarantee, preview, receipts_metadata
+from dpsynth_assets.classify.comparison import results_in
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.language.contamination.facts import Facts
 from dpsynth_assets.markdown import escaped
+from dpsynth_assets.publish.release import NO_GUARANTEE
+from dpsynth_assets.quality.verdict import VERDICT, QualityError, Verdict
 from dpsynth_assets.releases.adapter import ADAPTER
 from ledger import Guarantee
 from ledger.visible import visible
@@ -33,8 +34,6 @@ def card_asset(declared: Contract) -> dg.AssetsDefinition:
         after=("synthetic", "evaluation"),
     )
     def card(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
-        from dpsynth_assets.quality.verdict import QualityError, Verdict
-
         contract = of_partition(declared, context)
         with plain_failures(ArtifactError, QualityError):
             synthetic = artifact_store.latest(contract.id, "synthetic")
@@ -43,7 +42,9 @@ def card_asset(declared: Contract) -> dg.AssetsDefinition:
             verdict = Verdict.load(judged.folder / VERDICT)
             adapter = artifact_store.get(contract.id, ADAPTER.name, corpus.receipt["about"][ADAPTER.name])
             evaluation = artifact_store.latest(contract.id, "evaluation")
-        text = certificate(contract, synthetic, corpus, verdict, results_of(evaluation), Facts.of(adapter.folder))
+        text = certificate(
+            contract, synthetic, corpus, verdict, results_in(evaluation.folder), Facts.of(adapter.folder)
+        )
         with artifact_store.draft(contract.id, "card") as draft:
             (draft.folder / CARD).write_text(text, encoding="utf-8")
             artifact = artifact_store.seal(draft, made_from={"evaluation": evaluation, "synthetic": synthetic})
@@ -67,9 +68,8 @@ def certificate(
     contamination: Facts | None,
 ) -> str:
     """The card's text. Everything in it is synthetic, public, a release, or a fact of ledger and contract."""
-    import pandas as pd
-
     from dpsynth_assets.classify.evaluation import table
+    from dpsynth_assets.synthesis.corpus import rows_of
 
     terms = contract.privacy
     about = synthetic.receipt["about"]
@@ -100,7 +100,7 @@ def certificate(
         "right.",
         table(results),
         "## Sample",
-        preview(pd.read_parquet(corpus.folder / ROWS), rows=5).value or "",
+        preview(rows_of(corpus.folder), rows=5).value or "",
         f"Owners: {', '.join(map(escaped, contract.owners))}.",
     ]
     return visible("\n\n".join(sections)) + "\n"

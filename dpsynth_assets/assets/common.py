@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets import variants
-from dpsynth_assets.assets.figures import NO_GUARANTEE, guarantee
+from dpsynth_assets.assets.figures import guarantee
+from dpsynth_assets.publish.release import NO_GUARANTEE
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract

@@ -13,21 +13,20 @@ from dpsynth_assets.assets.figures import column_schema, picture, preview, recei
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.synthesis import Curation
+from dpsynth_assets.quality.verdict import VERDICT, Verdict
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.votes import CANDIDATES, VOTES
+from dpsynth_assets.synthesis.curation import CurationError
+from dpsynth_assets.synthesis.votes import VotesError
 from dpsynth_assets.variants import name_of
-from resources.artifact_store import Artifact, ArtifactError, ArtifactMissingError, ArtifactStore
+from resources.artifact_store import ArtifactError, ArtifactStore
 from resources.sensitive_store import GrantRequiredError, SensitiveStore
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
     from dpsynth_assets.quality.metrics.materials import Materials
-    from dpsynth_assets.quality.verdict import Verdict
-
-ROWS = "corpus.parquet"
-VERDICT = "verdict.json"
 
 
 def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
@@ -47,15 +46,7 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
         after=(CANDIDATES, *judges),
     )
     def corpus(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
-        import pandas as pd
-
-        from dpsynth_assets.classify.recipes import load_classifier
-        from dpsynth_assets.privacy.apportionment import apportion
-        from dpsynth_assets.releases.classifiers import CLASSIFIER
-        from dpsynth_assets.synthesis.candidates import proportions, rows_wanted
-        from dpsynth_assets.synthesis.curation import CurationError, curate
-        from dpsynth_assets.synthesis.label_histogram import released_counts
-        from dpsynth_assets.synthesis.votes import DRAWN, VotesError, votes_on
+        from dpsynth_assets.synthesis.corpus import ROWS, choose
 
         contract = of_partition(declared, context)
         with plain_failures(ArtifactError, CurationError, VotesError):
@@ -63,17 +54,9 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
             asked = {name: artifact_store.latest(contract.id, name) for name in judges}
             drawn_from = candidates.receipt["about"]
             histogram = artifact_store.get(contract.id, LABEL_HISTOGRAM.name, drawn_from[LABEL_HISTOGRAM.name])
-            wanted = apportion(
-                proportions(terms, released_counts(histogram.folder)), rows_wanted(contract, float(drawn_from["size"]))
-            )
-            curated = curate(
-                contract,
-                pd.read_parquet(candidates.folder / DRAWN),
-                wanted,
-                labeller=load_classifier(asked[LABELLER.name].folder / CLASSIFIER) if LABELLER.name in asked else None,
-                votes=votes_on(contract, candidates, asked[VOTES.name].folder) if VOTES.name in asked else None,
-            )
-        frame, complaint = curated.frame, curated.complaint(sum(wanted.values()))
+            folders = {name: artifact.folder for name, artifact in asked.items()}
+            curated = choose(contract, candidates, histogram.folder, float(drawn_from["size"]), folders)
+        frame, complaint = curated.frame, curated.complaint
         if complaint is not None:
             context.log.warning(complaint)
         with artifact_store.draft(contract.id, "corpus") as draft:
@@ -136,16 +119,15 @@ def quality_checks(declared: Contract) -> dg.AssetChecksDefinition:
     def quality(
         context: dg.AssetCheckExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore
     ) -> Iterator[dg.AssetCheckResult]:
-        import pandas as pd
-
         from dpsynth_assets.assets.materials import materials_for
         from dpsynth_assets.quality.rules import judge
+        from dpsynth_assets.synthesis.corpus import rows_of
 
         contract = of_partition(declared, context)
         with plain_failures(ArtifactError, SourceError, GrantRequiredError):
             corpus = artifact_store.latest(contract.id, "corpus")
             progress = reporter(context.op_execution_context, "Embedding texts for the quality rules")
-            frame = pd.read_parquet(corpus.folder / ROWS)
+            frame = rows_of(corpus.folder)
             materials = materials_for(contract, corpus, frame, artifact_store, sensitive_store, progress)
         verdict = judge(materials, contract)
         with artifact_store.draft(contract.id, "verdict") as draft:
@@ -172,16 +154,12 @@ def quality_checks(declared: Contract) -> dg.AssetChecksDefinition:
     return quality
 
 
-def _observed(contract: Contract, materials: "Materials", verdict: "Verdict") -> dict[str, dg.MetadataValue | float]:
+def _observed(contract: Contract, materials: "Materials", verdict: Verdict) -> dict[str, dg.MetadataValue | float]:
     """Every figure that a rule bounds, by the rule's name, and a picture of the corpus: all synthetic or public."""
-    from dpsynth_assets.contract.expectations import FIGURES
+    from dpsynth_assets.quality.metrics.measuring import figures_of
     from dpsynth_assets.quality.pictures import portrait
 
-    figures = {
-        result.name: float(result.observed["observed_value"])
-        for result in verdict.results
-        if result.expectation in FIGURES and "observed_value" in result.observed
-    }
+    figures = figures_of(verdict)
     target = contract.privacy.classifier.target
     if not {materials.text, target} <= set(materials.synthetic.columns):
         return {**figures}  # the blocking rule about columns says what is wrong
@@ -190,18 +168,3 @@ def _observed(contract: Contract, materials: "Materials", verdict: "Verdict") ->
         portrait(materials, target, contract.privacy.classes, reference), "lengths and labels of the synthetic rows"
     )
     return {**figures, "lengths_and_labels": drawn}
-
-
-def standing_verdict_of(artifacts: ArtifactStore, corpus: Artifact) -> Artifact:
-    """The verdict on that very corpus, from storage and not from the graph.
-
-    Raises:
-        ArtifactMissingError: the corpus has not been checked since it was made.
-    """
-    verdict = artifacts.find(corpus.contract, "verdict")
-    if verdict is None or verdict.receipt["about"].get("corpus") != corpus.id:
-        raise ArtifactMissingError(
-            f"the corpus {corpus.id} of {corpus.contract} has no quality verdict: run its checks "
-            f"(materialize {corpus.contract}/corpus with its checks, or Execute checks in the UI)"
-        )
-    return verdict

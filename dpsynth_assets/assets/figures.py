@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets.markdown import escaped, table
+from dpsynth_assets.publish.release import NO_GUARANTEE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from resources.artifact_store import Artifact
 
-NO_GUARANTEE = "no privacy guarantee at all: made from a source declared public, without noise"
 _PREVIEW_ROWS = 8
 _PREVIEW_CHARACTERS = 200
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.gate.public_rows import public_rows, test_rows
+from dpsynth_assets.progress import Progress
 from dpsynth_assets.quality.metrics.materials import Materials
 from dpsynth_assets.quality.metrics.measuring import needs_of
 from resources.sensitive_store import SensitiveStore
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from dpsynth_assets.assets.progress import Progress
     from dpsynth_assets.contract import Contract
     from resources.artifact_store import Artifact, ArtifactStore
 

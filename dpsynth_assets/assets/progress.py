@@ -12,7 +12,8 @@ from contextvars import ContextVar
 
 import dagster as dg
 
-Progress = Callable[[int, int], None]
+from dpsynth_assets.progress import Progress
+
 Sink = Callable[[str, int, int], None]
 
 _sink: ContextVar[Sink | None] = ContextVar("dpsynth_progress_sink", default=None)

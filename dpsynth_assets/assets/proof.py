@@ -7,10 +7,10 @@ What classifiers are trained on comes from here: a file that somebody edited is 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dpsynth_assets.assets.corpus import VERDICT
-from dpsynth_assets.assets.figures import NO_GUARANTEE
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.approval import require_terms
+from dpsynth_assets.publish.release import NO_GUARANTEE
+from dpsynth_assets.quality.verdict import VERDICT, Verdict
 from ledger import Seal
 from resources.artifact_store import Artifact, ArtifactStore
 from resources.evidence import checkpoints, contradictions, of_table
@@ -51,7 +51,6 @@ def published_table(
         ArtifactError, PublishError, QualityError, LedgerError: something is not there, was changed, or is not readable.
     """
     from dpsynth_assets.publish.parquet import load, read
-    from dpsynth_assets.quality.verdict import Verdict
 
     require_terms(contract, ledger.open())
     synthetic = artifacts.latest(contract.id, "synthetic")

@@ -24,8 +24,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from dpsynth_assets.progress import Progress
+
 if TYPE_CHECKING:
-    from dpsynth_assets.classify.encoder import Encoder, Progress
+    from dpsynth_assets.classify.encoder import Encoder
 
 ROWS = 256  # tokens: as fast as more, and little is made up
 _GROUP = 16 * ROWS  # tokens of the texts that are in memory at once

@@ -21,8 +21,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.classify.dp_plan import DpClassifierPlan
+from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.classifiers import CLASSIFIER
-from dpsynth_assets.releases.release import Made, Progress, Ran, Workspace
+from dpsynth_assets.releases.release import Made, Ran, Workspace
 
 if TYPE_CHECKING:
     import pandas as pd

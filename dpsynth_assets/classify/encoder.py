@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy, deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+from dpsynth_assets.progress import Progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,9 +31,6 @@ SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
     "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
 }
-
-Progress = Callable[[int, int], None]
-"""Hears how many texts are done, of how many."""
 
 
 class Encoder(Protocol):

@@ -23,7 +23,8 @@ from dpsynth_assets.classify.holdout import (
     split,
     temperature,
 )
-from dpsynth_assets.classify.training_rows import Lesson
+from dpsynth_assets.classify.training_rows import TrainingSet
+from dpsynth_assets.progress import Progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 HELD_OUT = 0.1  # share of the synthetic rows that training never sees
 _PREDICT_AT_ONCE = 64
-
-Progress = Callable[[int, int], None]
 
 
 class TextNetwork(Protocol):
@@ -115,14 +114,14 @@ class Neural:
 def train_network(
     kind: str,
     build: Callable[[np.ndarray], nn.Module],
-    lesson: Lesson,
+    training_set: TrainingSet,
     seed: int,
     schedule: Schedule,
     *,
     progress: Progress | None = None,
     provenance: Mapping[str, str] | None = None,
 ) -> Neural:
-    """Train what `build` makes on a lesson of synthetic texts, some of which are held out.
+    """Train what `build` makes on a training set of synthetic texts, some of which are held out.
 
     `build` is called with the numbers of the rows to train on (a network may start from something that was fitted to
     them), under the seed. What comes out is the network at its best look at the held-out rows, the start included.
@@ -133,20 +132,20 @@ def train_network(
     import numpy as np
     import torch
 
-    classes = lesson.classes
-    codes = class_codes(lesson.labels, classes)
+    classes = training_set.classes
+    codes = class_codes(training_set.labels, classes)
     present_classes(codes, classes)
     rows, held_out = split(codes, HELD_OUT, seed)
     if not len(held_out):
         raise ClassifierError(f"{len(codes)} rows leave none to validate on; generate more rows")
-    beside = lesson.beside(rows, held_out, seed)
-    own_targets = class_targets(codes, len(classes), lesson.targets)
+    beside = training_set.beside(rows, held_out, seed)
+    own_targets = class_targets(codes, len(classes), training_set.targets)
     wanted = np.concatenate([own_targets[rows], class_targets(class_codes(beside.labels, classes), len(classes))])
     weights = class_weights(wanted)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network: Any = build(rows)
-        prepared = network.prepare(lesson.texts)
+        prepared = network.prepare(training_set.texts)
         train = [*(prepared[row] for row in rows), *network.prepare(beside.texts)], torch.as_tensor(wanted).float()
         judge = [prepared[row] for row in held_out], own_targets[held_out]
         steps, loss = _fit(network, train, judge, torch.as_tensor(weights).float(), schedule, progress)

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dpsynth_assets.classify import encoder as encoders
 from dpsynth_assets.classify import storage
-from dpsynth_assets.classify.encoder import Encoder, Progress
+from dpsynth_assets.classify.encoder import Encoder
 from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.evaluation import Classifier
 from dpsynth_assets.classify.head import KIND as MINILM
 from dpsynth_assets.classify.head import STRENGTHS, Head, train_head
 from dpsynth_assets.classify.neural import Neural, Schedule, train_network
-from dpsynth_assets.classify.training_rows import Lesson
+from dpsynth_assets.classify.training_rows import TrainingSet
+from dpsynth_assets.progress import Progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,14 +51,14 @@ class Recipe(Protocol):
 
     def train(
         self,
-        lesson: Lesson,
+        training_set: TrainingSet,
         seed: int,
         *,
         encoder: Encoder | None = None,
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> StoredClassifier:
-        """Train on *synthetic or public* texts; the same lesson and seed give the same classifier.
+        """Train on *synthetic or public* texts; the same training set and seed give the same classifier.
 
         Args:
             encoder: for kinds that build on the frozen encoder: one that may remember what it encoded.
@@ -102,7 +103,7 @@ class FrozenRecipe:
 
     def train(
         self,
-        lesson: Lesson,
+        training_set: TrainingSet,
         seed: int,
         *,
         encoder: Encoder | None = None,
@@ -110,22 +111,22 @@ class FrozenRecipe:
         provenance: Mapping[str, str] | None = None,
     ) -> Frozen:
         encoder = encoder or encoders.MiniLM()
-        vectors = encoder.encode(lesson.texts, progress=progress)
+        vectors = encoder.encode(training_set.texts, progress=progress)
         remembered = encoders.Remembered(encoder)
 
         def beside(train: Sequence[int], judged: Sequence[int]) -> tuple[np.ndarray, Sequence[str]]:
-            rows = lesson.beside(train, judged, seed)
+            rows = training_set.beside(train, judged, seed)
             return remembered.encode(rows.texts), rows.labels
 
         head = train_head(
             vectors,
-            lesson.labels,
-            lesson.classes,
+            training_set.labels,
+            training_set.classes,
             seed,
             strengths=self.strengths,
             provenance=provenance,
-            beside=beside if lesson.additions else None,
-            targets=lesson.targets,
+            beside=beside if training_set.additions else None,
+            targets=training_set.targets,
         )
         return Frozen(head, encoder)
 
@@ -139,7 +140,7 @@ class TunedRecipe:
 
     def train(
         self,
-        lesson: Lesson,
+        training_set: TrainingSet,
         seed: int,
         *,
         encoder: Encoder | None = None,
@@ -149,7 +150,7 @@ class TunedRecipe:
         from dpsynth_assets.classify.tuned import BATCH, MAX_STEPS, MAX_TOKENS, TunedMiniLM
 
         def build(rows: np.ndarray) -> nn.Module:
-            own = lesson.of(rows)
+            own = training_set.of(rows)
             vectors = (encoder or encoders.MiniLM(max_tokens=MAX_TOKENS)).encode(own.texts)
             head = train_head(vectors, own.labels, own.classes, seed, targets=own.targets)
             return TunedMiniLM(encoders.MiniLM(max_tokens=MAX_TOKENS), len(own.classes), head)
@@ -158,7 +159,7 @@ class TunedRecipe:
         return train_network(
             MINILM_TUNED,
             build,
-            lesson,
+            training_set,
             seed,
             schedule,
             progress=progress,
@@ -178,7 +179,7 @@ class CnnRecipe:
 
     def train(
         self,
-        lesson: Lesson,
+        training_set: TrainingSet,
         seed: int,
         *,
         encoder: Encoder | None = None,
@@ -191,8 +192,8 @@ class CnnRecipe:
         schedule = Schedule(self.learning_rate, batch_size=64, epochs=self.epochs, max_steps=3_000, patience=3)
         return train_network(
             WORD_CNN,
-            lambda _: WordCnn(shape, len(lesson.classes), self.dropout),
-            lesson,
+            lambda _: WordCnn(shape, len(training_set.classes), self.dropout),
+            training_set,
             seed,
             schedule,
             progress=progress,

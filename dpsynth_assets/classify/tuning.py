@@ -8,7 +8,7 @@ here of rows that are *public*: each candidate is trained on synthetic rows once
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,13 +16,13 @@ from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.holdout import class_codes, split
 from dpsynth_assets.classify.recipes import CnnRecipe, FrozenRecipe, Recipe, TunedRecipe
-from dpsynth_assets.classify.training_rows import Lesson
+from dpsynth_assets.classify.training_rows import TrainingSet
 from dpsynth_assets.markdown import table
+from dpsynth_assets.progress import Progress
 
 if TYPE_CHECKING:
     from dpsynth_assets.classify.encoder import Encoder
 
-Progress = Callable[[int, int], None]
 Rows = tuple[Sequence[str], Sequence[str]]  # texts and their labels
 
 _HELD_OUT = 0.2  # share of the synthetic rows that candidates are judged by
@@ -115,7 +115,7 @@ def rank(
         train, held_out = split(codes, _HELD_OUT, seed)
         judges = ([texts[row] for row in held_out], [labels[row] for row in held_out]), public
         for place, (name, recipe) in enumerate(candidates.items(), start=1):
-            classifier = recipe.train(Lesson(texts, labels, classes).of(train), seed, encoder=encoder)
+            classifier = recipe.train(TrainingSet(texts, labels, classes).of(train), seed, encoder=encoder)
             on_synthetic, on_real = (float(evaluate(classifier, *rows)["accuracy"]) for rows in judges)
             accuracies[name].append((on_synthetic, on_real))
             if progress is not None:

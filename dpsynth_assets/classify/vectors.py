@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpsynth_assets.classify import encoder as encoders
-from dpsynth_assets.classify.encoder import DIMENSION, SHA256, Encoder, Progress
+from dpsynth_assets.classify.encoder import DIMENSION, SHA256, Encoder
+from dpsynth_assets.progress import Progress
 
 if TYPE_CHECKING:
     import numpy as np

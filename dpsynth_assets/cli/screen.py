@@ -29,7 +29,7 @@ def screen(
     from resources.home import Home
 
     folder = model or newest(Home.at())
-    from dpsynth_assets.classify.screening import Screener, ScreeningError
+    from dpsynth_assets.safety.screening import Screener, ScreeningError
 
     try:
         screener = Screener(folder)

@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.assets.card import CARD
-from dpsynth_assets.assets.corpus import ROWS
-from dpsynth_assets.assets.evaluation import REAL, REAL_WITH_DP, results_of
-from dpsynth_assets.assets.figures import NO_GUARANTEE
+from dpsynth_assets.classify.comparison import REAL, REAL_WITH_DP, results_in
 from dpsynth_assets.cli.console import console, say, shown
+from dpsynth_assets.publish.release import NO_GUARANTEE
 from dpsynth_assets.publish.sql import plain, schema_of
 from dpsynth_assets.variants import name_of
 from ledger import Ledger
@@ -82,7 +81,7 @@ def figures(contract: Contract, home: Home) -> dict[str, Any]:
     if synthetic := _store(home).find(contract.id, "synthetic"):
         found["synthetic"] = synthetic.receipt["about"]
     if evaluation := _store(home).find(contract.id, "evaluation"):
-        found["evaluation"] = results_of(evaluation)
+        found["evaluation"] = results_in(evaluation.folder)
     return found
 
 
@@ -103,7 +102,7 @@ def _show_standing(contract: Contract, home: Home) -> None:
         say(("! ", "yellow"), complaint)
     evaluation = store.find(contract.id, "evaluation")
     if evaluation is not None:
-        _show_accuracy(contract, results_of(evaluation))
+        _show_accuracy(contract, results_in(evaluation.folder))
 
 
 def _show_accuracy(contract: Contract, results: list[dict[str, Any]]) -> None:
@@ -173,7 +172,9 @@ def _sample(contract: Contract, corpus: Artifact) -> pd.DataFrame:
     """A few rows, of different labels where there are some."""
     import pandas as pd
 
-    frame = pd.read_parquet(corpus.folder / ROWS)
+    from dpsynth_assets.synthesis.corpus import rows_of
+
+    frame = rows_of(corpus.folder)
     target = contract.privacy.classifier.target
     varied = frame.groupby(target, sort=False).head(1)
     return pd.concat([varied, frame.drop(varied.index)]).head(_SAMPLES)

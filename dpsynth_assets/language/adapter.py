@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from dpsynth_assets.language import finetuning
 from dpsynth_assets.language.contamination.comparison import compare, corpus_index
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+from dpsynth_assets.progress import Progress
 from dpsynth_assets.quality import rules
-from dpsynth_assets.releases.release import Made, Progress, Ran, Workspace
+from dpsynth_assets.releases.release import Made, Ran, Workspace
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,7 +24,8 @@ from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.verification import verify_exactness, verify_own_bits
 from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.privacy.shapes import Shape, public_shapes
-from dpsynth_assets.privacy.training import Progress, train
+from dpsynth_assets.privacy.training import train
+from dpsynth_assets.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd

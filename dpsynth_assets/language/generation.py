@@ -20,13 +20,13 @@ from dpsynth_assets.language.objective import encode_prefix
 from dpsynth_assets.language.sampling import Decoding, sampler_for
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.histogram import Cell
+from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.adapter import ADAPTER
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.synthesis import Generation
 
-Progress = Callable[[int, int], None]  # (rows done, rows in all)
 Draw = Callable[[Sequence[Cell], int, Callable[[int], None]], list[str]]  # (cells, seed, told how many ended)
 
 # A model that keeps writing empty or repeated texts must end in an error, not in an endless loop.

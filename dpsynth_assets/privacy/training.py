@@ -7,7 +7,7 @@ sensitive data that nobody accounted for, so none is kept, returned or shown.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,13 +21,12 @@ from dpsynth_assets.privacy.noise import BandedNoise, GaussianNoise
 from dpsynth_assets.privacy.optimisers import IterateAverage, NoiseCorrectedAdam, schedule
 from dpsynth_assets.privacy.sampling import PoissonSampler
 from dpsynth_assets.privacy.shapes import Group, Shape, groups, public_shapes
+from dpsynth_assets.progress import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from dpsynth_assets.privacy.plan import DpSgd, Learning
-
-Progress = Callable[[int, int], None]  # (steps done, steps in all)
 
 
 class UnitData(Protocol):

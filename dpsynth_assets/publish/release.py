@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
+NO_GUARANTEE = "no privacy guarantee at all: made from a source declared public, without noise"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from dpsynth_assets.atomic import replacing
 
 FORMAT = 1
+VERDICT = "verdict.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 

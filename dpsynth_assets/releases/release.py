@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
+from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.terms import ReleaseTerms
 from dpsynth_assets.term import Fault
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ledger import Event
 
 T = TypeVar("T", bound=ReleaseTerms)
-Progress = Callable[[int, int], None]  # (steps done, steps in all)
 
 
 class Plan(Protocol):

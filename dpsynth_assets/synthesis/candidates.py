@@ -1,11 +1,17 @@
-"""How many texts are drawn of each label, and how many of them are wanted."""
+"""Candidates: how many texts are drawn of each label, how many of them are wanted, and drawing them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpsynth_assets.progress import Progress
+from dpsynth_assets.synthesis.label_histogram import released_counts
+
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.synthesis import Curation
 
@@ -23,3 +29,15 @@ def rows_drawn(contract: Contract, size: float) -> int:
 def proportions(terms: Curation, counts: Mapping[tuple[str, ...], int]) -> dict[tuple[str, ...], int]:
     """In which proportions labels are drawn and kept."""
     return dict.fromkeys(counts, 1) if terms.proportions == "even" else dict(counts)
+
+
+def draw(
+    contract: Contract, adapter: Path, histogram: Path, size: float, progress: Progress, shards: Path
+) -> pd.DataFrame:
+    """Draw the candidates of a share of the units from the adapter in a folder, by the label histogram in another.
+    `shards` keeps what is drawn, for a call that goes on."""
+    from dpsynth_assets.language import generation  # torch: whoever only counts rows does without
+
+    counts = proportions(contract.privacy.curation, released_counts(histogram))
+    rows = rows_drawn(contract, size)
+    return generation.generate_corpus(contract, adapter, counts, rows=rows, progress=progress, shards=shards)

@@ -38,19 +38,22 @@ class Curated:
         facts: how many rows each step left; `labeller_agrees`, the share of the drawn texts for which the labeller says
             what they were asked for, tells how well the generator follows its labels; `without_votes` is how many
             rows are of clusters that no vote asked for, since the others were used up.
+        wanted: how many rows there were to be.
         short: labels, in words, of which fewer rows are left than were wanted.
     """
 
     frame: pd.DataFrame
     facts: dict[str, float]
+    wanted: int
     short: tuple[str, ...] = ()
 
-    def complaint(self, wanted: int) -> str | None:
+    @property
+    def complaint(self) -> str | None:
         """What to say of a corpus that has fewer rows than were wanted; None of a full one."""
         if not self.short:
             return None
         return (
-            f"{len(self.frame):,} of {wanted:,} rows: the drawn texts hold too few that are "
+            f"{len(self.frame):,} of {self.wanted:,} rows: the drawn texts hold too few that are "
             f"{' or '.join(map(repr, self.short))}. A larger `curation.drawn` draws more; only votes, where "
             "the contract plans them, are then held and charged anew."
         )
@@ -83,8 +86,9 @@ def curate(
 
     terms, target = contract.privacy.curation, contract.privacy.classifier.target
     facts: dict[str, float] = {"drawn": len(frame)}
-    if terms == Curation(drawn=terms.drawn) and len(frame) <= sum(wanted.values()):  # no more than wanted were drawn
-        return Curated(frame, {**facts, "rows": len(frame)})
+    asked = sum(wanted.values())
+    if terms == Curation(drawn=terms.drawn) and len(frame) <= asked:  # no more than wanted were drawn
+        return Curated(frame, {**facts, "rows": len(frame)}, asked)
     frame = frame.reset_index(drop=True)  # its places are those that the votes name
     if terms.needs_labeller:
         assert labeller is not None, "a contract that needs a labeller plans one"
@@ -128,7 +132,7 @@ def curate(
             )
     frame = frame.iloc[places].reset_index(drop=True)
     short = tuple(contract.plain_label(cell) for cell, count in wanted.items() if counts[cell] < count)
-    return Curated(frame, {**facts, "rows": len(frame)}, short)
+    return Curated(frame, {**facts, "rows": len(frame)}, asked, short)
 
 
 def _by_votes(

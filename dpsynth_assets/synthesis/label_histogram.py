@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.markdown import escaped, table
-from dpsynth_assets.releases.release import Made, Markdown, Progress, Ran, Workspace
+from dpsynth_assets.progress import Progress
+from dpsynth_assets.releases.release import Made, Markdown, Ran, Workspace
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.classify import encoder as encoders
+from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.release import Made, Ran, Workspace
 from dpsynth_assets.releases.votes import CANDIDATES, VOTES
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from dpsynth_assets.classify.encoder import Encoder, Progress
+    from dpsynth_assets.classify.encoder import Encoder
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.histogram import Cell, HistogramPlan
 

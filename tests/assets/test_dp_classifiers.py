@@ -206,10 +206,10 @@ def test_a_corpus_that_a_labeller_has_touched_rests_on_its_charge(
 ):
     """Planned, charged, made before the corpus, and in the receipts and the epsilon of all that follows. It may teach
     the classifiers, since they rest on its charge."""
-    from dpsynth_assets.assets.synthetic import composed_epsilon
     from dpsynth_assets.classify import recipes
     from dpsynth_assets.contract import load_contract
     from dpsynth_assets.factory import build_contract_defs
+    from dpsynth_assets.publish.record import composed_epsilon
     from ledger import Ledger
     from resources.platform import platform_resources
     from tests.conftest import agree
@@ -217,15 +217,15 @@ def test_a_corpus_that_a_labeller_has_touched_rests_on_its_charge(
     text = contract_path.read_text(encoding="utf-8").replace("dp_baseline: {", "labeller: {")
     curation = "          curation: {confidence: 0.1, drawn: 3, proportions: even}\n"
     text = text.replace("seeds: 2}", "seeds: 1, teacher: labeller}")
-    lessons = []
+    training_sets = []
 
     class Noting:
         def __init__(self, recipe):
             self._recipe = recipe
 
-        def train(self, lesson, *args, **more):
-            lessons.append(lesson)
-            return self._recipe.train(lesson, *args, **more)
+        def train(self, training_set, *args, **more):
+            training_sets.append(training_set)
+            return self._recipe.train(training_set, *args, **more)
 
     for kind in ("minilm", "word_cnn"):
         monkeypatch.setitem(recipes.RECIPES, kind, Noting(recipes.RECIPES[kind]))
@@ -249,9 +249,9 @@ def test_a_corpus_that_a_labeller_has_touched_rests_on_its_charge(
     [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "corpus"]
     assert made.materialization.metadata["drawn"].value == 3 * changed.privacy.generation.rows
     labeller = recipes.load_classifier(store.latest("small", "labeller").folder / "classifier")
-    assert len(lessons) == 2
-    for lesson in lessons:
-        np.testing.assert_allclose(lesson.targets, labeller.predict_proba(lesson.texts))
+    assert len(training_sets) == 2
+    for training_set in training_sets:
+        np.testing.assert_allclose(training_set.targets, labeller.predict_proba(training_set.texts))
 
     corpus = store.latest("small", "corpus").folder / "receipt.json"
     receipt = json.loads(corpus.read_text())

@@ -270,12 +270,12 @@ def test_classifiers_meet_public_rows_and_no_text_that_tests(contract_path, home
     test = [json.loads(line) for line in (contract_path.parent / "test.jsonl").read_text().splitlines()]
     own = [{"customer": "p", "text": f"a public card {row}", "topic": "card"} for row in range(10)]
     (contract_path.parent / "mix.jsonl").write_text("\n".join(map(json.dumps, [*own, *test[:5]])), encoding="utf-8")
-    lessons = []
+    training_sets = []
     train = FrozenRecipe.train
 
-    def watched(self, lesson, seed, **more):
-        lessons.append(lesson)
-        return train(self, lesson, seed, **more)
+    def watched(self, training_set, seed, **more):
+        training_sets.append(training_set)
+        return train(self, training_set, seed, **more)
 
     monkeypatch.setattr(FrozenRecipe, "train", watched)
     changed = load_contract(contract_path)
@@ -283,10 +283,10 @@ def test_classifiers_meet_public_rows_and_no_text_that_tests(contract_path, home
     resources = dg.Definitions(resources=platform_resources(str(home.root)))
     job = dg.Definitions.merge(build_contract_defs(changed), resources).resolve_implicit_global_asset_job_def()
     result = job.execute_in_process()
-    [lesson] = lessons
-    assert len(lesson.texts) == 24
-    assert lesson.additions.mix.texts == [row["text"] for row in own]
-    assert lesson.additions.augmentation
+    [training_set] = training_sets
+    assert len(training_set.texts) == 24
+    assert training_set.additions.mix.texts == [row["text"] for row in own]
+    assert training_set.additions.augmentation
     [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "classifier"]
     assert made.materialization.metadata["public_rows"].value == 10
     card = (ArtifactStore(home=str(home.root)).latest("small", "card").folder / "card.md").read_text(encoding="utf-8")

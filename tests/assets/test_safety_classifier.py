@@ -10,13 +10,15 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from dpsynth_assets.assets import safety_evaluation
-from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves
-from dpsynth_assets.classify import dp_training, safety
+from dpsynth_assets.classify import dp_training
 from dpsynth_assets.classify.recipes import RECIPES
-from dpsynth_assets.classify.screening import Screener
-from dpsynth_assets.classify.training_rows import Lesson
+from dpsynth_assets.classify.training_rows import TrainingSet
 from dpsynth_assets.language import generation
+from dpsynth_assets.safety import comparison, students
+from dpsynth_assets.safety.rows import labelled_rows, prepared, public_halves
+from dpsynth_assets.safety.screening import Screener
+from dpsynth_assets.safety.students import FACTS
+from resources import public_rows
 from resources.artifact_store import ArtifactStore
 from resources.sensitive_store import SensitiveStore
 
@@ -94,9 +96,9 @@ def test_it_is_exported_with_the_guarantee_and_receipts_of_its_table(published, 
     facts = json.loads((made.folder / FACTS).read_text())
     assert [suite["suite"] for suite in facts["students"][0]["functional_tests"]] == ["negation", "spelling"]
     evaluation = store.latest("small", "safety_evaluation")
-    for name in (safety_evaluation.CURVE, safety_evaluation.CALIBRATION):
+    for name in (comparison.CURVE, comparison.CALIBRATION):
         assert (evaluation.folder / name).stat().st_size > 1_000
-    [figures] = json.loads((evaluation.folder / safety_evaluation.FIGURES).read_text())
+    [figures] = json.loads((evaluation.folder / comparison.FIGURES).read_text())
     assert figures["n"] == 60, "the public test split"
     assert figures["precision"] == figures["recall"] == 1.0
     assert {each["slice"] for each in figures["slices"]} == {
@@ -178,7 +180,9 @@ def test_a_tampered_ledger_is_refused(published, run, home, failure_of, trained)
 
 @pytest.mark.parametrize("contract_path", ["validation: test_split"], indirect=True)
 def test_public_rows_set_thresholds_or_test_and_never_both(published, run, store, home, contract):
-    validation, tested, whole = public_halves(contract, SensitiveStore(home=str(home.root)))
+    validation, tested, whole = public_halves(
+        contract, public_rows.test_rows(contract, SensitiveStore(home=str(home.root)))
+    )
     assert not set(validation.texts) & set(tested.texts)
     assert len(validation) + len(tested) == 60
     assert whole["text"].tolist() == tested.texts
@@ -187,7 +191,7 @@ def test_public_rows_set_thresholds_or_test_and_never_both(published, run, store
     thresholds = manifest["thresholds"]
     assert thresholds["calibration_rows"] + thresholds["certification_rows"] == len(validation)
     evaluation = store.latest("small", "safety_evaluation")
-    assert json.loads((evaluation.folder / safety_evaluation.FIGURES).read_text())[0]["n"] == len(tested)
+    assert json.loads((evaluation.folder / comparison.FIGURES).read_text())[0]["n"] == len(tested)
 
 
 @pytest.mark.parametrize(
@@ -214,9 +218,9 @@ def test_declared_public_rows_are_mixed_in_and_need_two_signatures(published, ru
 @pytest.fixture
 def learned(monkeypatch):
     """What students were given to learn, one entry a student."""
-    given, train = [], safety.train
+    given, train = [], students.train
     monkeypatch.setattr(
-        safety, "train", lambda name, rows, *more: (given.append(rows.targets), train(name, rows, *more))[1]
+        students, "train", lambda name, rows, *more: (given.append(rows.targets), train(name, rows, *more))[1]
     )
     return given
 
@@ -235,7 +239,7 @@ def test_a_head_on_the_same_rows_teaches_the_students(published, run, store, lea
 def test_the_labeller_of_the_corpus_teaches_the_students(contract, run, store, monkeypatch, learned, failure_of):
     def train_with_dp(plan, frame, folder, progress, checkpoints, encoder):
         rows = [f"my {topic} number {row} is lost" for row, topic in enumerate(("card", "loan") * 40)]
-        RECIPES["word_cnn"].train(Lesson(rows, ["card", "loan"] * 40, plan.classes), 0).save(folder)
+        RECIPES["word_cnn"].train(TrainingSet(rows, ["card", "loan"] * 40, plan.classes), 0).save(folder)
         return SimpleNamespace(steps=plan.mechanism.steps, attempts=(plan.mechanism.steps,))
 
     monkeypatch.setattr(dp_training, "train_with_dp", train_with_dp)
@@ -263,7 +267,7 @@ def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, m
 
     def train_with_dp(plan, frame, folder, progress, checkpoints, encoder):
         labels = frame["topic"] if useful else frame["topic"].map({"card": "loan", "loan": "card"})
-        RECIPES["word_cnn"].train(Lesson(frame["text"].tolist(), labels.tolist(), plan.classes), 0).save(folder)
+        RECIPES["word_cnn"].train(TrainingSet(frame["text"].tolist(), labels.tolist(), plan.classes), 0).save(folder)
         return SimpleNamespace(steps=plan.mechanism.steps, attempts=(plan.mechanism.steps,))
 
     monkeypatch.setattr(dp_training, "train_with_dp", train_with_dp)
@@ -290,7 +294,7 @@ def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, m
     result = job.execute_in_process(instance=instance, raise_on_error=False)
     assert result.success, [event.message for event in result.all_events if event.is_failure]
     evaluation = store.latest("small", "safety_evaluation")
-    results = json.loads((evaluation.folder / safety_evaluation.FIGURES).read_text())
+    results = json.loads((evaluation.folder / comparison.FIGURES).read_text())
     compared = ["synthetic rows", "real rows with DP-SGD", "real rows"] if useful else ["synthetic rows", "real rows"]
     assert [(each["classifier"], each["trained_on"]) for each in results] == [("word_cnn", kind) for kind in compared]
     [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "safety_evaluation"]
@@ -305,7 +309,7 @@ def test_rows_of_every_part_are_what_the_contract_says(contract):
     import pandas as pd
 
     frame = pd.DataFrame({"text": [f"t {i}" for i in range(90)], "topic": ["loan", "card", "card"] * 30})
-    rows = prepared(contract, frame, None, None, mix=None)
+    rows = prepared(contract, labelled_rows(contract, frame), None, None, None)
     assert rows.train.unsafe.sum() + rows.validation.unsafe.sum() == 30
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from dpsynth_assets import variants
 from dpsynth_assets.assets.proof import UnprovenError, guaranteed_table
-from dpsynth_assets.assets.synthetic import composed_epsilon
 from dpsynth_assets.contract import load_contract
 from dpsynth_assets.contract.diff import changes, terms_for_approval
 from dpsynth_assets.factory import build_contract_defs
@@ -19,6 +18,7 @@ from dpsynth_assets.gate.approval import planned_releases
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.language import generation
 from dpsynth_assets.privacy.plan import TrainingPlan
+from dpsynth_assets.publish.record import composed_epsilon
 from dpsynth_assets.publish.release import PublishRefused
 from ledger import Composed, Ledger
 from ledger.accounting import epsilon as epsilon_of

@@ -48,7 +48,7 @@ def said(result, failure_of, asset):
 
 
 def test_the_whole_contract_and_what_rests_on_the_votes(run, book, store, contract):
-    from dpsynth_assets.assets.synthetic import composed_epsilon
+    from dpsynth_assets.publish.record import composed_epsilon
 
     result = run()
     assert result.success, [event.message for event in result.all_events if event.is_failure]

@@ -11,7 +11,7 @@ from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.neural import Schedule, train_network
 from dpsynth_assets.classify.recipes import RECIPES, CnnRecipe, FrozenRecipe, TunedRecipe, load_classifier
 from dpsynth_assets.classify.spelling import disguised
-from dpsynth_assets.classify.training_rows import Additions, Lesson, labelled
+from dpsynth_assets.classify.training_rows import Additions, TrainingSet, labelled
 from dpsynth_assets.classify.word_cnn import CnnShape, WordCnn
 
 CLASSES = ("card", "loan", "weather")
@@ -40,7 +40,7 @@ def encoder():
 @pytest.fixture(scope="module", params=QUICK)
 def trained(request, encoder):
     return request.param, QUICK[request.param].train(
-        Lesson(*rows(80), CLASSES), 1, encoder=encoder, provenance={"r": "1"}
+        TrainingSet(*rows(80), CLASSES), 1, encoder=encoder, provenance={"r": "1"}
     )
 
 
@@ -64,8 +64,8 @@ def test_probabilities_are_learned_in_place_of_labels(trained, encoder):
     kind, _ = trained
     texts, labels = rows(80)
     sure = np.array([[0.9, 0.1, 0.0] if label == "card" else [0.4, 0.6, 0.0] for label in labels])
-    taught = QUICK[kind].train(Lesson(texts, labels, CLASSES, targets=sure), 1, encoder=encoder)
-    by_labels = QUICK[kind].train(Lesson(texts, labels, CLASSES), 1, encoder=encoder)
+    taught = QUICK[kind].train(TrainingSet(texts, labels, CLASSES, targets=sure), 1, encoder=encoder)
+    by_labels = QUICK[kind].train(TrainingSet(texts, labels, CLASSES), 1, encoder=encoder)
     loans = [text for text, label in zip(texts, labels, strict=True) if label == "loan"]
     assert taught.predict_proba(loans)[:, 1].mean() < by_labels.predict_proba(loans)[:, 1].mean() - 0.05
 
@@ -88,7 +88,9 @@ def test_it_survives_storage(trained, tmp_path, encoder):
 def test_the_same_rows_and_seed_give_the_same_classifier(kind, encoder):
     texts, labels = rows(60)
     before = torch.random.get_rng_state()
-    one, two, other = (QUICK[kind].train(Lesson(texts, labels, CLASSES), seed, encoder=encoder) for seed in (1, 1, 2))
+    one, two, other = (
+        QUICK[kind].train(TrainingSet(texts, labels, CLASSES), seed, encoder=encoder) for seed in (1, 1, 2)
+    )
     assert torch.equal(torch.random.get_rng_state(), before), "nobody else's random numbers are touched"
     np.testing.assert_array_equal(one.predict_proba(texts), two.predict_proba(texts))
     assert one.facts != other.facts
@@ -98,9 +100,9 @@ def test_rows_that_cannot_train_are_refused(encoder):
     texts, labels = rows(4)
     for recipe in QUICK.values():
         with pytest.raises(ClassifierError, match="at least two"):
-            recipe.train(Lesson(texts, ["card"] * 4, CLASSES), 0, encoder=encoder)
+            recipe.train(TrainingSet(texts, ["card"] * 4, CLASSES), 0, encoder=encoder)
     with pytest.raises(ClassifierError, match="none to validate on"):
-        CnnRecipe().train(Lesson(texts[:2], labels[:2], CLASSES), 0)
+        CnnRecipe().train(TrainingSet(texts[:2], labels[:2], CLASSES), 0)
 
 
 class Noted(Additions):
@@ -120,7 +122,7 @@ def test_what_is_added_is_trained_on_and_nothing_is_judged_by_it(kind, encoder):
     public = labelled([f"it will rain tomorrow, says forecast {i}" for i in range(40)], ["weather"] * 40)
     additions = Noted(public, augmentation=True)
     object.__setattr__(additions, "asked", [])
-    trained = QUICK[kind].train(Lesson(texts, labels, CLASSES, additions), 1, encoder=encoder)
+    trained = QUICK[kind].train(TrainingSet(texts, labels, CLASSES, additions), 1, encoder=encoder)
     assert len(additions.asked) == {"minilm": 4, "word_cnn": 1}[kind], "for each fold, and for all rows"
     assert any(judged for _, judged, _ in additions.asked)
     for train, judged, given in additions.asked:
@@ -139,9 +141,9 @@ def test_what_is_added_is_trained_on_and_nothing_is_judged_by_it(kind, encoder):
 
 def test_fine_tuning_starts_as_the_head_and_is_never_worse_on_held_out_rows(encoder):
     texts, labels = rows(60)
-    hasty = TunedRecipe(learning_rate=10.0, epochs=1).train(Lesson(texts, labels, CLASSES), 0, encoder=encoder)
+    hasty = TunedRecipe(learning_rate=10.0, epochs=1).train(TrainingSet(texts, labels, CLASSES), 0, encoder=encoder)
     assert hasty.facts["steps"] == 0, "the first step made it worse, so the start was kept"
-    head = FrozenRecipe().train(Lesson(texts, labels, CLASSES), 0, encoder=encoder)
+    head = FrozenRecipe().train(TrainingSet(texts, labels, CLASSES), 0, encoder=encoder)
     other, _ = rows(30, seed=7)
     same = [a == b for a, b in zip(*(c.predict_proba(other).argmax(1) for c in (hasty, head)), strict=True)]
     assert np.mean(same) > 0.9
@@ -150,7 +152,7 @@ def test_fine_tuning_starts_as_the_head_and_is_never_worse_on_held_out_rows(enco
 def train_cnn(texts, labels, schedule, progress=None):
     shape = CnnShape(buckets=500, dimension=16, filters=8)
     return train_network(
-        "word_cnn", lambda _: WordCnn(shape, 3), Lesson(texts, labels, CLASSES), 0, schedule, progress=progress
+        "word_cnn", lambda _: WordCnn(shape, 3), TrainingSet(texts, labels, CLASSES), 0, schedule, progress=progress
     )
 
 

@@ -22,8 +22,8 @@ class Told:
     real: float
     seen: list
 
-    def train(self, lesson, seed, *, encoder=None, progress=None, provenance=None):
-        self.seen.append((tuple(lesson.texts), seed))
+    def train(self, training_set, seed, *, encoder=None, progress=None, provenance=None):
+        self.seen.append((tuple(training_set.texts), seed))
         return self
 
     classes = CLASSES

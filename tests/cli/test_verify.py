@@ -251,7 +251,7 @@ def test_a_warehouse_with_another_view_is_named(dpsynth, table, home):
 
 def published_again(store, contract, home) -> Path:
     """The same rows as another corpus, published."""
-    from dpsynth_assets.assets.synthetic import release_record
+    from dpsynth_assets.publish.record import release_record
     from dpsynth_assets.publish.warehouse import publish
     from dpsynth_assets.quality.verdict import Verdict
     from resources.warehouse import Warehouse

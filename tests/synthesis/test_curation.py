@@ -95,9 +95,9 @@ def test_no_label_gets_more_rows_than_wanted_and_the_first_are_taken(curated):
 
 def test_a_corpus_that_lacks_rows_says_of_which_label_and_what_to_do(curating):
     full, short = (curating(ROWS, wanted=(3, loans), labels="relabelled") for loans in (2, 9))
-    assert full.complaint(5) is None
-    assert short.complaint(12).startswith("5 of 12 rows: the drawn texts hold too few that are 'topic: loan'.")
-    assert "curation.drawn" in short.complaint(12)
+    assert full.complaint is None
+    assert short.complaint.startswith("5 of 12 rows: the drawn texts hold too few that are 'topic: loan'.")
+    assert "curation.drawn" in short.complaint
 
 
 def test_a_label_of_which_nothing_is_left_is_an_error(curated):

@@ -86,40 +86,27 @@ def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str,
     """The variant's releases, its candidates as they were drawn, and as the contract has them curated."""
     import pandas as pd
 
-    from dpsynth_assets.assets.synthetic import composed_epsilon
-    from dpsynth_assets.classify.recipes import load_classifier
+    from dpsynth_assets.classify.contracted import load_teacher
     from dpsynth_assets.contract.synthesis import Curation
-    from dpsynth_assets.privacy.apportionment import apportion
-    from dpsynth_assets.releases.classifiers import CLASSIFIER
-    from dpsynth_assets.synthesis.candidates import proportions, rows_wanted
-    from dpsynth_assets.synthesis.curation import curate
-    from dpsynth_assets.synthesis.label_histogram import released_counts
-    from dpsynth_assets.synthesis.votes import DRAWN, votes_on
+    from dpsynth_assets.publish.record import composed_epsilon
+    from dpsynth_assets.synthesis.candidates import rows_wanted
+    from dpsynth_assets.synthesis.corpus import choose
+    from dpsynth_assets.synthesis.votes import DRAWN
 
     contract = _affording(variants.variant(setup.contract, cell.line.name), 2 * (cell.line.epsilon or 0.0))
     names = planned_names(contract)
     store = _made(contract, folder, (*names, CANDIDATES), setup)
-    candidates = store.latest(contract.id, CANDIDATES)
-    drawn = pd.read_parquet(candidates.folder / DRAWN)
+    candidates, size = store.latest(contract.id, CANDIDATES), setup.size or 1.0
     terms = contract.privacy.curation
-    counts = proportions(terms, released_counts(store.latest(contract.id, LABEL_HISTOGRAM.name).folder))
-    rows = rows_wanted(contract, setup.size or 1.0)
-    corpora, judge = {AS_DRAWN: drawn.head(rows)}, store.find(contract.id, LABELLER.name)
-    labeller = load_classifier(judge.folder / CLASSIFIER, setup.encoder) if judge else None
+    corpora = {AS_DRAWN: pd.read_parquet(candidates.folder / DRAWN).head(rows_wanted(contract, size))}
+    held = {name: store.latest(contract.id, name).folder for name in (LABELLER.name, VOTES.name) if name in names}
     facts: dict[str, Any] = {"epsilon_of_adapter": None, "epsilon_composed": None}
     if cell.line.epsilon is not None:  # of what was charged: a killed training paid for the steps that ran again
         composed = composed_epsilon(contract, *(store.latest(contract.id, name) for name in names))
         facts = {"epsilon_of_adapter": contract.privacy.releases[ADAPTER].epsilon, "epsilon_composed": composed}
     if terms != Curation(drawn=terms.drawn):
-        held = store.find(contract.id, VOTES.name)
-        curated = curate(
-            contract,
-            drawn,
-            apportion(counts, rows),
-            labeller=labeller,
-            encoder=setup.encoder,
-            votes=votes_on(contract, candidates, held.folder) if held else None,
-        )
+        histogram = store.latest(contract.id, LABEL_HISTOGRAM.name)
+        curated = choose(contract, candidates, histogram.folder, size, held, setup.encoder)
         corpora[CURATED] = curated.frame
         facts["curation"] = curated.facts
 
@@ -127,17 +114,18 @@ def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str,
         test = _test(contract, folder)
         for name, frame in corpora.items():
             renamed = frame.rename(columns={contract.privacy.text.column: "text"})
-            teaches = name == CURATED and contract.privacy.classifier.teacher is not None
-            yield from _trained(name, renamed, test, range(setup.seeds), setup, labeller if teaches else None)
+            taught = name == CURATED and contract.privacy.classifier.taught_by_labeller
+            teacher = load_teacher(contract, held[LABELLER.name], setup.encoder) if taught else None
+            yield from _trained(name, renamed, test, range(setup.seeds), setup, teacher)
 
     return facts, found()
 
 
 def _with_dp(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """A classifier of each kind that was trained on the real rows with DP-SGD, each with the whole epsilon."""
-    from dpsynth_assets.assets.synthetic import composed_epsilon
     from dpsynth_assets.classify.evaluation import evaluate
     from dpsynth_assets.classify.recipes import load_classifier
+    from dpsynth_assets.publish.record import composed_epsilon
     from dpsynth_assets.releases.classifiers import CLASSIFIER
 
     def found() -> Found:
@@ -184,16 +172,18 @@ def _trained(
     """Classifiers of each kind and seed on a corpus, judged on the public test split."""
     from dpsynth_assets.classify.evaluation import evaluate
     from dpsynth_assets.classify.recipes import RECIPES
-    from dpsynth_assets.classify.training_rows import Lesson
+    from dpsynth_assets.classify.training_rows import TrainingSet
 
     privacy = setup.contract.privacy
     target = privacy.classifier.target
     texts, labels = frame["text"].tolist(), frame[target].tolist()
-    lesson = Lesson(texts, labels, privacy.classes, targets=teacher.predict_proba(texts) if teacher else None)
+    training_set = TrainingSet(
+        texts, labels, privacy.classes, targets=teacher.predict_proba(texts) if teacher else None
+    )
     for kind in setup.kinds:
         for seed in seeds:
             setup.say(f"{corpus}: {kind}, seed {seed}, {len(texts):,} rows")
-            classifier = RECIPES[kind].train(lesson, seed, encoder=setup.encoder)
+            classifier = RECIPES[kind].train(training_set, seed, encoder=setup.encoder)
             accuracy = float(evaluate(classifier, test["text"].tolist(), test[target].tolist())["accuracy"])
             yield {"corpus": corpus, "classifier": kind, "seed": seed, "accuracy": accuracy, "rows": len(texts)}
 
@@ -201,27 +191,14 @@ def _trained(
 def _made(contract: Contract, folder: Path, names: Sequence[str], setup: Setup) -> ArtifactStore:
     """The cell's home, with its snapshot and the named assets in it: made, unless they are there."""
     from dpsynth_assets.classify.vectors import kept_in
-    from dpsynth_assets.cli.running import materialize
-    from dpsynth_assets.gate.approval import sign
-    from resources.artifact_store import ArtifactStore
-    from resources.heads import create_ledger, open_ledger
+    from dpsynth_assets.cli.own_home import NotMadeError, made_in
 
-    home = _home(folder)
-    if not home.ledger_file.exists():
-        home.create()
-        create_ledger(home)
-    book = open_ledger(home)
-    for person in (contract.owners[0], contract.approvers[0]):
-        sign(contract, book, actor=person, reason="a benchmark on a public source")
-    store = ArtifactStore(home=str(home.root))
-    lacking = [name for name in names if store.find(contract.id, name) is None]
-    if lacking or not names:
-        setup.say(f"making {', '.join(lacking) or 'the snapshot'}")
+    setup.say(f"making {', '.join(names) or 'the snapshot'}, unless it is there")
+    try:
         with kept_in(setup.vectors):
-            outcome = materialize(contract, home, source=setup.source, size=setup.size, only=("source", *lacking))
-        if not outcome.success:
-            raise GridError(f"{contract.id}: {'; '.join(outcome.failures.values())}")
-    return store
+            return made_in(_home(folder).root, contract, names, source=setup.source, size=setup.size)
+    except NotMadeError as error:
+        raise GridError(str(error)) from error
 
 
 def _home(folder: Path) -> Any:

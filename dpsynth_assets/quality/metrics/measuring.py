@@ -13,6 +13,7 @@ from typing import Any
 
 from dpsynth_assets.contract.expectations import FIGURES, Figure
 from dpsynth_assets.quality.metrics.materials import Materials
+from dpsynth_assets.quality.verdict import Verdict
 
 
 def measure(figure: Figure, materials: Materials, column: str, reference: str | None = None, **given: Any) -> float:
@@ -29,6 +30,15 @@ def measure(figure: Figure, materials: Materials, column: str, reference: str | 
     return float(
         getattr(import_module(f"dpsynth_assets.quality.metrics.{module}"), function)(*map(take, sides), **given)
     )
+
+
+def figures_of(verdict: Verdict) -> dict[str, float]:
+    """The figures that a verdict observed, by the names of its rules."""
+    return {
+        result.name: float(result.observed["observed_value"])
+        for result in verdict.results
+        if result.expectation in FIGURES and "observed_value" in result.observed
+    }
 
 
 @dataclass(frozen=True)

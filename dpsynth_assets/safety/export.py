@@ -17,11 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpsynth_assets.classify import graphs
-from dpsynth_assets.classify.calibration import Platt
 from dpsynth_assets.classify.errors import ClassifierError
-from dpsynth_assets.classify.screening import FORMAT, MANIFEST, MODEL, TOKENIZER, Screener, outcome
-from dpsynth_assets.classify.threshold import Thresholds
+from dpsynth_assets.safety import graphs
+from dpsynth_assets.safety.calibration import Platt
+from dpsynth_assets.safety.screening import FORMAT, MANIFEST, MODEL, TOKENIZER, Screener, outcome
+from dpsynth_assets.safety.threshold import Thresholds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ class Small:
     """A classifier's network before it is calibrated, and how its input is made from a text.
 
     Attributes:
-        network: `tokens` to `log_odds` (`dpsynth_assets.classify.graphs`).
+        network: `tokens` to `log_odds` (`dpsynth_assets.safety.graphs`).
         tokenizer: the manifest's entry of that name.
         files: further files of the folder, by name.
     """
@@ -61,7 +61,7 @@ class Small:
         import numpy as np
         import onnxruntime
 
-        from dpsynth_assets.classify.screening import Tokens
+        from dpsynth_assets.safety.screening import Tokens
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 3

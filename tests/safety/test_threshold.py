@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, norm
 
 from dpsynth_assets.classify.errors import ClassifierError
-from dpsynth_assets.classify.threshold import Bound, Rows, Targets, choose
+from dpsynth_assets.safety.threshold import Bound, Rows, Targets, choose
 
 SHIFT = 2.5  # between safe and unsafe scores, in standard deviations
 

@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dpsynth_assets.classify import export
-from dpsynth_assets.classify.calibration import Platt
 from dpsynth_assets.classify.encoder import MiniLM
 from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.head import train_head
 from dpsynth_assets.classify.neural import Neural
 from dpsynth_assets.classify.recipes import Frozen
-from dpsynth_assets.classify.screening import Screener, ScreeningError, outcome
-from dpsynth_assets.classify.threshold import Bound, Targets, Thresholds
-from dpsynth_assets.classify.training_rows import CLASSES
 from dpsynth_assets.classify.tuned import TunedMiniLM
 from dpsynth_assets.classify.word_cnn import CnnShape, WordCnn
+from dpsynth_assets.safety import export
+from dpsynth_assets.safety.calibration import Platt
+from dpsynth_assets.safety.rows import CLASSES
+from dpsynth_assets.safety.screening import Screener, ScreeningError, outcome
+from dpsynth_assets.safety.threshold import Bound, Targets, Thresholds
 from ledger import Ledger
 from resources.seals import digests_in
 
@@ -104,7 +104,7 @@ def test_a_folder_says_what_is_in_it(exported):
     assert manifest["labels"] == {"unsafe": "rude"}
     assert manifest["bytes"] == sum((exported / name).stat().st_size for name in manifest["files"])
     assert manifest["thresholds"]["block"] == 0.7
-    from dpsynth_assets.classify.threshold import thresholds_from
+    from dpsynth_assets.safety.threshold import thresholds_from
 
     assert thresholds_from(manifest["thresholds"]) == THRESHOLDS
 
@@ -170,7 +170,7 @@ def test_other_classifiers_are_refused(cnn):
 LOADER = """
 import sys
 from pathlib import Path
-from dpsynth_assets.classify.screening import Screener
+from dpsynth_assets.safety.screening import Screener
 found = Screener(Path(sys.argv[1])).screen("some text")
 assert found.outcome in ("allow", "review", "block")
 heavy = ("torch", "transformers", "dagster", "sklearn", "scipy", "pandas", "duckdb", "onnx", "dp_accounting")

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets import markdown
-from dpsynth_assets.classify.threshold import Rows, Thresholds
+from dpsynth_assets.safety.threshold import Rows, Thresholds
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from dpsynth_assets.classify.screening import Screener
+    from dpsynth_assets.safety.screening import Screener
 
 _BINS = 10
 _PRECISIONS = (0.9, 0.95)  # at which rankings are compared

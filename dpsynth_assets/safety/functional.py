@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.classify.spelling import TRICKS
-from dpsynth_assets.classify.threshold import Thresholds
+from dpsynth_assets.safety.threshold import Thresholds
 
 if TYPE_CHECKING:
     import numpy as np

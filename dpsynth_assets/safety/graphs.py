@@ -2,14 +2,14 @@
 
 Written node by node from the trained weights. PyTorch's exporters would need a package more or are deprecated, trace a
 batch that a device does not have, and take half a minute for what is here a second; there are two networks, and every
-export is compared with PyTorch on real inputs (`dpsynth_assets.classify.export`), so a graph that says something else
+export is compared with PyTorch on real inputs (`dpsynth_assets.safety.export`), so a graph that says something else
 is refused. Operators are those of ONNX opset 20. Knows nothing of thresholds, folders or guarantees.
 
 **int8.** Word vectors and the weights of large products are stored as int8 with float16 scales, one for
 every few of them. Products are computed in float32: the runtime expands the weights when it
 loads the file, and a text's decision is the same on every processor. Rounding the activations too, which is what
 onnxruntime's dynamic quantisation does, halves the time a text takes and makes the encoder's scores eight times less
-exact: more decisions change than `dpsynth_assets.classify.export.AGREEMENT` allows.
+exact: more decisions change than `dpsynth_assets.safety.export.AGREEMENT` allows.
 
 Both graphs have the input `tokens`, int64 of shape (1, tokens), and the output `log_odds`, float32 of shape (1,).
 """

@@ -7,13 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from dpsynth_assets.classify import export
 from dpsynth_assets.classify.encoder import MiniLM, Remembered
 from dpsynth_assets.classify.errors import ClassifierError
-from dpsynth_assets.classify.safety import build, settle
-from dpsynth_assets.classify.screening import Screener
-from dpsynth_assets.classify.threshold import Targets
-from dpsynth_assets.classify.training_rows import labelled, prepare
+from dpsynth_assets.classify.training_rows import labelled
+from dpsynth_assets.safety import export
+from dpsynth_assets.safety.rows import prepare
+from dpsynth_assets.safety.screening import Screener
+from dpsynth_assets.safety.students import build, settle
+from dpsynth_assets.safety.threshold import Targets
 
 WORDS = ("card", "loan", "app", "transfer", "branch", "fee", "manager", "password", "letter", "advice")
 TARGETS = Targets(precision=0.8, recall=0.8, confidence=0.8)
