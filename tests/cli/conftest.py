@@ -24,3 +24,15 @@ def dpsynth(monkeypatch, capfd, forget_console):
         return (code if isinstance(code, int) else 0 if code is None else 1), out, err
 
     return call
+
+
+@pytest.fixture
+def released(dpsynth, contract_path, rooms, book, finished):
+    """A whole run: receipts with checkpoints lie in the artifact store, and a table in the warehouse."""
+
+    def run():
+        code, out, err = dpsynth("run", contract_path, "--quiet")
+        assert code == 0, out + err
+
+    finished("released", run)
+    return book
