@@ -163,7 +163,7 @@ def same_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def finished(same_place: Path, contract_path: Path, home, copy_of) -> Callable[[str, Callable[[], object]], None]:
-    """`finished(name, make)`: contract and home as `make()` leaves them; only the first test to ask has to make them."""
+    """`finished(name, make)`: contract and home as `make()` leaves them; the first test to ask makes them."""
     assert home.root.parent == same_place, "a copy elsewhere would hold paths of the place where it was made"
     text = contract_path.read_text(encoding="utf-8")
     return lambda name, make: copy_of((name, text), make, same_place)
