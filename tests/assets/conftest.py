@@ -7,6 +7,14 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
+from ledger import Ledger
+
+
+@pytest.fixture
+def unsigned(home):
+    """The home's ledger, in which nobody has signed."""
+    return Ledger(home.ledger_file)
+
 
 @pytest.fixture
 def instance(home):

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from dpsynth_assets.cli.app import run as command_line
+from resources.artifact_store import ArtifactStore
 
 
 @pytest.fixture
@@ -36,3 +37,14 @@ def released(dpsynth, contract_path, rooms, book, finished):
 
     finished("released", run)
     return book
+
+
+@pytest.fixture
+def store(home):
+    return ArtifactStore(home=str(home.root))
+
+
+@pytest.fixture
+def table(released, home):
+    [path] = (home.warehouse / "parquet").glob("*/*/*.parquet")
+    return path
