@@ -5,7 +5,7 @@ release once. The `rooms` fixture puts quick stand-ins in place of training, gen
 tests are about is who may run when, not what a model learns.
 
 What many tests begin with is made once a session and copied: an empty home, the ledger with the signatures, and, by
-`finished`, whatever a module's tests ask for.
+`made_once`, whatever a module's tests begin with.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import absl.logging
 import hypothesis
@@ -105,6 +106,16 @@ def write_contract(folder: Path, *, population: str = "small-bank", model: str =
     return path
 
 
+RUNS_A_CONTRACT = {"rooms", "instance", "released"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that run a contract's assets are slow, a second and more of processor time each."""
+    for item in items:
+        if isinstance(item, pytest.Function) and RUNS_A_CONTRACT & set(item.fixturenames):
+            item.add_marker("slow")
+
+
 # No test is timed: machines that run them may be busy.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
@@ -128,27 +139,27 @@ def forget_console():
 
 
 @pytest.fixture(scope="session")
-def copy_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
-    """`copy_of(what, make, to)`: the folder `to` as `make()` leaves it; made by the first test of the session that asks
-    for `what`, and copied by all others."""
-    kept: dict[object, Path] = {}
+def copy_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """`copy_of(what, make, to)`: the folder `to` as `make()` leaves it, and what that returned. The first test of the
+    session that asks for `what` makes it, all others copy it."""
+    kept: dict[object, tuple[Path, Any]] = {}
 
-    def copy(what: object, make: Callable[[], object], to: Path) -> None:
+    def copy(what: object, make: Callable[[], Any], to: Path) -> Any:
         if what in kept:
             shutil.rmtree(to, ignore_errors=True)
-            shutil.copytree(kept[what], to, symlinks=True)
+            shutil.copytree(kept[what][0], to, symlinks=True)
         else:
-            make()
-            folder = tmp_path_factory.mktemp("kept") / to.name
+            folder, made = tmp_path_factory.mktemp("kept") / to.name, make()
             shutil.copytree(to, folder, symlinks=True)
-            kept[what] = folder
+            kept[what] = folder, made
+        return kept[what][1]
 
     return copy
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """Where contract and home are. Modules with `finished` homes put `same_place` here."""
+    """Where contract and home are. Modules that use `made_once` put `same_place` here."""
     return tmp_path
 
 
@@ -162,11 +173,11 @@ def same_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def finished(same_place: Path, contract_path: Path, home, copy_of) -> Callable[[str, Callable[[], object]], None]:
-    """`finished(name, make)`: contract and home as `make()` leaves them; the first test to ask makes them."""
+def made_once(same_place: Path, contract_path: Path, home, copy_of) -> Callable[[object, Callable[[], Any]], Any]:
+    """`made_once(what, make)`: contract and home as `make()` leaves them, and what it returned."""
     assert home.root.parent == same_place, "a copy elsewhere would hold paths of the place where it was made"
     text = contract_path.read_text(encoding="utf-8")
-    return lambda name, make: copy_of((name, text), make, same_place)
+    return lambda what, make: copy_of((what, text), make, same_place)
 
 
 @pytest.fixture

@@ -36,6 +36,21 @@ def run(definitions, instance, rooms) -> Callable[..., dg.ExecuteInProcessResult
 
 
 @pytest.fixture
+def ran(run, made_once) -> Callable[..., dg.ExecuteInProcessResult]:
+    """`ran("source", "adapter")`: the home in which these assets, or all, were made, and the result of that."""
+
+    def after(*names: str) -> dg.ExecuteInProcessResult:
+        def make():
+            result = run(*names)
+            assert result.success, [event.message for event in result.all_events if event.is_failure]
+            return result
+
+        return made_once(names, make)
+
+    return after
+
+
+@pytest.fixture
 def spent(run):
     """Source snapshotted, and the adapter's budget spent by a first run: a second one cannot be afforded."""
     result = run("source", "adapter")

@@ -28,14 +28,14 @@ def dpsynth(monkeypatch, capfd, forget_console):
 
 
 @pytest.fixture
-def released(dpsynth, contract_path, rooms, book, finished):
+def released(dpsynth, contract_path, rooms, book, made_once):
     """A whole run: receipts with checkpoints lie in the artifact store, and a table in the warehouse."""
 
     def run():
         code, out, err = dpsynth("run", contract_path, "--quiet")
         assert code == 0, out + err
 
-    finished("released", run)
+    made_once("released", run)
     return book
 
 
