@@ -106,14 +106,11 @@ def write_contract(folder: Path, *, population: str = "small-bank", model: str =
     return path
 
 
-RUNS_A_CONTRACT = {"rooms", "instance", "released"}
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that run a contract's assets are slow, a second and more of processor time each."""
+    """Tests in a home are slow: its ledger's file is opened for each transaction, up to 200 times in a run."""
     for item in items:
-        if isinstance(item, pytest.Function) and RUNS_A_CONTRACT & set(item.fixturenames):
-            item.add_marker("slow")
+        if isinstance(item, pytest.Function) and "copy_of" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
 
 
 # No test is timed: machines that run them may be busy.

@@ -15,6 +15,8 @@ from dpsynth_assets.classify.screening import Screener
 from dpsynth_assets.classify.threshold import Targets
 from dpsynth_assets.classify.training_rows import labelled, prepare
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("card", "loan", "app", "transfer", "branch", "fee", "manager", "password", "letter", "advice")
 TARGETS = Targets(precision=0.8, recall=0.8, confidence=0.8)
 

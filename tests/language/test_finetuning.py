@@ -22,6 +22,8 @@ from dpsynth_assets.privacy.plan import DpSgd, Learning, TrainingPlan
 from dpsynth_assets.privacy.shapes import public_shapes
 from dpsynth_assets.privacy.strategies import FlatClipping
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def contract(inbox, tiny_model):

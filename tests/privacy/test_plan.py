@@ -107,6 +107,7 @@ def test_lives_are_charged_what_the_unluckiest_unit_takes_part_in(bands, lives):
     assert mechanism.event().steps + (again.steps if again else 0) == max(worst, mechanism.event().steps)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 5), st.integers(1, 4), st.lists(st.integers(0, 9), max_size=6))
 def test_a_killed_run_never_owes_more_than_was_charged_before_it_went_on(bands, every, kills):
     """Any history of kills: at every resumption what is charged covers all lives if this one runs to the end."""
