@@ -167,15 +167,10 @@ def of_neighbours(suffix: str, unit_column: bool) -> tuple[Setting, dict[str, li
     return setting, inputs(setting, NEIGHBOURS)
 
 
-@pytest.mark.parametrize(
-    ("suffix", "broken"),
-    [
-        pytest.param(suffix, broken, id=f"{suffix}: {name}", marks=[pytest.mark.slow] * name.startswith("a long"))
-        for suffix, name, broken in BROKEN
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("suffix", "name", "broken"), BROKEN, ids=[f"{suffix}: {name}" for suffix, name, _ in BROKEN])
 @pytest.mark.parametrize("place", [0, 6, 7, len(NEIGHBOURS)])
-def test_a_record_that_cannot_be_read_costs_nobody_elses(suffix, broken, place):
+def test_a_record_that_cannot_be_read_costs_nobody_elses(suffix, name, broken, place):
     for unit_column in (True, False):
         setting, less = of_neighbours(suffix, unit_column)
         more = inputs(setting, [*NEIGHBOURS[:place], broken, *NEIGHBOURS[place:]])

@@ -19,6 +19,7 @@ from ledger import PoissonSampledGaussian, accounting
 CONTRACTS = sorted((Path(__file__).parents[2] / "contracts").glob("*.odcs.yaml"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CONTRACTS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("size", [1.0, 0.2])
 def test_a_plan_is_calibrated_to_its_release_s_epsilon_and_not_below(path, size):
@@ -45,6 +46,7 @@ def test_parity_with_opacus_accountant(path):
     assert epsilon <= ours < epsilon * 1.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CONTRACTS, ids=lambda path: path.stem)
 def test_parity_with_dp_accounting_s_tighter_accountant(path):
     """Privacy loss distributions are tighter than Renyi DP: at most ours, and not far below."""
