@@ -24,7 +24,7 @@ from ledger import (
 from ledger.events import MAX_DEPTH, intact
 from ledger.replay import key_of as replayed_key
 from ledger.signatures import SignatureRefused, public_key
-from tests.ledger.signers import MALLORY, OWNER, PEOPLE, STRANGERS, TRUDY, agree
+from tests.ledger.people.signers import MALLORY, OWNER, PEOPLE, STRANGERS, TRUDY, agree
 
 PRIME = (1 << 255) - 19
 SMALL = (

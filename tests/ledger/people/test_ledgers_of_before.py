@@ -22,7 +22,7 @@ from ledger import (
 )
 from ledger.authority import Authority
 from ledger.chain import Record
-from tests.ledger.signers import (
+from tests.ledger.people.signers import (
     ALICE,
     ALICES,
     ASKS,
@@ -36,12 +36,6 @@ from tests.ledger.signers import (
     records_of,
     restored,
 )
-
-
-@pytest.fixture
-def book(blank: Ledger, scope: Scope) -> Ledger:
-    blank.approve(blank.propose(AddPopulation(scope, PEOPLE), actor=OWNER, reason="new"), actor=ALICE, reason="agreed")
-    return blank
 
 
 def as_before(record: Record, resealed: Callable[..., Record]) -> Record:

@@ -24,7 +24,7 @@ from ledger import (
     SetTerms,
 )
 from ledger.signatures import SignatureRefused, public_key, require_signature, unarmored
-from tests.ledger.signers import (
+from tests.ledger.people.signers import (
     ALICE,
     ALICES,
     ASKS,
@@ -41,19 +41,6 @@ from tests.ledger.signers import (
     records_of,
     signed_approval,
 )
-
-
-@pytest.fixture
-def book(blank: Ledger, scope: Scope) -> Ledger:
-    blank.approve(blank.propose(AddPopulation(scope, PEOPLE), actor=OWNER, reason="new"), actor=ALICE, reason="agreed")
-    return blank
-
-
-@pytest.fixture
-def keyed(book: Ledger) -> Ledger:
-    """Both approvers have a key."""
-    agree(book, SetPeople("inbox", PEOPLE.with_key(ALICE, ALICES.public).with_key(BOB, BOBS.public)))
-    return book
 
 
 def test_whoever_has_a_key_must_sign(keyed: Ledger) -> None:

@@ -23,7 +23,7 @@ from ledger import (
 )
 from ledger.authority import Authority
 from ledger.chain import Record
-from tests.ledger.signers import (
+from tests.ledger.people.signers import (
     ALICE,
     ALICES,
     ASKS,
@@ -32,7 +32,6 @@ from tests.ledger.signers import (
     MALLORY,
     OTHER,
     OWNER,
-    PEOPLE,
     STRANGERS,
     TERMS,
     TRUDY,
@@ -43,19 +42,6 @@ from tests.ledger.signers import (
     say,
     signed_approval,
 )
-
-
-@pytest.fixture
-def book(blank: Ledger, scope: Scope) -> Ledger:
-    blank.approve(blank.propose(AddPopulation(scope, PEOPLE), actor=OWNER, reason="new"), actor=ALICE, reason="agreed")
-    return blank
-
-
-@pytest.fixture
-def keyed(book: Ledger) -> Ledger:
-    """Both approvers have a key."""
-    agree(book, SetPeople("inbox", PEOPLE.with_key(ALICE, ALICES.public).with_key(BOB, BOBS.public)))
-    return book
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from ledger import (
     TermsConflict,
 )
 from ledger.chain import Record, canonical, digest
-from tests.ledger.signers import (
+from tests.ledger.people.signers import (
     ALICE,
     BOB,
     MALLORY,
@@ -35,12 +35,6 @@ from tests.ledger.signers import (
     found_by_both,
     records_of,
 )
-
-
-@pytest.fixture
-def book(blank: Ledger, scope: Scope) -> Ledger:
-    blank.approve(blank.propose(AddPopulation(scope, PEOPLE), actor=OWNER, reason="new"), actor=ALICE, reason="agreed")
-    return blank
 
 
 def test_the_people_of_the_registration_stand_and_nobody_else(book: Ledger) -> None:
