@@ -12,8 +12,10 @@ import argparse
 import math
 from collections.abc import Sequence
 
-from dpsynth_assets.language.pretraining.corpus import gather, read_documents
+from dpsynth_assets.language.documents import read_documents
+from dpsynth_assets.language.pretraining.corpus import gather
 from dpsynth_assets.language.pretraining.recipe import Recipe
+from dpsynth_assets.markdown import row, table
 
 TEXTS = 200  # of each source
 
@@ -44,11 +46,10 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the mix: a glob of JSON Lines files")
     chosen = parser.parse_args()
     _, held_out = gather(read_documents(chosen.data), Recipe.piece_chars)
-    print(f"| source | {' | '.join(chosen.folders)} |")
-    print("|---" * (1 + len(chosen.folders)) + "|")
+    print(table(["source", *chosen.folders], []))
     for source, texts in sorted(held_out.items()):
         figures = [f"{bits_per_byte(folder, texts[:TEXTS]):.3f}" for folder in chosen.folders]
-        print(f"| {source} | {' | '.join(figures)} |", flush=True)
+        print(row([source, *figures]), flush=True)
 
 
 if __name__ == "__main__":

@@ -25,12 +25,13 @@ from dpsynth_assets.classify.recipes import load_classifier
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.approval import sign
+from dpsynth_assets.gate.public_rows import test_rows
+from dpsynth_assets.markdown import row, table
 from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from ledger import Ledger
 from resources.artifact_store import ArtifactStore
 from resources.home import Home
-from resources.public_rows import test_rows
 from resources.sensitive_store import SensitiveStore
 
 
@@ -75,7 +76,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1, help="runs of each epsilon: noise and batches are fresh")
     chosen = parser.parse_args()
     contract = public_contract(chosen.contract)
-    print("| epsilon | noise multiplier | accuracy, mean | from | to |\n|---|---|---|---|---|", flush=True)
+    print(table(["epsilon", "noise multiplier", "accuracy, mean", "from", "to"], []), flush=True)
     for epsilon in chosen.epsilon:
         release = ClassifierTerms(
             classifier=chosen.classifier,
@@ -90,10 +91,8 @@ def main() -> None:
             planned, planned.privacy.releases[DP_BASELINE], chosen.size
         ).mechanism.noise_multiplier
         found = [accuracy(planned, chosen.source, chosen.size) for _ in range(chosen.runs)]
-        print(
-            f"| {epsilon:g} | {noise:.2f} | {statistics.mean(found):.2%} | {min(found):.2%} | {max(found):.2%} |",
-            flush=True,
-        )
+        accuracies = (f"{each:.2%}" for each in (statistics.mean(found), min(found), max(found)))
+        print(row([f"{epsilon:g}", f"{noise:.2f}", *accuracies]), flush=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets import markdown
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -54,9 +56,10 @@ def figures(
     frame: pd.DataFrame, reference: pd.DataFrame, encoder: Any, base: tuple[Any, Any]
 ) -> dict[str, tuple[float, float]]:
     """By name, each figure and how many seconds it took; embedding counts for the one that asks first."""
+    from dpsynth_assets.contract.expectations import FIGURES
     from dpsynth_assets.quality.metrics.materials import Materials
+    from dpsynth_assets.quality.metrics.measuring import measure
     from dpsynth_assets.quality.metrics.perplexity import perplexity
-    from dpsynth_assets.quality.metrics.registry import METRICS
 
     def encode(texts: Sequence[str], of: str | None) -> Any:
         return encoder.encode(texts)
@@ -65,11 +68,11 @@ def figures(
         frame, "text", {"test_split": reference}, encode, lambda texts: perplexity(*base, texts, _MAX_TOKENS)
     )
     found = {}
-    for expectation, metric in METRICS.items():
+    for expectation, figure in FIGURES.items():
         name = expectation.removeprefix("expect_column_").removesuffix("_to_be_between")
         column = "label" if name == "label_distance" else "text"
         begun = time.perf_counter()
-        value = metric.measure(materials, column, **({"reference": "test_split"} if metric.compares else {}))
+        value = measure(figure, materials, column, **({"reference": "test_split"} if figure.compares else {}))
         found[name] = value, time.perf_counter() - begun
     return found
 
@@ -89,11 +92,11 @@ def main() -> None:
     good, reference = rows.head(given.rows), rows.tail(given.rows).reset_index(drop=True)
     encoder, base = MiniLM(), load_base_model("embedded")
     columns = {name: figures(frame, reference, encoder, base) for name, frame in corpora(good, reference)}
-    names = list(next(iter(columns.values())))
-    print(f"| figure | {' | '.join(columns)} | seconds |\n|---|{'---:|' * (len(columns) + 1)}")
-    for name in names:
-        values = " | ".join(f"{column[name][0]:.3g}" for column in columns.values())
-        print(f"| {name} | {values} | {next(iter(columns.values()))[name][1]:.1f} |")
+    lines = [
+        [name, *(f"{column[name][0]:.3g}" for column in columns.values()), f"{seconds:.1f}"]
+        for name, (_, seconds) in next(iter(columns.values())).items()
+    ]
+    print(markdown.table(["figure", *columns, "seconds"], lines, "lr"))
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.classifiers import PublicRows
 from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.gate.approval import planned_releases, sign
+from dpsynth_assets.gate.public_rows import test_rows
+from dpsynth_assets.markdown import row, table
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
@@ -44,7 +46,7 @@ from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.registry import planned_names
-from dpsynth_assets.releases.votes import CANDIDATES, VOTES, VotesTerms
+from dpsynth_assets.releases.votes import BY_VOTES, CANDIDATES, VOTES, VotesTerms
 from dpsynth_assets.synthesis.candidates import proportions, rows_wanted
 from dpsynth_assets.synthesis.curation import CurationError, curate
 from dpsynth_assets.synthesis.label_histogram import released_counts
@@ -53,7 +55,6 @@ from ledger import Composed, Ledger
 from ledger.accounting import epsilon as epsilon_of
 from resources.artifact_store import ArtifactStore
 from resources.home import Home, replace_atomically
-from resources.public_rows import test_rows
 from resources.sensitive_store import SensitiveStore
 
 AS_DRAWN = Curation()
@@ -85,7 +86,7 @@ ARMS = {
     "as drawn": Arm(),
     "without near repetitions (0.9)": Arm(Curation(near_duplicates=0.9)),
     "as many of each label": Arm(Curation(proportions="even")),
-    "votes": Arm(Curation(proportions="votes")),
+    VOTES.name: Arm(Curation(proportions=BY_VOTES)),
     "augmented": Arm(augmented=True),
     "mixed with public rows": Arm(mixed=True),
     "the labeller surer than 0.7": Arm(Curation(confidence=0.7)),
@@ -93,15 +94,15 @@ ARMS = {
     "relabelled": Arm(_relabelled()),
     "taught": Arm(taught=True),
     "relabelled, surer than 0.7": Arm(_relabelled(confidence=0.7)),
-    "relabelled, votes": Arm(_relabelled(proportions="votes")),
+    "relabelled, votes": Arm(_relabelled(proportions=BY_VOTES)),
     "relabelled, taught": Arm(_relabelled(), taught=True),
     "relabelled, taught, surer than 0.7": Arm(_relabelled(confidence=0.7), taught=True),
     "relabelled, taught, without near repetitions (0.9)": Arm(_relabelled(near_duplicates=0.9), taught=True),
     "relabelled, taught, as many of each label": Arm(_relabelled(proportions="even"), taught=True),
-    "relabelled, taught, votes": Arm(_relabelled(proportions="votes"), taught=True),
+    "relabelled, taught, votes": Arm(_relabelled(proportions=BY_VOTES), taught=True),
     "relabelled, taught, augmented": Arm(_relabelled(), taught=True, augmented=True),
     "relabelled, taught, mixed with public rows": Arm(_relabelled(), taught=True, mixed=True),
-    "all but public rows": Arm(_relabelled(confidence=0.7, near_duplicates=0.9, proportions="votes"), True, True),
+    "all but public rows": Arm(_relabelled(confidence=0.7, near_duplicates=0.9, proportions=BY_VOTES), True, True),
 }
 
 
@@ -217,7 +218,7 @@ def lines(contract: Contract, folder: Path, chosen: argparse.Namespace, kept: Ke
         try:
             frame = curate(changed, drawn, wanted, labeller=labeller, encoder=encoder, votes=votes).frame
         except CurationError as error:
-            yield f"| {name} | cannot: {error} | | | | | |"
+            yield row([name, f"cannot: {error}", *[""] * 5])
             continue
         texts = frame[terms.text.column].tolist()
         targets = labeller.predict_proba(texts) if arm.taught else None
@@ -232,10 +233,8 @@ def lines(contract: Contract, folder: Path, chosen: argparse.Namespace, kept: Ke
                     known[str(seed)] = float(result["accuracy"])
                     kept.write()
             found = [known[str(seed)] for seed in range(chosen.seeds)]
-            yield (
-                f"| {name} | {kind} | {composed(contract, arm):.2f} | {len(texts):,} | {statistics.mean(found):.1%} | "
-                f"{min(found):.1%} | {max(found):.1%} |"
-            )
+            accuracies = (f"{each:.1%}" for each in (statistics.mean(found), min(found), max(found)))
+            yield row([name, kind, f"{composed(contract, arm):.2f}", f"{len(texts):,}", *accuracies])
 
 
 def main() -> None:
@@ -261,8 +260,8 @@ def main() -> None:
     planned = within(contract, chosen)
     releases = planned.privacy.releases
     print(f"adapter: epsilon {releases[ADAPTER].epsilon:g}; all releases together: {composed(planned):.3f}\n")
-    print("| curation | classifier | rests on epsilon | rows | accuracy, mean | from | to |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    head = ["curation", "classifier", "rests on epsilon", "rows", "accuracy, mean", "from", "to"]
+    print(table(head, []), flush=True)
     chosen.out.mkdir(parents=True, exist_ok=True)
     varied = ("contract", "only", "mix", "seeds", "kinds", "out")
     settings = {name: value for name, value in vars(chosen).items() if name not in varied}

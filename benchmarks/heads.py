@@ -29,10 +29,10 @@ def steps(classifier: str, units: int) -> tuple[Callable[[], None], Callable[[],
     from dpsynth_assets.classify.dp_plan import DpClassifierPlan
     from dpsynth_assets.classify.encoder import DIMENSION
     from dpsynth_assets.privacy.clipping.engine import ClippedSum
+    from dpsynth_assets.privacy.clipping_methods import FlatClipping
     from dpsynth_assets.privacy.noise import GaussianNoise
     from dpsynth_assets.privacy.plan import DpSgd, Learning
     from dpsynth_assets.privacy.shapes import groups
-    from dpsynth_assets.privacy.strategies import FlatClipping
     from dpsynth_assets.privacy.training import add
 
     plan = DpClassifierPlan(

@@ -17,15 +17,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.public_source import public_contract
+from benchmarks.public_source import public_contract, rows_of
 from dpsynth_assets.classify.dp_plan import DpClassifierPlan
 from dpsynth_assets.classify.dp_training import train_with_dp
 from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import load_classifier
 from dpsynth_assets.classify.vectors import kept_in, public_encoder
+from dpsynth_assets.markdown import row, table
 from dpsynth_assets.releases.classifiers import ClassifierTerms
-from resources.tabular import as_rows, source_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,14 +56,14 @@ def main() -> None:
 def compare(chosen: argparse.Namespace) -> None:
     """Each setting at each epsilon, a line of a table."""
     contract = public_contract(chosen.contract, chosen.source)
-    rows = as_rows(source_table(contract), contract).sample(frac=1.0, random_state=0)
+    rows = rows_of(contract).sample(frac=1.0, random_state=0)
     rest, train = rows.head(chosen.aside), rows.iloc[chosen.aside :]
     unit = contract.privacy.unit.model_copy(update={"public_count": len(train)})
     contract = replace(contract, privacy=contract.privacy.model_copy(update={"unit": unit}))
     encoder = Remembered(public_encoder(contract.privacy.text.max_tokens))
     print(f"{len(train)} rows to train on, {len(rest)} set aside")
-    print("| epsilon | batch | steps | rate | clip | noise multiplier | accuracy, mean | from | to |", flush=True)
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    settings = ["epsilon", "batch", "steps", "rate", "clip", "noise multiplier"]
+    print(table([*settings, "accuracy, mean", "from", "to"], []), flush=True)
     for epsilon in chosen.epsilon:
         for setting in chosen.tried:
             batch, steps, rate, *clip = setting.split(":")
@@ -77,12 +77,10 @@ def compare(chosen: argparse.Namespace) -> None:
             )
             plan = DpClassifierPlan.of(contract, release)
             found = [accuracy(plan, train, rest, encoder) for _ in range(chosen.runs)]
-            print(
-                f"| {epsilon:g} | {batch} | {steps} | {rate} | {release.clipping_norm:g} | "
-                f"{plan.mechanism.noise_multiplier:.2f} | "
-                f"{statistics.mean(found):.2%} | {min(found):.2%} | {max(found):.2%} |",
-                flush=True,
-            )
+            noise = f"{plan.mechanism.noise_multiplier:.2f}"
+            accuracies = (f"{each:.2%}" for each in (statistics.mean(found), min(found), max(found)))
+            cells = [f"{epsilon:g}", batch, steps, rate, f"{release.clipping_norm:g}", noise, *accuracies]
+            print(row(cells), flush=True)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+from dpsynth_assets.markdown import table
 from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
 
 EPSILON, DELTA = 3.0, 1e-5
@@ -60,7 +61,7 @@ def lines(shape: DpSgd, rates: dict[str, float], layers: int) -> Iterator[Line]:
     corrected = Learning(rates["adam_noise_corrected"], optimiser="adam_noise_corrected")
     yield Line("plain: flat clipping, Adam, linear schedule", shape, plain, important=True)
     for bands in (2, 4, 8):
-        yield Line(f"noise correlated over {bands} steps", replace(shape, noise_bands=bands), plain, important=True)
+        yield Line(f"noise correlated over {bands} steps", replace(shape, num_bands=bands), plain, important=True)
     yield Line("Adam corrected for the noise, at its own rate", shape, corrected, important=True)
     yield Line(f"only the upper {layers // 2} of {layers} layers", shape, plain, True, upper_layers=layers // 2)
     yield Line("twice the batch, half the steps", of_batch(shape, 2), plain, important=True)
@@ -70,14 +71,16 @@ def lines(shape: DpSgd, rates: dict[str, float], layers: int) -> Iterator[Line]:
     yield Line("cosine schedule", shape, replace(plain, schedule="cosine"))
     yield Line("constant rate", shape, replace(plain, schedule="constant"))
     yield Line("constant rate, averaged iterates", shape, replace(plain, schedule="constant", averaging=0.9))
-    yield Line("automatic clipping", replace(shape, strategy="automatic"), plain)
-    yield Line("per-layer clipping", replace(shape, strategy="per_layer"), plain)
+    yield Line("automatic clipping", replace(shape, clipping_method="automatic"), plain)
+    yield Line("per-layer clipping", replace(shape, clipping_method="per_layer"), plain)
 
 
 def of_batch(shape: DpSgd, factor: float) -> DpSgd:
     """`factor` times the batch, as many rows in all."""
     batch, steps = round(shape.expected_batch_size * factor), max(1, round(shape.steps / factor))
-    return replace(shape, sampling_rate=shape.sampling_rate * factor, expected_batch_size=batch, steps=steps)
+    return replace(
+        shape, sampling_probability=shape.sampling_probability * factor, expected_batch_size=batch, steps=steps
+    )
 
 
 class Journal:
@@ -185,7 +188,7 @@ class Experiment:
 def searched_rates(experiment: Experiment, journal: Journal, shape: DpSgd) -> dict[str, float]:
     """For each optimiser the rate with the least loss on public rows, trained on other public rows."""
     noisy = calibrated(shape, EPSILON, DELTA)
-    there = replace(noisy, sampling_rate=min(1.0, shape.expected_batch_size / len(experiment.search)))
+    there = replace(noisy, sampling_probability=min(1.0, shape.expected_batch_size / len(experiment.search)))
     best = {}
     for optimiser, rates in RATES.items():
         found = {}
@@ -198,7 +201,7 @@ def searched_rates(experiment: Experiment, journal: Journal, shape: DpSgd) -> di
     return best
 
 
-def measured(experiment: Experiment, journal: Journal, line: Line, runs: int) -> str:
+def measured(experiment: Experiment, journal: Journal, line: Line, runs: int) -> list[object]:
     """A line of the table."""
     mechanism = calibrated(line.shape, EPSILON, DELTA)
     about = described(line.name, experiment, mechanism, line.learning, line.upper_layers)
@@ -207,7 +210,7 @@ def measured(experiment: Experiment, journal: Journal, line: Line, runs: int) ->
     )
     found = [journal.loss(about, run, work) for run in range(runs)]
     low, mean, high = min(found), statistics.mean(found), max(found)
-    return f"| {line.name} | {mechanism.noise_multiplier:.2f} | {runs} | {mean:.4f} | {low:.4f} | {high:.4f} |"
+    return [line.name, f"{mechanism.noise_multiplier:.2f}", runs, f"{mean:.4f}", f"{low:.4f}", f"{high:.4f}"]
 
 
 def described(
@@ -233,20 +236,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     experiment, journal = Experiment(chosen.source, chosen.rows, chosen.device), Journal(chosen.results)
     shape = DpSgd(chosen.batch / experiment.rows, 0.0, 1.0, chosen.batch, chosen.steps)
     rates = searched_rates(experiment, journal, shape)
-    table = [
-        "| device | noise multiplier | runs | loss on public rows, mean | from | to |",
-        "|---|---|---|---|---|---|",
+    rows = [
+        measured(experiment, journal, line, runs)
+        for line in lines(shape, rates, experiment.layers)
+        if (runs := chosen.runs if line.important else chosen.other_runs)
     ]
-    for line in lines(shape, rates, experiment.layers):
-        if runs := chosen.runs if line.important else chosen.other_runs:
-            table.append(measured(experiment, journal, line, runs))
+    head = ["device", "noise multiplier", "runs", "loss on public rows, mean", "from", "to"]
     command = "python -m benchmarks.learning " + " ".join(sys.argv[1:] if arguments is None else arguments)
     title = (
         f"Epsilon {EPSILON:g}, delta {DELTA:g}, {experiment.rows} rows; learning rates "
         + " and ".join(f"{rate:g} ({optimiser})" for optimiser, rate in rates.items())
         + f"; without training the loss is {experiment.untrained():.4f}: `{command}`"
     )
-    text = "\n".join([title, "", *table, ""])
+    text = f"{title}\n\n{table(head, rows)}\n"
     print(text)
     if chosen.table is not None:
         chosen.table.write_text(text, encoding="utf-8")

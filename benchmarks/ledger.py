@@ -15,7 +15,8 @@ from benchmarks.pairs import paired_ratios
 from ledger import AddPopulation, Gaussian, Ledger, People, Scope, chain
 from ledger.book import first_record, record_from
 from ledger.checkpoints import new_key
-from ledger.store import DuckDBStore, Transaction, now
+from ledger.store import DuckDBStore
+from ledger.transaction import Transaction, now
 
 EARLY, LATER, LATE = 100, 10_000, 100_000
 EVENT = Gaussian(10_000.0)
@@ -40,7 +41,7 @@ _number = itertools.count()
 
 
 def _charge(ledger: Ledger) -> None:
-    reservation = ledger.reserve(
+    grant = ledger.charge(
         "everybody",
         EVENT,
         source=SOURCE,
@@ -48,8 +49,8 @@ def _charge(ledger: Ledger) -> None:
         key=f"k{next(_number)}",
         owner="benchmark",
         plan_digest="0" * 64,
+        ready=lambda: None,
     )
-    grant = ledger.activate(reservation)
     ledger.redeem(grant, population="everybody", fingerprint=SOURCE)
     ledger.commit(grant, artifact_digest="0" * 64, event=EVENT)
 

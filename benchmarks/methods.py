@@ -21,11 +21,14 @@ import torch
 from benchmarks.learning import DELTA, Experiment
 from dpsynth_assets.language.base_model import has_bfloat16, load_base_model
 from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
+from dpsynth_assets.markdown import row, table
 from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
 from dpsynth_assets.privacy.training import train
 
 PROMPT_TOKENS = 20
-WHOLE = DpSgd(512 / 22_000, 0.0, 1.0, 512, 80, strategy="per_layer")  # what the shipped contract of AG News plans
+WHOLE = DpSgd(
+    512 / 22_000, 0.0, 1.0, 512, 80, clipping_method="per_layer"
+)  # what the shipped contract of AG News plans
 
 
 def mechanism(epsilon: float, batch: int, steps: int, rows: int) -> DpSgd:
@@ -36,7 +39,7 @@ def mechanism(epsilon: float, batch: int, steps: int, rows: int) -> DpSgd:
         whole,
         noise_multiplier=whole.noise_multiplier * share,
         expected_batch_size=batch,
-        sampling_rate=batch / rows,
+        sampling_probability=batch / rows,
         steps=steps,
     )
 
@@ -65,10 +68,10 @@ def main() -> None:
     chosen = parser.parse_args()
     experiment = Experiment(chosen.source, chosen.rows, "cpu")
     short = mechanism(chosen.epsilon, chosen.batch, chosen.steps, experiment.rows)
-    print("| method | learning rate | loss on rows set aside |\n|---|---|---|", flush=True)
+    print(table(["method", "learning rate", "loss on rows set aside"], []), flush=True)
     for each in chosen.tried:
         method, _, rate = each.partition(":")
-        print(f"| {method} | {rate} | {loss(experiment, method, float(rate), short):.3f} |", flush=True)
+        print(row([method, rate, f"{loss(experiment, method, float(rate), short):.3f}"]), flush=True)
 
 
 if __name__ == "__main__":

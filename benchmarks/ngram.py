@@ -20,8 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.kneser_ney import KneserNey, count
-from dpsynth_assets.language.pretraining.corpus import SPECIAL, gather, read_documents
+from dpsynth_assets.language.documents import read_documents
+from dpsynth_assets.language.pretraining.corpus import SPECIAL, gather
 from dpsynth_assets.language.pretraining.recipe import Recipe
+from dpsynth_assets.markdown import row, table
 
 Tokens = npt.NDArray[np.uint16]
 
@@ -73,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     with np.load(chosen.run / "held_out.npz") as stored:
         held_out = {source: rows for source, rows in stored.items() if len(rows)}
     results: dict[str, dict[str, float]] = {}
-    print("| bits per byte |", " | ".join([*held_out, "mean |"]), "\n|---|", "---|" * (len(held_out) + 1), sep="")
+    print(table(["bits per byte", *held_out, "mean"], []))
     for name in ("rows of the run", "whole training side"):
         if name == "rows of the run":
             tokens = np.load(chosen.run / "rows.npy").reshape(-1)
@@ -85,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
             title = f"{name}, {len(tokens) / 1e6:.1f} M tokens, order {n}"
             results[title] = figures
             values = [*figures.values(), math.fsum(figures.values()) / len(figures)]
-            print(f"| {title} |", " | ".join(f"{value:.3f}" for value in values), "|", flush=True)
+            print(row([title, *(f"{value:.3f}" for value in values)]), flush=True)
     if chosen.json is not None:
         chosen.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from dpsynth_assets.contract import Contract, SourcePlaceError, load_contract
+from dpsynth_assets.gate.sources import source_of
+from resources.tabular import as_rows, table_at
 
 
 def public_contract(path: Path, source: str | None = None) -> Contract:
@@ -18,3 +22,9 @@ def public_contract(path: Path, source: str | None = None) -> Contract:
         return contract.with_source(source) if source else contract
     except SourcePlaceError as error:
         sys.exit(str(error))
+
+
+def rows_of(contract: Contract) -> pd.DataFrame:
+    """All rows of such a contract's source."""
+    source = source_of(contract)
+    return as_rows(table_at(source.place, source.where, source.columns), source.columns)

@@ -23,6 +23,7 @@ from sklearn.linear_model import LogisticRegression
 
 from dpsynth_assets.classify import graphs
 from dpsynth_assets.classify.encoder import MiniLM
+from dpsynth_assets.markdown import row, table
 
 _THRESHOLDS = np.linspace(0.5, 0.95, 40)  # quantiles of the scores, each a threshold that decisions may change at
 
@@ -72,17 +73,17 @@ def main() -> None:
     exact, rounded = (
         graphs.minilm(encoder.model, weights, bias, encoder.max_tokens, int8=int8) for int8 in (False, True)
     )
-    print("| weights | activations | file | error of the scores | decisions changed | ms a text |")
-    print("|---|---|---|---|---|---|")
-    for name, model in (
-        ("float32 | float32", exact),
-        ("int8, groups of 32 | float32", rounded),
-        ("int8 by column | int8, dynamic", dynamic(exact)),
+    print(table(["weights", "activations", "file", "error of the scores", "decisions changed", "ms a text"], []))
+    for kinds, model in (
+        (("float32", "float32"), exact),
+        (("int8, groups of 32", "float32"), rounded),
+        (("int8 by column", "int8, dynamic"), dynamic(exact)),
     ):
         found, taken = scores(model, tokens)
         error = (found - wanted).std() / wanted.std()
         changed = np.mean([((found >= t) != (wanted >= t)).mean() for t in np.quantile(wanted, _THRESHOLDS)])
-        print(f"| {name} | {model.ByteSize() / 1e6:.1f} MB | {error:.4f} | {changed:.2%} | {taken:.1f} |", flush=True)
+        size = f"{model.ByteSize() / 1e6:.1f} MB"
+        print(row([*kinds, size, f"{error:.4f}", f"{changed:.2%}", f"{taken:.1f}"]), flush=True)
 
 
 if __name__ == "__main__":

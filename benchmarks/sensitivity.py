@@ -15,6 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from dpsynth_assets.markdown import row, table
+
 KINDS = ("same", "short", "mixed", "real")
 
 
@@ -29,7 +31,7 @@ def bodies(kind: str, texts: list[str], batch: int) -> list[str]:
 
 
 def measured(
-    method: str, strategy: str, texts: list[str], tokens: int, batch: int | None, max_tokens: int, *, bfloat16: bool
+    method: str, clipping: str, texts: list[str], tokens: int, batch: int | None, max_tokens: int, *, bfloat16: bool
 ) -> tuple[float, float, int]:
     """|S(D + u) - S(D)| / C, what the others moved by, over C, and the rows of the widest micro-batch.
 
@@ -43,8 +45,8 @@ def measured(
     from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
     from dpsynth_assets.language.objective import encode, encode_prefix
     from dpsynth_assets.privacy.clipping.engine import ClippedSum
+    from dpsynth_assets.privacy.clipping_methods import CLIPPING_METHODS
     from dpsynth_assets.privacy.shapes import groups, public_shapes
-    from dpsynth_assets.privacy.strategies import STRATEGIES
     from dpsynth_assets.privacy.training import add
 
     base, tokenizer = load_base_model("embedded")
@@ -65,7 +67,7 @@ def measured(
     shapes = public_shapes(data.longest, tokens, batch)
 
     def clipped_sum(units: list[int]) -> torch.Tensor:
-        with ClippedSum(model, STRATEGIES[strategy](1.0)) as clipped:
+        with ClippedSum(model, CLIPPING_METHODS[clipping](1.0)) as clipped:
             for group in groups(units, data.records_of, data.lengths, shapes):
                 add(clipped, model, data, group)
             return torch.cat([total.flatten() for total in clipped.take()])
@@ -82,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", type=Path, required=True, help="a Parquet file with a column text; public")
     parser.add_argument("--methods", default="lora,prompt,full")
-    parser.add_argument("--strategies", default="flat,per_layer,automatic")
+    parser.add_argument("--clipping", default="flat,per_layer,automatic")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--tokens", default="2048,8192", help="of a micro-batch")
     parser.add_argument("--batches", default="512,1024", help="units in a batch")
@@ -91,11 +93,11 @@ def main() -> None:
     chosen = parser.parse_args()
     texts = pd.read_parquet(chosen.source, columns=["text"])["text"].tolist()
     random.Random(0).shuffle(texts)
-    print("| method | strategy | texts | tokens | units | rows | precision | moved by / C | others moved / C |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for method, strategy, kind, tokens, batch, precision in product(
+    settings = ["method", "clipping", "texts", "tokens", "units", "rows", "precision"]
+    print(table([*settings, "moved by / C", "others moved / C"], []))
+    for method, clipping, kind, tokens, batch, precision in product(
         chosen.methods.split(","),
-        chosen.strategies.split(","),
+        chosen.clipping.split(","),
         chosen.kinds.split(","),
         [int(tokens) for tokens in chosen.tokens.split(",")],
         [int(batch) for batch in chosen.batches.split(",")],
@@ -104,18 +106,15 @@ def main() -> None:
         joins = max(texts[-2000:], key=len)
         moved, others, rows = measured(
             method,
-            strategy,
+            clipping,
             [*bodies(kind, texts[:-2000], batch), joins],
             tokens,
             None if chosen.tall else batch,
             chosen.max_tokens,
             bfloat16=precision == "bfloat16",
         )
-        print(
-            f"| {method} | {strategy} | {kind} | {tokens} | {batch} | {rows} | {precision} "
-            f"| {moved:.6f} | {others:.1e} |",
-            flush=True,
-        )
+        cells = [method, clipping, kind, tokens, batch, rows, precision, f"{moved:.6f}", f"{others:.1e}"]
+        print(row(cells), flush=True)
 
 
 if __name__ == "__main__":

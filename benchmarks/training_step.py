@@ -36,8 +36,8 @@ def private_step(shape: str, method: str, length: int) -> Callable[[], None]:
     from dpsynth_assets.language.finetuning import TextUnits
     from dpsynth_assets.language.objective import Encoded
     from dpsynth_assets.privacy.clipping.engine import ClippedSum
+    from dpsynth_assets.privacy.clipping_methods import FlatClipping
     from dpsynth_assets.privacy.noise import GaussianNoise
-    from dpsynth_assets.privacy.strategies import FlatClipping
 
     model = model_of(shape, method)
     parts = batches(model, shape, length)

@@ -12,17 +12,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.public_source import public_contract
+from benchmarks.public_source import public_contract, rows_of
 from dpsynth_assets.classify.encoder import MiniLM, Remembered
 from dpsynth_assets.classify.tuning import SWEEPS, Rows, rank
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.publish.parquet import load
-from resources.tabular import as_rows, source_table
 
 
 def public_rows(contract: Contract, count: int) -> Rows:
     """Some real rows, in a fixed order."""
-    rows = as_rows(source_table(contract), contract)
+    rows = rows_of(contract)
     rows = rows.sample(n=min(count, len(rows)), random_state=0)
     return rows["text"].tolist(), rows[contract.privacy.classifier.target].tolist()
 

@@ -1,5 +1,5 @@
-"""Text of people, files and models within Markdown: shown as it is, never as markup, or as a picture or a link under
-other words.
+"""Tables in Markdown, and text of people, files and models within it: shown as it is, never as markup, or as a picture
+or a link under other words.
 
 An address that stands in a text as such (`https://...`, a mail address) stays one, and some readers let it be clicked:
 it leads where it says.
@@ -8,6 +8,7 @@ it leads where it says.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from ledger.visible import visible
 
@@ -33,3 +34,22 @@ def code(text: object) -> str:
     plain = visible(" ".join(str(text).split()))
     fence = "`" * (1 + max(map(len, re.findall("`+", plain)), default=0))
     return f"{fence} {plain} {fence}" if "`" in plain else f"{fence}{plain}{fence}"
+
+
+def table(head: Sequence[object], rows: Iterable[Sequence[object]], align: str = "l") -> str:
+    """A table. The cells are Markdown: what people, files or models wrote is to be `escaped` first.
+
+    `align` has a letter for each column, `l` or `r`; the last one counts for all further columns.
+
+    >>> print(table(["label", "rows"], [["card_lost", 12]], "lr"))
+    | label | rows |
+    |---|--:|
+    | card_lost | 12 |
+    """
+    rule = "|".join("--:" if side == "r" else "---" for side in align.ljust(len(head), align[-1]))
+    return "\n".join([row(head), f"|{rule}|", *map(row, rows)])
+
+
+def row(cells: Iterable[object]) -> str:
+    """One line of a table, for those that are shown as they come about."""
+    return f"| {' | '.join(map(str, cells))} |"

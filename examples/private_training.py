@@ -26,11 +26,14 @@ def main() -> None:
     classes = (points @ torch.tensor([2.0, -1.0, 0.5, 0.0, 1.0]) > 0).long()
     records_of = [[2 * person, 2 * person + 1] if person % 3 else [2 * person] for person in range(PEOPLE)]
 
-    shape = DpSgd(sampling_rate=0.1, noise_multiplier=0.0, clipping_norm=1.0, expected_batch_size=60, steps=80)
+    shape = DpSgd(sampling_probability=0.1, noise_multiplier=0.0, l2_clip_norm=1.0, expected_batch_size=60, steps=80)
     mechanism = calibrated(shape, 2.0, DELTA)
     model = nn.Linear(5, 2)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.1)
-    sampler, noise = PoissonSampler(PEOPLE, mechanism.sampling_rate), GaussianNoise(mechanism.noise_standard_deviation)
+    sampler, noise = (
+        PoissonSampler(PEOPLE, mechanism.sampling_probability),
+        GaussianNoise(mechanism.noise_standard_deviation),
+    )
 
     def losses(records: list[int]) -> Tensor:
         return nn.functional.cross_entropy(model(points[records]), classes[records], reduction="none")

@@ -6,9 +6,8 @@
     asked = ledger.propose(AddPopulation(scope, people), actor="owner@example.org", reason="to train a router")
     ledger.approve(asked, actor="privacy@example.org", reason="read and agreed")
     ledger.bind_source("customers", fingerprint)                     # keyed by the caller
-    reservation = ledger.reserve("customers", event, source=fingerprint, release="adapter", key=..., owner=run_id,
-                                 plan_digest=...)
-    grant = ledger.activate(reservation)                             # from here on it is spent
+    grant = ledger.charge("customers", event, source=fingerprint, release="monthly count", key=..., owner=run_id,
+                          plan_digest=..., ready=check)              # from here on it is spent
     ledger.redeem(grant, population="customers", fingerprint=fingerprint)
     ...                                                              # read the rows, run the mechanism
     ledger.commit(grant, artifact_digest=..., event=event)
@@ -63,6 +62,7 @@ from ledger.records import (
     Scope,
     SetPeople,
     SetTerms,
+    Spending,
 )
 from ledger.scopes import EVERYTHING
 from ledger.sealing import Charge
@@ -110,6 +110,7 @@ __all__ = [
     "SetPeople",
     "SetTerms",
     "SourceTaken",
+    "Spending",
     "Statement",
     "TermsConflict",
     "person",

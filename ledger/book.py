@@ -1,8 +1,8 @@
 """The ledger itself: one file, its creation and restoration, and everything one may ask of it.
 
-What changes it stands in `charging` (the life of a charge), `elsewhere` (what was spent without it), `governing`
-(budgets and approvals) and `sealing` (what left). Nothing here depends on data, and nothing here may: no batch sizes
-that were realised, no true counts, no exception texts.
+What changes it stands in `admission` and `charging` (the life of a charge), `elsewhere` (what was spent without it),
+`governing` (budgets and approvals) and `sealing` (what left). Nothing here depends on data, and nothing here may: no
+batch sizes that were realised, no true counts, no exception texts.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger import chain
+from ledger.admission import Admission
 from ledger.authority import Authority
 from ledger.chain import Draft, Record
 from ledger.charging import Charging
@@ -24,28 +25,30 @@ from ledger.checkpoints import Checkpoint, new_key, problems_with, public_key, s
 from ledger.elsewhere import Elsewhere
 from ledger.errors import LedgerBroken, LedgerError
 from ledger.governing import Governing
-from ledger.journal import entry_of, histories, reservation_of
+from ledger.journal import entry_of, histories, reservation_of, state_of
 from ledger.people import People
 from ledger.protocol import (
     binding_of,
     blocks_of,
     budget_of,
+    history_of,
     public_key_of,
     require_budget,
     require_same_terms,
     standings_of,
 )
 from ledger.quoting import quote, quote_unregistered
-from ledger.records import Balance, Entry, Item, Quote, Reservation, Scope, State, words
+from ledger.records import Balance, Entry, Item, Quote, Reservation, Scope, Spending, State, words
 from ledger.scopes import population_of
 from ledger.sealing import Sealing
-from ledger.statements import Statement, statement_of
-from ledger.store import DuckDBStore, Store, now
+from ledger.statements import Statement, spending_of, statement_of
+from ledger.store import DuckDBStore, Store
+from ledger.transaction import now
 from ledger.verification import problems_of
 from ledger.view import OneView
 
 
-class Ledger(Charging, Elsewhere, Governing, Sealing):
+class Ledger(Admission, Charging, Elsewhere, Governing, Sealing):
     """A privacy ledger at a path. Holds nothing open; any number of processes and threads may use one file."""
 
     def __init__(self, path: Path | str, *, store: Store | None = None) -> None:
@@ -144,6 +147,14 @@ class Ledger(Charging, Elsewhere, Governing, Sealing):
         """What stands charged. `with_pld=False` leaves the reported PLD epsilon out, which can take a second."""
         return self.statement(population, with_pld=with_pld).balance
 
+    def spending(self, population: str) -> Spending:
+        """The balance's figures as admission reads them: off the newest entry of each block, and what is merely
+        reserved. Other entries are not read."""
+        with self._store.transaction() as book:
+            budget = require_budget(book, population)
+            standings = standings_of(book, blocks_of(book, population))
+            return spending_of(budget, standings, book.waiting())
+
     def statement(self, population: str, *, with_pld: bool = True) -> Statement:
         """Everything a reader of `dpsynth audit` asks about a population."""
         with self._store.transaction() as book:
@@ -180,6 +191,11 @@ class Ledger(Charging, Elsewhere, Governing, Sealing):
                 paths = [book.find(reservation=record.seq) for record in book.find(kinds=("reserved",), key=key)]
         found = [reservation_of(ledger_id, path) for path in paths]
         return [reservation for reservation in found if state is None or reservation.state == state]
+
+    def state(self, reservation_id: str) -> State:
+        """How far a charge has come."""
+        with self._store.transaction() as book:
+            return state_of(history_of(book, reservation_id))
 
     # Integrity ------------------------------------------------------------------------------------------------------
 

@@ -4,130 +4,48 @@
        │            │ ↑         │ └───> forfeit      it failed, or nobody knows: the charge stays in full
        └──> void    └─┴─resume──┘                    another run goes on from a checkpoint; repeated steps cost again
 
-*reserve* decides and charges in one transaction, every touched block or none; *activate* makes the charge permanent
-and hands out a secret token, once; *redeem* spends the token, right before rows are read; *commit* closes the
-release. A charge counts from its reservation on and in every state but voided, because a failure is an output too.
-Runs that died stay where they were: safe, since they stay charged. Each step is one durable transaction; order is by
-entry number, clocks decide nothing.
+How it comes to be reserved and activated, one after the other or both in one transaction, stands in `admission`.
+*redeem* spends its token, right before rows are read; *commit* closes the release. A charge counts from its reservation
+on and in every state but voided, because a failure is an output too. Runs that died stay where they were: safe, since
+they stay charged. Each step is one durable transaction; order is by entry number, clocks decide nothing.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from ledger import accounting, chain, events, renyi_filter
 from ledger.chain import Draft
 from ledger.checkpoints import require_key
-from ledger.errors import LedgerBroken, ProtocolError
+from ledger.errors import ProtocolError
 from ledger.events import Event
 from ledger.journal import Costs, costs_of, entry_of, reservation_of
 from ledger.protocol import (
     append_step,
-    binding_of,
+    budgets_of,
     demand_grant,
+    grant_of,
     history_of,
-    open_reservation,
     public_key_of,
-    require_budget,
     require_grant,
-    require_same_request,
     require_step,
     standings_of,
-    stated,
     stated_costs,
+    touched_by,
 )
 from ledger.quoting import refusal
-from ledger.records import Entry, Grant, Reservation, opaque, words
+from ledger.records import Entry, Grant, opaque, words
 from ledger.scopes import Budgets, Standings, population_of, spent, tightest
-from ledger.store import Store, Transaction
+from ledger.store import Store
 
 
 class Charging:
-    """Reserve, activate, redeem, resume, commit, forfeit, void."""
+    """Redeem, resume, commit, forfeit, void."""
 
     _store: Store
     _key: Any
-
-    def reserve(
-        self, population: str, event: Event, *, source: str, release: str, key: str, owner: str, plan_digest: str
-    ) -> Reservation:
-        """Charge an event to all blocks of a data set, or raise BudgetRefused; either way it is an entry.
-
-        `source` is the data set's fingerprint as it was bound, `key` names what is made (asset, partition, hash of
-        the plan), `owner` the run that makes it. The same key by the same owner while still reserved is the same
-        reservation (a retry after a lost answer); anything else is a new charge, because a second release is a second
-        release. Without the ledger's signing key nothing is charged: what was paid for could not be sealed.
-        """
-        event = events.intact(event)
-        events.intact(events.Composed((event,)))  # as a seal states it: what could not be sealed is not charged
-        for what, value in (("release", release), ("key", key), ("owner", owner)):
-            words(what, value)
-        opaque("plan_digest", plan_digest)
-        opaque("source", source)
-        with self._store.transaction() as book:
-            require_key(self._key, public_key_of(book))
-            touched = _touched(book, population, source)
-            budgets = _budgets(book, population, touched)
-        # Outside the lock: orders are immutable, and a vector can take a second.
-        costs = {name: accounting.renyi_vector(event, budget.rule.orders) for name, budget in budgets.items()}
-        alone = accounting.epsilon(event, budgets[population].rule.delta)
-        with self._store.transaction() as book:
-            touched = _touched(book, population, source)
-            now = _budgets(book, population, touched)
-            if {name: budget.rule.orders for name, budget in now.items()} != {
-                name: budget.rule.orders for name, budget in budgets.items()
-            }:
-                raise LedgerBroken("the terms of a population changed that never change; run `dpsynth audit verify`")
-            open_one = open_reservation(book, population, key, owner)
-            if open_one is not None:
-                reservation = reservation_of(book.ledger_id, [open_one])
-                require_same_request(reservation, release, event, plan_digest, source)
-                return reservation
-            before = standings_of(book, touched)
-            after, refused = _charge(now, before, costs, release, event)
-            facts: dict[str, Any] = {
-                "event": event.to_json(),
-                "plan_digest": plan_digest,
-                "source": source,
-                "epsilon_alone": chain.number(alone),
-                "epsilon_spent": chain.number(spent(now, before)),
-                "epsilon_would_be": chain.number(spent(now, after)),
-            }
-            if refused is None:
-                facts |= {"cost": stated_costs(costs), "standing": stated(after)}
-            else:
-                facts |= dict(zip(("block", "why"), refused, strict=True))
-            entry = book.append(
-                Draft(
-                    kind="refused" if refused else "reserved",
-                    population=population,
-                    release=release,
-                    owner=owner,
-                    key=key,
-                    payload=facts,
-                )
-            )
-            ledger_id = book.ledger_id
-        if refused is not None:  # raised after the commit: the refusal must be in the ledger
-            raise refusal(*refused, release, event, now, before, after, alone, entry.seq)
-        return reservation_of(ledger_id, [entry])
-
-    def activate(self, reservation: Reservation) -> Grant:
-        """Make the charge permanent and hand out the grant. Once per reservation."""
-        if not isinstance(reservation, Reservation):
-            raise ProtocolError(f"a reservation is needed, not {type(reservation).__name__}: reserve to get one")
-        token = secrets.token_urlsafe(32)
-        with self._store.transaction() as book:
-            require_key(self._key, public_key_of(book))
-            history = history_of(book, reservation.id)
-            stored = reservation_of(book.ledger_id, history)
-            if replace(reservation, state=stored.state) != stored:
-                raise ProtocolError(f"reservation {reservation.id} was handed back with other contents than it holds")
-            append_step(book, history, "activated", {"token_sha256": chain.digest(token)})
-        return _grant(stored, token)
 
     def redeem(self, grant: Grant, *, population: str, fingerprint: str) -> None:
         """Spend the grant's token for reading one data set. The caller hands out rows only after this returned, and
@@ -145,7 +63,7 @@ class Charging:
                     f"the grant {grant.reservation_id} is for another data set than the one asked for: it was charged "
                     "to that one's blocks. Reserve for the data set that is to be read"
                 )
-            if not set(_touched(book, population, fingerprint)) <= set(history[0].blocks):
+            if not set(touched_by(book, population, fingerprint)) <= set(history[0].blocks):
                 raise ProtocolError(
                     f"since {grant.reservation_id} was reserved, its data set was found to hold records of further "
                     "blocks, which were not charged: forfeit it, and reserve anew"
@@ -165,7 +83,7 @@ class Charging:
         with self._store.transaction() as book:
             require_key(self._key, public_key_of(book))
             stored = reservation_of(book.ledger_id, history_of(book, reservation_id))
-            budgets = _budgets(book, stored.population, stored.blocks)
+            budgets = budgets_of(book, stored.population, stored.blocks)
         costs, alone = {}, 0.0
         if replayed is not None:
             replayed = events.intact(replayed)
@@ -179,7 +97,7 @@ class Charging:
         with self._store.transaction() as book:
             history = history_of(book, reservation_id)
             require_step(book, history, "resumed")
-            budgets = _budgets(book, stored.population, stored.blocks)
+            budgets = budgets_of(book, stored.population, stored.blocks)
             before = standings_of(book, stored.blocks)
             after, refused = before, None
             if replayed is not None:
@@ -213,7 +131,7 @@ class Charging:
         if refused is not None:
             assert replayed is not None
             raise refusal(*refused, stored.release, replayed, budgets, before, after, alone, entry.seq)
-        return _grant(stored, token)
+        return grant_of(stored, token)
 
     def commit(self, grant: Grant, *, artifact_digest: str, event: Event) -> Entry:
         """Close a release. `event` is what truly ran: the planned event, or the same mechanism with fewer steps.
@@ -237,7 +155,7 @@ class Charging:
         costs: Costs | None = None
         if shorter:
             with self._store.transaction() as book:
-                budgets = _budgets(book, grant.population, require_grant(book, grant)[0].blocks)
+                budgets = budgets_of(book, grant.population, require_grant(book, grant)[0].blocks)
             costs = {name: accounting.renyi_vector(event, budget.rule.orders) for name, budget in budgets.items()}
             alone = accounting.epsilon(event, budgets[grant.population].rule.delta)
         with self._store.transaction() as book:
@@ -273,7 +191,7 @@ class Charging:
             history = history_of(book, reservation_id)
             require_step(book, history, "voided")
             stored, costs = reservation_of(book.ledger_id, history), costs_of(history[0])
-            budgets = _budgets(book, stored.population, stored.blocks)
+            budgets = budgets_of(book, stored.population, stored.blocks)
             after = {}
             for block, standing in standings_of(book, stored.blocks).items():
                 budget = budgets[population_of(block)]
@@ -281,31 +199,8 @@ class Charging:
             append_step(book, history, "voided", {"reason": reason}, standings=after)
 
 
-def _touched(book: Transaction, population: str, source: str) -> tuple[str, ...]:
-    """All blocks that a data set is charged to: its own, and those of other populations with the same records."""
-    bound = binding_of(book, population, source).payload
-    return tuple(sorted({*bound["blocks"], *bound["overlaps"]}))
-
-
-def _budgets(book: Transaction, population: str, blocks: Iterable[str]) -> Budgets:
-    return {name: require_budget(book, name) for name in sorted({population, *map(population_of, blocks)})}
-
-
-def _charge(
-    budgets: Budgets, before: Standings, costs: Costs, release: str, event: Event
-) -> tuple[Standings, tuple[str, str] | None]:
-    """Every block's standing with the charge, and which block refuses it and why (None if all admit it)."""
-    after, refusals = {}, {}
-    for block, standing in before.items():
-        budget = budgets[population_of(block)]
-        after[block], why = budget.charge(standing, costs[budget.population], release, event)
-        if why is not None:
-            refusals[block] = why
-    return after, tightest(budgets, before, refusals)
-
-
 def _replay(budgets: Budgets, before: Standings, costs: Costs) -> tuple[Standings, tuple[str, str] | None]:
-    """As `_charge`, for steps that run a second time under a reservation that stands."""
+    """As when it was reserved (`admission`), for steps that run a second time under a reservation that stands."""
     after, refusals = {}, {}
     for block, standing in before.items():
         budget = budgets[population_of(block)]
@@ -315,16 +210,3 @@ def _replay(budgets: Budgets, before: Standings, costs: Costs) -> tuple[Standing
         elif not budget.rule.admits(after[block].sums):
             refusals[block] = "the steps that would run again do not fit into what is left"
     return after, tightest(budgets, before, refusals)
-
-
-def _grant(stored: Reservation, token: str) -> Grant:
-    return Grant(
-        reservation_id=stored.id,
-        population=stored.population,
-        release=stored.release,
-        event=stored.event,
-        owner=stored.owner,
-        plan_digest=stored.plan_digest,
-        source=stored.source,
-        token=token,
-    )

@@ -17,7 +17,8 @@ from ledger.journal import entry_of
 from ledger.protocol import authority_of, blocks_of, require_budget, standings_of, stated, stated_costs
 from ledger.records import Entry, words
 from ledger.signatures import unarmored
-from ledger.store import Store, Transaction
+from ledger.store import Store
+from ledger.transaction import Transaction
 
 
 class Elsewhere:

@@ -51,7 +51,8 @@ from ledger.records import (
 from ledger.renyi_filter import checked_budget
 from ledger.scopes import EVERYTHING, block_name, population_of
 from ledger.signatures import unarmored
-from ledger.store import Store, Transaction
+from ledger.store import Store
+from ledger.transaction import Transaction
 
 
 class Governing:

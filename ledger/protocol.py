@@ -7,6 +7,7 @@ it goes through `Transaction`, so every record was checked against its hash befo
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +19,8 @@ from ledger.events import Event
 from ledger.journal import STEPS, Costs, reservation_of, reservation_seq, standing_of, state_of
 from ledger.mandates import KINDS
 from ledger.records import Grant, Reservation, Scope, name
-from ledger.scopes import Budget, Standings, population_of
-from ledger.store import Transaction
+from ledger.scopes import Budget, Budgets, Standings, population_of
+from ledger.transaction import Transaction
 from ledger.units import is_typed, same_unit_by, told_by
 
 
@@ -162,6 +163,16 @@ def binding_of(book: Transaction, population: str, source: str) -> Record:
     return bound[-1]
 
 
+def touched_by(book: Transaction, population: str, source: str) -> tuple[str, ...]:
+    """All blocks that a data set is charged to: its own, and those of other populations with the same records."""
+    bound = binding_of(book, population, source).payload
+    return tuple(sorted({*bound["blocks"], *bound["overlaps"]}))
+
+
+def budgets_of(book: Transaction, population: str, blocks: Iterable[str]) -> Budgets:
+    return {name: require_budget(book, name) for name in sorted({population, *map(population_of, blocks)})}
+
+
 def standings_of(book: Transaction, blocks: tuple[str, ...]) -> Standings:
     found: Standings = {}
     for block in blocks:
@@ -193,6 +204,19 @@ def history_of(book: Transaction, identifier: str) -> list[Record]:
     if not history or history[0].kind != "reserved":
         raise ProtocolError(f"there is no reservation {identifier!r} in this ledger")
     return history
+
+
+def grant_of(stored: Reservation, token: str) -> Grant:
+    return Grant(
+        reservation_id=stored.id,
+        population=stored.population,
+        release=stored.release,
+        event=stored.event,
+        owner=stored.owner,
+        plan_digest=stored.plan_digest,
+        source=stored.source,
+        token=token,
+    )
 
 
 def demand_grant(grant: object) -> None:

@@ -204,6 +204,17 @@ class BlockBalance:
 
 
 @dataclass(frozen=True)
+class Spending:
+    """What of a population's epsilon is spent: the figures of its most charged block, as in its `Balance`."""
+
+    epsilon_cap: float
+    epsilon_spent: float
+    epsilon_reserved: float
+    epsilon_remaining: float
+    delta: float
+
+
+@dataclass(frozen=True)
 class Balance:
     """What stands charged against a population: the figures of its most charged block, and each block's own.
 

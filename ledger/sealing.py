@@ -3,7 +3,7 @@
 A seal charges nothing and asks no budget: what it is about was released before, or made from releases. The ledger, not
 its caller, decides which charges an artifact carries: all those of what it was made from, and its own, which must be
 committed with exactly these files. So an ancestor cannot be dropped, and the guarantee follows from the entries alone.
-One short transaction; the composed epsilon is computed before it, since entries that exist never change.
+One transaction that writes; the composed epsilon is computed before it, since entries that exist never change.
 
 `SealReview` recomputes all of it for the audit.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,13 +20,14 @@ from ledger import accounting
 from ledger.authority import Authority
 from ledger.chain import Draft, Record
 from ledger.checkpoints import require_key, sign
-from ledger.errors import ProtocolError, SealError
+from ledger.errors import LedgerError, ProtocolError, SealError
 from ledger.events import Composed, Event
 from ledger.journal import charged_events, reservation_of, state_of
 from ledger.protocol import history_of, public_key_of, require_budget
 from ledger.scopes import Budget
 from ledger.seals import Guarantee, Seal, checked_files, content_digest, identified, named, portable, seal_of
-from ledger.store import Store, Transaction, now
+from ledger.store import Store
+from ledger.transaction import Transaction, now
 
 TOLERANCE = 1e-6  # two machines' logarithms may differ in the last digits
 
@@ -41,6 +43,16 @@ class Charge:
     plan_digest: str
     seq: int  # of the entry that committed it
     hash: str
+
+
+@dataclass(frozen=True)
+class NewSeal:
+    """A seal that was just entered, the charges that it carries, and how it travels: None where the signing key cannot
+    be used. It stands in the chain all the same."""
+
+    seal: Seal
+    charges: tuple[Charge, ...]
+    portable: bytes | None
 
 
 class Sealing:
@@ -72,7 +84,7 @@ class Sealing:
         made_from: Mapping[str, Seal] | None = None,
         reservation: str | None = None,
         protected: bool = True,
-    ) -> Seal:
+    ) -> NewSeal:
         """Write down that these files are the artifact `identity` of `name`, and what they rest on.
 
         Args:
@@ -93,6 +105,7 @@ class Sealing:
             charges = sorted({*own, *(seq for each in parents.values() for seq in each.charges)})
             histories = [book.find(reservation=seq) for seq in charges]
             budgets = {path[0].population: require_budget(book, str(path[0].population)) for path in histories}
+            ledger_id, public = book.ledger_id, public_key_of(book)
         guarantee = None
         if protected and all(each.guarantee for each in parents.values()):
             guarantee = _guarantee(histories, list(budgets.values()), parents.values())
@@ -106,7 +119,11 @@ class Sealing:
         population = guarantee.population if guarantee else None
         draft = Draft(kind="sealed", population=population, release=name, key=name, payload=payload)
         with self._store.transaction() as book:
-            return seal_of(book.ledger_id, book.append(draft).body)
+            record = book.append(draft)
+        seal, signed = seal_of(ledger_id, record.body), None
+        with suppress(LedgerError):
+            signed = portable(seal, sign(self._key, ledger_id, record, now(), public))
+        return NewSeal(seal, tuple(_charge(ledger_id, history) for history in histories), signed)
 
     def seals(self, name: str | None = None) -> list[Seal]:
         """All seals, or those of one contract's kind of artifact, oldest first."""
@@ -132,9 +149,9 @@ class Sealing:
 
 def _record(book: Transaction, seal: Seal) -> Record:
     if isinstance(seal, Seal) and seal.ledger == book.ledger_id:
-        for record in book.find(kinds=("sealed",), key=seal.name):
-            if (record.seq, record.hash) == (seal.seq, seal.hash):
-                return record
+        record = book.at(seal.seq)
+        if record is not None and (record.kind, record.key, record.hash) == ("sealed", seal.name, seal.hash):
+            return record
     raise ProtocolError("what it was made from is not sealed in this ledger: make that again first")
 
 

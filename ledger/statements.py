@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger import accounting, chain
 from ledger.chain import Record
 from ledger.events import Event
-from ledger.journal import charged_events, costs_of, entry_of, event_of, histories, reservation_of, standing_of
-from ledger.records import Balance, BlockBalance, Entry, Reservation
+from ledger.journal import (
+    charged_events,
+    costs_of,
+    entry_of,
+    event_of,
+    histories,
+    reservation_of,
+    standing_of,
+    state_of,
+)
+from ledger.records import Balance, BlockBalance, Entry, Reservation, Spending
 from ledger.scopes import Budget, Standing, population_of
 
 
@@ -32,6 +41,29 @@ class Statement:
     head: Entry
 
 
+def spending_of(budget: Budget, standings: Mapping[str, Standing], reserved: Iterable[Record]) -> Spending:
+    """What is spent of a budget, from what stands charged to its blocks and the charges that are merely reserved."""
+    worst = _worst(budget, standings)
+    settled = spent = budget.empty() if worst is None else standings[worst]
+    for record in reserved:
+        if worst in record.blocks:
+            cost = costs_of(record)[budget.population]
+            settled = budget.uncharge(settled, cost, str(record.said["release"]), event_of(record))
+    epsilon, rest = budget.spent(spent), budget.spent(settled)
+    return Spending(
+        epsilon_cap=budget.rule.epsilon,
+        epsilon_spent=epsilon,
+        epsilon_reserved=max(0.0, epsilon - rest) if math.isfinite(epsilon) else 0.0,
+        epsilon_remaining=budget.remaining(spent),
+        delta=budget.rule.delta,
+    )
+
+
+def _worst(budget: Budget, standings: Mapping[str, Standing]) -> str | None:
+    """The most charged block, which speaks for all; None where there is no block yet."""
+    return max(standings, key=lambda block: (budget.spent(standings[block]), standings[block].charges), default=None)
+
+
 def statement_of(
     ledger_id: str, budget: Budget, records: Sequence[Record], head: Record, *, with_pld: bool = True
 ) -> Statement:
@@ -44,38 +76,27 @@ def statement_of(
         BlockBalance(block, budget.spent(standing), budget.remaining(standing), standing.charges)
         for block, standing in standings.items()
     )
-    worst = max(balances, key=lambda each: (each.epsilon_spent, each.charges), default=None)
-    spent = worst.epsilon_spent if worst else 0.0
-    touching = [path for path in paths if worst and worst.block in path[0].blocks]
+    worst = _worst(budget, standings)
+    touching = [path for path in paths if worst in path[0].blocks]
     counted: list[Event] = []
     alone: list[float] = []
     for path in touching:
-        held = reservation_of(ledger_id, path)
-        if held.state != "voided":
+        if state_of(path) != "voided":
             counted += charged_events(path)
             alone += [_alone(path), *(chain.real(r.payload["epsilon_alone"]) for r in path if r.kind == "resumed")]
     for record in external:
-        if worst and worst.block in record.blocks:
+        if worst in record.blocks:
             counted.append(event_of(record))
             alone.append(chain.real(record.payload["epsilon_alone"]))
-    settled = standings[worst.block] if worst else budget.empty()
-    for path in touching:
-        held = reservation_of(ledger_id, path)
-        if held.state == "reserved":
-            settled = budget.uncharge(settled, costs_of(path[0])[population], held.release, held.event)
-    cap = budget.rule.epsilon
+    spending = spending_of(budget, standings, [path[0] for path in touching if state_of(path) == "reserved"])
     balance = Balance(
         population=population,
         unit=budget.unit,
         neighbouring_relation=budget.neighbouring_relation,
         rule="closed_plan" if budget.plan else "renyi_filter",
-        epsilon_cap=cap,
-        delta=budget.rule.delta,
-        epsilon_spent=spent,
-        epsilon_reserved=max(0.0, spent - budget.spent(settled)) if math.isfinite(spent) else 0.0,
-        epsilon_remaining=max(0.0, cap - spent),
-        frozen=spent > cap,
-        charges=worst.charges if worst else 0,
+        **vars(spending),
+        frozen=spending.epsilon_spent > spending.epsilon_cap,
+        charges=standings[worst].charges if worst else 0,
         blocks=balances,
         pld_epsilon=accounting.pld_epsilon(counted, budget.rule.delta) if with_pld else None,
         basic_sum_epsilon=math.fsum(alone),

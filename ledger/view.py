@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from ledger.chain import Draft
 from ledger.errors import ProtocolError
-from ledger.store import Transaction
+from ledger.transaction import Transaction
 
 
 class OneView:

@@ -174,7 +174,7 @@ class ArtifactStore(Deployed):
         draft.folder = draft.folder.rename(self._kind(draft.contract, draft.kind) / draft.id)
         with _spoken():
             book = self._ledger()
-            seal = book.seal(
+            new = book.seal(
                 f"{draft.contract}/{draft.kind}",
                 draft.id,
                 digests_in(draft.folder),
@@ -182,10 +182,10 @@ class ArtifactStore(Deployed):
                 reservation=reservation,
                 protected=protected,
             )
-            draft.kept = True
-            _write_seal(book, draft.folder, seal)
-            charges = tuple(book.charges_of(seal))
-        return Artifact(draft.contract, draft.kind, draft.id, draft.folder, receipt, seal, charges)
+        draft.kept = True
+        if new.portable is not None:
+            _write_seal(draft.folder, new.portable)
+        return Artifact(draft.contract, draft.kind, draft.id, draft.folder, receipt, new.seal, new.charges)
 
     def latest(self, contract: str, kind: str) -> Artifact:
         """The standing artifact of a kind: the one that was sealed last.
@@ -246,7 +246,9 @@ class ArtifactStore(Deployed):
     def _proven(self, contract: str, kind: str, identity: str | None) -> Artifact:
         with _spoken():
             book = self._ledger()
-            seal = standing(book, f"{contract}/{kind}", identity)
+            with book.reading() as now:
+                seal = standing(now, f"{contract}/{kind}", identity)
+                charges = () if seal is None else tuple(now.charges_of(seal))
             if seal is None:
                 raise self._missing(contract, kind, identity)
             folder = self._kind(contract, kind) / seal.id
@@ -261,8 +263,8 @@ class ArtifactStore(Deployed):
                     f"from it: put back the files of {folder}, or materialize {contract}/{kind} again"
                 )
             if not (folder / SEAL).exists():
-                _write_seal(book, folder, seal)
-            charges = tuple(book.charges_of(seal))
+                with suppress(LedgerError):  # without the signing key
+                    _write_seal(folder, book.portable(seal))
         receipt = json.loads((folder / RECEIPT).read_text(encoding="utf-8"))
         return Artifact(contract, kind, seal.id, folder, receipt, seal, charges)
 
@@ -312,11 +314,11 @@ def _facts(stated: Any) -> dict[str, Any]:
     return facts
 
 
-def _write_seal(book: Ledger, folder: Path, seal: Seal) -> None:
-    """Put the seal beside its files. Without the signing key there is none yet: the artifact stands all the same, and
-    `dpsynth audit verify` says what is missing."""
-    with suppress(LedgerError, OSError):
-        replace_atomically(folder / SEAL, book.portable(seal))
+def _write_seal(folder: Path, portable: bytes) -> None:
+    """Put the seal beside its files. Where there is none yet the artifact stands all the same, and `dpsynth audit
+    verify` says what is missing."""
+    with suppress(OSError):
+        replace_atomically(folder / SEAL, portable)
 
 
 @contextmanager

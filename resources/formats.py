@@ -1,8 +1,8 @@
 """Records of a Parquet, JSON Lines or CSV file, each read by itself.
 
-A record comes out as its asked cells in their one spelling (`resources.cells`). A cell that cannot be read is missing,
-and of a record that cannot be read all cells are, and neither touches any other record: no type is inferred from
-several of them, and whatever a parser raises concerns the record that it was given. What is wrong with a file as a
+A record comes out as its asked cells in their one spelling (`resources.canonical`). A cell that cannot be read is
+missing, and of a record that cannot be read all cells are, and neither touches any other record: no type is inferred
+from several of them, and whatever a parser raises concerns the record that it was given. What is wrong with a file as a
 whole is what its *schema* says (Parquet) or its header (CSV): both are the owner's statements about the file, not about
 its rows, and are refused with an error that names file and column. JSON Lines states nothing about the whole, so
 nothing about the whole is refused.
@@ -19,8 +19,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resources import cells, comma_separated
-from resources.cells import cut, spelled
+from resources import canonical, comma_separated
+from resources.canonical import cut, spelled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,7 +38,7 @@ def records(path: Path, kinds: Mapping[str, str]) -> Iterator[Record | None]:
     """The cells of each record in a file, in its order; None for what could not be read as a record at all.
 
     Args:
-        kinds: the columns that are asked, and the declared type of each (`resources.cells.spelled`).
+        kinds: the columns that are asked, and the declared type of each (`resources.canonical.spelled`).
 
     Raises:
         SourceError: the format is unknown, the file is not one of its format, its schema or header lacks a column, or
@@ -106,7 +106,7 @@ def _parquet(path: Path, kinds: Mapping[str, str]) -> Iterator[Record | None]:
         for name, kind in kinds.items():
             stated = schema.field(name).type
             if not _serves(stated, kind):
-                wanted = _WANTED.get(kind, _WANTED[cells.STRING])
+                wanted = _WANTED.get(kind, _WANTED[canonical.STRING])
                 raise SourceError(
                     f"{path}: column {name} has type {stated} where {wanted} declared. Write it so in "
                     "the file's schema (whole numbers of which some are missing as nullable integers, in pandas "
@@ -118,11 +118,11 @@ def _parquet(path: Path, kinds: Mapping[str, str]) -> Iterator[Record | None]:
 
 
 _WANTED = {
-    cells.TEXT: "text is",
-    cells.STRING: "text or whole numbers are",
-    cells.INTEGER: "whole numbers are",
-    cells.NUMBER: "numbers are",
-    cells.BOOLEAN: "truth values are",
+    canonical.TEXT: "text is",
+    canonical.STRING: "text or whole numbers are",
+    canonical.INTEGER: "whole numbers are",
+    canonical.NUMBER: "numbers are",
+    canonical.BOOLEAN: "truth values are",
 }
 
 
@@ -134,13 +134,13 @@ def _serves(stated: pa.DataType, kind: str) -> bool:
         stated = stated.value_type
     if _is_text(stated) or types.is_null(stated):
         return True
-    if kind == cells.TEXT:
+    if kind == canonical.TEXT:
         return False
     if types.is_integer(stated) or (types.is_decimal(stated) and stated.scale <= 0):
         return True
     if types.is_boolean(stated):
-        return kind in (cells.BOOLEAN, cells.INTEGER, cells.NUMBER)
-    return bool(types.is_floating(stated) or types.is_decimal(stated)) and kind == cells.NUMBER
+        return kind in (canonical.BOOLEAN, canonical.INTEGER, canonical.NUMBER)
+    return bool(types.is_floating(stated) or types.is_decimal(stated)) and kind == canonical.NUMBER
 
 
 def _is_text(stated: pa.DataType) -> bool:
@@ -165,7 +165,7 @@ def _spelled_column(column: pa.Array, kind: str) -> Record:
 def _spelled_bytes(stored: bytes | None, kind: str) -> str | None:
     if stored is None:
         return None
-    return spelled((cut(stored) if kind == cells.TEXT else stored).decode(errors="surrogateescape"), kind)
+    return spelled((cut(stored) if kind == canonical.TEXT else stored).decode(errors="surrogateescape"), kind)
 
 
 def _require(path: Path, names: list[str], kinds: Mapping[str, str]) -> None:

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from ledger import Ledger, LedgerBroken, LedgerError, People
 from ledger.book import record_from
-from ledger.store import DuckDBStore, Transaction
+from ledger.store import DuckDBStore
+from ledger.transaction import Transaction
 from resources.home import Home, private_folder, replace_atomically
 
 _FILE = "ledger-head.json"
@@ -38,7 +39,7 @@ class Head:
 
 
 class KnownHead:
-    """The memory of one home, and the witness (`ledger.store.Witness`) of its ledger."""
+    """The memory of one home, and the witness (`ledger.transaction.Witness`) of its ledger."""
 
     def __init__(self, home: Home) -> None:
         self._home = home

@@ -135,12 +135,19 @@ def write_private(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def replace_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Put `data` at `path` in one step: readers see the old content or the new, never half."""
+    """Put `data` at `path` in one step: readers see the old content or the new, never half; after a power cut too."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.unlink(missing_ok=True)
     write_private(temporary, data)
     temporary.chmod(mode)
     temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -31,14 +31,13 @@ from typing import TYPE_CHECKING
 
 from ledger import EVERYTHING
 from resources.home import private_folder, replace_atomically
-from resources.tabular import blocks_said, keyed, texts_of, units_of
+from resources.source import Source
+from resources.tabular import keyed, present
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
-
-    from dpsynth_assets.contract import Contract
 
 LEAST_SHARED = 10
 SHARE = 0.05
@@ -47,8 +46,8 @@ _NOT_READ = ""  # in place of a block: records of the source that belong to no b
 
 
 @dataclass(frozen=True)
-class Source:
-    """One source, as it is compared with others.
+class Records:
+    """The records of one source, as they are compared with those of others.
 
     Attributes:
         contract: None where it was remembered by a version that did not say.
@@ -86,19 +85,19 @@ class KnownRecords:
         with filelock.FileLock(self._folder / ".lock", mode=0o600):
             yield
 
-    def in_their_blocks(self, table: pa.Table, contract: Contract) -> tuple[pa.Table, dict[bytes, str]]:
-        """The rows of the blocks that the contract names, each unit's in its own block only; and the units among them
-        that no bound source has put there: those that only a pending one knows too, since it may be withdrawn."""
+    def in_their_blocks(self, table: pa.Table, source: Source) -> tuple[pa.Table, dict[bytes, str]]:
+        """The rows of the blocks that the source is read for, each unit's in its own block only; and the units among
+        them that no bound source has put there: those that only a pending one knows too, since it may be withdrawn."""
         import pyarrow as pa
 
-        terms = contract.privacy
-        if terms.blocks is None:
+        columns, population = source.columns, source.population
+        if columns.block is None:
             return table, {}
-        place = {name: index for index, name in enumerate(terms.blocks.values)}
-        said = blocks_said(table, contract)
-        units = self._units(table, contract)
-        settled = self._settled_units(terms.population)
-        known = self._pending_units(terms.population) | settled
+        place = {name: index for index, name in enumerate(columns.blocks)}
+        said = present(table, columns.block)
+        units = self._units(table, source)
+        settled = self._settled_units(population)
+        known = self._pending_units(population) | settled
         new: dict[bytes, str] = {}
         for unit, value in zip(units, said, strict=True):
             if unit is None or value not in place or unit in known:
@@ -114,23 +113,23 @@ class KnownRecords:
             for unit, keep in zip(units, kept, strict=True)
             if keep and unit is not None and unit not in settled
         }
-        if terms.unit.column is None:
+        if columns.unit is None:
             kept = _one_of_each(table, units, kept)
         return table.filter(pa.array(kept, pa.bool_())), placed
 
-    def source(self, table: pa.Table, read: pa.Table, contract: Contract) -> Source:
-        """A source as it is compared: `table` is all of it, `read` what is read for the contract's blocks."""
-        terms = contract.privacy
-        said = blocks_said(read, contract) if terms.blocks else [EVERYTHING] * len(read)
+    def records(self, table: pa.Table, read: pa.Table, source: Source) -> Records:
+        """A source's, as they are compared: `table` is all of it, `read` what is read for its blocks."""
+        columns = source.columns
+        said = present(read, columns.block) if columns.block else [EVERYTHING] * len(read)
         texts: defaultdict[str, list[str]] = defaultdict(list)
-        for block, text in zip(said, texts_of(read, contract), strict=True):
+        for block, text in zip(said, present(read, columns.text), strict=True):
             if block is not None and text is not None:
                 texts[block].append(text)
-        by_block = {name: self.identities(texts[name]) for name in blocks_of(contract)}
-        rest = _without(self.identities(texts_of(table, contract)), _union(by_block.values()))
+        by_block = {name: self.identities(texts[name]) for name in blocks_of(source)}
+        rest = _without(self.identities(present(table, columns.text)), _union(by_block.values()))
         if len(rest):
             by_block[_NOT_READ] = rest
-        return Source(terms.population, contract.declared.id, terms.source_is_public, by_block)
+        return Records(source.population, source.contract, source.public, by_block)
 
     def identities(self, texts: Iterable[str | None]) -> NDArray[np.uint64]:
         """Keyed identities of the distinct texts, ascending."""
@@ -139,74 +138,73 @@ class KnownRecords:
         numbers = [int.from_bytes(keyed(self._key, "record", text)[:8], "big") for text in texts if text is not None]
         return np.unique(np.array(numbers, dtype=np.uint64))
 
-    def overlaps(self, source: Source) -> tuple[str, ...]:
-        """Blocks of other populations, as `population/block`, whose sources hold a substantial part of its records."""
-        texts = source.all_texts(read=True)
+    def overlaps(self, records: Records) -> tuple[str, ...]:
+        """Blocks of other populations, as `population/block`, whose sources hold a substantial part of these."""
+        texts = records.all_texts(read=True)
         found: set[str] = set()
         for other in self._sources():
-            if other.population != source.population and _substantial(texts, other.all_texts(read=True)):
+            if other.population != records.population and _substantial(texts, other.all_texts(read=True)):
                 found.update(f"{other.population}/{name}" for name in other.blocks)
         return tuple(sorted(found))
 
-    def other_blocks(self, source: Source) -> set[str]:
-        """Other blocks of its population in which a substantial part of its records is known, by other units' names.
+    def other_blocks(self, records: Records) -> set[str]:
+        """Other blocks of their population in which a substantial part of them is known, by other units' names.
 
         Of sources that an earlier version remembered, whose units it knew less well, all blocks.
         """
         known: defaultdict[str, list[NDArray[np.uint64]]] = defaultdict(list)
         found: set[str] = set()
-        for other in self._sources(source.population):
+        for other in self._sources(records.population):
             if other.whole:
                 found.update(other.blocks)
             else:
                 for name in other.blocks:
                     known[name].append(other.texts[name])
         for name, parts in known.items():
-            elsewhere = _union(source.texts[each] for each in source.blocks if each != name)
+            elsewhere = _union(records.texts[each] for each in records.blocks if each != name)
             if _substantial(elsewhere, _union(parts)):
                 found.add(name)
-        return found - {*source.blocks}
+        return found - {*records.blocks}
 
-    def protected(self, texts: NDArray[np.uint64], contract: Contract) -> bool:
+    def protected(self, texts: NDArray[np.uint64], source: Source) -> bool:
         """Whether `LEAST_SHARED` of these texts or more are records of sources that nobody declared public.
 
         Two people who declare a contract's source public speak for what was read as that contract's source before.
         """
         import numpy as np
 
-        terms, own = contract.privacy, (None, contract.declared.id)
+        own = (None, source.contract)
         theirs = [
             other.all_texts()
             for other in self._sources()
             if not other.public
-            and not (terms.source_is_public and other.population == terms.population and other.contract in own)
+            and not (source.public and other.population == source.population and other.contract in own)
         ]
         return len(np.intersect1d(texts, _union(theirs), assume_unique=True)) >= LEAST_SHARED
 
-    def remember(self, source: Source, identity: str, placed: Mapping[bytes, str]) -> None:
-        """Keep a source for comparison with later ones, until the ledger has spoken as a pending one."""
+    def remember(self, records: Records, identity: str, placed: Mapping[bytes, str]) -> None:
+        """Keep them for comparison with later ones, until the ledger has spoken as those of a pending source."""
         import numpy as np
 
-        self._write_units(self._file(source.population, "pending", identity, "parquet"), placed)
-        stated = {"contract": source.contract, "public": source.public}
-        file = self._file(source.population, "records", identity, "npz")
+        self._write_units(self._file(records.population, "pending", identity, "parquet"), placed)
+        stated = {"contract": records.contract, "public": records.public}
+        file = self._file(records.population, "records", identity, "npz")
         replace_atomically(file.with_suffix(".json"), json.dumps(stated).encode(), mode=0o600)
         buffer = io.BytesIO()
-        np.savez(buffer, **{f"block {name}": texts for name, texts in source.texts.items()})  # type: ignore[arg-type]
+        np.savez(buffer, **{f"block {name}": texts for name, texts in records.texts.items()})  # type: ignore[arg-type]
         replace_atomically(file, buffer.getvalue(), mode=0o600)
 
-    def pending(self, contract: Contract) -> list[str]:
-        """The pending sources of a contract, by the beginnings of their identities."""
-        folder = self._folder / contract.privacy.population
+    def pending(self, source: Source) -> list[str]:
+        """The pending ones of its contract, by the beginnings of their identities."""
+        folder = self._folder / source.population
         names = [file.stem.removeprefix("pending-") for file in sorted(folder.glob("pending-*.parquet"))]
-        return [name for name in names if self._owner(folder / f"records-{name}.npz") in (None, contract.declared.id)]
+        return [name for name in names if self._owner(folder / f"records-{name}.npz") in (None, source.contract)]
 
-    def is_pending(self, contract: Contract, identity: str) -> bool:
-        return self._file(contract.privacy.population, "pending", identity, "parquet").exists()
+    def is_pending(self, population: str, identity: str) -> bool:
+        return self._file(population, "pending", identity, "parquet").exists()
 
-    def settle(self, contract: Contract, identity: str, *, bound: bool) -> None:
+    def settle(self, population: str, identity: str, *, bound: bool) -> None:
         """Whether the ledger took a pending source in: then its units are in their blocks; else it is forgotten."""
-        population = contract.privacy.population
         pending = self._file(population, "pending", identity, "parquet")
         records = self._file(population, "records", identity, "npz")
         if bound:
@@ -219,13 +217,12 @@ class KnownRecords:
             for file in (records, records.with_suffix(".json"), pending):  # what makes it pending goes last
                 file.unlink(missing_ok=True)
 
-    def _units(self, table: pa.Table, contract: Contract) -> list[bytes | None]:
+    def _units(self, table: pa.Table, source: Source) -> list[bytes | None]:
         """The unit of each record: by its column, or by its text where each record is a unit."""
-        terms = contract.privacy
-        by_column = terms.unit.column is not None
-        kind, names = ("unit", units_of(table, contract)) if by_column else ("text", texts_of(table, contract))
+        kind, column = ("unit", source.columns.unit) if source.columns.unit else ("text", source.columns.text)
         return [
-            None if name is None else keyed(self._key, kind, terms.population, name)[:_UNIT_BYTES] for name in names
+            None if name is None else keyed(self._key, kind, source.population, name)[:_UNIT_BYTES]
+            for name in present(table, column)
         ]
 
     def _settled_units(self, population: str) -> dict[bytes, str]:
@@ -257,23 +254,23 @@ class KnownRecords:
         pyarrow.parquet.write_table(pa.table(columns), sink)
         replace_atomically(file, sink.getvalue().to_pybytes(), mode=0o600)
 
-    def _sources(self, population: str = "*") -> Iterator[Source]:
+    def _sources(self, population: str = "*") -> Iterator[Records]:
         """Those of a population, or of all."""
         for file in sorted(self._folder.glob(f"{population}/records-*.np[yz]")):
             if file.with_suffix(".json").exists():
                 yield self._read(file)
 
-    def _read(self, file: Path) -> Source:
+    def _read(self, file: Path) -> Records:
         import numpy as np
 
         stated = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
         if file.suffix == ".npy":  # of an earlier version: the blocks, and the texts of all of them together
             texts = np.load(file)
             blocks = [name.partition("/")[2] for name in stated]
-            return Source(file.parent.name, None, False, dict.fromkeys(blocks, texts), whole=True)
+            return Records(file.parent.name, None, False, dict.fromkeys(blocks, texts), whole=True)
         with np.load(file) as arrays:
             by_block = {name.removeprefix("block "): arrays[name] for name in arrays.files}
-        return Source(file.parent.name, stated["contract"], stated["public"], by_block)
+        return Records(file.parent.name, stated["contract"], stated["public"], by_block)
 
     def _owner(self, file: Path) -> str | None:
         """The contract whose source it is; None where a killed ingestion left no such file."""
@@ -293,10 +290,9 @@ class KnownRecords:
         return private_folder(self._folder / population) / f"{kind}-{identity[:32]}.{suffix}"
 
 
-def blocks_of(contract: Contract) -> tuple[str, ...]:
-    """The blocks of its population that a contract's source is made of: declared, not looked up in the source."""
-    blocks = contract.privacy.blocks
-    return blocks.values if blocks else (EVERYTHING,)
+def blocks_of(source: Source) -> tuple[str, ...]:
+    """The blocks of its population that a source is made of: declared, not looked up in it."""
+    return source.columns.blocks or (EVERYTHING,)
 
 
 def _one_of_each(table: pa.Table, units: list[bytes | None], kept: list[bool]) -> list[bool]:
@@ -330,7 +326,7 @@ def _without(texts: NDArray[np.uint64], others: NDArray[np.uint64]) -> NDArray[n
     return np.setdiff1d(texts, others, assume_unique=True)
 
 
-def _same(one: Source, other: Source) -> bool:
+def _same(one: Records, other: Records) -> bool:
     import numpy as np
 
     about = (one.contract, one.public, one.texts.keys()) == (other.contract, other.public, other.texts.keys())

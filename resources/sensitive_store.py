@@ -31,12 +31,11 @@ from resources.home import Home, private_folder, replace_atomically, write_priva
 from resources.known_records import KnownRecords, blocks_of
 from resources.ledger import LedgerResource
 from resources.snapshots import FIGURES, Snapshot, Snapshots, new_names
-from resources.tabular import SourceError, as_rows, bound_units, figures, fingerprint, location, source_table, thin
+from resources.source import Source
+from resources.tabular import SourceError, as_rows, bound_units, figures, fingerprint, table_at, thin
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from dpsynth_assets.contract import Contract
 
 
 class GrantRequiredError(Exception):
@@ -50,7 +49,7 @@ class ProtectedRowsError(SourceError):
 class SensitiveStore(Deployed):
     """Snapshots of sensitive sources under the home folder. Holds no open files between calls."""
 
-    def ingest(self, contract: Contract, source_override: str | None = None, size: float = 1.0) -> Snapshot:
+    def ingest(self, source: Source, size: float = 1.0) -> Snapshot:
         """Copy the declared columns of the external source into a new snapshot. It stands when it is settled as bound.
 
         Copies of any contract that are over their time are deleted first, and snapshots of this one that were never
@@ -58,49 +57,47 @@ class SensitiveStore(Deployed):
         unit alone; what is remembered covers the whole source, so that a part of it is still recognised.
 
         Raises:
-            SourceError: the source is missing, lies where the contract names no copy of it, lacks a declared column, or
-                is declared public and holds records of a protected one.
+            SourceError: the source is missing, lacks a declared column, or is declared public and holds records of a
+                protected one.
         """
         if not 0 < size <= 1:
             raise SourceError(f"size must be a share in (0, 1], not {size}")
         self.forget()
-        declared, contract = contract, _at(contract, source_override)
-        table = source_table(contract)
+        table = table_at(source.place, source.where, source.columns)
         key, known, snapshots = self._key(), self._known(), self._snapshots()
         with known.locked():
-            for left in known.pending(contract):
-                self._withdraw(contract, left)
-            read, placed = known.in_their_blocks(table, contract)
-            source = known.source(table, read, contract)
-            public = contract.privacy.source_is_public
-            if public and known.protected(source.all_texts(), contract):
-                raise _are_protected(contract, "the source")
+            for left in known.pending(source):
+                self._withdraw(source, left)
+            read, placed = known.in_their_blocks(table, source)
+            records = known.records(table, read, source)
+            if source.public and known.protected(records.all_texts(), source):
+                raise _are_protected(source, "the source")
             now = datetime.now(UTC)
             id_, identity = new_names(now)
             snapshot = Snapshot(
-                contract=contract.declared.id,
+                contract=source.contract,
                 id=id_,
                 identity=identity,
-                source=location(contract, contract.source),
-                copy=None if contract is declared else contract.source,
+                source=source.place,
+                copy=source.copy,
                 size=size,
-                contract_digest=contract.digest,
-                seen_at=snapshots.seen_at(contract),
+                contract_digest=source.digest,
+                seen_at=snapshots.seen_at(source),
                 created=now.isoformat(timespec="seconds"),
-                kept_until=retention.deadline(now, contract.retention_days).isoformat(timespec="seconds"),
-                blocks=tuple(sorted({*blocks_of(contract), *known.other_blocks(source)})),
-                overlaps=known.overlaps(source),
-                content=fingerprint(table, contract, key) if public else None,
+                kept_until=retention.deadline(now, source.retention_days).isoformat(timespec="seconds"),
+                blocks=tuple(sorted({*blocks_of(source), *known.other_blocks(records)})),
+                overlaps=known.overlaps(records),
+                content=fingerprint(table, source, key) if source.public else None,
             )
-            known.remember(source, identity, placed)
+            known.remember(records, identity, placed)
             try:
-                snapshots.write(snapshot, thin(read, contract, size, key), figures(table, contract))
+                snapshots.write(snapshot, thin(read, source.columns, size, key), figures(table, source.columns))
             except BaseException:
-                self._withdraw(contract, identity)
+                self._withdraw(source, identity)
                 raise
         return snapshot
 
-    def settle(self, contract: Contract, snapshot: Snapshot, *, bound: bool) -> None:
+    def settle(self, source: Source, snapshot: Snapshot, *, bound: bool) -> None:
         """Told whether the ledger has bound the snapshot to its population: then it stands. A refused one is deleted,
         puts no unit into a block, and is compared with no more.
 
@@ -109,28 +106,24 @@ class SensitiveStore(Deployed):
         """
         known, snapshots = self._known(), self._snapshots()
         with known.locked():
-            if known.is_pending(contract, snapshot.identity):
+            if known.is_pending(source.population, snapshot.identity):
                 if bound:
-                    known.settle(contract, snapshot.identity, bound=True)
+                    known.settle(source.population, snapshot.identity, bound=True)
                     snapshots.stand(snapshot)
                 else:
-                    self._withdraw(contract, snapshot.identity)
+                    self._withdraw(source, snapshot.identity)
             elif bound and not snapshots.has(snapshot):
                 snapshots.stand(snapshot)  # says why not
 
-    def latest(self, contract: Contract) -> Snapshot:
-        """The standing snapshot of a contract; free, since it says nothing about the rows, and outlives them.
+    def latest(self, source: Source) -> Snapshot:
+        """The standing snapshot of a source; free, since it says nothing about the rows, and outlives them.
 
         Raises:
             SourceError: there is none, or the contract has changed since it was taken.
         """
-        return self._snapshots().standing(contract)
+        return self._snapshots().standing(source)
 
-    def as_snapshotted(self, contract: Contract) -> Contract:
-        """The contract on that copy of its source which the standing snapshot was taken of."""
-        return _at(contract, self.latest(contract).copy)
-
-    def readable(self, contract: Contract, identity: str | None = None) -> Snapshot:
+    def readable(self, source: Source, identity: str | None = None) -> Snapshot:
         """As `latest`, where its rows may still be read; or the snapshot that the ledger knows by `identity`. Asked
         before a charge.
 
@@ -138,12 +131,12 @@ class SensitiveStore(Deployed):
             SourceError: there is none, the contract has changed, or the rows are kept no longer.
         """
         snapshots = self._snapshots()
-        earlier = identity and snapshots.by_identity(contract, identity)
-        snapshot = earlier or self.latest(contract)
+        earlier = identity and snapshots.by_identity(source, identity)
+        snapshot = earlier or self.latest(source)
         if (identity and not earlier) or not snapshots.are_kept(snapshot):
             raise SourceError(
-                f"the rows of snapshot {snapshot.id} are kept no longer ({contract.id} allows "
-                f"{contract.retention_days} days): materialize {contract.id}/source again"
+                f"the rows of snapshot {snapshot.id} are kept no longer ({source.contract} allows "
+                f"{source.retention_days} days): materialize {source.contract}/source again"
             )
         return snapshot
 
@@ -173,7 +166,7 @@ class SensitiveStore(Deployed):
         _require_all(left)
         return chosen
 
-    def read(self, grant: Grant, contract: Contract) -> pd.DataFrame:
+    def read(self, grant: Grant, source: Source) -> pd.DataFrame:
         """The sensitive rows: `unit`, `text` and the label columns, at most `max_records` records of each unit.
 
         They are those of the snapshot that the grant was given for, which need not stand any more. The grant is
@@ -186,71 +179,70 @@ class SensitiveStore(Deployed):
         """
         if not isinstance(grant, Grant):
             raise GrantRequiredError(
-                f"the rows of {contract.id} are read with an activated grant of the privacy ledger only, "
+                f"the rows of {source.contract} are read with an activated grant of the privacy ledger only, "
                 f"not with {type(grant).__name__}"
             )
-        own = self._snapshots().by_identity(contract, grant.source)
-        snapshot = self.readable(contract, own.identity if own else None)
-        LedgerResource(home=self.home).open().redeem(
-            grant, population=contract.privacy.population, fingerprint=snapshot.identity
-        )
-        return self._rows(snapshot, contract)
+        own = self._snapshots().by_identity(source, grant.source)
+        snapshot = self.readable(source, own.identity if own else None)
+        LedgerResource(home=self.home).open().redeem(grant, population=source.population, fingerprint=snapshot.identity)
+        return self._rows(snapshot, source)
 
-    def read_public(self, contract: Contract) -> pd.DataFrame:
+    def read_public(self, source: Source) -> pd.DataFrame:
         """As `read`, without a grant: for releases without any guarantee, and only of a source declared public.
 
         Raises:
-            GrantRequiredError: the contract does not declare its source public.
+            GrantRequiredError: the source is not declared public.
             ProtectedRowsError: its rows are records of a source that is not.
         """
-        require_public(contract)
-        rows = self._rows(self.readable(contract), contract)
-        self.require_unprotected(rows["text"].tolist(), contract, "the source")
+        require_public(source)
+        rows = self._rows(self.readable(source), source)
+        self.require_unprotected(rows["text"].tolist(), source, "the source")
         return rows
 
-    def require_unprotected(self, texts: Iterable[str], contract: Contract, what: str) -> None:
-        """Pass if these texts, which the contract declares public, are not known as records of a protected source.
+    def require_unprotected(self, texts: Iterable[str], source: Source, what: str) -> None:
+        """Pass if these texts, which the contract of the source declares public, are not known as records of a
+        protected source.
 
         Raises:
             ProtectedRowsError: they are.
         """
         known = self._known()
-        if known.protected(known.identities(texts), contract):
-            raise _are_protected(contract, what)
+        if known.protected(known.identities(texts), source):
+            raise _are_protected(source, what)
 
-    def beside(self, contract: Contract, kind: str, identity: str | None = None) -> Path:
+    def beside(self, source: Source, kind: str, identity: str | None = None) -> Path:
         """A folder by the standing snapshot, or by the one of that identity, for what may quote its rows; it goes when
         they go."""
         snapshots = self._snapshots()
-        snapshot = (identity and snapshots.by_identity(contract, identity)) or self.latest(contract)
+        snapshot = (identity and snapshots.by_identity(source, identity)) or self.latest(source)
         return private_folder(snapshots.folder(snapshot) / kind)
 
-    def keep_trace(self, contract: Contract, name: str, text: str, identity: str | None = None) -> Path:
+    def keep_trace(self, source: Source, name: str, text: str, identity: str | None = None) -> Path:
         """Keep what may quote sensitive rows by their snapshot, where only this user reads it."""
-        path = self.beside(contract, "errors", identity) / f"{name}.txt"
+        path = self.beside(source, "errors", identity) / f"{name}.txt"
         write_private(path, text.encode("utf-8", "replace"))
         return path
 
-    def keep_failure(self, contract: Contract, text: str) -> Path:
+    def keep_failure(self, contract_id: str, text: str) -> Path:
         """As `keep_trace`, of an ingestion that left no snapshot: for a day."""
-        return self._snapshots().keep_failure(contract.declared.id, text)
+        return self._snapshots().keep_failure(contract_id, text)
 
-    def keep_figures(self, contract: Contract, name: str, text: str) -> Path:
+    def keep_figures(self, source: Source, name: str, text: str) -> Path:
         """Keep figures about the standing snapshot's rows by them, where only this user reads them."""
-        path = self.beside(contract, FIGURES) / name
+        path = self.beside(source, FIGURES) / name
         replace_atomically(path, text.encode(), mode=0o600)
         return path
 
-    def _withdraw(self, contract: Contract, identity: str) -> None:
+    def _withdraw(self, source: Source, identity: str) -> None:
         """Forget a pending snapshot, known by the beginning of its identity."""
-        self._snapshots().discard(contract.declared.id, identity)
-        self._known().settle(contract, identity, bound=False)
+        self._snapshots().discard(source.contract, identity)
+        self._known().settle(source.population, identity, bound=False)
 
-    def _rows(self, snapshot: Snapshot, contract: Contract) -> pd.DataFrame:
+    def _rows(self, snapshot: Snapshot, source: Source) -> pd.DataFrame:
         import pyarrow.parquet
 
         table = pyarrow.parquet.read_table(self._snapshots().rows(snapshot))
-        return bound_units(as_rows(table, contract), contract.privacy.unit.max_records, self._key())
+        return bound_units(as_rows(table, source.columns), source.max_records, self._key())
 
     def _snapshots(self) -> Snapshots:
         return Snapshots(Home.at(self.home).sensitive)
@@ -263,30 +255,20 @@ class SensitiveStore(Deployed):
         return key_of(Home.at(self.home))
 
 
-def require_public(contract: Contract) -> None:
-    """Pass if the contract declares its source public.
+def require_public(source: Source) -> None:
+    """Pass if its owner declares the source public.
 
     Raises:
         GrantRequiredError: it does not.
     """
-    if not contract.privacy.source_is_public:
-        raise GrantRequiredError(f"the source of {contract.id} is not declared public: its rows need a grant")
+    if not source.public:
+        raise GrantRequiredError(f"the source of {source.contract} is not declared public: its rows need a grant")
 
 
-def _at(contract: Contract, copy: str | None) -> Contract:
-    """The contract on a copy of its source that it names, or on the source itself."""
-    from dpsynth_assets.contract import SourcePlaceError
-
-    try:
-        return contract.with_source(copy) if copy else contract
-    except SourcePlaceError as error:
-        raise SourceError(str(error)) from None
-
-
-def _are_protected(contract: Contract, what: str) -> ProtectedRowsError:
+def _are_protected(source: Source, what: str) -> ProtectedRowsError:
     return ProtectedRowsError(
-        f"{what} of {contract.id} is declared public, but records of a source that is protected are in it: they are "
-        "read with a grant of the privacy ledger only. Take them out, or name another place"
+        f"{what} of {source.contract} is declared public, but records of a source that is protected are in it: they "
+        "are read with a grant of the privacy ledger only. Take them out, or name another place"
     )
 
 

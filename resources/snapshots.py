@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING
 
 from resources import retention
 from resources.home import private_folder, replace_atomically, write_private
+from resources.source import Source
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from dpsynth_assets.contract import Contract
 
 _ROWS = "rows.parquet"
 FIGURES = "figures"  # about the rows, for the data owner alone
@@ -122,33 +121,35 @@ class Snapshots:
     def rows(self, snapshot: Snapshot) -> Path:
         return self.folder(snapshot) / _ROWS
 
-    def standing(self, contract: Contract) -> Snapshot:
-        """The standing snapshot of a contract as it is now.
+    def standing(self, source: Source) -> Snapshot:
+        """The standing snapshot of a source, under its contract as it is now.
 
         Raises:
             SourceError: there is none, or the contract has changed since it was taken, or lies elsewhere.
         """
-        again = f"materialize {contract.id}/source again"
-        pointer = self._of(contract.declared.id) / "latest"
+        again = f"materialize {source.contract}/source again"
+        pointer = self._of(source.contract) / "latest"
         if not pointer.exists():
-            raise SourceError(f"{contract.id} has no snapshot of its source: materialize {contract.id}/source")
+            raise SourceError(f"{source.contract} has no snapshot of its source: materialize {source.contract}/source")
         snapshot = _read(pointer.with_name(pointer.read_text(encoding="utf-8")) / retention.MANIFEST)
         if snapshot is None:
-            raise SourceError(f"the snapshot of {contract.id} was taken by another version of the platform: {again}")
-        if snapshot.contract_digest != contract.digest:
-            raise SourceError(f"the contract {contract.id} has changed since its source was snapshotted: {again}")
-        if snapshot.seen_at != self.seen_at(contract):
             raise SourceError(
-                f"{contract.path} lies in another folder than when its source was snapshotted, where its places are "
+                f"the snapshot of {source.contract} was taken by another version of the platform: {again}"
+            )
+        if snapshot.contract_digest != source.digest:
+            raise SourceError(f"the contract {source.contract} has changed since its source was snapshotted: {again}")
+        if snapshot.seen_at != self.seen_at(source):
+            raise SourceError(
+                f"{source.file} lies in another folder than when its source was snapshotted, where its places are "
                 f"others: {again}"
             )
         return snapshot
 
-    def by_identity(self, contract: Contract, identity: str) -> Snapshot | None:
-        """The contract's snapshot that the ledger knows by this identity, standing or not, under the same terms."""
-        for snapshot in self._all(contract.declared.id):
-            same = (snapshot.identity, snapshot.contract_digest) == (identity, contract.digest)
-            if same and snapshot.seen_at == self.seen_at(contract):
+    def by_identity(self, source: Source, identity: str) -> Snapshot | None:
+        """The source's snapshot that the ledger knows by this identity, standing or not, under the same terms."""
+        for snapshot in self._all(source.contract):
+            same = (snapshot.identity, snapshot.contract_digest) == (identity, source.digest)
+            if same and snapshot.seen_at == self.seen_at(source):
                 return snapshot
         return None
 
@@ -156,9 +157,9 @@ class Snapshots:
         """Whether its rows are there, and their retention is not over."""
         return datetime.fromisoformat(snapshot.kept_until) > datetime.now(UTC) and self.rows(snapshot).exists()
 
-    def seen_at(self, contract: Contract) -> str:
+    def seen_at(self, source: Source) -> str:
         """Where the contract's file lies, as seen from the home folder: the same after both were moved together."""
-        return os.path.relpath(contract.path.parent.resolve(), self._sensitive.parent.resolve())
+        return os.path.relpath(source.file.parent.resolve(), self._sensitive.parent.resolve())
 
     def _all(self, contract_id: str) -> Iterator[Snapshot]:
         """The newest first."""

@@ -7,7 +7,7 @@ one record at a time, or at one unit's at a time; types are the contract's or th
 records seem to have; and rows stay in the order of the source, so that a record more or less moves no two others
 against each other. Adding or removing a unit therefore changes that unit's rows and no others. Misuse that breaks it:
 inferring anything from several records, sorting across units, or comparing what is not in its one spelling
-(`resources.cells`).
+(`resources.canonical`).
 
 Dropping is silent: how much was dropped is a figure computed from sensitive rows (`figures`), for the sensitive store
 alone. Errors name columns and files, never values.
@@ -25,93 +25,70 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resources.cells import BOOLEAN, INTEGER, NUMBER, STRING, TEXT, spelled
+from resources.canonical import INTEGER, spelled
 from resources.formats import Record
 from resources.formats import SourceError as SourceError
 from resources.formats import records as records_of
+from resources.source import Columns, Equalities, Label, Source
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from dpsynth_assets.contract import Contract
-    from dpsynth_assets.contract.source_terms import LabelColumn
-
 HUB = "hub:"  # before the name of a Hugging Face Hub dataset
 SPLIT = "split"  # on the Hub not a column but the name of the files
-Equalities = Mapping[str, str | int | bool]
 _BATCH = 2**12  # records that are held as Python values at once
 
 
-def location(contract: Contract, text: str) -> str:
-    """A location of the contract as an absolute path, or as the Hub name it is."""
-    from dpsynth_assets.contract import resolve
-
-    return text if text.startswith(HUB) else str(resolve(text, contract))
-
-
-def source_table(contract: Contract) -> pa.Table:
-    """The needed columns of the contract's source: text in its one spelling, null where missing. Sensitive.
+def table_at(place: str, where: Equalities, columns: Columns) -> pa.Table:
+    """The columns of the records there that meet the filter: text in its one spelling, null where missing. Sensitive.
 
     Every record is a row, in the order of the source; one that could not be read is a row of nulls.
+
+    Args:
+        place: an absolute path, or the name of a Hub data set.
 
     Raises:
         SourceError: missing file, unknown format, missing column, or a schema that cannot serve.
     """
-    return _load(location(contract, contract.source), contract.privacy.source_where, contract)
+    import pyarrow as pa
+
+    hub = place.startswith(HUB)
+    paths = _hub_files(place, where) if hub else _files(place)
+    filters = {column: value for column, value in where.items() if not (hub and column == SPLIT)}
+    names = columns.names
+    kinds = {name: columns.kind(name) for name in [*names, *(name for name in filters if name not in names)]}
+    wanted = _wanted(filters, kinds)
+    schema = pa.schema([(name, pa.large_string()) for name in names])
+    batches = []
+    for path in paths:
+        chosen = _where(records_of(path, kinds), wanted, len(kinds))
+        while batch := list(islice(chosen, _BATCH)):
+            values = list(zip(*batch, strict=True))[: len(names)]
+            batches.append(pa.record_batch([pa.array(cells, pa.large_string()) for cells in values], schema))
+    return pa.Table.from_batches(batches, schema)
 
 
-def test_table(contract: Contract) -> pa.Table:
-    """The needed columns of the public test split, as of `source_table`."""
-    split = contract.privacy.test_split
-    return _load(location(contract, split.path), split.where, contract)
+def present(table: pa.Table, column: str) -> list[str | None]:
+    """A column's values, None for missing and for blank ones. A record without text or unit is nobody's, and is left
+    out."""
+    return [value if value and not value.isspace() else None for value in table.column(column).to_pylist()]
 
 
-def needed_columns(contract: Contract) -> list[str]:
-    """The columns that are copied into the sensitive store: unit, block, text and labels, and no others."""
-    terms = contract.privacy
-    unit = [terms.unit.column] if terms.unit.column else []
-    block = [terms.blocks.column] if terms.blocks else []
-    return list(dict.fromkeys([*unit, *block, terms.text.column, *(label.column for label in terms.labels)]))
-
-
-def texts_of(table: pa.Table, contract: Contract) -> list[str | None]:
-    """The text of each record; None where it is missing or blank."""
-    return _present(table, contract.privacy.text.column)
-
-
-def units_of(table: pa.Table, contract: Contract) -> list[str | None]:
-    """The privacy unit of each record in its one spelling, None where it is missing: such a record is nobody's, and is
-    left out. Of units with a column only; without one each record is a unit of its own."""
-    column = contract.privacy.unit.column
-    assert column is not None, "a record that is a unit of its own has no name"
-    return _present(table, column)
-
-
-def blocks_said(table: pa.Table, contract: Contract) -> list[str | None]:
-    """The block that each record says it is in, None where it says none. Of contracts with blocks only."""
-    assert contract.privacy.blocks is not None, "there are no blocks"
-    return _present(table, contract.privacy.blocks.column)
-
-
-def as_rows(table: pa.Table, contract: Contract) -> pd.DataFrame:
-    """Columns `unit`, `text` and the label columns in plain values, without records the contract does not describe.
+def as_rows(table: pa.Table, columns: Columns) -> pd.DataFrame:
+    """Columns `unit`, `text` and the label columns in plain values, without records that the columns do not describe.
 
     A record is left out when its text or unit is missing, or when a label is outside the declared set. Where each
     record is a unit, units are numbered: the numbers say nothing.
     """
     import pandas as pd
 
-    terms = contract.privacy
-    names = [label.column for label in terms.labels]
+    names = [label.column for label in columns.labels]
     if {"unit", "text"} & set(names):
         raise SourceError("a label column may not be called `unit` or `text`: rename it in the source")
-    texts = texts_of(table, contract)
-    if terms.unit.column and terms.unit.column in table.column_names:
-        units = units_of(table, contract)
-    else:
-        units = [str(number) for number in range(len(texts))]  # of a public test split no unit is asked
-    labels = [_decoded(table, label, _kind(contract, label.column)) for label in terms.labels]
+    texts = present(table, columns.text)
+    units = present(table, columns.unit) if columns.unit else [str(number) for number in range(len(texts))]
+    labels = [_decoded(table, label, columns) for label in columns.labels]
     rows = [row for row in zip(units, texts, *labels, strict=True) if None not in row]
     return pd.DataFrame(rows, columns=["unit", "text", *names], dtype=object)  # no type from all values together
 
@@ -134,44 +111,40 @@ def bound_units(rows: pd.DataFrame, max_records: int, key: bytes) -> pd.DataFram
     return rows.iloc[sorted(kept)].reset_index(drop=True)
 
 
-def thin(table: pa.Table, contract: Contract, size: float, key: bytes) -> pa.Table:
+def thin(table: pa.Table, columns: Columns, size: float, key: bytes) -> pa.Table:
     """Each unit with probability `size`, decided by a keyed hash of the unit alone (of the text for record units)."""
     import pyarrow as pa
 
     if size == 1:
         return table
-    identities = units_of(table, contract) if contract.privacy.unit.column else texts_of(table, contract)
+    identities = present(table, columns.unit or columns.text)
     threshold = int(size * 2**64)
     kept = [name is not None and int.from_bytes(keyed(key, "thin", name)[:8], "big") < threshold for name in identities]
     return table.filter(pa.array(kept, pa.bool_()))  # a list of nothing would have no type
 
 
-def fingerprint(table: pa.Table, contract: Contract, key: bytes) -> str:
+def fingerprint(table: pa.Table, source: Source, key: bytes) -> str:
     """Keyed identity of a source: its texts, whatever their order or the columns beside them, and the blocks that
     are read of it. A source without any text is known by its place alone, so that no two such are taken for one."""
-    texts = sorted(keyed(key, "text", text) for text in texts_of(table, contract) if text is not None)
+    texts = sorted(keyed(key, "text", text) for text in present(table, source.columns.text) if text is not None)
     whole = hashlib.sha256()
     for text in texts:
         whole.update(text)
-    blocks = contract.privacy.blocks.values if contract.privacy.blocks else ()
     if not texts:
-        return keyed(key, "no text", contract.privacy.population, location(contract, contract.source), *blocks).hex()
-    return keyed(key, "source", whole.hexdigest(), *blocks).hex()
+        return keyed(key, "no text", source.population, source.place, *source.columns.blocks).hex()
+    return keyed(key, "source", whole.hexdigest(), *source.columns.blocks).hex()
 
 
-def figures(table: pa.Table, contract: Contract) -> dict[str, int]:
-    """How many records there are, and how many lack what the contract describes, by column. Sensitive."""
-    terms = contract.privacy
-    counts = {"records": len(table), "without text": texts_of(table, contract).count(None)}
-    if terms.unit.column:
-        counts[f"without {terms.unit.column}"] = units_of(table, contract).count(None)
-    if terms.blocks:
-        counts[f"in no declared {terms.blocks.column}"] = sum(
-            block not in terms.blocks.values for block in blocks_said(table, contract)
-        )
-    for label in terms.labels:
-        decoded = _decoded(table, label, _kind(contract, label.column))
-        counts[f"without a declared {label.column}"] = decoded.count(None)
+def figures(table: pa.Table, columns: Columns) -> dict[str, int]:
+    """How many records there are, and how many lack what is declared, by column. Sensitive."""
+    counts = {"records": len(table), "without text": present(table, columns.text).count(None)}
+    if columns.unit:
+        counts[f"without {columns.unit}"] = present(table, columns.unit).count(None)
+    if columns.block:
+        said = present(table, columns.block)
+        counts[f"in no declared {columns.block}"] = sum(block not in columns.blocks for block in said)
+    for label in columns.labels:
+        counts[f"without a declared {label.column}"] = _decoded(table, label, columns).count(None)
     return counts
 
 
@@ -182,55 +155,17 @@ def keyed(key: bytes, *parts: str) -> bytes:
     return hmac.new(key, message, hashlib.sha256).digest()
 
 
-def _present(table: pa.Table, column: str) -> list[str | None]:
-    """A column's values, None for blank ones too."""
-    return [value if value and not value.isspace() else None for value in table.column(column).to_pylist()]
-
-
-def _decoded(table: pa.Table, label: LabelColumn, kind: str) -> list[str | None]:
+def _decoded(table: pa.Table, label: Label, columns: Columns) -> list[str | None]:
     """Plain label values; None for anything outside the declared set.
 
     A code is meant by whatever spells its number: 1, and 1.0 as programs write it where some values are missing.
     """
-    texts = {stored: plain for stored, plain in label.decoding.items() if isinstance(stored, str)}
-    codes = {str(code): plain for code, plain in zip(label.codes or (), label.values, strict=False)}
-    known = texts | codes if kind == INTEGER else codes | texts  # where a number spells two labels, by declared type
+    numbers = columns.kind(label.column) == INTEGER  # where a number spells two labels, by declared type
+    known = {**label.texts, **label.codes} if numbers else {**label.codes, **label.texts}
     return [
-        None if value is None else known.get(value) or codes.get(spelled(value, INTEGER) or "")
+        None if value is None else known.get(value) or label.codes.get(spelled(value, INTEGER) or "")
         for value in table.column(label.column).to_pylist()
     ]
-
-
-def _kind(contract: Contract, column: str) -> str:
-    """The declared type of a column, as `resources.cells` has it."""
-    if column == contract.privacy.text.column:
-        return TEXT
-    declared = contract.logical_type(column)
-    return declared if declared in (INTEGER, NUMBER, BOOLEAN) else STRING
-
-
-def _load(place: str, where: Equalities, contract: Contract) -> pa.Table:
-    import pyarrow as pa
-
-    hub = place.startswith(HUB)
-    paths = _hub_files(place, where) if hub else _files(place)
-    filters = {column: value for column, value in where.items() if not (hub and column == SPLIT)}
-    columns = needed_columns(contract)
-    if place != location(contract, contract.source):  # of a test split neither unit nor block is asked
-        blocks = contract.privacy.blocks
-        asked = {contract.privacy.text.column, *(label.column for label in contract.privacy.labels)}
-        own = {contract.privacy.unit.column, blocks.column if blocks else None} - asked
-        columns = [name for name in columns if name not in own]
-    kinds = {name: _kind(contract, name) for name in [*columns, *(name for name in filters if name not in columns)]}
-    wanted = _wanted(filters, kinds)
-    schema = pa.schema([(name, pa.large_string()) for name in columns])
-    batches = []
-    for path in paths:
-        chosen = _where(records_of(path, kinds), wanted, len(kinds))
-        while batch := list(islice(chosen, _BATCH)):
-            values = list(zip(*batch, strict=True))[: len(columns)]
-            batches.append(pa.record_batch([pa.array(cells, pa.large_string()) for cells in values], schema))
-    return pa.Table.from_batches(batches, schema)
 
 
 def _wanted(filters: Equalities, kinds: Mapping[str, str]) -> list[tuple[int, str]]:

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ledger import Ledger, Seal, SealError
 from resources.deployed import Deployed
 from resources.heads import open_ledger
 from resources.home import Home, replace_atomically
-from resources.seals import SUFFIX, TABLE, digest_of, digests_of_tables, standing
-
-if TYPE_CHECKING:
-    from dpsynth_assets.contract import Contract
-    from dpsynth_assets.publish.release import ReleaseRecord
-    from dpsynth_assets.quality.verdict import Verdict
+from resources.seals import SUFFIX, TABLE, digest_of, standing
 
 
 @dataclass(frozen=True)
@@ -46,12 +40,12 @@ class SealedTables:
         seal = self.sealed(path)
         if seal is None or self.state(path) != "sealed":
             files, name = {path.name: digest_of(path)}, f"{path.parent.parent.name}/{TABLE}"
-            seal = self.book.seal(name, path.stem, files, made_from=self.made_from)
+            seal = self.book.seal(name, path.stem, files, made_from=self.made_from).seal
         replace_atomically(path.with_name(path.name + SUFFIX), self.book.portable(seal))
 
 
 class Warehouse(Deployed):
-    """Publishes corpora with a passing verdict, and answers read-only SQL. Holds synthetic rows only."""
+    """The folder of published tables, and which of them are sealed. Holds synthetic rows only."""
 
     @property
     def folder(self) -> Path:
@@ -60,46 +54,3 @@ class Warehouse(Deployed):
     def tables(self, **made_from: Seal) -> SealedTables:
         """The home's published tables, as its ledger knows them."""
         return SealedTables(open_ledger(Home.at(self.home)), made_from)
-
-    def publish(
-        self,
-        frame_parquet: Path,
-        *,
-        contract: Contract,
-        release: ReleaseRecord,
-        verdict: Verdict,
-        made_from: Mapping[str, Seal],
-    ) -> tuple[Path, Seal]:
-        """Publish a corpus and seal its table; refuses one whose verdict did not pass or is about another file."""
-        from dpsynth_assets.publish.warehouse import publish
-
-        tables = self.tables(**made_from)
-        path = publish(self.folder, frame_parquet, contract=contract, release=release, verdict=verdict, tables=tables)
-        seal = tables.sealed(path)
-        assert seal is not None, "publishing ends with the seal"
-        return path, seal
-
-    def put_right(self) -> Path | None:
-        """Make the database anew where it is missing or not what the sealed tables make it; where it then lies, or None
-        where there was nothing to do."""
-        from dpsynth_assets.publish.warehouse import DATABASE, PARQUET, differences, rebuild
-
-        whole = (self.folder / DATABASE).is_file() and not (self.folder / DATABASE).is_symlink()
-        if not (self.folder / PARQUET).is_dir() or (whole and not differences(self.folder, self.tables())):
-            return None
-        return rebuild(self.folder, self.tables())
-
-    def left_out(self) -> list[Path]:
-        """Files among the published ones that have no view, since they are not as they were sealed, if they were."""
-        from dpsynth_assets.publish.warehouse import left_out
-
-        return left_out(self.folder, self.tables())
-
-    def query(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Columns and rows of a read-only query."""
-        from dpsynth_assets.publish.query import query
-        from dpsynth_assets.publish.warehouse import PARQUET
-
-        digests = digests_of_tables(open_ledger(Home.at(self.home)), self.folder / PARQUET)
-        columns, rows = query(self.folder, sql, digests)
-        return list(columns), [tuple(row) for row in rows]

@@ -235,20 +235,33 @@ def book(home, contract, copy_of):
 def snapshotted(book, contract, home):
     """The ledger, with the contract's source in the store and bound, and nothing spent."""
     from dpsynth_assets.gate.binding import bind
+    from dpsynth_assets.gate.sources import source_of
     from resources.sensitive_store import SensitiveStore
 
     store = SensitiveStore(home=str(home.root))
-    bind(contract, store.ingest(contract), book, store)
+    bind(contract, store.ingest(source_of(contract)), book, store)
     return book
+
+
+@pytest.fixture
+def query(home):
+    """The rows that SQL gives of the home's published tables."""
+    from dpsynth_assets.publish.query import query
+    from dpsynth_assets.publish.warehouse import PARQUET
+    from resources.heads import open_ledger
+    from resources.seals import digests_of_tables
+
+    return lambda sql: query(home.warehouse, sql, digests_of_tables(open_ledger(home), home.warehouse / PARQUET))[1]
 
 
 @pytest.fixture
 def reserve(snapshotted, contract, home):
     """Reserve an event against the small contract's population and source."""
+    from dpsynth_assets.gate.sources import source_of
     from resources.sensitive_store import SensitiveStore
 
     def make(event, population="small-bank", release="small/adapter", key="key", owner="run"):
-        source = SensitiveStore(home=str(home.root)).latest(contract).identity
+        source = SensitiveStore(home=str(home.root)).latest(source_of(contract)).identity
         return snapshotted.reserve(
             population, event, source=source, release=release, key=key, owner=owner, plan_digest="d" * 64
         )

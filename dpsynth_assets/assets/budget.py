@@ -31,9 +31,9 @@ def budget_asset(contract: Contract) -> dg.AssetsDefinition:
     )
     def budget(context: dg.AssetExecutionContext, ledger: LedgerResource) -> dg.MaterializeResult[None]:
         with plain_failures(LedgerError):
-            balance = ledger.open().balance(contract.privacy.population, with_pld=False)
+            spending = ledger.open().spending(contract.privacy.population)
         return dg.MaterializeResult(
-            metadata={**balance_figures(balance), "guarantee": dg.MetadataValue.md(guarantee(contract))}
+            metadata={**balance_figures(spending), "guarantee": dg.MetadataValue.md(guarantee(contract))}
         )
 
     return budget

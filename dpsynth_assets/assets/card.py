@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from dpsynth_assets import markdown
 from dpsynth_assets.assets.classifier import trained_on
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.contamination import contamination_sentence
@@ -73,8 +74,7 @@ def certificate(
     terms = contract.privacy
     about = synthetic.receipt["about"]
     rules = [
-        f"| {escaped(r.name)} | {'holds' if r.passed else 'FAILS'} | {'blocks' if r.blocking else 'warns'} "
-        f"| {escaped(r.description)} |"
+        (escaped(r.name), "holds" if r.passed else "FAILS", "blocks" if r.blocking else "warns", escaped(r.description))
         for r in verdict.results
     ]
     sections = [
@@ -91,7 +91,7 @@ def certificate(
         f"Entries of the ledger `{synthetic.seal.ledger}`, which seals this card: `dpsynth verify {CARD} --key KEY` "
         "checks it, with the `seal.json` that lies beside it and the publisher's public key.",
         "## Quality",
-        "| rule | result | severity | what it says |\n|---|---|---|---|\n" + "\n".join(rules),
+        markdown.table(["rule", "result", "severity", "what it says"], rules),
         "## Usefulness",
         f"Classifiers of `{terms.classifier.target}` on the {results[0]['n']:,} records of the public test split "
         f"(declared public by {escaped(terms.test_split.declared_public_by)}); always the commonest class: "

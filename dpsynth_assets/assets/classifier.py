@@ -12,11 +12,11 @@ from dpsynth_assets.assets.proof import UnprovenError, published_table
 from dpsynth_assets.assets.teaching import teacher_of
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.approval import require_terms
+from dpsynth_assets.gate.public_rows import mixed_rows, test_rows
 from dpsynth_assets.markdown import escaped
 from ledger import LedgerError
 from resources.artifact_store import ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
-from resources.public_rows import mixed_rows, test_rows
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 

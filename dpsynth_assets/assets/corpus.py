@@ -107,7 +107,7 @@ def _said(terms: Curation) -> str:
         {
             "histogram": ", as many of each label as the noisy histogram says",
             "even": ", as many of each label",
-            "votes": ", as many of each label as the noisy histogram and of each cluster as noisy votes say",
+            VOTES.name: ", as many of each label as the noisy histogram and of each cluster as noisy votes say",
         }[terms.proportions],
         {"asked": "", "agreed": ", kept where the labeller agrees", "relabelled": ", labelled by the labeller"}[
             terms.labels
@@ -174,13 +174,13 @@ def quality_checks(declared: Contract) -> dg.AssetChecksDefinition:
 
 def _observed(contract: Contract, materials: "Materials", verdict: "Verdict") -> dict[str, dg.MetadataValue | float]:
     """Every figure that a rule bounds, by the rule's name, and a picture of the corpus: all synthetic or public."""
-    from dpsynth_assets.quality.metrics.registry import METRICS
+    from dpsynth_assets.contract.expectations import FIGURES
     from dpsynth_assets.quality.pictures import portrait
 
     figures = {
         result.name: float(result.observed["observed_value"])
         for result in verdict.results
-        if result.expectation in METRICS and "observed_value" in result.observed
+        if result.expectation in FIGURES and "observed_value" in result.observed
     }
     target = contract.privacy.classifier.target
     if not {materials.text, target} <= set(materials.synthetic.columns):

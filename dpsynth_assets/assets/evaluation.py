@@ -17,11 +17,11 @@ from dpsynth_assets.assets.common import contract_asset, of_partition, plain_fai
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import Progress, reporter
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.gate.public_rows import public_rows, test_rows
 from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.registry import planned
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
-from resources.public_rows import public_rows, test_rows
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 

@@ -6,19 +6,16 @@ An allow-list by construction: what is built here comes from the ledger, the con
 from __future__ import annotations
 
 import base64
-import json
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.markdown import escaped
+from dpsynth_assets.markdown import escaped, table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dpsynth_assets.classify.dp_plan import DpClassifierPlan
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.privacy.plan import TrainingPlan
     from resources.artifact_store import Artifact
 
 NO_GUARANTEE = "no privacy guarantee at all: made from a source declared public, without noise"
@@ -34,25 +31,10 @@ def receipts_metadata(artifact: Artifact) -> dict[str, Any]:
     if not charges:
         return {"receipts": dg.MetadataValue.md(f"Nothing was charged: {NO_GUARANTEE}."), **sealed}
     rows = [
-        f"| `{c['release']}` | {c['event']['event']} | {c['ledger_seq']} | `{str(c['ledger_hash'])[:12]}` |"
-        for c in charges
+        (f"`{c['release']}`", c["event"]["event"], c["ledger_seq"], f"`{str(c['ledger_hash'])[:12]}`") for c in charges
     ]
-    head = "| release | mechanism | ledger entry | entry hash |\n|---|---|---:|---|\n"
-    return {"receipts": dg.MetadataValue.md(head + "\n".join(rows)), **sealed}
-
-
-def plan_metadata(plan: TrainingPlan | DpClassifierPlan) -> dict[str, Any]:
-    """What DP-SGD was planned to do. Where there is no guarantee it says so: infinity is not JSON."""
-    mechanism = plan.mechanism
-    text = json.dumps(plan.describe()).replace("Infinity", '"none"')
-    return {
-        "epsilon": plan.epsilon if mechanism.is_private else "none: trained without privacy",
-        "delta": plan.delta,
-        "noise_multiplier": mechanism.noise_multiplier,
-        "sampling_rate": mechanism.group_sampling_rate,
-        "steps": mechanism.steps,
-        "plan": dg.MetadataValue.json(json.loads(text)),
-    }
+    receipts = table(["release", "mechanism", "ledger entry", "entry hash"], rows, "llrl")
+    return {"receipts": dg.MetadataValue.md(receipts), **sealed}
 
 
 def guarantee(contract: Contract) -> str:
@@ -80,10 +62,8 @@ def column_schema(contract: Contract) -> dg.TableSchema:
 
 def preview(frame: pd.DataFrame, rows: int = _PREVIEW_ROWS) -> dg.MarkdownMetadataValue:
     """A few synthetic rows as a Markdown table. For synthetic frames only."""
-    lines = ["| " + " | ".join(map(escaped, frame.columns)) + " |", "|" + "---|" * len(frame.columns)]
-    for row in frame.head(rows).itertuples(index=False, name=None):
-        lines.append("| " + " | ".join(_cell(value) for value in row) + " |")
-    return dg.MetadataValue.md("\n".join(lines))
+    shown = ([_cell(value) for value in row] for row in frame.head(rows).itertuples(index=False, name=None))
+    return dg.MetadataValue.md(table([*map(escaped, frame.columns)], shown))
 
 
 def picture(png: bytes, said: str) -> dg.MarkdownMetadataValue:

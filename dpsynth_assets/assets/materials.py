@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.gate.public_rows import public_rows, test_rows
 from dpsynth_assets.quality.metrics.materials import Materials
-from dpsynth_assets.quality.metrics.registry import needs_of
-from resources.public_rows import public_rows, test_rows
+from dpsynth_assets.quality.metrics.measuring import needs_of
 from resources.sensitive_store import SensitiveStore
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.gate import release_gate
 from dpsynth_assets.gate.passage import Stores
+from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.registry import planned
 from dpsynth_assets.releases.release import Markdown, Plan, Release, Workspace
@@ -47,7 +48,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
     ) -> dg.MaterializeResult[None]:
         contract = of_partition(declared, context) if release.in_variants else declared
         with plain_failures(SourceError, ArtifactError):
-            size = sensitive_store.latest(contract).size
+            size = sensitive_store.latest(source_of(contract)).size
             made_from = _standing(contract, release, artifact_store)
         plan = release.plan(contract, size)
         progress = reporter(context, release.title)
@@ -66,7 +67,8 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
             replay=getattr(plan, "replay", None),
             made_from=made_from,
         ) as gate:
-            work = Workspace(gate.folder, gate.checkpoints, partial(sensitive_store.keep_figures, contract), progress)
+            keep = partial(sensitive_store.keep_figures, source_of(contract))
+            work = Workspace(gate.folder, gate.checkpoints, keep, progress)
             ran = release.computes.run(contract, plan, gate.read(), ready.pop(), work)
             gate.finish(ran.event, ran.replayed)
         return dg.MaterializeResult(

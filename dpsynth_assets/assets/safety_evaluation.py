@@ -18,13 +18,13 @@ from dpsynth_assets.assets.progress import Progress, reporter
 from dpsynth_assets.assets.proof import UnprovenError, published_rows
 from dpsynth_assets.assets.safety_classifier import FACTS, prepared, public_halves, public_mix, terms_of
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.gate.public_rows import public_rows
 from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.classifiers import CLASSIFIER
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.registry import planned
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
-from resources.public_rows import public_rows
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 

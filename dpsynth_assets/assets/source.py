@@ -10,6 +10,7 @@ from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.approval import require_approved
 from dpsynth_assets.gate.binding import bind
 from dpsynth_assets.gate.refusal import ingestion_without_content
+from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.markdown import escaped
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
@@ -56,7 +57,7 @@ def source_asset(contract: Contract) -> dg.AssetsDefinition:
         with ingestion_without_content(sensitive_store, contract):
             book = ledger.open()
             require_approved(contract, book)
-            snapshot = sensitive_store.ingest(contract, config.source, config.size)
+            snapshot = sensitive_store.ingest(source_of(contract, config.source), config.size)
             bind(contract, snapshot, book, sensitive_store)
         return dg.MaterializeResult(
             metadata={

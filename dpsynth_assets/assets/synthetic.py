@@ -45,6 +45,7 @@ def synthetic_asset(declared: Contract) -> dg.AssetsDefinition:
         import pandas as pd
 
         from dpsynth_assets.publish.release import PublishError
+        from dpsynth_assets.publish.warehouse import left_out, publish
         from dpsynth_assets.quality.verdict import QualityError, Verdict
 
         contract = of_partition(declared, context)
@@ -55,14 +56,12 @@ def synthetic_asset(declared: Contract) -> dg.AssetsDefinition:
             verdict = Verdict.load(judged.folder / VERDICT)
             frame = pd.read_parquet(corpus.folder / ROWS)
             record = release_record(contract, corpus, len(frame))
-            parquet, table = warehouse.publish(
-                corpus.folder / ROWS,
-                contract=contract,
-                release=record,
-                verdict=verdict,
-                made_from={"corpus": corpus.seal, "verdict": judged.seal},
-            )
-            for path in warehouse.left_out():
+            folder, tables = warehouse.folder, warehouse.tables(corpus=corpus.seal, verdict=judged.seal)
+            rows = corpus.folder / ROWS
+            parquet = publish(folder, rows, contract=contract, release=record, verdict=verdict, tables=tables)
+            table = tables.sealed(parquet)
+            assert table is not None, "publishing ends with the seal"
+            for path in left_out(folder, tables):
                 context.log.warning(
                     f"{path} is not as it was sealed, or never was: it has no view, and `dpsynth audit verify` says why"
                 )

@@ -38,7 +38,7 @@ def fit(log_odds: np.ndarray, unsafe: np.ndarray) -> Platt:
         ClassifierError: the rows are all of one kind, or the classifier ranks them no better than backwards.
     """
     import numpy as np
-    from scipy.optimize import minimize
+    from sklearn.linear_model import LogisticRegression
 
     scores, truth = np.asarray(log_odds, dtype=np.float64), np.asarray(unsafe, dtype=bool)
     if truth.all() or not truth.any():
@@ -46,19 +46,14 @@ def fit(log_odds: np.ndarray, unsafe: np.ndarray) -> Platt:
     if not np.isfinite(scores).all():
         raise ClassifierError("a score of the classifier is not finite; train it again")
     wanted = np.where(truth, (truth.sum() + 1) / (truth.sum() + 2), 1 / ((~truth).sum() + 2))
-    scale = float(scores.std()) or 1.0  # of the order of one, for the minimiser
-
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        margin = parameters[0] * scores / scale + parameters[1]
-        gap = 1 / (1 + np.exp(-margin)) - wanted
-        value = float(np.mean(np.logaddexp(0, margin) - wanted * margin))
-        return value, np.array([np.mean(gap * scores / scale), np.mean(gap)])
-
-    with np.errstate(over="ignore"):  # exp of a large margin is infinite, and 1 / inf is the 0 that is meant
-        found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS").x
-    slope, intercept = float(found[0]) / scale, float(found[1])
+    middle, scale = scores.mean(), scores.std() or 1.0  # of the order of one, for the solver
+    # A row with a target between 0 and 1 is an unsafe row and a safe one that share its weight.
+    of_both = np.tile((scores - middle) / scale, 2)[:, None]
+    model = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1_000)
+    model.fit(of_both, np.repeat([True, False], len(scores)), sample_weight=np.concatenate([wanted, 1 - wanted]))
+    slope = float(model.coef_[0, 0] / scale)
     if slope <= 0:
         raise ClassifierError(
             "the classifier scores unsafe validation rows no higher than safe ones; generate more or better rows"
         )
-    return Platt(slope, intercept)
+    return Platt(slope, float(model.intercept_[0] - slope * middle))

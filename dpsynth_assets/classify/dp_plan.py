@@ -50,9 +50,9 @@ class DpClassifierPlan(DpSgdPlan):
         units = max(2, round(terms.unit.public_count * size))
         batch = min(release.expected_batch_size, units)
         shape = DpSgd(
-            sampling_rate=batch / units,
+            sampling_probability=batch / units,
             noise_multiplier=0.0,
-            clipping_norm=release.clipping_norm,
+            l2_clip_norm=release.clipping_norm,
             expected_batch_size=batch,
             steps=max(1, round(release.steps * size)),
         )

@@ -145,7 +145,7 @@ def run(contract: Contract, plan: DpClassifierPlan, rows: pd.DataFrame, ready: N
     facts, mechanism = {"classifier": plan.classifier, "target": plan.target, **plan.figures()}, plan.mechanism
     if not mechanism.is_private:
         return Ran(None, facts=facts)
-    return Ran(mechanism.event(trained.steps), mechanism.event_of_replay(trained.lives), facts)
+    return Ran(mechanism.event(trained.steps), mechanism.event_of_replay(trained.attempts), facts)
 
 
 def _method(plan: DpClassifierPlan, encoder: Encoder | None = None) -> _Head | _Cnn:

@@ -8,9 +8,11 @@ statistic of the ledger instead, not through this function.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dpsynth_assets import markdown as tables
 from dpsynth_assets.markdown import escaped
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ def evaluate(classifier: Classifier, examples: Any, labels: Sequence[str]) -> di
     by row and the predicted one by column.
     """
     import numpy as np
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     classes = classifier.classes
     places = {name: place for place, name in enumerate(classes)}
@@ -48,10 +51,12 @@ def evaluate(classifier: Classifier, examples: Any, labels: Sequence[str]) -> di
     truth = np.array([places[label] for label in labels])
     chances = classifier.predict_proba(examples)
     guess = chances.argmax(axis=1)
-    confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
-    np.add.at(confusion, (truth, guess), 1)
+    every = range(len(classes))
+    confusion = confusion_matrix(truth, guess, labels=every)
     n, right = len(truth), int((truth == guess).sum())
-    per_class = [_figures_of_class(name, confusion, place) for place, name in enumerate(classes)]
+    precision, recall, f1, rows = precision_recall_fscore_support(truth, guess, labels=every, zero_division=0)
+    columns = {"n": rows, "predicted": confusion.sum(axis=0), "recall": recall, "precision": precision, "f1": f1}
+    per_class = [{"label": name} | {key: of[i].item() for key, of in columns.items()} for i, name in enumerate(classes)]
     low, high = _wilson(right, n)
     return {
         "n": n,
@@ -75,27 +80,23 @@ def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Student's t interval of the mean over seeds (equal to it for a single seed: nothing is known then). Tables by class
     are those of the first seed, and say so by standing beside `seeds`.
     """
-    from scipy.stats import t
-
     first = dict(runs[0])
-    n, count = int(first["n"]), len(runs)
+    n = int(first["n"])
     accuracies = [float(run["accuracy"]) for run in runs]
-    mean = math.fsum(accuracies) / count
-    reach = 0.0
-    if count > 1:
-        deviation = math.sqrt(math.fsum((a - mean) ** 2 for a in accuracies) / (count - 1))
-        reach = float(t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
-    low, high = _wilson(mean * n, n)
-    means = {name: math.fsum(float(run[name]) for run in runs) / count for name in ("macro_f1", "calibration_error")}
+    means = {
+        name: statistics.fmean(float(run[name]) for run in runs)
+        for name in ("accuracy", "macro_f1", "calibration_error")
+    }
+    low, high = _wilson(means["accuracy"] * n, n)
+    seeds_low, seeds_high = interval_of_mean(accuracies)
     return {
         **first,
         **means,
-        "accuracy": mean,
         "accuracy_low": low,
         "accuracy_high": high,
-        "seeds": count,
-        "seeds_low": mean - reach,
-        "seeds_high": mean + reach,
+        "seeds": len(runs),
+        "seeds_low": seeds_low,
+        "seeds_high": seeds_high,
         "accuracy_by_seed": accuracies,
     }
 
@@ -115,7 +116,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
         ]
         for result in results
     ]
-    return _table(head, body, words=2)
+    return _table(head, body, "llr")
 
 
 def markdown(figures: Mapping[str, Any]) -> str:
@@ -130,26 +131,24 @@ def markdown(figures: Mapping[str, Any]) -> str:
     return _table(head, body) + "\n\n" + _table(["truth, predicted:", *labels], counts)
 
 
-def _table(head: Sequence[str], body: Sequence[Sequence[str]], words: int = 1) -> str:
-    """The first `words` columns hold words, the others numbers."""
-    rule = ["---" if place < words else "--:" for place in range(len(head))]
-    return "\n".join("| " + " | ".join(map(escaped, row)) + " |" for row in [head, rule, *body])
+def _table(head: Sequence[str], body: Sequence[Sequence[str]], align: str = "lr") -> str:
+    return tables.table([*map(escaped, head)], [[*map(escaped, row)] for row in body], align)
 
 
-def _figures_of_class(name: str, confusion: np.ndarray, place: int) -> dict[str, Any]:
-    rows, predicted = int(confusion[place].sum()), int(confusion[:, place].sum())
-    right = int(confusion[place, place])
-    return {
-        "label": name,
-        "n": rows,
-        "predicted": predicted,
-        "recall": right / rows if rows else 0.0,
-        "precision": right / predicted if predicted else 0.0,
-        "f1": 2 * right / (rows + predicted) if rows + predicted else 0.0,
-    }
+def interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
+    """Student's 95 % interval of the mean; of one value, that value: nothing is known then."""
+    from scipy.stats import t
+
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, mean
+    # Not `t.interval`, which has no answer where all values are the same.
+    reach = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    return mean - reach, mean + reach
 
 
 def _wilson(right: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Not scipy's `binomtest`, which takes whole numbers only: a mean over seeds is none."""
     share, scale = right / n, 1 + z * z / n
     middle = (share + z * z / (2 * n)) / scale
     reach = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
@@ -160,5 +159,4 @@ def _calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
     import numpy as np
 
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    gaps = [abs(confidence[bins == b].sum() - right[bins == b].sum()) for b in range(_BINS)]
-    return float(sum(gaps) / len(right))
+    return float(np.abs(np.bincount(bins, confidence - right)).sum() / len(right))

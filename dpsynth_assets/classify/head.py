@@ -19,7 +19,6 @@ from dpsynth_assets.classify.holdout import (
     class_targets,
     class_weights,
     present_classes,
-    softmax,
     temperature,
 )
 
@@ -51,8 +50,9 @@ class Head:
     def predict_proba(self, embeddings: np.ndarray) -> np.ndarray:
         """One row per vector, one column per class."""
         import numpy as np
+        from scipy.special import softmax
 
-        return softmax(np.asarray(embeddings, dtype=np.float64) @ self.weights.T + self.bias)
+        return np.asarray(softmax(np.asarray(embeddings, dtype=np.float64) @ self.weights.T + self.bias, axis=1))
 
     def predict(self, embeddings: np.ndarray) -> list[str]:
         """The likeliest class of each vector."""

@@ -103,23 +103,14 @@ def temperature(scores: np.ndarray, targets: np.ndarray) -> float:
     """
     import numpy as np
     from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
 
     if not len(targets):
         return 1.0
 
     def loss(log_temperature: float) -> float:
-        scaled = scores / np.exp(log_temperature)
-        shifted = scaled - scaled.max(axis=1, keepdims=True)
-        likelihood = (targets * np.where(targets > 0, shifted, 0)).sum(axis=1)
-        return float(np.mean(targets.sum(axis=1) * np.log(np.exp(shifted).sum(axis=1)) - likelihood))
+        likelihoods = log_softmax(scores / np.exp(log_temperature), axis=1)
+        return -float((targets * np.where(targets > 0, likelihoods, 0)).sum(axis=1).mean())
 
     found = minimize_scalar(loss, bounds=(np.log(_COLDEST), np.log(_HOTTEST)), method="bounded")
     return float(np.exp(found.x))
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Chances from scores, by row."""
-    import numpy as np
-
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))

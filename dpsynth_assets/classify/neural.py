@@ -20,7 +20,6 @@ from dpsynth_assets.classify.holdout import (
     class_targets,
     class_weights,
     present_classes,
-    softmax,
     split,
     temperature,
 )
@@ -82,11 +81,12 @@ class Neural:
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """One row per text, one column per class."""
         import numpy as np
+        from scipy.special import softmax
 
         scores = _scores(self.network, self.network.prepare(texts), len(self.classes)) / self.temperature
         without = [self.classes.index(name) for name in self.facts.get("classes_without_rows", ())]
         scores[:, without] = -np.inf
-        return softmax(scores)
+        return np.asarray(softmax(scores, axis=1))
 
     def save(self, folder: Path) -> None:
         """Write it to a folder (see `dpsynth_assets.classify.storage`)."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets import markdown
 from dpsynth_assets.classify.threshold import Rows, Thresholds
 
 if TYPE_CHECKING:
@@ -124,13 +125,10 @@ def plot_calibration(curves: Mapping[str, Rows], path: Path) -> None:
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
     """Results (`classifier`, `trained_on` and `figures`) as a Markdown table."""
-    lines = [
-        "| classifier | trained on | precision | recall | blocked | to review | unsafe allowed | average precision "
-        "| recall at best, precision 0.9 / 0.95 |",
-        "|---|---|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    for result in results:
-        cells = [
+    rates = ["precision", "recall", "blocked", "to review", "unsafe allowed", "average precision"]
+    head = ["classifier", "trained on", *rates, "recall at best, precision 0.9 / 0.95"]
+    rows = [
+        [
             result["classifier"],
             result["trained_on"],
             _with_interval(result, "precision"),
@@ -139,8 +137,9 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
             "none" if result["average_precision"] is None else f"{result['average_precision']:.3f}",
             " / ".join(_percent(recall) for recall in result["recall_at"].values()),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        for result in results
+    ]
+    return markdown.table(head, rows, "llr")
 
 
 def _decided(rows: Rows, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray]:
@@ -178,13 +177,12 @@ def _slices(rows: Rows, thresholds: Thresholds, slices: Mapping[str, Sequence[st
 
 def _interval(name: str, right: int, n: int) -> dict[str, float | None]:
     """A rate with Clopper and Pearson's two-sided 95 % interval; None throughout where there is nothing to count."""
-    from scipy.stats import beta
+    from scipy.stats import binomtest
 
     if not n:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
-    low = float(beta.ppf(0.025, right, n - right + 1)) if right else 0.0
-    high = float(beta.ppf(0.975, right + 1, n - right)) if right < n else 1.0
-    return {name: right / n, f"{name}_low": low, f"{name}_high": high}
+    interval = binomtest(right, n).proportion_ci(0.95, method="exact")
+    return {name: right / n, f"{name}_low": float(interval.low), f"{name}_high": float(interval.high)}
 
 
 def _axes(x: str, y: str) -> tuple[Any, Any]:

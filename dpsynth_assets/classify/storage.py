@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dpsynth_assets.atomic import replacing
 from dpsynth_assets.classify.errors import ClassifierError
 
 WEIGHTS, ABOUT = "classifier.safetensors", "classifier.json"
@@ -19,8 +19,10 @@ def save(folder: Path, weights: bytes, about: Mapping[str, Any]) -> None:
     """Write the weights (safetensors) and, as the last step, what is said about them."""
     folder.mkdir(parents=True, exist_ok=True)
     said = {"format": _FORMAT, **about, "sha256": hashlib.sha256(weights).hexdigest()}
-    _replace(folder / WEIGHTS, weights)
-    _replace(folder / ABOUT, (json.dumps(said, indent=2, allow_nan=False) + "\n").encode())
+    text = json.dumps(said, indent=2, allow_nan=False) + "\n"
+    for name, content in ((WEIGHTS, weights), (ABOUT, text.encode())):
+        with replacing(folder / name) as file:
+            file.write(content)
 
 
 def load(folder: Path) -> tuple[bytes, dict[str, Any]]:
@@ -40,9 +42,3 @@ def load(folder: Path) -> tuple[bytes, dict[str, Any]]:
     if not known or hashlib.sha256(weights).hexdigest() != digest:
         raise ClassifierError(f"{folder} holds weights other than {ABOUT} says; train the classifier again")
     return weights, about
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)

@@ -198,7 +198,10 @@ def _grid(probabilities: np.ndarray) -> list[float]:
 
 
 def _bound(right: int, n: int, level: float) -> Bound:
-    """Clopper and Pearson's one-sided lower bound: below it lies the rate with probability `level` at most."""
+    """Clopper and Pearson's one-sided lower bound: below it lies the rate with probability `level` at most.
+
+    In closed form, not by scipy's `binomtest`, which searches for it and ends as often above as below.
+    """
     from scipy.stats import beta
 
     return Bound(right, n, float(beta.ppf(level, right, n - right + 1)) if right else 0.0)

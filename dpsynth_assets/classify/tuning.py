@@ -17,6 +17,7 @@ from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.holdout import class_codes, split
 from dpsynth_assets.classify.recipes import CnnRecipe, FrozenRecipe, Recipe, TunedRecipe
 from dpsynth_assets.classify.training_rows import Lesson
+from dpsynth_assets.markdown import table
 
 if TYPE_CHECKING:
     from dpsynth_assets.classify.encoder import Encoder
@@ -70,12 +71,11 @@ class Ranking:
 
     def markdown(self) -> str:
         """The candidates as a table, and below it what they come to."""
-        lines = ["| settings | on synthetic rows | on real rows |", "|---|--:|--:|"]
-        lines += [f"| {each.name} | {each.on_synthetic:.1%} | {each.on_real:.1%} |" for each in self.candidates]
+        rows = [(each.name, f"{each.on_synthetic:.1%}", f"{each.on_real:.1%}") for each in self.candidates]
         correlation = "none: all do alike" if self.correlation is None else f"{self.correlation:.2f}"
         return "\n".join(
             [
-                *lines,
+                table(["settings", "on synthetic rows", "on real rows"], rows, "lr"),
                 "",
                 f"Spearman's rank correlation over {len(self.candidates)} settings: {correlation}. The one chosen on "
                 f"synthetic rows is {100 * self.regret:.1f} points below the best on real rows.",

@@ -107,6 +107,7 @@ def seal() -> None:
     made from them is free to make again. Makes warehouse.duckdb anew where it is not what the sealed tables make it, as
     after the home was moved.
     """
+    from dpsynth_assets.publish.warehouse import put_right
     from dpsynth_assets.releases.registry import releases
     from resources.artifact_store import ArtifactStore
     from resources.home import Home
@@ -119,7 +120,7 @@ def seal() -> None:
         say(f"Sealed {artifact.contract}/{artifact.kind} {artifact.id} (entry {artifact.seal.seq}).")
     if not sealed:
         say("Nothing to seal: every release that the ledger knows by its files is sealed, or not here.")
-    if made := Warehouse(home=str(home.root)).put_right():
+    if made := put_right(home.warehouse, Warehouse(home=str(home.root)).tables()):
         say(f"Made {made} anew from the sealed tables.")
 
 
@@ -205,7 +206,7 @@ def external(
     act = Act(need, "write down", None, statement, book.key_of(actor, population))
     signed = signature_for(act, actor=actor, key=key, signatures=signature, name=population)
     entry = book.external_charge(population, decoded, signature=signed, **spent)
-    left = book.balance(population, with_pld=False).epsilon_remaining
+    left = book.spending(population).epsilon_remaining
     say(f"Written down as entry {entry.seq}: {decoded.describe()}. ε {left:.3f} is left.")
 
 

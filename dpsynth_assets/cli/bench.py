@@ -72,8 +72,8 @@ def utility(
 
 def _require_unprotected(contract: Contract, source: str | None) -> None:
     """Pass if this deployment knows none of the rows as protected: the grid's homes, being new, know nothing of it."""
+    from dpsynth_assets.gate.public_rows import require_unprotected
     from resources.home import Home
-    from resources.public_rows import require_unprotected
     from resources.sensitive_store import SensitiveStore
     from resources.tabular import SourceError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dpsynth_assets.cli.console import contract_at, say
+from dpsynth_assets.cli.console import BadInput, contract_at, say
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -23,11 +23,14 @@ def demo() -> None:
     """
     from dpsynth_assets.cli.init import create_home
     from dpsynth_assets.cli.run import run_contract
-    from dpsynth_assets.demo.inbox import write_inbox
     from resources.heads import open_ledger
     from resources.home import Home
 
     path = _CONTRACT if _CONTRACT.exists() else Path(__file__).parents[2] / _CONTRACT
+    if not path.exists():  # an installed wheel has neither the contract nor the inbox's grammar
+        raise BadInput("the demo is part of the project's checkout: run it there")
+    from dpsynth_assets.demo.inbox import write_inbox
+
     contract = contract_at(path)
     write_inbox(path.parent.parent / "data" / "inbox")
     home = Home.at()

@@ -74,11 +74,11 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
     )
     _show_lines(quote, items)
     mechanism = TrainingPlan.from_contract(contract, size=size).mechanism
-    group = f" of one group in {mechanism.noise_bands}" if mechanism.noise_bands > 1 else ""
-    correlated = f", correlated over {mechanism.noise_bands} steps" if mechanism.noise_bands > 1 else ""
+    group = f" of one group in {mechanism.num_bands}" if mechanism.num_bands > 1 else ""
+    correlated = f", correlated over {mechanism.num_bands} steps" if mechanism.num_bands > 1 else ""
     say(
         f"The adapter trains {mechanism.steps} steps; each samples every {terms.unit.name}{group} with probability "
-        f"{mechanism.group_sampling_rate:.4g}, clips to {mechanism.clipping_norm:g}, and adds noise of "
+        f"{mechanism.group_sampling_probability:.4g}, clips to {mechanism.l2_clip_norm:g}, and adds noise of "
         f"{mechanism.noise_multiplier:.3f} times the clip{correlated}.",
         style="dim",
     )

@@ -77,7 +77,7 @@ def figures(contract: Contract, home: Home) -> dict[str, Any]:
     balance = Ledger(home.ledger_file)
     found: dict[str, Any] = {}
     if contract.privacy.population in balance.populations():
-        stands = balance.balance(contract.privacy.population, with_pld=False)
+        stands = balance.spending(contract.privacy.population)
         found["epsilon_spent"], found["epsilon_remaining"] = stands.epsilon_spent, stands.epsilon_remaining
     if synthetic := _store(home).find(contract.id, "synthetic"):
         found["synthetic"] = synthetic.receipt["about"]

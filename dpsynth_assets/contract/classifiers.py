@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dpsynth_assets.releases.labeller import LABELLER, TheLabeller
 from dpsynth_assets.term import Equalities, Name, Positive, Probability, Terms, TermsError
 
 
@@ -40,13 +41,13 @@ class Classifier(Terms):
     mix: Annotated[PublicRows | None, Field(description="public rows to train on beside the synthetic ones")] = None
     augmentation: Annotated[bool, Field(description="train on each text once more with spelling tricks in it")] = False
     teacher: Annotated[
-        Literal["labeller"] | None,
+        TheLabeller | None,
         Field(description="learn the labeller's probabilities in place of the published labels"),
     ] = None
 
     @property
     def taught_by_labeller(self) -> bool:
-        return self.teacher == "labeller"
+        return self.teacher == LABELLER.name
 
     @model_validator(mode="after")
     def _kinds_are_distinct(self) -> Classifier:
@@ -73,7 +74,7 @@ class SafetyClassifier(Terms):
         Field(min_length=1, strict=False, description="which kinds of small classifiers are tried"),
     ] = ("minilm", "word_cnn")
     teacher: Annotated[
-        Literal["labeller", "minilm"] | None,
+        Literal[TheLabeller, "minilm"] | None,
         Field(description="whose probabilities students learn in place of labels: the labeller's, or a head's"),
     ] = None
     max_megabytes: Annotated[Positive, Field(description="larger exports are left out")] = 25.0
@@ -92,7 +93,7 @@ class SafetyClassifier(Terms):
 
     @property
     def taught_by_labeller(self) -> bool:
-        return self.teacher == "labeller"
+        return self.teacher == LABELLER.name
 
     @model_validator(mode="after")
     def _distinct(self) -> SafetyClassifier:

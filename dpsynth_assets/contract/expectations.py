@@ -121,28 +121,68 @@ def _of_column(required: Mapping[str, Check] | None = None, /, **optional: Check
 _BETWEEN: dict[str, Check] = {"strict_min": _truth, "strict_max": _truth}
 
 
+@dataclass(frozen=True)
+class Figure(Expectation):
+    """A figure of the corpus that the quality room measures itself, with a lower or an upper bound, or both.
+
+    Attributes:
+        unit: of the figure and its bounds.
+        measured_by: `module:function` in `dpsynth_assets.quality.metrics`; None for the base model's perplexity.
+        of: what the function is given: the column's values, the texts' vectors, or the base model's view of the texts.
+            Where the figure `compares`, those of the reference too.
+    """
+
+    unit: str = ""
+    measured_by: str | None = None
+    of: Literal["values", "vectors", "base model"] = "values"
+
+    @property
+    def compares(self) -> bool:
+        """Whether it compares the corpus with a reference."""
+        return "reference" in self.required
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Its arguments beside the column and the bounds."""
+        return tuple(name for name in self.arguments if name not in ("column", *_RANGE, *_BETWEEN))
+
+
 def _figure(
-    bound: Check, *, compares: bool = False, about: Literal["text", "label"] = "text", **optional: Check
-) -> Expectation:
-    """A figure of the platform's own with a lower or an upper bound, or both."""
+    measured_by: str | None,
+    unit: str,
+    bound: Check,
+    *,
+    compares: bool = False,
+    of: Literal["values", "vectors", "base model"] = "values",
+    about: Literal["text", "label"] = "text",
+    **optional: Check,
+) -> Figure:
     required: dict[str, Check] = {"column": _column, **({"reference": _reference} if compares else {})}
-    return Expectation(required, {"min_value": bound, "max_value": bound, **_BETWEEN, **optional}, _RANGE, about)
+    bounds: dict[str, Check] = {"min_value": bound, "max_value": bound, **_BETWEEN}
+    return Figure(required, {**bounds, **optional}, _RANGE, about, unit, measured_by, of)
 
 
-FIGURES: Mapping[str, Expectation] = {
-    "expect_column_distinct_ngrams_to_be_between": _figure(_share, n=_words),
-    "expect_column_self_bleu_to_be_between": _figure(_share),
-    "expect_column_near_duplicates_to_be_between": _figure(_share, similarity=_similarity),
-    "expect_column_word_count_quantile_to_be_between": _figure(_number, quantile=_share),
-    "expect_column_perplexity_to_be_between": _figure(_number),
-    "expect_column_length_distance_to_be_between": _figure(_number, compares=True),
-    "expect_column_label_distance_to_be_between": _figure(_share, compares=True, about="label"),
-    "expect_column_ngram_overlap_to_be_between": _figure(_share, compares=True, n=_words),
-    "expect_column_mauve_to_be_between": _figure(_share, compares=True),
-    "expect_column_frechet_distance_to_be_between": _figure(_number, compares=True),
-    "expect_column_nearest_neighbour_similarity_to_be_between": _figure(_number, compares=True),
+FIGURES: Mapping[str, Figure] = {
+    f"expect_column_{name}_to_be_between": figure
+    for name, figure in {
+        "distinct_ngrams": _figure("diversity:distinct_ngrams", "share of runs of words", _share, n=_words),
+        "self_bleu": _figure("diversity:self_bleu", "BLEU, 0 to 1", _share),
+        "near_duplicates": _figure("diversity:near_duplicates", "share of texts", _share, similarity=_similarity),
+        "word_count_quantile": _figure("diversity:word_count_quantile", "words", _number, quantile=_share),
+        "perplexity": _figure(None, "perplexity, 1 and above", _number, of="base model"),
+        "length_distance": _figure("distances:length_distance", "words", _number, compares=True),
+        "label_distance": _figure("distances:label_distance", "share of rows", _share, compares=True, about="label"),
+        "ngram_overlap": _figure("distances:ngram_overlap", "share of texts", _share, compares=True, n=_words),
+        "mauve": _figure("mauve:mauve", "MAUVE, 0 to 1", _share, compares=True, of="vectors"),
+        "frechet_distance": _figure(
+            "vectors:frechet_distance", "squared distance, 0 to 4", _number, compares=True, of="vectors"
+        ),
+        "nearest_neighbour_similarity": _figure(
+            "vectors:nearest_neighbour_similarity", "cosine, -1 to 1", _number, compares=True, of="vectors"
+        ),
+    }.items()
 }
-"""Figures of the corpus that the quality room measures itself; docs/contracts.md says what each one means."""
+"""docs/contracts.md says what each one means."""
 
 EXPECTATIONS: Mapping[str, Expectation] = {
     "expect_column_to_exist": _of_column(),
@@ -177,9 +217,6 @@ EXPECTATIONS: Mapping[str, Expectation] = {
     "expect_table_columns_to_match_set": Expectation({"column_set": _names}, {"exact_match": _truth}),
     **FIGURES,
 }
-
-OF_THE_PLATFORM = frozenset({"expect_column_values_to_not_contain_sensitive_patterns", *FIGURES})
-"""Expectations that the quality room adds to the library's own."""
 
 
 class InexpressibleError(ValueError):

@@ -41,13 +41,18 @@ class Column:
 
 @dataclass(frozen=True)
 class QualityRule:
-    """A Great Expectations expectation that the synthetic corpus must meet; blocking rules stop the publication."""
+    """A Great Expectations expectation that the synthetic corpus must meet; blocking rules stop the publication.
+
+    The contract declares some and the platform adds its own (`quality.rules`); a contract's rule of the name of a
+    `replaceable` one stands for it.
+    """
 
     name: str
     expectation: str
     kwargs: Mapping[str, Any]
     blocking: bool
     description: str
+    replaceable: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from dpsynth_assets.releases.votes import BY_VOTES, ByVotes
 from dpsynth_assets.term import Name, Positive, Share, Terms
 
 EMBEDDED = "embedded"  # the base model that ships; what it was trained on ships with it
@@ -68,7 +69,7 @@ class Curation(Terms):
         Field(gt=0, lt=1, allow_inf_nan=False, description="of texts that are more alike than this one is kept"),
     ] = None
     proportions: Annotated[
-        Literal["histogram", "even", "votes"],
+        Literal["histogram", "even", ByVotes],
         Field(description="how many rows each label gets: as the histogram says, alike, or each cluster too by votes"),
     ] = "histogram"
     drawn: Annotated[
@@ -82,4 +83,4 @@ class Curation(Terms):
 
     @property
     def needs_votes(self) -> bool:
-        return self.proportions == "votes"
+        return self.proportions == BY_VOTES

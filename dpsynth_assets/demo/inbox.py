@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import os
 import random
-import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dpsynth_assets.atomic import replacing
 from dpsynth_assets.demo.composition import Kind, compose
-from dpsynth_assets.demo.customers import Customer, Detail, make_customers
+from dpsynth_assets.demo.customers import Customer, make_customers
 from dpsynth_assets.demo.grammar import Split
 from dpsynth_assets.demo.phrases import TOPICS
 from dpsynth_assets.demo.phrases.topic import Topic
@@ -40,7 +39,6 @@ TOPIC_SHARES = {
     "loan_question": 0.11,
 }
 SAME_TOPIC_AGAIN = 0.35
-SAFETY_LABELS = ("safe", "unsafe")
 
 # Share of all messages. Some customers send nothing but scams; some are abusive, though not in every message.
 SCAM_SHARE = 0.04
@@ -57,10 +55,6 @@ DAYS = 320
 
 _METADATA_KEY = b"dpsynth.demo"
 _ATTEMPTS = 200
-
-# A full name, a phone number or an address is recombined from common parts, so a language model can hit one by chance.
-# These cannot be guessed: seeing one in synthetic text means that it leaked.
-UNGUESSABLE: tuple[Detail, ...] = ("email", "card", "account")
 
 
 @dataclass(frozen=True)
@@ -109,13 +103,8 @@ def write_inbox(folder: Path, seed: int = 7, messages: int = 4000, customers: in
     if all(_written_with(path) == parameters for path in paths.values()):
         return
     for split, rows in generate(parameters).items():
-        handle, unfinished = tempfile.mkstemp(dir=folder, prefix=f".{split}-", suffix=".parquet")
-        os.close(handle)
-        try:
-            pq.write_table(_table(rows, parameters), unfinished, compression="zstd")
-            Path(unfinished).replace(paths[split])
-        finally:
-            Path(unfinished).unlink(missing_ok=True)
+        with replacing(paths[split], mode=0o600) as file:
+            pq.write_table(_table(rows, parameters), file, compression="zstd")
 
 
 def generate(parameters: Parameters) -> dict[Split, list[Message]]:
@@ -126,26 +115,6 @@ def generate(parameters: Parameters) -> dict[Split, list[Message]]:
         "train": _messages(train, parameters.messages, "train", parameters.seed, crowd),
         "test": _messages(test, parameters.test.messages, "test", parameters.seed, crowd),
     }
-
-
-def personal_details(folder: Path, kinds: Collection[Detail] = UNGUESSABLE) -> set[str]:
-    """The details of customers that `train.parquet` in `folder` contains, lower-cased, for looking for leaks.
-
-    For the fictional demo only: on a real source such a list would itself be an unmetered release.
-    """
-    import pyarrow.parquet as pq
-
-    path = folder / "train.parquet"
-    parameters = _written_with(path)
-    if parameters is None:
-        raise ValueError(f"{path} is no inbox of this generator; write it with write_inbox(folder)")
-    written = pq.read_table(path, columns=["customer_id", "text"]).to_pydict()
-    texts: dict[str, str] = {}
-    for customer_id, text in zip(written["customer_id"], written["text"], strict=True):
-        texts[customer_id] = f"{texts.get(customer_id, '')}\n{text.lower()}"
-    people, _ = _people(parameters)
-    found = ((texts[person.customer_id], person.details[kind].lower()) for person in people for kind in kinds)
-    return {detail for text, detail in found if detail in text}
 
 
 def _people(parameters: Parameters) -> tuple[list[Customer], list[Customer]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dpsynth_assets.gate.sources import source_of
 from ledger import Ledger
 from resources.sensitive_store import SensitiveStore
 from resources.snapshots import Snapshot
@@ -26,6 +27,6 @@ def bind(contract: Contract, snapshot: Snapshot, book: Ledger, store: SensitiveS
             contract.privacy.population, snapshot.identity, blocks=snapshot.blocks, overlaps=snapshot.overlaps
         )
     except BaseException:
-        store.settle(contract, snapshot, bound=False)
+        store.settle(source_of(contract), snapshot, bound=False)
         raise
-    store.settle(contract, snapshot, bound=True)
+    store.settle(source_of(contract), snapshot, bound=True)

@@ -1,9 +1,10 @@
 """The gate: every asset that reads sensitive rows does so inside it, whichever way its run was launched.
 
+    approve  two people agreed to these terms, the snapshot is bound, and what dead runs only reserved is given back
     check    where the ledger would say yes, everything that can fail without a row fails, and costs nothing
-    reserve  the ledger says yes or no before a row is read; a no is an entry of the ledger, and a failure without retry
-             (or, where a killed run left checkpoints of this very release, it is taken over: `resumption`)
-    activate from here the charge is permanent, whatever happens to this process
+    charge   the ledger says yes or no before a row is read; a no is an entry of the ledger, and a failure without retry
+             (or, where a killed run left checkpoints of this very release, it is taken over: `resumption`). A yes is
+             reserved and activated at once: from here it is permanent, whatever happens to this process
     read     the sensitive store redeems the grant, once
     commit   the artifact's digest and the event that really ran; or forfeit, in full, on any exception
     seal     the artifact exists from here on: the ledger says which files it is, and carries its charges on
@@ -19,19 +20,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.gate.approval import require_approved, scope_of
+from dpsynth_assets.gate.approval import require_approved
 from dpsynth_assets.gate.binding import bind
 from dpsynth_assets.gate.confinement import confined_output
 from dpsynth_assets.gate.observation import observe
 from dpsynth_assets.gate.passage import ChargedPassage, Passage, Stores, UnchargedPassage
 from dpsynth_assets.gate.refusal import refused, without_content
 from dpsynth_assets.gate.resumption import Checkpoints, Replay, unfinished
+from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.releases.release import Plan
 from ledger import (
     BudgetRefused,
@@ -42,7 +43,6 @@ from ledger import (
     Reservation,
 )
 from resources.artifact_store import Artifact, ArtifactError, Draft
-from resources.ledger import LedgerResource
 from resources.sensitive_store import GrantRequiredError, SensitiveStore
 from resources.snapshots import Snapshot
 from resources.tabular import SourceError
@@ -101,41 +101,35 @@ def _charged(
 ) -> Iterator[ChargedPassage]:
     """Through the gate, in the order at the head of this module."""
     store = stores.sensitive
-    book, reservation, checkpoints, about = _reserve(context, contract, plan, stores.ledger, store, ready, replay)
-    try:
-        if reservation.state == "reserved":
-            grant = _activate(book, reservation)
-        else:
-            grant, reservation = _take_over(context, contract, book, reservation, checkpoints, ready, replay)
-    except BaseException:
-        checkpoints.release(discard=False)
-        raise
+    book, grant, again, checkpoints, about = _grant(context, contract, plan, stores, ready, replay)
     passage = ChargedPassage(contract, grant, store, draft, checkpoints.folder)
     problem: BaseException | None = None
     try:
-        with confined_output(_output_file(store, contract, reservation)):
+        with confined_output(_output_file(store, contract, grant)):
             yield passage
     except BaseException as error:  # forfeits come before everything else, even on an interrupt
         problem = error
     if problem is None:
-        problem = passage.misstated(sum(getattr(event, "steps", 0) for event in reservation.replayed))
+        problem = passage.misstated(again)
     if problem is not None:
         kept = not isinstance(problem, Exception) and checkpoints.exist()
         if not kept:
-            _forfeit(book, reservation, f"failed: {type(problem).__name__}")
+            _forfeit(book, grant.reservation_id, f"failed: {type(problem).__name__}")
         checkpoints.release(discard=not kept)
         observe(context, contract, book)
-        substitute = without_content(problem, reservation, store, contract)
+        substitute = without_content(problem, grant, store, contract)
         problem = None
         raise substitute from None
     assert passage.event is not None
     try:
-        _commit(book, grant, reservation, draft, passage.event)
+        _commit(book, grant, draft, passage.event)
     finally:
         checkpoints.release(discard=True)
     draft.kept = True  # it is paid for: where the ledger cannot be asked now, `dpsynth audit seal` seals it later
     try:
-        passage.artifact = stores.artifacts.seal(draft, made_from=made_from, reservation=reservation.id, about=about)
+        passage.artifact = stores.artifacts.seal(
+            draft, made_from=made_from, reservation=grant.reservation_id, about=about
+        )
     except ArtifactError as error:
         text = (
             f"the release is paid for and lies in {draft.folder}, but was not sealed: {error}. Run `dpsynth audit seal`"
@@ -160,7 +154,7 @@ def _uncharged(
         with book.reading() as now:
             now.require_signing_key()
             require_approved(contract, now)
-        snapshot = stores.sensitive.readable(contract)
+        snapshot = stores.sensitive.readable(source_of(contract))
         bind(contract, snapshot, book, stores.sensitive)
         ready()
         data = snapshot.content or snapshot.identity
@@ -174,60 +168,57 @@ def _uncharged(
         raise dg.Failure(str(error), allow_retries=False) from None
 
 
-def _reserve(
+def _grant(
     context: dg.AssetExecutionContext,
     contract: Contract,
     plan: Plan,
-    ledger: LedgerResource,
-    store: SensitiveStore,
+    stores: Stores,
     ready: Callable[[], None],
     replay: Replay | None,
-) -> tuple[Ledger, Reservation, Checkpoints, dict[str, Any]]:
-    """A reservation of this run's, after those of dead runs were voided, or one of a dead run to be taken over; or a
-    failure that says why not."""
-    population = contract.privacy.population
+) -> tuple[Ledger, Grant, int, Checkpoints, dict[str, Any]]:
+    """A grant, of a new charge or of a dead run's release that is taken over, and how many steps are charged to run a
+    second time; or a failure that says why not."""
+    store, release = stores.sensitive, release_name(context, contract)
+    keys = spec_keys(release, plan)
     refusal: dg.Failure
     try:
-        book = ledger.open()
+        book = stores.ledger.open()
         with book.reading() as now:
             now.require_signing_key()  # before anything is charged: what cannot be sealed helps no recipient
             require_approved(contract, now)
-        snapshot = store.readable(contract)
+            snapshot = store.readable(source_of(contract))
+            dead = _dead(context.instance, now, contract.privacy.population)
+            begun = [each for key in keys for each in now.reservations(key=key)] if replay else []
         bind(contract, snapshot, book, store)
-        release = release_name(context, contract)
-        key, *former = spec_keys(release, plan)
-        with book.reading() as now:
-            dead = _dead(context.instance, now, population)
-            left = None if replay is None else unfinished(now, store, contract, (key, *former))
         for reservation in dead:
             with suppress(LedgerError):  # another run may have been quicker
                 book.void(reservation.id, reason="its run ended before activation")
-        if left is not None:
-            snapshot = store.readable(contract, left[0].source)  # what it was begun on, and is finished on
-            return book, *left, _about(snapshot)
-        event = plan.event()
-        scope = scope_of(contract, planned=False)
-        checked = book.quote(scope, [(release, event)], source=snapshot.identity).admitted
-        if checked:
-            ready()  # else the ledger refuses now, and says so in an entry
-        reservation = book.reserve(
-            population,
-            event,
+        if replay and (left := unfinished(begun, store, contract)):
+            about = _about(
+                store.readable(source_of(contract), left[0].source)
+            )  # what it was begun on, and is finished on
+            return book, *_take_over(context, book, *left, ready, replay), left[1], about
+
+        def check() -> None:
+            ready()
+            Checkpoints.require(store)
+
+        grant = book.charge(
+            contract.privacy.population,
+            plan.event(),
             source=snapshot.identity,
             release=release,
-            key=key,
+            key=keys[0],
             owner=context.run.run_id,
             plan_digest=plan.digest(),
+            ready=check,
         )
-        if not checked:  # what stood in the way was given back meanwhile
-            with _given_back(book, reservation):
-                ready()
-        checkpoints = Checkpoints.of(store, reservation)
-        assert checkpoints is not None, "a new reservation's folder is nobody else's"
-        return book, reservation, checkpoints, _about(snapshot)
+        checkpoints = Checkpoints.of(store, grant.reservation_id)
+        assert checkpoints is not None, "a new charge's folder is nobody else's"
+        return book, grant, 0, checkpoints, _about(snapshot)
     except BudgetRefused as error:
         observe(context, contract, book)
-        refusal = refused(release_name(context, contract), error)
+        refusal = refused(release, error)
     except (LedgerError, SourceError) as error:
         refusal = dg.Failure(str(error), allow_retries=False)
     raise refusal
@@ -235,35 +226,32 @@ def _reserve(
 
 def _take_over(
     context: dg.AssetExecutionContext,
-    contract: Contract,
     book: Ledger,
     reservation: Reservation,
     checkpoints: Checkpoints,
     ready: Callable[[], None],
-    replay: Replay | None,
-) -> tuple[Grant, Reservation]:
+    replay: Replay,
+) -> tuple[Grant, int]:
     """A dead run's release under this run's name, the steps that run again charged on top."""
     from dpsynth_assets.privacy.checkpoint import CheckpointError
 
-    assert replay is not None
-    ready()
     refusal: dg.Failure
     try:
+        ready()
         again = replay(checkpoints.folder, reservation.replayed)
         grant = book.resume(reservation.id, owner=context.run.run_id, replayed=again)
         context.log.info(
             f"Takes over {reservation.id} from its last checkpoint; charged on top: "
             f"{again.describe() if again else 'nothing'}"
         )
-        return grant, replace(reservation, replayed=reservation.replayed + ((again,) if again else ()))
-    except BudgetRefused as error:
-        observe(context, contract, book)
-        refusal = refused(release_name(context, contract), error)
-    except LedgerError as error:
-        refusal = dg.Failure(str(error), allow_retries=False)
+        return grant, sum(getattr(event, "steps", 0) for event in (*reservation.replayed, again))
     except CheckpointError as error:  # it would stand in the way of every later run
-        _forfeit(book, reservation, "its checkpoints cannot be read")
+        _forfeit(book, reservation.id, "its checkpoints cannot be read")
         refusal = dg.Failure(f"{error}. The release was forfeited; running it again is a new charge.")
+    except BaseException:
+        checkpoints.release(discard=False)
+        raise
+    checkpoints.release(discard=False)
     raise refusal
 
 
@@ -279,53 +267,36 @@ def spec_keys(release: str, plan: Plan) -> tuple[str, ...]:
     return tuple(hashlib.sha256(f"{release}\0{digest}".encode()).hexdigest() for digest in digests)
 
 
-def _activate(book: Ledger, reservation: Reservation) -> Grant:
-    with _given_back(book, reservation):
-        return book.activate(reservation)
-
-
-@contextmanager
-def _given_back(book: Ledger, reservation: Reservation) -> Iterator[None]:
-    """Void the reservation where what is done in here fails."""
-    try:
-        yield
-    except BaseException as error:
-        with suppress(LedgerError):
-            book.void(reservation.id, reason=f"not activated: {type(error).__name__}")
-        raise
-
-
-def _commit(book: Ledger, grant: Grant, reservation: Reservation, draft: Draft, event: Event) -> None:
+def _commit(book: Ledger, grant: Grant, draft: Draft, event: Event) -> None:
     """Commit before the artifact is sealed: one that anybody can find has a committed charge."""
     try:
         book.commit(grant, artifact_digest=draft.digest(), event=event)
         return
     except BaseException as error:
-        _forfeit(book, reservation, f"not committed: {type(error).__name__}")
-        draft.kept = _is_committed(book, reservation)  # an interrupt may come when it is durable: it is paid for
+        _forfeit(book, grant.reservation_id, f"not committed: {type(error).__name__}")
+        draft.kept = _is_committed(book, grant)  # an interrupt may come when it is durable: it is paid for
         if not isinstance(error, LedgerError):
             raise
         refusal = dg.Failure(f"the ledger did not accept the finished release: {error}", allow_retries=False)
     raise refusal
 
 
-def _is_committed(book: Ledger, reservation: Reservation) -> bool:
+def _is_committed(book: Ledger, grant: Grant) -> bool:
     """True also where the ledger cannot be asked: what may be paid for is kept."""
     try:
-        found = book.reservations(key=reservation.key)
+        return book.state(grant.reservation_id) == "committed"
     except LedgerError:
         return True
-    return any(each.id == reservation.id and each.state == "committed" for each in found)
 
 
-def _forfeit(book: Ledger, reservation: Reservation, reason: str) -> None:
+def _forfeit(book: Ledger, reservation: str, reason: str) -> None:
     """Best effort: a reservation that stays activated is charged just the same."""
     with suppress(Exception):
-        book.forfeit(reservation.id, reason=reason)
+        book.forfeit(reservation, reason=reason)
 
 
-def _output_file(store: SensitiveStore, contract: Contract, reservation: Reservation) -> Path:
-    return store.beside(contract, "output", reservation.source) / f"{reservation.id}.txt"
+def _output_file(store: SensitiveStore, contract: Contract, grant: Grant) -> Path:
+    return store.beside(source_of(contract), "output", grant.source) / f"{grant.reservation_id}.txt"
 
 
 def _about(snapshot: Snapshot) -> dict[str, Any]:

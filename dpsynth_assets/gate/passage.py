@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from dpsynth_assets.gate.sources import source_of
 from resources.artifact_store import Artifact, ArtifactStore, Draft
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
@@ -62,7 +63,7 @@ class ChargedPassage:
         self.replayed: Event | None = None
 
     def read(self) -> pd.DataFrame:
-        return self._store.read(self._grant, self._contract)
+        return self._store.read(self._grant, source_of(self._contract))
 
     def finish(self, event: Event | None, replayed: Event | None = None) -> None:
         self.event, self.replayed = event, replayed
@@ -86,7 +87,7 @@ class UnchargedPassage:
         self.folder, self.checkpoints = draft.folder, left
 
     def read(self) -> pd.DataFrame:
-        return self._store.read_public(self._contract)
+        return self._store.read_public(source_of(self._contract))
 
     def finish(self, event: Event | None, replayed: Event | None = None) -> None:
         """Nothing ran that there would be a charge for.

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets.gate.sources import source_of
 from ledger import LedgerError
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
-    from ledger import BudgetRefused, Reservation
+    from ledger import BudgetRefused, Grant
 
 
 def refused(release: str, error: BudgetRefused) -> dg.Failure:
@@ -43,16 +44,14 @@ def refused(release: str, error: BudgetRefused) -> dg.Failure:
     return dg.Failure(text, metadata=figures, allow_retries=False)
 
 
-def without_content(
-    problem: BaseException, reservation: Reservation, store: SensitiveStore, contract: Contract
-) -> BaseException:
+def without_content(problem: BaseException, grant: Grant, store: SensitiveStore, contract: Contract) -> BaseException:
     """What is raised in place of `problem`: its type, and where its text is kept."""
-    kept = _kept(lambda text: store.keep_trace(contract, reservation.id, text, reservation.source), problem)
+    kept = _kept(lambda text: store.keep_trace(source_of(contract), grant.reservation_id, text, grant.source), problem)
     name = type(problem).__name__
     failure = dg.Failure(
         f"{contract.id}: the release failed with {name} after its budget was charged. Its text may quote sensitive "
         f"rows, so it is not shown here; {kept}. Running it again is a new charge.",
-        metadata={"reservation": reservation.id, "exception": name},
+        metadata={"reservation": grant.reservation_id, "exception": name},
         allow_retries=False,
     )
     return _as_raised(problem, failure)
@@ -76,7 +75,7 @@ def ingestion_without_content(store: SensitiveStore, contract: Contract) -> Iter
     if isinstance(problem, LedgerError | SourceError):
         substitute: BaseException = dg.Failure(str(problem), allow_retries=False)
     else:
-        kept = _kept(lambda text: store.keep_failure(contract, text), problem)
+        kept = _kept(lambda text: store.keep_failure(contract.declared.id, text), problem)
         name = type(problem).__name__
         failure = dg.Failure(
             f"{contract.id}: the snapshot failed with {name}. Its text may quote sensitive rows, so it is not shown "

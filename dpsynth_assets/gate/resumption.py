@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from ledger import Event, Ledger, Reservation
+from dpsynth_assets.gate.sources import source_of
+from ledger import Event, Reservation
 from resources.home import Home, private_folder
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
@@ -40,15 +41,25 @@ class Checkpoints:
     lock: FileLock
 
     @classmethod
-    def of(cls, store: SensitiveStore, reservation: Reservation) -> Checkpoints | None:
+    def of(cls, store: SensitiveStore, reservation: str) -> Checkpoints | None:
         """Locks the reservation's folder; None where another process holds it."""
-        folders = private_folder(private_folder(Home.at(store.home).sensitive) / "checkpoints")
-        lock = FileLock(folders / f"{reservation.id}.lock", mode=0o600)
+        folder = _folders(store) / reservation
+        lock = FileLock(folder.with_name(f"{reservation}.lock"), mode=0o600)
         try:
             lock.acquire(timeout=0)
         except Timeout:
             return None
-        return cls(folders / reservation.id, lock)
+        return cls(folder, lock)
+
+    @staticmethod
+    def require(store: SensitiveStore) -> None:
+        """Pass if a folder of checkpoints could be locked now: before a charge, since there is no other after it.
+
+        Raises:
+            OSError: the sensitive folder cannot be written to.
+        """
+        with FileLock(_folders(store) / ".lock", mode=0o600):
+            pass
 
     def exist(self) -> bool:
         return self.folder.is_dir() and any(self.folder.iterdir())
@@ -61,13 +72,15 @@ class Checkpoints:
 
 
 def unfinished(
-    book: Ledger, store: SensitiveStore, contract: Contract, keys: Iterable[str]
+    begun: Iterable[Reservation], store: SensitiveStore, contract: Contract
 ) -> tuple[Reservation, Checkpoints] | None:
-    """The release by one of these keys that was begun and left with checkpoints, if its process is dead and its rows
-    are kept."""
-    for reservation in (each for key in keys for each in book.reservations(key=key)):
-        if reservation.state in ("activated", "redeemed") and _readable(store, contract, reservation):
-            checkpoints = Checkpoints.of(store, reservation)
+    """Of these reservations, the one that was activated and left with checkpoints, if its process is dead and its rows
+    are kept. A folder that does not exist yet is not even locked: it may be about to be made by a process that lives.
+    """
+    for reservation in begun:
+        left = reservation.state in ("activated", "redeemed") and (_folders(store) / reservation.id).is_dir()
+        if left and _readable(store, contract, reservation):
+            checkpoints = Checkpoints.of(store, reservation.id)
             if checkpoints is not None and checkpoints.exist():
                 return reservation, checkpoints
             if checkpoints is not None:
@@ -75,9 +88,13 @@ def unfinished(
     return None
 
 
+def _folders(store: SensitiveStore) -> Path:
+    return private_folder(private_folder(Home.at(store.home).sensitive) / "checkpoints")
+
+
 def _readable(store: SensitiveStore, contract: Contract, reservation: Reservation) -> bool:
     try:
-        store.readable(contract, reservation.source)
+        store.readable(source_of(contract), reservation.source)
     except SourceError:
         return False
     return True

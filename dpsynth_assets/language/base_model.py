@@ -6,6 +6,10 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
 from dpsynth_assets.contract.synthesis import EMBEDDED
 
 if TYPE_CHECKING:
@@ -20,16 +24,12 @@ class BaseModelError(ValueError):
 
 def device() -> str:
     """Where models are put: the GPU where there is one."""
-    import torch
-
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def has_bfloat16() -> bool:
     """Whether `device()` multiplies in bfloat16 by itself. A CPU without it emulates each product, tens of times slower
     than in float32, of which nobody has anything."""
-    import torch
-
     if device() == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return any(has for name, has in torch.cpu.get_capabilities().items() if "bf16" in name)
@@ -45,9 +45,6 @@ def load_base_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
         BaseModelError: there is no such model, or its tokenizer lacks an end-of-text token or has tokens that the model
             has not.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
-
     logging.disable_progress_bar()
     source = str(EMBEDDED_FOLDER) if name == EMBEDDED else name
     try:

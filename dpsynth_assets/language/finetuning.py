@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from peft import LoraConfig, PeftModel, PromptTuningConfig, PromptTuningInit, TaskType, get_peft_model
+from torch import nn
+from transformers import AutoModelForCausalLM
+from transformers.pytorch_utils import Conv1D
+
 from dpsynth_assets.language.base_model import device, has_bfloat16, load_base_model
 from dpsynth_assets.language.objective import Encoded, encode, encode_prefix, losses, verify_objective
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
@@ -22,8 +28,7 @@ from dpsynth_assets.privacy.training import Progress, train
 
 if TYPE_CHECKING:
     import pandas as pd
-    from peft import PeftModel
-    from torch import Tensor, nn
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from dpsynth_assets.contract import Contract
@@ -83,8 +88,6 @@ class TextUnits:
 
     def losses(self, model: nn.Module, records: Sequence[int], shape: Shape | None = None) -> Tensor:
         """Mean token loss of each of the records, shape (shape.rows,); without a shape, (len(records),)."""
-        import torch
-
         text = None if shape is None else Shape(shape.width - self._virtual_tokens, shape.rows)
         chosen = [self._records[record] for record in records]
         with torch.autocast(next(model.parameters()).device.type, torch.bfloat16, enabled=self._bfloat16):
@@ -184,7 +187,7 @@ def fine_tune(
     mechanism, precision = plan.mechanism, "bfloat16" if ready.bfloat16 else "float32"
     if not mechanism.is_private:
         return FineTuned(folder, None, precision=precision)
-    return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.lives), precision)
+    return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.attempts), precision)
 
 
 def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedModel | PeftModel:
@@ -195,9 +198,6 @@ def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedMode
 
     Without dropout: its masks would be one more source of variance, and clipping already bounds what one unit can do.
     """
-    from peft import LoraConfig, PromptTuningConfig, PromptTuningInit, TaskType, get_peft_model
-    from transformers.pytorch_utils import Conv1D
-
     _without_dropout(model)
     if plan.method == "full":
         return model.requires_grad_(True)
@@ -229,11 +229,7 @@ def load_tuned(
     base_model: str, method: str, folder: Path
 ) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
     """What `fine_tune` wrote to `folder`, ready to generate from, and its tokenizer."""
-    from peft import PeftModel
-
     if method == "full":
-        from transformers import AutoModelForCausalLM
-
         _, tokenizer = load_base_model(base_model)
         model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype="float32")
         return model.to(device()).eval(), tokenizer
@@ -245,8 +241,6 @@ def load_tuned(
 
 def _without_dropout(model: nn.Module) -> None:
     """Base models that come with dropout (GPT-2) are trained without it, for the same reason as the adapters."""
-    from torch import nn
-
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

@@ -12,18 +12,20 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from dpsynth_assets.atomic import replacing
 from dpsynth_assets.language.finetuning import load_tuned
 from dpsynth_assets.language.objective import encode_prefix
+from dpsynth_assets.language.sampling import Decoding, sampler_for
 from dpsynth_assets.privacy.apportionment import apportion
+from dpsynth_assets.privacy.histogram import Cell
 from dpsynth_assets.releases.adapter import ADAPTER
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.synthesis import Generation
 
-Cell = tuple[str, ...]
 Progress = Callable[[int, int], None]  # (rows done, rows in all)
 Draw = Callable[[Sequence[Cell], int, Callable[[int], None]], list[str]]  # (cells, seed, told how many ended)
 
@@ -59,8 +61,6 @@ def generate_corpus(
     Raises:
         GenerationError: after eight rounds some texts are still missing.
     """
-    import pandas as pd
-
     terms = contract.privacy
     rows = terms.generation.rows if rows is None else rows
     targets = apportion(counts, rows)
@@ -96,24 +96,19 @@ def generate_corpus(
 
 def _shard(draw: Draw, cells: Sequence[Cell], name: str, folder: Path | None, told: Callable[[int], None]) -> list[str]:
     """The texts of one shard: kept ones if it was drawn before, else fresh ones, which are kept."""
-    import pandas as pd
-
     path = None if folder is None else folder / f"{name.replace(' ', '-')}.parquet"
     if path is not None and path.exists():
         return [str(text) for text in pd.read_parquet(path)["text"]]
     texts = draw(cells, int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"), told)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        pd.DataFrame({"text": texts}).to_parquet(partial, index=False)
-        partial.replace(path)
+        with replacing(path) as file:
+            pd.DataFrame({"text": texts}).to_parquet(file, index=False)
     return texts
 
 
 def _drawing(contract: Contract, adapter_folder: Path) -> Draw:
     """What draws one text for each of some cells."""
-    from dpsynth_assets.language.sampling import Decoding, sampler_for
-
     terms = contract.privacy
     generation = terms.generation
     decoding = Decoding(generation.max_new_tokens, generation.temperature, generation.top_p, generation.top_k)

@@ -14,10 +14,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from peft import PeftModel
+from torch import nn
+
+from dpsynth_assets.privacy.clipping.cross_entropy import token_losses
 from dpsynth_assets.privacy.shapes import Shape
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
 
@@ -77,11 +83,6 @@ def losses(
     Returns:
         Shape (rows,), made-up rows included.
     """
-    import torch
-    import torch.nn.functional as F  # noqa: N812 - its usual name
-
-    from dpsynth_assets.privacy.clipping.cross_entropy import token_losses
-
     if shape is None:
         shape = Shape(max(len(record.ids) for record in records), len(records))
     device = next(model.parameters()).device
@@ -119,9 +120,6 @@ def verify_objective(model: nn.Module, made_up: Encoded, pad_token_id: int) -> N
     Raises:
         ObjectiveError: they differ. The model does something to its logits that `plain_output_layer` does not know.
     """
-    import torch
-    import torch.nn.functional as F  # noqa: N812 - its usual name
-
     with torch.no_grad():
         ids = torch.tensor([made_up.ids], device=next(model.parameters()).device)
         logits = model(input_ids=ids, use_cache=False).logits[0, -len(made_up.ids) :].float()
@@ -136,8 +134,6 @@ def plain_output_layer(model: nn.Module) -> nn.Linear | None:
 
     Some families scale or cap their logits (Gemma 2, Granite, Cohere), and an adapter may wrap the layer.
     """
-    from torch import nn
-
     base: Any = _base_of(model)
     head = base.get_output_embeddings()
     reworked = (
@@ -153,15 +149,11 @@ def plain_output_layer(model: nn.Module) -> nn.Linear | None:
 
 
 def _base_of(model: nn.Module) -> nn.Module:
-    from peft import PeftModel
-
     base: nn.Module = model.get_base_model() if isinstance(model, PeftModel) else model
     return base
 
 
 def _trains_positions(model: nn.Module) -> bool:
-    from torch import nn
-
     base: Any = _base_of(model)
     tokens = base.get_input_embeddings()
     return any(

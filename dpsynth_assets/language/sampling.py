@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from peft import PeftModel
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 if TYPE_CHECKING:
-    from peft import PeftModel
     from transformers import PreTrainedModel
 
 Ids = Sequence[int]
@@ -59,8 +59,6 @@ class Sampler:
     """
 
     def __init__(self, model: PreTrainedModel | PeftModel, end: int, decoding: Decoding, slots: int) -> None:
-        from peft import PeftModel
-
         self._model: Any = model
         # Virtual tokens come before the prefix, so they are in its keys and values; what follows is the base model's.
         self._stepped: Any = model.base_model if isinstance(model, PeftModel) else model

@@ -1,8 +1,8 @@
 """Checkpoints of a training run: it may be killed at any time, and every step that ever began is known afterwards.
 
-A folder holds two files. `steps-begun` has one byte for each step that began, in this life of the run or an earlier
+A folder holds two files. `steps-begun` has one byte for each step that began, in this attempt at the run or an earlier
 one, each made durable *before* its step reads a row: its size is the number of steps that has to be charged, whatever
-was lost. The first byte of each life is another one. The state of the last finished interval is `state.pt`, replaced
+was lost. The first byte of each attempt is another one. The state of the last finished interval is `state.pt`, replaced
 atomically.
 
 A checkpoint is an output of the mechanism, as private as the steps in it, but it is not the release: it stays where the
@@ -22,8 +22,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import torch
+
+from dpsynth_assets.atomic import replacing, sync_folder
+
 STATE, BEGUN = "state.pt", "steps-begun"
-FIRST, LATER = b"|", b"."  # a byte of `steps-begun`: the first step of a life, and any other
+FIRST, LATER = b"|", b"."  # a byte of `steps-begun`: the first step of an attempt, and any other
 
 
 class CheckpointError(RuntimeError):
@@ -55,11 +59,11 @@ class CheckpointFolder:
         file = self.path / BEGUN
         return file.stat().st_size if file.exists() else 0
 
-    def steps_of_lives(self) -> tuple[int, ...]:
-        """How many steps began in each life of the run, in order. As `steps_begun`."""
+    def steps_of_attempts(self) -> tuple[int, ...]:
+        """How many steps began in each attempt at the run, in order. As `steps_begun`."""
         file = self.path / BEGUN
-        before, *lives = file.read_bytes().split(FIRST) if file.exists() else (b"",)
-        return ((len(before),) if before else ()) + tuple(1 + len(later) for later in lives)
+        before, *attempts = file.read_bytes().split(FIRST) if file.exists() else (b"",)
+        return ((len(before),) if before else ()) + tuple(1 + len(later) for later in attempts)
 
     def steps_saved(self) -> int:
         """How many steps are in the last state saved; 0 where there is none. Raises as `OpenFolder.load` does."""
@@ -94,7 +98,7 @@ class OpenFolder:
         except BlockingIOError:
             os.close(self._begun)
             raise CheckpointError(f"another process trains in {folder.path}: wait for it or stop it") from None
-        _sync_folder(folder.path)
+        sync_folder(folder.path)
 
     def __enter__(self) -> OpenFolder:
         return self
@@ -120,8 +124,6 @@ class OpenFolder:
         Raises:
             CheckpointError: it belongs to another plan, cannot be read, or has more steps than ever began.
         """
-        import torch
-
         file = self._folder.path / STATE
         if not file.exists():
             return None
@@ -139,22 +141,5 @@ class OpenFolder:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replaces the state in one piece: a kill leaves the old one or the new one."""
-        import torch
-
-        file = self._folder.path / STATE
-        partial = file.with_suffix(".partial")
-        with partial.open("wb") as stream:
-            torch.save({**state, "plan_digest": self._folder.plan_digest}, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.chmod(0o600)
-        partial.replace(file)
-        _sync_folder(file.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        with replacing(self._folder.path / STATE, mode=0o600) as file:
+            torch.save({**state, "plan_digest": self._folder.plan_digest}, file)

@@ -5,7 +5,8 @@ a step takes back a part of the noise of the steps before, they add up to less (
 al. 2023, "(Amplified) Banded Matrix Factorization"). What it costs is sampling: a unit may join one step in b only.
 
 **The mechanism**, for b bands. Every unit is put into one of b groups, at random and independently of all others. Step
-i samples the units of group i mod b only, each with probability p = b * sampling_rate, and gives the clipped sum g_i.
+i samples the units of group i mod b only, each with probability p = b * sampling_probability, and gives the clipped sum
+g_i.
 Released are, with independent Gaussian noise z of standard deviation noise_multiplier * sensitivity per coordinate,
 
     y_i = c_0 g_i + c_1 g_(i-1) + ... + c_(b-1) g_(i-b+1) + z_i         c_0^2 + ... + c_(b-1)^2 <= 1
@@ -34,13 +35,14 @@ with and without the unit u:
 For b = 1 this is DP-SGD, step by step.
 
 **A run that is killed** remembers neither groups, nor sums, nor noise. The process that goes on from its checkpoint is
-another mechanism of this kind, with groups and noise of its own, whose first row stands alone: over all its lives C is
-block diagonal. A life of n steps, those included that came after its last checkpoint, costs ceil(n / b) sampled steps
-by the above, whatever the earlier ones have shown, and lives compose. So a kill can cost one sampled step even where no
-step was lost. That the groups are drawn anew is covered: in each life, the guarantee holds for every group of u.
+another mechanism of this kind, with groups and noise of its own, whose first row stands alone: over all attempts C is
+block diagonal. An attempt of n steps, those included that came after its last checkpoint, costs ceil(n / b) sampled
+steps by the above, whatever the earlier ones have shown, and attempts compose. So a kill can cost one sampled step even
+where no step was lost. That the groups are drawn anew is covered: in each attempt, the guarantee holds for every group
+of u.
 
 Misuse that breaks it: groups that depend on other units, such as a unit's place in a list; sampling a step from all
-units; noise by which rows of two lives are correlated; charging the lives as one run.
+units; noise by which rows of two attempts are correlated; charging the attempts as one run.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.releases.terms import ReleaseTerms
     from dpsynth_assets.releases.votes import VotesTerms
 
-Cell = tuple[str, ...]
+Cell = tuple[str, ...]  # a combination of labels, and for votes a cluster
 
 # The scale is a fraction with this denominator, rounded up: short integers make the exact sampler quick.
 _SCALE_DENOMINATOR = 2**16

@@ -1,7 +1,7 @@
 """Gaussian noise for the clipped sum of one step, with nothing of floating-point arithmetic in what it shows.
 
 Guarantee, under add/remove of one unit. For every coordinate x of a vector that one unit can move by at most the
-strategy's `sensitivity` in l2 norm, what leaves this module is
+clipping method's `sensitivity` in l2 norm, what leaves this module is
 
     the multiple of gamma that is nearest to the real number x + sigma N,   N ~ N(0, 1), independent of all else,
 
@@ -35,6 +35,11 @@ import math
 from collections import deque
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from mpmath.ctx_iv import MPIntervalContext
+from mpmath.libmp import to_int
 
 from dpsynth_assets.privacy.randomness import SecretStream
 
@@ -82,9 +87,6 @@ class GaussianNoise:
 
         The values are taken as the real numbers that they are. Raises as `add_` does.
         """
-        import numpy as np
-        import torch
-
         count, pairs = len(values), (len(values) + 1) // 2
         words = torch.from_numpy(self._stream.words(2 * pairs).view(np.int64))
         position, noise = box_muller(words, self._standard_deviation / self.spacing)
@@ -139,7 +141,6 @@ class BandedNoise:
         """As `GaussianNoise.add_`. The sums must be those of consecutive steps, in the same shapes."""
         if not self._private:
             return
-        import torch
 
         clipped = [total.clone() for total in sums]
         for index, total in enumerate(sums):
@@ -164,8 +165,6 @@ def box_muller(words: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     Numbers k and pairs + k are a pair: the radius of word k's last 63 bits, the angle of all of word pairs + k. Where p
     is not `RARE`, they miss what the words and any bits after them give by at most scale * `ERROR`.
     """
-    import torch
-
     pairs = len(words) // 2
     position = (words[:pairs] & (2**63 - 1)).double().mul_(2.0**-63)
     radius = position.log().mul_(-2 * scale**2).sqrt_()
@@ -198,8 +197,6 @@ class _Pair:
 
     def _enclosed(self, value: float, scale: float, *, second: bool) -> tuple[int, int]:
         """The least and greatest whole number that value + scale N can be nearest to, given the bits drawn."""
-        from mpmath.libmp import to_int
-
         if self._radius == 0:
             return 0, 1  # the radius has no upper bound yet
         interval = _intervals()
@@ -214,8 +211,6 @@ class _Pair:
 
 @lru_cache(maxsize=1)
 def _intervals() -> Any:
-    from mpmath.ctx_iv import MPIntervalContext
-
     return MPIntervalContext()  # one of our own: mpmath.iv's precision is everybody's
 
 

@@ -5,13 +5,13 @@ A plan holds public constants only, all of them from the contract. It never sees
 `DpSgd` is the mechanism. Formal guarantee, under add/remove of one *privacy unit* (with everything that unit
 contributed, at most `max_records` records):
 
-    Each of `steps` steps includes every unit independently with probability `sampling_rate`, sums the included units'
-    gradients after scaling each unit's whole contribution to an l2 norm of at most the clipping strategy's
+    Each of `steps` steps includes every unit independently with probability `sampling_probability`, sums the included
+    units' gradients after scaling each unit's whole contribution to an l2 norm of at most the clipping method's
     `sensitivity`, and adds Gaussian noise of standard deviation `noise_multiplier * sensitivity` to that sum, once. The
     output of all steps is as private as `steps` compositions of the Poisson-subsampled Gaussian mechanism (Abadi et al.
     2016, Algorithm 1; Mironov, Talwar and Zhang 2019, section 3), which is the event that is charged.
 
-    With `noise_bands` b > 1 the noise of a step is correlated with that of the b - 1 before. A unit can then enter one
+    With `num_bands` b > 1 the noise of a step is correlated with that of the b - 1 before. A unit can then enter one
     step in b only, with b times the probability, and the event is that of ceil(steps / b) such steps. The mechanism and
     the proof are in `dpsynth_assets.privacy.correlation`.
 
@@ -28,8 +28,8 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from dpsynth_assets.privacy.clipping_methods import CLIPPING_METHODS, Clipping
 from dpsynth_assets.privacy.correlation import noise_growth
-from dpsynth_assets.privacy.strategies import STRATEGIES, Clipping
 from dpsynth_assets.releases.adapter import ADAPTER
 from ledger import PoissonSampledGaussian
 
@@ -48,43 +48,43 @@ class DpSgd:
     """One DP-SGD run. With `noise_multiplier` 0 or an infinite clip it is plain training and has no event.
 
     Attributes:
-        sampling_rate: probability with which each unit enters a step's logical batch, in (0, 1].
-        noise_multiplier: standard deviation of the noise over the strategy's sensitivity.
-        clipping_norm: bound on the l2 norm of one unit's gradient.
+        sampling_probability: probability with which each unit enters a step's logical batch, in (0, 1].
+        noise_multiplier: standard deviation of the noise over the clipping method's sensitivity.
+        l2_clip_norm: bound on the l2 norm of one unit's gradient.
         expected_batch_size: public divisor of the noisy sum, in units.
         steps: how many steps run; never fewer by early stopping, never more.
-        strategy: how a unit's gradient is bounded, a key of `dpsynth_assets.privacy.strategies.STRATEGIES`.
-        noise_bands: over how many steps the noise is correlated; 1 is independent noise. At most `steps`, and at most
-            1 / `sampling_rate`.
+        clipping_method: how a unit's gradient is bounded, a key of `CLIPPING_METHODS`.
+        num_bands: over how many steps the noise is correlated; 1 is independent noise. At most `steps`, and at most
+            1 / `sampling_probability`.
     """
 
-    sampling_rate: float
+    sampling_probability: float
     noise_multiplier: float
-    clipping_norm: float
+    l2_clip_norm: float
     expected_batch_size: int
     steps: int
-    strategy: str = "flat"
-    noise_bands: int = 1
+    clipping_method: str = "flat"
+    num_bands: int = 1
 
     def __post_init__(self) -> None:
-        if not 0 < self.sampling_rate <= 1:
-            raise ValueError(f"sampling_rate must lie in (0, 1], not {self.sampling_rate!r}")
+        if not 0 < self.sampling_probability <= 1:
+            raise ValueError(f"sampling_probability must lie in (0, 1], not {self.sampling_probability!r}")
         if not (self.noise_multiplier >= 0 and math.isfinite(self.noise_multiplier)):
             raise ValueError(f"noise_multiplier must be finite and at least 0, not {self.noise_multiplier!r}")
-        if not self.clipping_norm > 0:
-            raise ValueError(f"clipping_norm must be positive, not {self.clipping_norm!r}")
-        if self.noise_multiplier > 0 and math.isinf(self.clipping_norm):
-            raise ValueError("an infinite clipping_norm has no noise to match it")
+        if not self.l2_clip_norm > 0:
+            raise ValueError(f"l2_clip_norm must be positive, not {self.l2_clip_norm!r}")
+        if self.noise_multiplier > 0 and math.isinf(self.l2_clip_norm):
+            raise ValueError("an infinite l2_clip_norm has no noise to match it")
         if self.expected_batch_size < 1 or self.steps < 1:
             raise ValueError("expected_batch_size and steps must be at least 1")
-        if self.strategy not in STRATEGIES:
-            raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}, not {self.strategy!r}")
-        if not 1 <= self.noise_bands <= self.steps:
-            raise ValueError(f"noise_bands must lie between 1 and the {self.steps} steps, not {self.noise_bands!r}")
-        if self.noise_bands * self.sampling_rate > 1 + 1e-9:
+        if self.clipping_method not in CLIPPING_METHODS:
+            raise ValueError(f"clipping_method is one of {', '.join(CLIPPING_METHODS)}, not {self.clipping_method!r}")
+        if not 1 <= self.num_bands <= self.steps:
+            raise ValueError(f"num_bands must lie between 1 and the {self.steps} steps, not {self.num_bands!r}")
+        if self.num_bands * self.sampling_probability > 1 + 1e-9:
             raise ValueError(
-                f"with {self.noise_bands} noise_bands the sampling_rate can be at most 1 / {self.noise_bands}, "
-                f"not {self.sampling_rate!r}: a step samples one group of units in {self.noise_bands}"
+                f"with num_bands {self.num_bands} the sampling_probability can be at most 1 / {self.num_bands}, "
+                f"not {self.sampling_probability!r}: a step samples one group of units in {self.num_bands}"
             )
 
     @property
@@ -99,21 +99,21 @@ class DpSgd:
     @property
     def noise_in_mean(self) -> float:
         """Standard deviation of the noise in a step's mean gradient, as the optimiser gets it, once bands are full."""
-        return self.noise_standard_deviation * noise_growth(self.noise_bands) / self.expected_batch_size
+        return self.noise_standard_deviation * noise_growth(self.num_bands) / self.expected_batch_size
 
     @property
-    def group_sampling_rate(self) -> float:
-        """Probability with which a unit enters a step that samples its group, one step in `noise_bands`."""
-        return min(1.0, self.noise_bands * self.sampling_rate)
+    def group_sampling_probability(self) -> float:
+        """Probability with which a unit enters a step that samples its group, one step in `num_bands`."""
+        return min(1.0, self.num_bands * self.sampling_probability)
 
     def sampled_steps(self, steps: int) -> int:
         """Of so many consecutive steps, the most that sample a group; what one unit's loss is composed of."""
-        return -(-steps // self.noise_bands)
+        return -(-steps // self.num_bands)
 
     @property
     def clipping(self) -> Clipping:
-        """The strategy, with its sensitivity."""
-        return STRATEGIES[self.strategy](self.clipping_norm)
+        """The clipping method, with its sensitivity."""
+        return CLIPPING_METHODS[self.clipping_method](self.l2_clip_norm)
 
     def event(self, steps: int | None = None) -> PoissonSampledGaussian:
         """What is charged, for `steps` steps (all of them unless said).
@@ -126,29 +126,29 @@ class DpSgd:
         if steps is not None and not 1 <= steps <= self.steps:
             raise ValueError(f"{steps} steps were run where {self.steps} were planned")
         return PoissonSampledGaussian(
-            self.group_sampling_rate, self.noise_multiplier, self.sampled_steps(steps or self.steps)
+            self.group_sampling_probability, self.noise_multiplier, self.sampled_steps(steps or self.steps)
         )
 
-    def event_of_replay(self, lives: Sequence[int]) -> PoissonSampledGaussian | None:
-        """What is charged on top of `event()` where kills gave the run several lives; None where nothing is.
+    def event_of_replay(self, attempts: Sequence[int]) -> PoissonSampledGaussian | None:
+        """What is charged on top of `event()` where kills gave the run several attempts; None where nothing is.
 
         Args:
-            lives: how many steps began in each life, those included that a kill lost.
+            attempts: how many steps began in each, those included that a kill lost.
 
-        Both together are the composition of all steps that ever began. Each life draws groups, batches and noise of its
-        own, so each counts by itself: with several bands, two lives can cost more than one that has as many steps.
+        Both together are the composition of all steps that ever began. Each attempt draws groups, batches and noise of
+        its own, so each counts by itself: with several bands, two can cost more than one that has as many steps.
         """
         event = self.event()
-        if sum(lives) < self.steps:
-            raise ValueError(f"{sum(lives)} steps cannot have completed a run of {self.steps}")
-        again = sum(map(self.sampled_steps, lives)) - event.steps
+        if sum(attempts) < self.steps:
+            raise ValueError(f"{sum(attempts)} steps cannot have completed a run of {self.steps}")
+        again = sum(map(self.sampled_steps, attempts)) - event.steps
         return replace(event, steps=again) if again > 0 else None
 
     def steps_again(self, checkpoints: CheckpointFolder, charged: Sequence[Event]) -> PoissonSampledGaussian | None:
         """What has to be charged before a killed run goes on from its checkpoints, if it then runs to its end: that of
-        all its lives, less the planned event and what was `charged` on earlier occasions; None if that is nothing."""
+        all its attempts, less the planned event and what was `charged` before; None if that is nothing."""
         still = self.steps - checkpoints.steps_saved()
-        again = self.event_of_replay([*checkpoints.steps_of_lives(), still])
+        again = self.event_of_replay([*checkpoints.steps_of_attempts(), still])
         owed = again.steps if again is not None else 0
         owed -= sum(event.steps for event in charged if isinstance(event, PoissonSampledGaussian))
         return replace(self.event(), steps=owed) if owed > 0 else None
@@ -204,8 +204,10 @@ class DpSgdPlan:
         return self.mechanism.steps_again(folder, charged)
 
     def describe(self) -> dict[str, Any]:
-        """The plan as plain values, all public."""
-        return asdict(self)
+        """The plan as plain values, all public, by the names that journals and receipts have them under."""
+        stated = asdict(self)
+        mechanism = {_STORED.get(name, name): value for name, value in stated["mechanism"].items()}
+        return {**stated, "mechanism": mechanism}
 
     def digest(self) -> str:
         """SHA-256 over the plan's canonical JSON; the charge, the checkpoint and the receipt carry it."""
@@ -216,7 +218,7 @@ class DpSgdPlan:
         mechanism = self.mechanism
         return {
             "noise_multiplier": mechanism.noise_multiplier,
-            "sampling_rate": mechanism.group_sampling_rate,
+            "sampling_rate": mechanism.group_sampling_probability,
             "steps": mechanism.steps,
         }
 
@@ -224,6 +226,14 @@ class DpSgdPlan:
         """What former versions of this program would have called the same plan: releases that they began are found
         by it and finished."""
         return ()
+
+
+_STORED = {
+    "sampling_probability": "sampling_rate",
+    "l2_clip_norm": "clipping_norm",
+    "clipping_method": "strategy",
+    "num_bands": "noise_bands",
+}
 
 
 def _digest(stated: dict[str, Any]) -> str:
@@ -274,13 +284,13 @@ class TrainingPlan(DpSgdPlan):
         bands = min(adapter.noise_bands, steps, units)
         batch = min(adapter.expected_batch_size, units // bands)
         shape = DpSgd(
-            sampling_rate=batch / units,
+            sampling_probability=batch / units,
             noise_multiplier=0.0,
-            clipping_norm=adapter.clipping_norm,
+            l2_clip_norm=adapter.clipping_norm,
             expected_batch_size=batch,
             steps=steps,
-            strategy=adapter.clipping,
-            noise_bands=bands,
+            clipping_method=adapter.clipping,
+            num_bands=bands,
         )
         epsilon = adapter.epsilon_of(terms.budget)
         is_lora = adapter.method == "lora"
@@ -321,7 +331,7 @@ def calibrated(shape: DpSgd, epsilon: float, delta: float) -> DpSgd:
     from ledger.accounting import calibrate
 
     if math.isinf(epsilon):
-        return replace(shape, noise_multiplier=0.0, clipping_norm=math.inf)
+        return replace(shape, noise_multiplier=0.0, l2_clip_norm=math.inf)
 
     noise_multiplier = calibrate(lambda sigma: replace(shape, noise_multiplier=sigma).event(), epsilon, delta)
     return replace(shape, noise_multiplier=noise_multiplier)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -19,14 +21,10 @@ class SecretStream:
     """Uniform numbers that cannot be foretold. Not for use by several threads at once."""
 
     def __init__(self) -> None:
-        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-
         self._stream = Cipher(algorithms.AES(secrets.token_bytes(32)), modes.CTR(bytes(16))).encryptor()
 
     def words(self, count: int) -> NDArray[np.uint64]:
         """Uniform 64-bit words, shape (count,)."""
-        import numpy as np
-
         # The stream is what encryption adds to a message of zeros. The buffer holds one more block, as the API wants.
         buffer = bytearray(8 * count + 15)
         self._stream.update_into(bytes(8 * count), buffer)
@@ -34,6 +32,4 @@ class SecretStream:
 
     def uniform(self, count: int) -> NDArray[np.float64]:
         """Multiples of 2^-53 in [0, 1), shape (count,)."""
-        import numpy as np
-
         return (self.words(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -12,15 +12,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import torch
+
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.correlation import strategy_coefficients
 from dpsynth_assets.privacy.noise import BandedNoise, GaussianNoise
+from dpsynth_assets.privacy.optimisers import IterateAverage, NoiseCorrectedAdam, schedule
 from dpsynth_assets.privacy.sampling import PoissonSampler
 from dpsynth_assets.privacy.shapes import Group, Shape, groups, public_shapes
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
     from dpsynth_assets.privacy.plan import DpSgd, Learning
@@ -58,20 +60,16 @@ class TrainingRun:
 
     Attributes:
         steps: steps in the trained parameters: always all that were planned.
-        lives: how many steps began in each life of the run, in order, those included that a kill lost and a later life
-            ran again. All of them read the data, so all of them must be charged.
+        attempts: how many steps began in each attempt at the run, in order, those included that a kill lost and a later
+            one ran again. All of them read the data, so all of them must be charged.
     """
 
     steps: int
-    lives: tuple[int, ...]
+    attempts: tuple[int, ...]
 
     @property
     def steps_run_in_all(self) -> int:
-        return sum(self.lives)
-
-    @property
-    def steps_replayed(self) -> int:
-        return self.steps_run_in_all - self.steps
+        return sum(self.attempts)
 
 
 def train(
@@ -87,7 +85,7 @@ def train(
 ) -> TrainingRun:
     """Trains the model's trainable parameters in place with the given mechanism.
 
-    Formal guarantee: that of the mechanism's `event()` and `event_of_replay(lives)` together (see
+    Formal guarantee: that of the mechanism's `event()` and `event_of_replay(attempts)` together (see
     `dpsynth_assets.privacy.plan`) for the final parameters and every intermediate one, under add/remove of one unit, if
     `data.losses` couples no two records, to the bit (`clipping.verification` checks both).
 
@@ -114,8 +112,8 @@ def train(
             run = _Run(clipped.parameters, mechanism, learning)
             if folder is not None and (state := folder.load()) is not None:
                 run.load(state)
-            # Made anew in each life: a killed run's groups, sums and noise are gone, and must be.
-            sampler = PoissonSampler(len(data.records_of), mechanism.group_sampling_rate, mechanism.noise_bands)
+            # Made anew in each attempt: a killed run's groups, sums and noise are gone, and must be.
+            sampler = PoissonSampler(len(data.records_of), mechanism.group_sampling_probability, mechanism.num_bands)
             noise = _noise(mechanism)
             shapes = shapes or public_shapes(data.longest, micro_batch_tokens, mechanism.expected_batch_size)
             while run.step < mechanism.steps:
@@ -131,7 +129,7 @@ def train(
                 if progress is not None:
                     progress(run.step, mechanism.steps)
             run.finish()
-            return TrainingRun(run.step, (run.step,) if checkpoints is None else checkpoints.steps_of_lives())
+            return TrainingRun(run.step, (run.step,) if checkpoints is None else checkpoints.steps_of_attempts())
         finally:
             model.train(was_training)
 
@@ -152,8 +150,6 @@ class _Run:
     """The state that steps change: parameters, optimiser, average."""
 
     def __init__(self, parameters: Sequence[nn.Parameter], mechanism: DpSgd, learning: Learning) -> None:
-        from dpsynth_assets.privacy.optimisers import IterateAverage
-
         self.step = 0
         self._parameters = parameters
         self._mechanism = mechanism
@@ -164,8 +160,6 @@ class _Run:
 
     def update(self, sums: Sequence[Tensor]) -> None:
         """One optimiser step on the noisy sums, which are used up."""
-        from dpsynth_assets.privacy.optimisers import schedule
-
         factor = schedule(self._learning.schedule, self.step, self._mechanism.steps)
         for group in self._optimiser.param_groups:
             group["lr"] = self._learning.learning_rate * factor
@@ -206,16 +200,12 @@ class _Run:
 
 
 def _noise(mechanism: DpSgd) -> GaussianNoise | BandedNoise:
-    if mechanism.noise_bands == 1:
+    if mechanism.num_bands == 1:
         return GaussianNoise(mechanism.noise_standard_deviation)
-    return BandedNoise(mechanism.noise_standard_deviation, strategy_coefficients(mechanism.noise_bands))
+    return BandedNoise(mechanism.noise_standard_deviation, strategy_coefficients(mechanism.num_bands))
 
 
 def _optimiser(parameters: Sequence[nn.Parameter], mechanism: DpSgd, learning: Learning) -> torch.optim.Optimizer:
-    import torch
-
-    from dpsynth_assets.privacy.optimisers import NoiseCorrectedAdam
-
     if learning.optimiser == "sgd":
         return torch.optim.SGD(parameters, lr=learning.learning_rate)
     if learning.optimiser == "adam_noise_corrected":
@@ -225,8 +215,6 @@ def _optimiser(parameters: Sequence[nn.Parameter], mechanism: DpSgd, learning: L
 
 def _fingerprint(parameters: Sequence[nn.Parameter]) -> str:
     """SHA-256 over the parameters' bytes: whether they moved is told without keeping a copy of them."""
-    import torch
-
     digest = hashlib.sha256()
     for parameter in parameters:
         digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())

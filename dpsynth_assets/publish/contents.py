@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+import duckdb
+
 from dpsynth_assets.publish.sql import identifier, literal
 
 _DEFINITIONS = {
@@ -30,8 +32,6 @@ def contents(database: Path, files: Sequence[Path]) -> dict[str, str]:
     Args:
         files: the Parquet files that a view may name.
     """
-    import duckdb
-
     found: dict[str, str] = {}
     with closing(duckdb.connect(":memory:")) as connection:
         try:

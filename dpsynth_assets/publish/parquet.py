@@ -7,20 +7,21 @@ elsewhere still says what it is. Only post-processed rows come here.
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dpsynth_assets.atomic import replacing
 from dpsynth_assets.publish.release import PublishError, PublishRefused, ReleaseRecord
 from dpsynth_assets.quality.digest import digest_of_table
 from dpsynth_assets.quality.verdict import QualityError, Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 _KEY = b"dpsynth"
 _FORMAT = 1
@@ -63,8 +64,6 @@ def path_of(folder: Path, release: ReleaseRecord) -> Path:
 
 def write(folder: Path, table: pa.Table, papers: Papers) -> Path:
     """Store a release, whole or not at all. The same rows and terms again change nothing; others are refused."""
-    import pyarrow.parquet as pq
-
     path = path_of(folder, papers.release)
     if path.exists():
         if _terms(read(path)) != _terms(papers):
@@ -74,16 +73,8 @@ def write(folder: Path, table: pa.Table, papers: Papers) -> Path:
             )
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Hidden and without the suffix, so that neither a reader's glob nor a rebuild picks up half a file.
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        pq.write_table(table.replace_schema_metadata({_KEY: papers.to_bytes()}), temporary, compression="zstd")
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o444)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, mode=0o444) as file:
+        pq.write_table(table.replace_schema_metadata({_KEY: papers.to_bytes()}), file, compression="zstd")
     return path
 
 
@@ -95,9 +86,6 @@ def _terms(papers: Papers) -> tuple[object, ...]:
 
 def read(path: Path, file: BinaryIO | None = None) -> Papers:
     """The papers in a release's file, with its present place; refuses a file that is not one. `file`: it, opened."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         papers = Papers.from_bytes((pq.read_schema(file or path).metadata or {})[_KEY])
     except FileNotFoundError:
@@ -112,9 +100,6 @@ def read(path: Path, file: BinaryIO | None = None) -> Papers:
 
 def load(path: Path) -> pd.DataFrame:
     """The rows of a published release, refused unless they are those that passed: what classifiers are trained on."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     papers = read(path)
     try:
         with pq.ParquetFile(path) as file:

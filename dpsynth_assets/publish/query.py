@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dpsynth_assets.publish.cells import decode
+from dpsynth_assets.publish.json_values import decode
 from dpsynth_assets.publish.release import QueryError
 from dpsynth_assets.publish.warehouse import PARQUET
 

@@ -26,8 +26,8 @@ import duckdb
 import pytz  # noqa: F401 - DuckDB would import it for times with a zone, when it is too late
 
 from dpsynth_assets.publish import catalogue, published_files
-from dpsynth_assets.publish.cells import encode
 from dpsynth_assets.publish.confinement import change_nothing, open_nothing
+from dpsynth_assets.publish.json_values import encode
 from dpsynth_assets.publish.published_files import PublishedFiles
 from dpsynth_assets.publish.release import PublishError, QueryError
 from dpsynth_assets.publish.sql import first_lines, unknown_table

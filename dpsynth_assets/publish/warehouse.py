@@ -19,7 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
 from dpsynth_assets.publish import catalogue, parquet
+from dpsynth_assets.publish.contents import contents
 from dpsynth_assets.publish.parquet import Papers
 from dpsynth_assets.publish.release import PublishRefused, ReleaseRecord, guarantee
 from dpsynth_assets.publish.sql import schema_of
@@ -28,8 +34,6 @@ from dpsynth_assets.quality.rules import columns_of, rules_of
 from dpsynth_assets.quality.verdict import Verdict
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from dpsynth_assets.contract import Contract
 
 DATABASE = "warehouse.duckdb"
@@ -97,6 +101,16 @@ def rebuild(home_warehouse: Path, tables: Tables) -> Path:
         return _rebuild(home_warehouse, tables)
 
 
+def put_right(home_warehouse: Path, tables: Tables) -> Path | None:
+    """Make the database anew where it is missing or not what the sealed tables make it; where it then lies, or None
+    where there was nothing to do."""
+    database = home_warehouse / DATABASE
+    whole = database.is_file() and not database.is_symlink()
+    if not (home_warehouse / PARQUET).is_dir() or (whole and not differences(home_warehouse, tables)):
+        return None
+    return rebuild(home_warehouse, tables)
+
+
 def releases(home_warehouse: Path, tables: Tables) -> list[ReleaseRecord]:
     """Every published release that is as it was sealed, oldest first, from the files themselves."""
     return [papers.release for papers in _papers(home_warehouse, tables)]
@@ -110,8 +124,6 @@ def left_out(home_warehouse: Path, tables: Tables) -> list[Path]:
 
 def differences(home_warehouse: Path, tables: Tables) -> list[str]:
     """How the database differs from what the sealed files make, in words; empty where it is that, or is not there."""
-    from dpsynth_assets.publish.contents import contents
-
     database = home_warehouse / DATABASE
     if not database.exists():
         return []
@@ -135,9 +147,6 @@ def _papers(home_warehouse: Path, tables: Tables) -> list[Papers]:
 
 
 def _read_rows(path: Path) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         with pq.ParquetFile(path) as file:
             return file.read()
@@ -204,8 +213,6 @@ def _descriptions(contract: Contract) -> dict[str, str]:
 @contextmanager
 def _single_publisher(home_warehouse: Path) -> Iterator[None]:
     """One publication at a time: two rebuilds at once could each miss the other's release."""
-    from filelock import FileLock
-
     home_warehouse.mkdir(parents=True, exist_ok=True)
     with FileLock(home_warehouse / ".publish.lock"):
         yield
@@ -213,8 +220,6 @@ def _single_publisher(home_warehouse: Path) -> Iterator[None]:
 
 def _rebuild(home_warehouse: Path, tables: Tables, name: str = DATABASE) -> Path:
     """Build the database beside the old one and rename it into place: readers see the old or the new, never a half."""
-    import duckdb
-
     target = home_warehouse / name
     temporary = home_warehouse / f".{uuid.uuid4().hex}.duckdb"
     everything = _papers(home_warehouse, tables)

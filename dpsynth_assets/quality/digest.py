@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,14 +31,6 @@ def digest_of_frame(frame: pd.DataFrame) -> str:
             "make every column hold one type (text or numbers)"
         ) from None
     return digest_of_table(table)
-
-
-def digest_of_parquet(path: Path) -> str:
-    """The digest of the rows stored in a Parquet file, read again from the file."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        return digest_of_table(file.read())
 
 
 def digest_of_table(table: pa.Table) -> str:

@@ -9,6 +9,10 @@ import io
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
 from dpsynth_assets.quality.metrics.words import words
 
 if TYPE_CHECKING:
@@ -29,16 +33,11 @@ def portrait(materials: Materials, label: str, values: Sequence[str], reference:
         label: a label column, and `values` what it may hold; of more than 20, the commonest are drawn.
         reference: the name of public rows to draw beside the corpus.
     """
-    import matplotlib
-
     with matplotlib.rc_context({"text.parse_math": False}):
         return _portrait(materials, label, values, reference)
 
 
 def _portrait(materials: Materials, label: str, values: Sequence[str], reference: str | None) -> bytes:
-    import numpy as np
-    from matplotlib.figure import Figure
-
     sides = {"synthetic": None} | ({reference: reference} if reference else {})
     figure = Figure(figsize=(8, 2.6), dpi=80, layout="constrained")
     lengths, shares = figure.subplots(1, 2)

@@ -13,10 +13,9 @@ Evaluating is post-processing of a release: free, and allowed to see synthetic r
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.contract.model import QualityRule
 from dpsynth_assets.contract.source_terms import PersonalData
 from dpsynth_assets.quality import expectations
 from dpsynth_assets.quality.digest import digest_of_frame
@@ -30,18 +29,6 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
 
-@dataclass(frozen=True)
-class Rule:
-    """One rule, independent of the engine that runs it. `replaceable`: a contract's rule of its name stands for it."""
-
-    name: str
-    expectation: str
-    kwargs: Mapping[str, Any]
-    blocking: bool
-    description: str
-    replaceable: bool = False
-
-
 def columns_of(contract: Contract) -> tuple[str, ...]:
     """The columns a synthetic table of this contract has: the text, then one per label."""
     return (contract.privacy.text.column, *(label.column for label in contract.privacy.labels))
@@ -52,7 +39,7 @@ def _word(column: str) -> str:
     return re.sub(r"\W", "_", column, flags=re.ASCII)
 
 
-def _meaning(rule: Rule) -> tuple[str, dict[str, Any], bool]:
+def _meaning(rule: QualityRule) -> tuple[str, dict[str, Any], bool]:
     """What a rule demands, whatever its name and however its sets are ordered."""
     sets = ("column_set", "value_set", "patterns")
     kwargs = {
@@ -62,19 +49,19 @@ def _meaning(rule: Rule) -> tuple[str, dict[str, Any], bool]:
     return rule.expectation, kwargs, rule.blocking
 
 
-def platform_rules(contract: Contract) -> tuple[Rule, ...]:
+def platform_rules(contract: Contract) -> tuple[QualityRule, ...]:
     """The rules every corpus meets, filled in from the contract's public terms."""
     text = contract.privacy.text.column
     columns = columns_of(contract)
     fixed = [
-        Rule(
+        QualityRule(
             "columns_as_declared",
             "expect_table_columns_to_match_set",
             {"column_set": list(columns), "exact_match": True},
             True,
             f"The columns are exactly {', '.join(columns)}.",
         ),
-        Rule(
+        QualityRule(
             "some_rows",
             "expect_table_row_count_to_be_between",
             {"min_value": 1},
@@ -82,7 +69,7 @@ def platform_rules(contract: Contract) -> tuple[Rule, ...]:
             "There is at least one row.",
         ),
         *(
-            Rule(
+            QualityRule(
                 f"no_null_{_word(column)}",
                 "expect_column_values_to_not_be_null",
                 {"column": column},
@@ -96,7 +83,7 @@ def platform_rules(contract: Contract) -> tuple[Rule, ...]:
     for label in contract.privacy.labels:
         values = list(label.values)
         fixed.append(
-            Rule(
+            QualityRule(
                 f"declared_{_word(label.column)}",
                 "expect_column_values_to_be_in_set",
                 {"column": label.column, "value_set": values},
@@ -105,7 +92,7 @@ def platform_rules(contract: Contract) -> tuple[Rule, ...]:
             )
         )
         content.append(
-            Rule(
+            QualityRule(
                 f"every_{_word(label.column)}",
                 "expect_column_distinct_values_to_equal_set",
                 {"column": label.column, "value_set": values},
@@ -115,7 +102,7 @@ def platform_rules(contract: Contract) -> tuple[Rule, ...]:
             )
         )
     content += [
-        Rule(
+        QualityRule(
             "text_not_blank",
             "expect_column_values_to_match_regex",
             {"column": text, "regex": r"\S", "mostly": 0.99},
@@ -123,7 +110,7 @@ def platform_rules(contract: Contract) -> tuple[Rule, ...]:
             "At most 1 % of the texts are blank.",
             replaceable=True,
         ),
-        Rule(
+        QualityRule(
             "text_length",
             "expect_column_value_lengths_to_be_between",
             {"column": text, "min_value": 10, "mostly": 0.95},
@@ -131,7 +118,7 @@ def platform_rules(contract: Contract) -> tuple[Rule, ...]:
             "At most 5 % of the texts are shorter than 10 characters.",
             replaceable=True,
         ),
-        Rule(
+        QualityRule(
             "text_mostly_distinct",
             "expect_column_proportion_of_unique_values_to_be_between",
             {"column": text, "min_value": 0.95},
@@ -139,7 +126,7 @@ def platform_rules(contract: Contract) -> tuple[Rule, ...]:
             "At most 5 % of the texts repeat another one.",
             replaceable=True,
         ),
-        Rule(
+        QualityRule(
             "text_distinct",
             "expect_column_proportion_of_unique_values_to_be_between",
             {"column": text, "min_value": 0.5},
@@ -157,7 +144,7 @@ _PERSONAL = (
 )
 
 
-def _personal_data_rules(contract: Contract) -> list[Rule]:
+def _personal_data_rules(contract: Contract) -> list[QualityRule]:
     """The limits on look-alikes of personal data. Always judged: no rule of a contract stands for them, and a higher
     limit is a privacy term that two people sign."""
     rules = []
@@ -166,7 +153,7 @@ def _personal_data_rules(contract: Contract) -> list[Rule]:
         usual = float(PersonalData.model_fields[term].default)
         signed = f" Two people signed for more than the usual {100 * usual:.2g} %." if share > usual else ""
         rules.append(
-            Rule(
+            QualityRule(
                 name,
                 SENSITIVE_PATTERNS,
                 {"column": contract.privacy.text.column, "patterns": list(patterns), "mostly": round(1 - share, 12)},
@@ -177,11 +164,11 @@ def _personal_data_rules(contract: Contract) -> list[Rule]:
     return rules
 
 
-def rules_of(contract: Contract) -> tuple[Rule, ...]:
+def rules_of(contract: Contract) -> tuple[QualityRule, ...]:
     """Every rule a corpus of this contract is judged by: the platform's, then the contract's."""
     platform = platform_rules(contract)
     fixed = {rule.name for rule in platform if not rule.replaceable}
-    own: dict[str, Rule] = {}
+    own: dict[str, QualityRule] = {}
     for rule in contract.quality:
         if rule.name in fixed:
             raise QualityError(
@@ -190,7 +177,7 @@ def rules_of(contract: Contract) -> tuple[Rule, ...]:
             )
         if rule.name in own:
             raise QualityError(f"quality rule {rule.name!r} of {contract.id} is declared twice; names must differ")
-        own[rule.name] = Rule(rule.name, rule.expectation, rule.kwargs, rule.blocking, rule.description or "")
+        own[rule.name] = rule
     said = [_meaning(rule) for rule in own.values()]
     return (*(rule for rule in platform if rule.name not in own and _meaning(rule) not in said), *own.values())
 
@@ -227,7 +214,7 @@ def evaluate(frame: pd.DataFrame, contract: Contract) -> Verdict:
 def judge(materials: Materials, contract: Contract) -> Verdict:
     """Judge a synthetic corpus by every rule of its contract. It must come from charged releases only.
 
-    A rule for which the materials lack something (`metrics.registry.needs_of`) cannot be evaluated, and has failed.
+    A rule for which the materials lack something (`metrics.measuring.needs_of`) cannot be evaluated, and has failed.
     """
     rules = rules_of(contract)
     built = [

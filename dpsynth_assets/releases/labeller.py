@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from dpsynth_assets.releases.classifiers import EXAMPLES, PLANNER, WORK, ClassifierTerms, batch_fits, describe
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
@@ -13,6 +13,9 @@ from dpsynth_assets.term import Fault
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.parts import Parts
+
+
+TheLabeller = Literal["labeller"]  # how a contract asks for this release as a teacher
 
 
 def _describe(contract: Contract) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.parts import Parts
 
+ByVotes = Literal["votes"]  # how a contract asks for proportions by this release
+BY_VOTES: Final = "votes"
 CANDIDATES = "candidates"  # the artifact that is voted on
 _MOST_CELLS = 100_000
 
@@ -67,7 +69,7 @@ def _rules(parts: Parts) -> Iterator[Fault]:
 
 
 VOTES = Release(
-    name="votes",
+    name=BY_VOTES,
     terms=VotesTerms,
     meaning="which clusters of drawn texts the sensitive records are nearest to, in noisy counts",
     title="Noisy votes on the candidates",

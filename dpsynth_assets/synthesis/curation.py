@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from dpsynth_assets.classify.encoder import Encoder
     from dpsynth_assets.classify.evaluation import Classifier
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.privacy.histogram import Cell
     from dpsynth_assets.synthesis.votes import Votes
-
-Cell = tuple[str, ...]
 
 
 class CurationError(RuntimeError):

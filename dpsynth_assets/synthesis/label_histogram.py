@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dpsynth_assets.markdown import escaped
+from dpsynth_assets.markdown import escaped, table
 from dpsynth_assets.releases.release import Made, Markdown, Progress, Ran, Workspace
 
 if TYPE_CHECKING:
@@ -40,5 +40,5 @@ def released_counts(folder: Path) -> dict[tuple[str, ...], int]:
 
 
 def _table(contract: Contract, counts: Mapping[tuple[str, ...], int]) -> str:
-    lines = [f"| {escaped(contract.plain_label(cell))} | {count} |" for cell, count in counts.items()]
-    return "| label | noisy count |\n|---|---:|\n" + "\n".join(lines)
+    rows = [(escaped(contract.plain_label(cell)), count) for cell, count in counts.items()]
+    return table(["label", "noisy count"], rows, "lr")

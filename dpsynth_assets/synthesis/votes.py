@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
     from dpsynth_assets.classify.encoder import Encoder, Progress
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.privacy.histogram import HistogramPlan
-
-Cell = tuple[str, ...]
+    from dpsynth_assets.privacy.histogram import Cell, HistogramPlan
 
 DRAWN = "candidates.parquet"  # of the candidates
 _CENTRES, _CLUSTERS, _VOTES = "centres.npy", "clusters.npy", "votes.json"

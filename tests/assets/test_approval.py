@@ -16,6 +16,7 @@ from dpsynth_assets.gate.approval import (
     sign,
 )
 from dpsynth_assets.gate.binding import bind
+from dpsynth_assets.gate.sources import source_of
 from ledger import LedgerError, TermsConflict
 from resources.artifact_store import ArtifactStore
 from resources.ledger import LedgerResource
@@ -97,8 +98,8 @@ def test_a_stranger_does_not_read_a_populations_records_under_a_new_name(contrac
     copy.write_text("\n".join(lines[1:]), encoding="utf-8")  # another fingerprint
     store = SensitiveStore(home=str(home.root))
     with pytest.raises(ProtectedRowsError):
-        store.ingest(changed(theirs, source_is_public=True))
-    snapshot = store.ingest(theirs)
+        store.ingest(source_of(changed(theirs, source_is_public=True)))
+    snapshot = store.ingest(source_of(theirs))
     assert snapshot.overlaps == ("small-bank/everything",)
     with pytest.raises(TermsConflict, match="none of its people"):
         bind(theirs, snapshot, snapshotted, store)

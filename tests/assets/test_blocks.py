@@ -11,6 +11,7 @@ import pytest
 from dpsynth_assets.contract.source_terms import Blocks
 from dpsynth_assets.gate.approval import ApprovalNeededError, require_approved
 from dpsynth_assets.gate.binding import bind
+from dpsynth_assets.gate.sources import source_of
 from ledger import BudgetRefused, LedgerError, PoissonSampledGaussian, TermsConflict
 from resources.fingerprint_key import key_of
 from resources.sensitive_store import ProtectedRowsError, SensitiveStore
@@ -37,7 +38,7 @@ def records(*rows):
 def ingest(store, contract, rows):
     path = contract.path.parent / "months.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    return store.ingest(replace(contract, source=str(path)))
+    return store.ingest(source_of(replace(contract, source=str(path))))
 
 
 def reserve(book, contract, snapshot, key="key"):
@@ -84,16 +85,18 @@ def test_new_people_bring_new_budget_and_old_ones_keep_their_charges(contract, b
 def test_a_unit_stays_in_the_block_that_it_first_appeared_in(contract, store):
     october, november = divided(contract, "2026-10"), divided(contract, "2026-11")
     first = ingest(store, october, records(("a", "one", "2026-10"), ("b", "two", "2026-10")))
-    assert store._rows(first, october).text.tolist() == ["one", "two"]
-    store.settle(october, first, bound=True)
+    assert store._rows(first, source_of(october)).text.tolist() == ["one", "two"]
+    store.settle(source_of(october), first, bound=True)
     second = ingest(store, november, records(("a", "three", "2026-11"), ("c", "four", "2026-11")))
-    assert store._rows(second, november).text.tolist() == ["four"], "a is of October, whatever its record says"
+    assert store._rows(second, source_of(november)).text.tolist() == ["four"], (
+        "a is of October, whatever its record says"
+    )
 
 
 def test_a_unit_in_two_blocks_at_once_is_in_the_first_named(contract, store):
     both = divided(contract, "2026-10", "2026-11")
     rows = records(("a", "late", "2026-11"), ("a", "early", "2026-10"), ("b", "b", "2026-11"), ("c", "c", "2026-12"))
-    assert store._rows(ingest(store, both, rows), both).text.tolist() == ["early", "b"]
+    assert store._rows(ingest(store, both, rows), source_of(both)).text.tolist() == ["early", "b"]
 
 
 def test_a_unit_changes_no_other_units_rows(contract, home):
@@ -101,8 +104,8 @@ def test_a_unit_changes_no_other_units_rows(contract, home):
     rows = records(("a", "x", "2026-11"), ("b", "x", "2026-10"), ("b", "y", "2026-11"), ("c", "x", "2026-11"))
     with_a = SensitiveStore(home=str(home.root / "with"))
     without = SensitiveStore(home=str(home.root / "without"))
-    seen = with_a._rows(ingest(with_a, both, rows), both)
-    less = without._rows(ingest(without, both, rows[1:]), both)
+    seen = with_a._rows(ingest(with_a, both, rows), source_of(both))
+    less = without._rows(ingest(without, both, rows[1:]), source_of(both))
     assert seen[seen.unit != "a"].values.tolist() == less.values.tolist()
 
 
@@ -112,7 +115,7 @@ def test_the_same_records_under_another_population_share_its_charges(contract, s
     source = (contract.path.parent / "train.jsonl").read_text(encoding="utf-8").splitlines()
     copy = contract.path.parent / "copy.jsonl"
     copy.write_text("\n".join(source[3:]), encoding="utf-8")  # a few records less: another fingerprint
-    snapshot = store.ingest(replace(renamed, source=str(copy)))
+    snapshot = store.ingest(source_of(replace(renamed, source=str(copy))))
     assert snapshot.overlaps == ("small-bank/everything",)
     bind(renamed, snapshot, snapshotted, store)
     reserve(snapshotted, renamed, snapshot)
@@ -132,11 +135,11 @@ def test_the_very_same_source_and_one_with_a_record_less_are_treated_alike(contr
     """A difference would tell whoever knows all records but one what the last one is."""
     renamed = of_others(contract)
     agree(renamed, snapshotted)
-    same = store.ingest(renamed)
+    same = store.ingest(source_of(renamed))
     bind(renamed, same, snapshotted, store)
     path = contract.path.parent / "train.jsonl"
     path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[1:]), encoding="utf-8")
-    less = store.ingest(renamed)
+    less = store.ingest(source_of(renamed))
     bind(renamed, less, snapshotted, store)
     assert same.overlaps == less.overlaps == ("small-bank/everything",)
 
@@ -144,11 +147,13 @@ def test_the_very_same_source_and_one_with_a_record_less_are_treated_alike(contr
 def test_a_source_that_the_ledger_refused_shares_no_charge(contract, snapshotted, store, agree):
     renamed = of_others(contract, unit="household")
     agree(renamed, snapshotted)
-    refused = store.ingest(renamed)
-    assert store.ingest(contract).overlaps == ("renamed/everything",)  # until the ledger has spoken, it counts
+    refused = store.ingest(source_of(renamed))
+    assert store.ingest(source_of(contract)).overlaps == (
+        "renamed/everything",
+    )  # until the ledger has spoken, it counts
     with pytest.raises(TermsConflict):
         bind(renamed, refused, snapshotted, store)
-    assert store.ingest(contract).overlaps == ()
+    assert store.ingest(source_of(contract)).overlaps == ()
 
 
 def of_records(contract, *values):
@@ -160,7 +165,7 @@ def of_records(contract, *values):
 
 def settled(store, contract, rows):
     snapshot = ingest(store, contract, rows)
-    store.settle(contract, snapshot, bound=True)
+    store.settle(source_of(contract), snapshot, bound=True)
     return snapshot
 
 
@@ -171,7 +176,7 @@ def test_a_full_export_under_each_new_month_brings_the_same_records_no_new_budge
         made = of_records(contract, month)
         new = (f"new {month}", f"new {month}")
         snapshot = settled(store, made, records(*((unit, text, month) for unit, text in [*everyone, new])))
-        seen.append(set(store._rows(snapshot, made).text))
+        seen.append(set(store._rows(snapshot, source_of(made)).text))
     assert seen == [{text for _, text in everyone} | {"new 2026-10"}, {"new 2026-11"}, {"new 2026-12"}]
 
 
@@ -179,8 +184,8 @@ def test_one_text_is_one_unit_where_records_are_units_of_a_divided_population(co
     """It is in one block, and one record of it is used: so with or without it one block has one row more or less."""
     both = of_records(contract, "2026-10", "2026-11")
     rows = records(("a", "same", "2026-11"), ("b", "same", "2026-10"), ("c", "same", "2026-10"), ("d", "d", "2026-11"))
-    assert store._rows(ingest(store, both, rows), both).text.tolist() == ["same", "d"]
-    assert store._rows(ingest(store, both, rows[3:]), both).text.tolist() == ["d"]
+    assert store._rows(ingest(store, both, rows), source_of(both)).text.tolist() == ["same", "d"]
+    assert store._rows(ingest(store, both, rows[3:]), source_of(both)).text.tolist() == ["d"]
 
 
 def test_which_record_of_a_text_is_used_is_decided_by_that_texts_records_alone(contract, store):
@@ -189,7 +194,7 @@ def test_which_record_of_a_text_is_used_is_decided_by_that_texts_records_alone(c
     loan = {**card, "topic": "loan"}
     other = records(("b", "other", "2026-10"))
     for rows in ([loan, card], [card, loan], [*other, loan, card], [card, *other, loan]):
-        found = store._rows(ingest(store, both, rows), both)
+        found = store._rows(ingest(store, both, rows), source_of(both))
         assert found[found.text == "t"].topic.tolist() == ["card"]
 
 
@@ -215,9 +220,9 @@ def test_new_people_with_records_of_their_own_are_charged_in_their_block_alone(c
 def test_a_refused_snapshot_puts_nobody_into_a_block(contract, store):
     october, november = divided(contract, "2026-10"), divided(contract, "2026-11")
     refused = ingest(store, october, records(("a", "one", "2026-10")))
-    store.settle(october, refused, bound=False)
+    store.settle(source_of(october), refused, bound=False)
     later = settled(store, november, records(("a", "two", "2026-11")))
-    assert store._rows(later, november).text.tolist() == ["two"]
+    assert store._rows(later, source_of(november)).text.tolist() == ["two"]
 
 
 def test_a_unit_of_a_snapshot_that_waits_for_the_ledger_is_in_its_block_already(contract, store):
@@ -226,11 +231,11 @@ def test_a_unit_of_a_snapshot_that_waits_for_the_ledger_is_in_its_block_already(
     november = replace(divided(contract, "2026-11"), id="november")
     waits = ingest(store, october, records(("a", "one", "2026-10")))
     meanwhile = ingest(store, november, records(("a", "two", "2026-11"), ("b", "three", "2026-11")))
-    assert store._rows(meanwhile, november).text.tolist() == ["three"]
+    assert store._rows(meanwhile, source_of(november)).text.tolist() == ["three"]
     for made, snapshot in ((november, meanwhile), (october, waits)):
-        store.settle(made, snapshot, bound=True)
+        store.settle(source_of(made), snapshot, bound=True)
     again = ingest(store, november, records(("a", "two", "2026-11"), ("b", "three", "2026-11")))
-    assert store._rows(again, november).text.tolist() == ["three"]
+    assert store._rows(again, source_of(november)).text.tolist() == ["three"]
 
 
 def test_records_of_blocks_that_are_not_read_are_nobodys_to_publish_either(contract, store):
@@ -238,7 +243,7 @@ def test_records_of_blocks_that_are_not_read_are_nobodys_to_publish_either(contr
     later = [f"later {i}" for i in range(30)]
     settled(store, october, records(("a", "one", "2026-10"), *((text, text, "2026-11") for text in later)))
     with pytest.raises(ProtectedRowsError):
-        store.require_unprotected(later, contract, "the test split")
+        store.require_unprotected(later, source_of(contract), "the test split")
 
 
 def test_a_unit_stays_where_a_bound_snapshot_put_it_when_a_pending_one_that_knew_it_first_is_withdrawn(contract, store):
@@ -254,15 +259,15 @@ def test_a_unit_stays_where_a_bound_snapshot_put_it_when_a_pending_one_that_knew
         if killed:
             settled(store, a, records(("w", "letter 4", "2026-10")))
         else:
-            store.settle(a, withdrawn, bound=False)
+            store.settle(source_of(a), withdrawn, bound=False)
         elsewhere = settled(store, c, records(("u", "letter 3", "2026-11"), ("v", "letter 5", "2026-11")))
-        assert store._rows(elsewhere, c).text.tolist() == ["letter 5"]
+        assert store._rows(elsewhere, source_of(c)).text.tolist() == ["letter 5"]
 
 
 def test_a_record_without_a_unit_or_a_text_is_in_no_block(contract, store):
     october = divided(contract, "2026-10")
     rows = records((None, "one", "2026-10"), ("a", None, "2026-10"), ("b", "two", "2026-10"))
-    assert store._rows(ingest(store, october, rows), october).text.tolist() == ["two"]
+    assert store._rows(ingest(store, october, rows), source_of(october)).text.tolist() == ["two"]
 
 
 def test_blocks_that_an_earlier_version_remembered_are_charged_along(contract, store, home):
@@ -296,7 +301,7 @@ def test_a_few_records_in_common_are_coincidence(contract, snapshotted, store):
     path = contract.path.parent / "other.jsonl"
     own = [json.dumps({"customer": f"x{i}", "text": f"something else {i}", "topic": "card"}) for i in range(60)]
     path.write_text("\n".join([*source[:5], *own]), encoding="utf-8")
-    assert store.ingest(replace(other, source=str(path))).overlaps == ()
+    assert store.ingest(source_of(replace(other, source=str(path)))).overlaps == ()
 
 
 def test_a_division_is_fixed_at_registration(contract, snapshotted, store, agree):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dpsynth_assets.gate.sources import source_of
 from ledger import Gaussian, Ledger, LedgerBroken, LedgerError, RaiseCap
 from resources.evidence import checkpoints
 from resources.heads import Head, KnownHead, create_ledger, open_ledger, restore_ledger
@@ -41,7 +42,7 @@ def write_down(book: Ledger) -> int:
 
 
 def request(home: Home, contract) -> dict[str, str]:
-    source = SensitiveStore(str(home.root)).latest(contract).identity
+    source = SensitiveStore(str(home.root)).latest(source_of(contract)).identity
     return {"source": source, "release": "small/adapter", "key": "k", "owner": "run", "plan_digest": "d" * 64}
 
 
@@ -239,7 +240,7 @@ def test_a_key_that_is_not_the_one_that_was_here_stops_everything(damage, home, 
     before = snapshotted.entries()
     DAMAGE[damage](key_file(home))
     with pytest.raises(SourceError, match="Put the key back from a backup"):
-        SensitiveStore(str(home.root)).ingest(contract)
+        SensitiveStore(str(home.root)).ingest(source_of(contract))
     result = run("adapter")
     assert not result.success
     assert rooms.read == 0
@@ -254,14 +255,14 @@ def test_a_deleted_key_is_not_made_anew_while_anything_says_that_there_was_one(t
     else:
         (home.ledger_file.parent / "fingerprint-key.id").unlink()
     with pytest.raises(SourceError, match="is missing, but"):
-        SensitiveStore(str(home.root)).ingest(contract)
+        SensitiveStore(str(home.root)).ingest(source_of(contract))
     assert not key_file(home).exists()
 
 
 def test_the_key_of_an_earlier_program_is_taken_over(home, snapshotted, contract):
     known = home.ledger_file.parent / "fingerprint-key.id"
     known.unlink()
-    SensitiveStore(str(home.root)).ingest(contract)
+    SensitiveStore(str(home.root)).ingest(source_of(contract))
     assert known.exists()
     assert key_file(home).read_bytes() not in known.read_bytes()
     assert key_file(home).read_bytes().hex() not in known.read_text()
@@ -273,16 +274,16 @@ def test_of_an_earlier_program_too_only_a_whole_key_is_taken_over(damage, home, 
     (home.ledger_file.parent / "fingerprint-key.id").unlink()
     DAMAGE[damage](key_file(home))
     with pytest.raises(SourceError, match="bytes where a key has 32"):
-        SensitiveStore(str(home.root)).ingest(contract)
+        SensitiveStore(str(home.root)).ingest(source_of(contract))
     assert not (home.ledger_file.parent / "fingerprint-key.id").exists()
 
 
 def test_a_key_is_made_once(home, contract):
     store = SensitiveStore(str(home.root))
-    store.ingest(contract)
+    store.ingest(source_of(contract))
     first = key_file(home).read_bytes()
     assert len(first) == 32
-    store.ingest(contract)
+    store.ingest(source_of(contract))
     assert key_file(home).read_bytes() == first
 
 

@@ -52,7 +52,7 @@ def run(contract, plan, rows, ready, work):
             HAPPENS["step"](step, rows)
             checkpoints.save({"step": step})
     (work.folder / "length.json").write_text(json.dumps(12), encoding="utf-8")
-    return Ran(plan.event(), plan.mechanism.event_of_replay(folder.steps_of_lives()), {"length": 12})
+    return Ran(plan.event(), plan.mechanism.event_of_replay(folder.steps_of_attempts()), {"length": 12})
 
 
 LENGTHS = Release(
@@ -182,17 +182,29 @@ def test_what_can_fail_before_a_row_costs_nothing(run, book, failure_of):
     assert states(book) == []
 
 
-@pytest.mark.parametrize(("ready", "left"), [(True, ["committed"]), (False, ["voided"])])
-def test_nothing_is_activated_that_was_not_checked(run, book, monkeypatch, ready, left):
-    """The ledger would have refused when it was asked, and admits it when it is to be charged."""
-    from types import SimpleNamespace
+@pytest.mark.parametrize(("ready", "left"), [(True, ["committed"]), (False, [])])
+def test_nothing_is_charged_that_was_not_checked(run, book, monkeypatch, ready, left):
+    """The ledger would have refused when it first looked, and admits it when it is to be charged."""
+    from ledger import admission
 
-    from ledger import Ledger
+    looked, decide = [], admission._with_charge
 
-    monkeypatch.setattr(Ledger, "quote", lambda *_, **__: SimpleNamespace(admitted=False))
+    def no_at_first(*given):
+        looked.append(given)
+        after, refused = decide(*given)
+        return after, ("small-bank/everything", "full") if len(looked) == 1 else refused
+
+    monkeypatch.setattr(admission, "_with_charge", no_at_first)
     HAPPENS["check"] = (lambda: None) if ready else (lambda: 1 / 0)
     assert run("source", "mean_length").success is ready
     assert states(book) == left
+
+
+def test_where_no_checkpoint_could_be_kept_nothing_is_charged(run, book, home):
+    assert run("source").success
+    (home.sensitive / "checkpoints").write_text("in the way", encoding="utf-8")
+    assert not run("mean_length").success
+    assert states(book) == []
 
 
 def test_a_crash_is_charged_and_says_nothing_of_the_rows(run, book, home, instance, capfd, failure_of):

@@ -9,7 +9,6 @@ import pytest
 from dpsynth_assets.assets.proof import UnprovenError, published_table
 from resources.artifact_store import ArtifactMissingError, ArtifactStore, folder_digest
 from resources.ledger import LedgerResource
-from resources.warehouse import Warehouse
 
 MARKER = "XYZZY-4471-PLUGH"
 
@@ -24,7 +23,7 @@ def finished(ran):
     return ran()
 
 
-def test_everything_is_made_and_each_release_is_charged_once(finished, home, book, contract):
+def test_everything_is_made_and_each_release_is_charged_once(finished, home, book, contract, query):
     store = ArtifactStore(home=str(home.root))
     charges = book.statement("small-bank", with_pld=False).reservations
     assert [(charge.release, charge.state) for charge in charges] == [
@@ -36,8 +35,7 @@ def test_everything_is_made_and_each_release_is_charged_once(finished, home, boo
         artifact = store.latest("small", kind)
         assert {charge["ledger_hash"] for charge in artifact.receipts} == hashes
         assert artifact.digest == folder_digest(artifact.folder)
-    _, rows = Warehouse(home=str(home.root)).query("select count(*) from small.messages")
-    assert rows == [(24,)]
+    assert query("select count(*) from small.messages") == [(24,)]
     card = (store.latest("small", "card").folder / "card.md").read_text(encoding="utf-8")
     assert "differential privacy" in card
     assert "small/adapter" in card
@@ -109,7 +107,7 @@ def test_a_corpus_that_fails_a_blocking_check_is_not_published(run, home, monkey
     )
     result = run()
     assert not result.success
-    assert Warehouse(home=str(home.root)).folder.joinpath("warehouse.duckdb").exists() is False
+    assert not (home.warehouse / "warehouse.duckdb").exists()
     alone = run("synthetic")  # past the blocking check: the stored verdict stops it
     assert "failed its quality rules" in failure_of(alone, "synthetic").step_failure_data.user_failure_data.description
 
@@ -150,7 +148,7 @@ def test_an_unsealed_draft_leaves_nothing(home):
 
 
 def test_the_evaluation_compares_with_real_rows_only_where_the_source_is_public(finished, contract, home):
-    from resources.public_rows import public_rows
+    from dpsynth_assets.gate.public_rows import public_rows
     from resources.sensitive_store import GrantRequiredError, SensitiveStore
 
     evaluated = next(e for e in finished.get_asset_materialization_events() if e.asset_key.path[-1] == "evaluation")

@@ -52,7 +52,7 @@ def training(monkeypatch, rooms):
             (folder / "adapter.txt").write_text("an adapter", encoding="utf-8")
             mechanism = plan.mechanism
             return finetuning.FineTuned(
-                folder, mechanism.event(), mechanism.event_of_replay(checkpoints.steps_of_lives())
+                folder, mechanism.event(), mechanism.event_of_replay(checkpoints.steps_of_attempts())
             )
 
     made = Training()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
+from dpsynth_assets.gate.sources import source_of
 from ledger import PoissonSampledGaussian
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
@@ -25,8 +26,8 @@ def store(home):
 
 def standing(store, contract):
     """A snapshot that stands, as if a ledger had bound it."""
-    snapshot = store.ingest(contract)
-    store.settle(contract, snapshot, bound=True)
+    snapshot = store.ingest(source_of(contract))
+    store.settle(source_of(contract), snapshot, bound=True)
     return snapshot
 
 
@@ -55,24 +56,24 @@ def test_the_last_day_is_the_contracts(store, contract, monkeypatch):
     assert datetime.fromisoformat(made.kept_until) - datetime.fromisoformat(made.created) == timedelta(days=30)
     later(monkeypatch, 29.9)
     assert store.forget() == []
-    assert store.readable(contract).id == made.id
+    assert store.readable(source_of(contract)).id == made.id
     later(monkeypatch, 30.1)
     with pytest.raises(SourceError, match=r"kept no longer .*30 days.* materialize small/source again"):
-        store.readable(contract)
+        store.readable(source_of(contract))
     assert [copy.snapshot for copy in store.forget()] == [made.id]
     assert store.forget() == store.copies() == []
 
 
 def test_traces_and_figures_go_with_the_rows_and_the_manifest_stays(store, contract, home, monkeypatch):
     made = standing(store, contract)
-    store.keep_trace(contract, "reservation-1", MARKER)
-    store.keep_figures(contract, "facts.json", "{}")
-    (store.beside(contract, "output") / "reservation-1.txt").write_text(MARKER, encoding="utf-8")
+    store.keep_trace(source_of(contract), "reservation-1", MARKER)
+    store.keep_figures(source_of(contract), "facts.json", "{}")
+    (store.beside(source_of(contract), "output") / "reservation-1.txt").write_text(MARKER, encoding="utf-8")
     assert files_with(home, MARKER) == ["reservation-1.txt", "reservation-1.txt", "rows.parquet"]
     later(monkeypatch, 31)
     store.forget()
     assert [path.name for path in (home.sensitive / "small" / made.id).rglob("*")] == ["manifest.json"]
-    assert store.latest(contract) == made, "free assets still learn where the test split lies"
+    assert store.latest(source_of(contract)) == made, "free assets still learn where the test split lies"
 
 
 def test_an_ingestion_deletes_what_is_over_of_any_contract(store, contract, home, monkeypatch):
@@ -99,7 +100,7 @@ def test_a_killed_ingestion_leaves_nothing_for_good(store, contract, home, monke
 
 def test_a_deletion_that_was_killed_goes_on(store, contract, home):
     made = standing(store, contract)
-    store.keep_trace(contract, "reservation-1", MARKER)
+    store.keep_trace(source_of(contract), "reservation-1", MARKER)
     [copy] = store.copies()
     (copy.folder / "rows.parquet").unlink()
     assert [copy.snapshot for copy in store.forget("small")] == [made.id]
@@ -118,8 +119,8 @@ def test_a_grant_does_not_open_what_is_over_and_is_not_used_up(reserve, book, st
     with monkeypatch.context() as patched:
         later(patched, 31)
         with pytest.raises(SourceError, match="kept no longer"):
-            store.read(grant, contract)
-    assert len(store.read(grant, contract)) == 60
+            store.read(grant, source_of(contract))
+    assert len(store.read(grant, source_of(contract))) == 60
 
 
 def test_nothing_is_charged_for_rows_that_are_gone(run, rooms, store, book, failure_of):

@@ -240,7 +240,7 @@ def test_the_labeller_of_the_corpus_teaches_the_students(contract, run, store, m
     def train_with_dp(plan, frame, folder, progress, checkpoints, encoder):
         rows = [f"my {topic} number {row} is lost" for row, topic in enumerate(("card", "loan") * 40)]
         RECIPES["word_cnn"].train(Lesson(rows, ["card", "loan"] * 40, plan.classes), 0).save(folder)
-        return SimpleNamespace(steps=plan.mechanism.steps, lives=(plan.mechanism.steps,))
+        return SimpleNamespace(steps=plan.mechanism.steps, attempts=(plan.mechanism.steps,))
 
     monkeypatch.setattr(dp_training, "train_with_dp", train_with_dp)
     made = ("source", "adapter", "label_histogram", "labeller", "candidates", "corpus", "synthetic")
@@ -268,7 +268,7 @@ def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, m
     def train_with_dp(plan, frame, folder, progress, checkpoints, encoder):
         labels = frame["topic"] if useful else frame["topic"].map({"card": "loan", "loan": "card"})
         RECIPES["word_cnn"].train(Lesson(frame["text"].tolist(), labels.tolist(), plan.classes), 0).save(folder)
-        return SimpleNamespace(steps=plan.mechanism.steps, lives=(plan.mechanism.steps,))
+        return SimpleNamespace(steps=plan.mechanism.steps, attempts=(plan.mechanism.steps,))
 
     monkeypatch.setattr(dp_training, "train_with_dp", train_with_dp)
     from dpsynth_assets.contract import load_contract

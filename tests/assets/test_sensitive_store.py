@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from dpsynth_assets.gate.binding import bind
+from dpsynth_assets.gate.sources import source_of
 from ledger import Grant, LedgerError, PoissonSampledGaussian
 from resources.sensitive_store import GrantRequiredError, SensitiveStore
 from resources.tabular import SourceError
@@ -36,28 +37,28 @@ def grant_from(reservation, token="t" * 43) -> Grant:
 
 def test_an_activated_grant_opens_the_door_once(reserve, book, store, contract):
     grant = book.activate(reserve(EVENT))
-    rows = store.read(grant, contract)
+    rows = store.read(grant, source_of(contract))
     assert list(rows.columns) == ["unit", "text", "topic"]
     assert len(rows) == 60
     with pytest.raises(LedgerError):
-        store.read(grant, contract)
+        store.read(grant, source_of(contract))
 
 
 def test_nothing_else_does(reserve, book, store, contract):
     reserved = reserve(EVENT)
     for forged in (None, object(), "a token", reserved):
         with pytest.raises(GrantRequiredError, match="activated grant"):
-            store.read(forged, contract)
+            store.read(forged, source_of(contract))
     with pytest.raises(LedgerError):
-        store.read(grant_from(reserved), contract)  # reserved, never activated
+        store.read(grant_from(reserved), source_of(contract))  # reserved, never activated
     real = book.activate(reserved)
     with pytest.raises(LedgerError):
-        store.read(grant_from(reserved), contract)  # activated, but the token is made up
+        store.read(grant_from(reserved), source_of(contract))  # activated, but the token is made up
     with pytest.raises(LedgerError):
-        store.read(replace(real, reservation_id="nobody-1"), contract)
+        store.read(replace(real, reservation_id="nobody-1"), source_of(contract))
     book.forfeit(reserved.id, reason="test")
     with pytest.raises(LedgerError):
-        store.read(real, contract)  # finished
+        store.read(real, source_of(contract))  # finished
 
 
 def test_a_grant_of_another_population_does_not(reserve, book, store, contract):
@@ -71,39 +72,41 @@ def test_a_grant_of_another_population_does_not(reserve, book, store, contract):
         "others", EVENT, source="e" * 64, release="small/adapter", key="key", owner="run", plan_digest="d" * 64
     )
     with pytest.raises(LedgerError, match="others"):
-        store.read(book.activate(theirs), contract)
+        store.read(book.activate(theirs), source_of(contract))
 
 
 def test_a_source_that_was_never_bound_is_not_read(book, store, contract, reserve, contract_path):
     grant = book.activate(reserve(EVENT))
     source = contract_path.parent / "train.jsonl"
     source.write_text(json.dumps({"customer": "c", "text": "else", "topic": "card"}), encoding="utf-8")
-    store.ingest(contract)
-    assert "else" not in set(store.read(grant, contract).text), "the grant is for the snapshot that was bound"
-    assert store.latest(contract).identity == grant.source
+    store.ingest(source_of(contract))
+    assert "else" not in set(store.read(grant, source_of(contract)).text), (
+        "the grant is for the snapshot that was bound"
+    )
+    assert store.latest(source_of(contract)).identity == grant.source
 
 
 def test_a_grant_reads_what_it_was_given_for_though_another_snapshot_stands(book, store, contract, reserve):
     grant = book.activate(reserve(EVENT))
     source = contract.path.parent / "train.jsonl"
     source.write_text(json.dumps({"customer": "c", "text": "newer", "topic": "card"}), encoding="utf-8")
-    bind(contract, store.ingest(contract), book, store)
-    assert store.latest(contract).identity != grant.source
-    assert len(store.read(grant, contract)) == 60
+    bind(contract, store.ingest(source_of(contract)), book, store)
+    assert store.latest(source_of(contract)).identity != grant.source
+    assert len(store.read(grant, source_of(contract))) == 60
 
 
 def test_a_changed_contract_needs_a_new_snapshot(book, store, contract, reserve):
     grant = book.activate(reserve(EVENT))
     with pytest.raises(SourceError, match="materialize small/source again"):
-        store.read(grant, replace(contract, digest="0" * 64))
+        store.read(grant, source_of(replace(contract, digest="0" * 64)))
 
 
 def rows_of(store, contract, records, **options):
     """What a grant would give for these records."""
     path = contract.path.parent / "some.jsonl"
     path.write_text("\n".join(json.dumps(record) for record in records), encoding="utf-8")
-    snapshot = store.ingest(replace(contract, source=str(path)), **options)
-    return store._rows(snapshot, contract)
+    snapshot = store.ingest(source_of(replace(contract, source=str(path))), **options)
+    return store._rows(snapshot, source_of(contract))
 
 
 def record(unit, text, topic="card"):
@@ -146,8 +149,8 @@ def test_thinning_keeps_whole_units_and_decides_each_alone(store, contract):
 
 def test_nothing_that_is_shown_says_whether_two_snapshots_hold_the_same_rows(store, contract, snapshotted, home):
     """Else whoever knows all records but one would try out what the last one is."""
-    first = store.latest(contract)
-    again = store.ingest(contract)
+    first = store.latest(source_of(contract))
+    again = store.ingest(source_of(contract))
     bind(contract, again, snapshotted, store)
     assert again.identity != first.identity
     assert again.content is first.content is None
@@ -157,11 +160,11 @@ def test_nothing_that_is_shown_says_whether_two_snapshots_hold_the_same_rows(sto
 def test_a_public_source_is_known_again(store, contract):
     """By it, unfinished work without privacy is found; whoever may read the rows may compare them."""
     public = replace(contract, privacy=contract.privacy.model_copy(update={"source_is_public": True}))
-    assert store.ingest(public).content == store.ingest(public, size=0.3).content
+    assert store.ingest(source_of(public)).content == store.ingest(source_of(public), size=0.3).content
 
 
 def test_the_manifest_holds_no_figure_of_the_rows(store, contract, home):
-    store.ingest(contract)
+    store.ingest(source_of(contract))
     [manifest] = (home.sensitive / "small").glob("*/manifest.json")
     assert set(json.loads(manifest.read_text(encoding="utf-8"))) == {
         "contract", "id", "identity", "source", "copy", "size", "contract_digest", "seen_at", "created", "kept_until",
@@ -172,7 +175,7 @@ def test_the_manifest_holds_no_figure_of_the_rows(store, contract, home):
 def test_what_was_left_out_is_counted_by_the_rows_and_for_their_owner_alone(store, contract, home):
     path = contract.path.parent / "some.jsonl"
     path.write_text(f'{{"customer": "a", "text": "{MARKER}", "topic": "card"}}\n{{\n{{"text": 5}}', encoding="utf-8")
-    snapshot = store.ingest(replace(contract, source=str(path)))
+    snapshot = store.ingest(source_of(replace(contract, source=str(path))))
     [counted] = home.sensitive.rglob("source.json")
     assert counted.parent.parent.name == snapshot.id
     assert counted.stat().st_mode & 0o777 == 0o600
@@ -197,7 +200,7 @@ def test_formats_and_stored_codes(store, contract, suffix):
         frame.to_csv(path, index=False)
     else:
         frame.to_json(path, orient="records", lines=True)
-    rows = store._rows(store.ingest(replace(contract, source=str(path))), contract)
+    rows = store._rows(store.ingest(source_of(replace(contract, source=str(path)))), source_of(contract))
     assert rows.values.tolist() == [["a", "x, y", "card"], ["b", 'say "no"', "loan"]]
 
 
@@ -223,7 +226,7 @@ def test_a_source_that_does_not_fit_is_refused_without_quoting_it(store, contrac
     if content is not None:
         path.write_text(content, encoding="utf-8")
     with pytest.raises(SourceError, match=says) as caught:
-        store.ingest(replace(contract, source=str(path)))
+        store.ingest(source_of(replace(contract, source=str(path))))
     assert MARKER not in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
@@ -246,7 +249,7 @@ def test_a_hub_dataset_is_fetched_by_split(store, contract, monkeypatch, tmp_pat
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     privacy = contract.privacy.model_copy(update={"source_where": {"split": "train"}})
     contract = replace(contract, privacy=privacy)
-    rows = store._rows(store.ingest(replace(contract, source="hub:bank/inbox")), contract)
+    rows = store._rows(store.ingest(source_of(replace(contract, source="hub:bank/inbox"))), source_of(contract))
     assert rows.text.tolist() == ["train"]
     assert asked == {"name": "bank/inbox", "repo_type": "dataset", "patterns": ["*train*.parquet"]}
 
@@ -276,10 +279,10 @@ def test_a_split_on_the_hub_is_chosen_by_its_whole_name_and_each_file_is_of_one(
     privacy = contract.privacy.model_copy(update={"source_where": {"split": split}, "unit": unit})
     contract = replace(contract, privacy=privacy, source="hub:bank/inbox")
     if split in SPLITS:
-        assert sorted(store._rows(store.ingest(contract), contract).text) == sorted(SPLITS[split])
+        assert sorted(store._rows(store.ingest(source_of(contract)), source_of(contract)).text) == sorted(SPLITS[split])
     else:
         with pytest.raises(SourceError, match=r"holds no Parquet file of the split.*NAME-\*\.parquet"):
-            store.ingest(contract)
+            store.ingest(source_of(contract))
 
 
 def test_an_unreachable_hub_says_what_to_do(store, contract, monkeypatch):
@@ -290,4 +293,4 @@ def test_an_unreachable_hub_says_what_to_do(store, contract, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
     with pytest.raises(SourceError, match="give a local copy with --source"):
-        store.ingest(replace(contract, source="hub:bank/inbox"))
+        store.ingest(source_of(replace(contract, source="hub:bank/inbox")))

@@ -13,8 +13,9 @@ from dpsynth_assets.contract.classifiers import PublicRows, SafetyClassifier
 from dpsynth_assets.contract.diff import changes, terms_for_approval
 from dpsynth_assets.gate.approval import ApprovalNeededError, require_approved
 from dpsynth_assets.gate.binding import bind
+from dpsynth_assets.gate.public_rows import mixed_rows, public_rows, test_rows
+from dpsynth_assets.gate.sources import source_of
 from ledger import LedgerError, TermsConflict
-from resources.public_rows import mixed_rows, public_rows, test_rows
 from resources.sensitive_store import ProtectedRowsError, SensitiveStore
 from resources.tabular import SourceError
 
@@ -77,7 +78,7 @@ def secrets_of(contract):
 
 
 def bound(contract, book, store, copy=None):
-    snapshot = store.ingest(contract, copy)
+    snapshot = store.ingest(source_of(contract, copy))
     bind(contract, snapshot, book, store)
     return snapshot
 
@@ -139,18 +140,18 @@ def test_a_deployment_that_is_moved_as_a_whole_needs_no_new_signature(contract, 
 
 def test_what_lies_at_the_place_may_change(contract, snapshotted, store):
     write(contract, "train.jsonl", ["a new export"])
-    assert bound(contract, snapshotted, store) == store.latest(contract)
+    assert bound(contract, snapshotted, store) == store.latest(source_of(contract))
 
 
 @pytest.mark.parametrize("given", ["elsewhere.jsonl", "copies/../elsewhere.jsonl", "hub:bank/inbox", "."])
 def test_a_place_that_the_contract_does_not_name_is_not_read(contract, store, monkeypatch, given):
     monkeypatch.chdir(contract.path.parent)
     write(contract, "elsewhere.jsonl", ["else"])
-    monkeypatch.setattr("resources.sensitive_store.source_table", lambda contract: pytest.fail("it was read"))
+    monkeypatch.setattr("resources.sensitive_store.table_at", lambda *asked: pytest.fail("it was read"))
     with pytest.raises(
         SourceError, match=r"Add the place to privacy\.source_copies .*dpsynth approve small\.odcs\.yaml"
     ):
-        store.ingest(with_copies(contract, "copies/c*.csv", "copies/a.jsonl"), given)
+        store.ingest(source_of(with_copies(contract, "copies/c*.csv", "copies/a.jsonl"), given))
     assert store.copies() == []
 
 
@@ -216,35 +217,35 @@ def test_no_launch_reads_a_place_that_was_not_signed(run, rooms, contract, store
 
 
 def test_a_refused_snapshot_never_stands_and_the_former_one_does(contract, snapshotted, store, home, agree):
-    private = store.latest(contract)
+    private = store.latest(source_of(contract))
     unit = contract.privacy.unit.model_copy(update={"name": "household"})
     privacy = contract.privacy.model_copy(update={"population": "households", "unit": unit})
     other = replace(contract, id="other", privacy=privacy)
     agree(other, snapshotted)
     write(contract, "mine.jsonl", [f"mine {i}" for i in range(40)])
     former = bound(replace(other, source="mine.jsonl"), snapshotted, store)
-    refused = store.ingest(other)  # now the bank's very file
-    assert store.latest(other) == former
+    refused = store.ingest(source_of(other))  # now the bank's very file
+    assert store.latest(source_of(other)) == former
     with pytest.raises(TermsConflict):
         bind(other, refused, snapshotted, store)
-    assert store.latest(other) == former
-    assert store.latest(contract) == private
+    assert store.latest(source_of(other)) == former
+    assert store.latest(source_of(contract)) == private
     assert not (home.sensitive / "other" / refused.id).exists()
 
 
 def test_a_snapshot_that_was_never_bound_goes_with_the_next_one(contract, snapshotted, store, home):
-    former, left = store.latest(contract), store.ingest(contract)
-    assert store.latest(contract) == former
+    former, left = store.latest(source_of(contract)), store.ingest(source_of(contract))
+    assert store.latest(source_of(contract)) == former
     new = bound(contract, snapshotted, store)
     assert not (home.sensitive / "small" / left.id).exists()
-    assert store.latest(contract) == new
+    assert store.latest(source_of(contract)) == new
     with pytest.raises(SourceError, match="another snapshot of small was taken before this one was bound"):
         bind(contract, left, snapshotted, store)
-    assert store.latest(contract) == new
+    assert store.latest(source_of(contract)) == new
 
 
 def test_whatever_the_ledger_raises_the_snapshot_does_not_stand(contract, snapshotted, store, monkeypatch):
-    former, new = store.latest(contract), store.ingest(contract)
+    former, new = store.latest(source_of(contract)), store.ingest(source_of(contract))
 
     def busy(*_, **__):
         raise LedgerError("busy")
@@ -252,16 +253,16 @@ def test_whatever_the_ledger_raises_the_snapshot_does_not_stand(contract, snapsh
     monkeypatch.setattr(type(snapshotted), "bind_source", busy)
     with pytest.raises(LedgerError, match="busy"):
         bind(contract, new, snapshotted, store)
-    assert store.latest(contract) == former
+    assert store.latest(source_of(contract)) == former
     assert [copy.snapshot for copy in store.copies()] == [former.id]
 
 
 def test_a_manifest_of_an_earlier_version_asks_for_a_new_snapshot(contract, snapshotted, store, home):
-    manifest = home.sensitive / "small" / store.latest(contract).id / "manifest.json"
+    manifest = home.sensitive / "small" / store.latest(source_of(contract)).id / "manifest.json"
     stated = json.loads(manifest.read_text(encoding="utf-8"))
     manifest.write_text(json.dumps({**stated, "fingerprint": stated.pop("identity")}), encoding="utf-8")
     with pytest.raises(SourceError, match="another version of the platform: materialize small/source again"):
-        store.latest(contract)
+        store.latest(source_of(contract))
 
 
 # A public declaration covers what is nobody's secret.
@@ -274,9 +275,9 @@ def test_a_public_declaration_does_not_cover_anothers_records(contract, snapshot
     former = bound(public, snapshotted, store)
     write(public, "published.jsonl", [*secrets_of(contract)[left_out:], *(f"of our own {i}" for i in range(500))])
     with pytest.raises(ProtectedRowsError, match="records of a source that is protected"):
-        store.ingest(public)
-    assert store.latest(public) == former
-    assert "of our own" not in " ".join(store.read_public(public).text)
+        store.ingest(source_of(public))
+    assert store.latest(source_of(public)) == former
+    assert "of our own" not in " ".join(store.read_public(source_of(public)).text)
     with pytest.raises(ProtectedRowsError):  # the file, which is read anew
         public_rows(public, store)
 
@@ -286,10 +287,10 @@ def test_what_became_protected_later_is_not_read_as_public_any_more(contract, bo
     agree(public, book)
     write(public, "published.jsonl", secrets_of(contract))
     bound(public, book, store)
-    assert len(store.read_public(public)) == 60
+    assert len(store.read_public(source_of(public))) == 60
     bound(contract, book, store)
     with pytest.raises(ProtectedRowsError):
-        store.read_public(public)
+        store.read_public(source_of(public))
 
 
 def test_other_contracts_of_the_population_do_not_make_it_public_either(contract, snapshotted, store, agree):
@@ -297,14 +298,14 @@ def test_other_contracts_of_the_population_do_not_make_it_public_either(contract
     agree(public, snapshotted)
     write(public, "published.jsonl", secrets_of(contract))
     with pytest.raises(ProtectedRowsError):
-        store.ingest(public)
+        store.ingest(source_of(public))
 
 
 def test_two_people_may_declare_public_what_was_protected(contract, snapshotted, store, agree):
     public = edited(contract, *PUBLIC)
     agree(public, snapshotted)
     bound(public, snapshotted, store)
-    assert len(store.read_public(public)) == len(public_rows(public, store)) == 60
+    assert len(store.read_public(source_of(public))) == len(public_rows(public, store)) == 60
 
 
 def test_a_release_without_privacy_asks_the_ledger_like_any_other(contract, book, store, agree, home):

@@ -8,7 +8,7 @@ import pytest
 
 from dpsynth_assets.contract import lint_contract, load_contract, resolve
 from dpsynth_assets.factory import asset_names
-from resources import tabular
+from dpsynth_assets.gate import public_rows
 
 ROOT = Path(__file__).parents[2]
 CONTRACT = ROOT / "contracts" / "toxic_comments.odcs.yaml"
@@ -25,7 +25,7 @@ def test_it_holds_and_asks_for_a_safety_classifier():
 @pytest.mark.skipif(not COPY.exists(), reason=f"there is no copy of the comments at {COPY}")
 def test_every_row_has_a_label_and_the_test_split_is_none_of_the_source_s_rows():
     contract = load_contract(CONTRACT)
-    train, test = (tabular.as_rows(table(contract), contract) for table in (tabular.source_table, tabular.test_table))
+    train, test = public_rows._source_rows(contract), public_rows._test_rows(contract)
     for rows in (train, test):
         assert set(rows["label"]) == {"toxic", "non_toxic"}
     assert 0.5 < len(train) / contract.privacy.unit.public_count < 2

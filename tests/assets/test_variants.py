@@ -16,6 +16,7 @@ from dpsynth_assets.contract import load_contract
 from dpsynth_assets.contract.diff import changes, terms_for_approval
 from dpsynth_assets.factory import build_contract_defs
 from dpsynth_assets.gate.approval import planned_releases
+from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.language import generation
 from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.publish.release import PublishRefused
@@ -25,7 +26,6 @@ from resources.artifact_store import ArtifactChangedError, ArtifactError, Artifa
 from resources.ledger import LedgerResource
 from resources.platform import platform_resources
 from resources.sensitive_store import SensitiveStore
-from resources.warehouse import Warehouse
 
 TERMS = """\
           source_is_public: true
@@ -83,7 +83,7 @@ def test_one_without_privacy_has_a_price_that_no_ledger_takes(contract):
     assert not contract.without_privacy
     plan = TrainingPlan.from_contract(made)
     assert not plan.mechanism.is_private
-    assert math.isinf(plan.mechanism.clipping_norm)
+    assert math.isinf(plan.mechanism.l2_clip_norm)
     with pytest.raises(ValueError, match="cannot be charged"):
         planned_releases(made)
 
@@ -242,7 +242,9 @@ def failures(result):
 THROUGH = ("adapter", "label_histogram", "labeller", "candidates", "corpus", "synthetic")
 
 
-def test_partitions_share_the_source_and_are_charged_judged_and_published_apart(roomy, home, bank, instance, rooms):
+def test_partitions_share_the_source_and_are_charged_judged_and_published_apart(
+    roomy, home, bank, instance, rooms, query
+):
     """As a backfill does it: the source once, then a run for each partition."""
     assert run_partition(roomy, home, instance, None, "source").success
     store = ArtifactStore(home=str(home.root))
@@ -270,13 +272,13 @@ def test_partitions_share_the_source_and_are_charged_judged_and_published_apart(
     budget = instance.fetch_observations(dg.AssetKey(["small", "budget"]), limit=99).records
     assert len(budget) == 6
     assert {each.asset_observation.partition for each in budget} == {None}
-    listed = Warehouse(str(home.root)).query("select contract from releases where latest order by 1")[1]
+    listed = query("select contract from releases where latest order by 1")
     assert listed == [("small--lora-1",), ("small--lora-3",)]
-    assert Warehouse(str(home.root)).query("select count(*) from small__lora_3.messages")[1] == [(24,)]
+    assert query("select count(*) from small__lora_3.messages") == [(24,)]
 
 
 def snapshot_of(home, contract):
-    return SensitiveStore(home=str(home.root)).latest(contract).id
+    return SensitiveStore(home=str(home.root)).latest(source_of(contract)).id
 
 
 def test_a_refused_partition_leaves_the_others_alone(contract_path, home, agree, instance, rooms):
@@ -334,18 +336,16 @@ def test_the_baseline_is_the_contracts_whatever_partition_a_run_is_for(contract_
     assert [charge.release for charge in book.reservations()] == ["small/dp_baseline"]
 
 
-def test_a_variant_without_privacy_is_published_as_such(contract, home, book, instance, rooms):
+def test_a_variant_without_privacy_is_published_as_such(contract, home, book, instance, rooms, query):
     names = ("source", *THROUGH, "classifier", "evaluation", "card")
     result = run_partition(contract, home, instance, "lora-none", *names)
     assert result.success, failures(result)
     assert book.reservations() == []
     sql = "select contract, epsilon, delta, guarantee from releases"
-    ((name, epsilon, delta, said),) = Warehouse(str(home.root)).query(sql)[1]
+    ((name, epsilon, delta, said),) = query(sql)
     assert (name, epsilon, delta) == ("small--lora-none", None, None)
     assert "no privacy guarantee at all" in said
-    ((comment,),) = Warehouse(str(home.root)).query("select comment from duckdb_views() where view_name = 'messages'")[
-        1
-    ]
+    ((comment,),) = query("select comment from duckdb_views() where view_name = 'messages'")
     assert "no privacy guarantee at all" in comment
     store = ArtifactStore(home=str(home.root))
     card = (store.latest("small--lora-none", "card").folder / "card.md").read_text()

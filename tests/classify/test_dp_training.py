@@ -17,8 +17,8 @@ from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping import verification
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
+from dpsynth_assets.privacy.clipping_methods import ROUNDING_MARGIN, FlatClipping
 from dpsynth_assets.privacy.plan import DpSgd, Learning
-from dpsynth_assets.privacy.strategies import ROUNDING_MARGIN, FlatClipping
 from dpsynth_assets.releases.classifiers import ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from ledger import PoissonSampledGaussian, accounting
@@ -220,7 +220,7 @@ def test_a_plan_is_calibrated_to_its_release_s_epsilon_and_not_below(with_baseli
     plan = DP_BASELINE.plan(with_baseline(), size)
     event = plan.event()
     mechanism = plan.mechanism
-    assert event == PoissonSampledGaussian(mechanism.sampling_rate, mechanism.noise_multiplier, mechanism.steps)
+    assert event == PoissonSampledGaussian(mechanism.sampling_probability, mechanism.noise_multiplier, mechanism.steps)
     assert 0.999 * 0.4 < accounting.epsilon(event, 1e-5) <= 0.4
 
 
@@ -228,7 +228,7 @@ def test_the_plan_is_the_contract_s_and_its_digest_covers_every_constant(with_ba
     contract = with_baseline("word_cnn")
     plan = DP_BASELINE.plan(contract, 1.0)
     assert (plan.max_records, plan.classes, plan.target, plan.max_tokens) == (2, ("card", "loan"), "topic", 12)
-    assert plan.mechanism.sampling_rate == 8 / 40
+    assert plan.mechanism.sampling_probability == 8 / 40
     assert plan.digest() == DP_BASELINE.plan(contract, 1.0).digest()
     assert plan.digest() != DP_BASELINE.plan(with_baseline("minilm"), 1.0).digest()
     assert replace(plan, filters=5).digest() != plan.digest()
@@ -254,4 +254,4 @@ def test_a_killed_run_goes_on_and_says_what_ran_twice(tmp_path):
     assert plan.mechanism.steps_again(folder, (again,)) is None
     run = train_with_dp(plan, frame_of(), tmp_path / "made", checkpoints=folder)
     assert (run.steps, run.steps_run_in_all) == (6, 7)
-    assert plan.mechanism.event_of_replay(run.lives) == again
+    assert plan.mechanism.event_of_replay(run.attempts) == again

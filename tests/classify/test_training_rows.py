@@ -143,7 +143,18 @@ def test_separable_rows_do_not_ask_for_certainty():
     np.testing.assert_allclose(found(np.array([-4.0, 4.0])), [1 / 12, 11 / 12], atol=1e-3)
 
 
+def test_the_fit_is_the_most_likely_one_however_many_rows_lie_apart():
+    rng = np.random.default_rng(0)
+    unsafe = rng.random(20_000) < 0.5
+    scores = 50 * unsafe + rng.normal(size=20_000)
+    gap = fit(scores, unsafe)(scores) - np.where(unsafe, 1 - 1 / (unsafe.sum() + 2), 1 / ((~unsafe).sum() + 2))
+    assert abs(gap.mean()) < 1e-7
+    assert abs((gap * scores).mean()) / scores.std() < 1e-7, "flat in the slope too"
+
+
 def test_scores_that_know_nothing_or_less_are_refused():
+    with pytest.raises(ClassifierError, match="no higher than safe"):
+        fit(np.full(4, 2.0), np.array([False, False, True, True]))
     with pytest.raises(ClassifierError, match="no higher than safe"):
         fit(np.array([3.0, 2.0, 1.0, 0.5]), np.array([False, False, True, True]))
     with pytest.raises(ClassifierError, match="all of one kind"):

@@ -94,6 +94,7 @@ def test_a_warehouse_with_another_view_is_named(dpsynth, table, home):
 def published_again(store, contract, home) -> Path:
     """The same rows as another corpus, published."""
     from dpsynth_assets.assets.synthetic import release_record
+    from dpsynth_assets.publish.warehouse import publish
     from dpsynth_assets.quality.verdict import Verdict
     from resources.warehouse import Warehouse
 
@@ -101,14 +102,14 @@ def published_again(store, contract, home) -> Path:
     with store.draft("small", "corpus") as draft:
         shutil.copy(corpus.folder / "corpus.parquet", draft.folder)
         other = store.seal(draft, made_from={"candidates": store.latest("small", "candidates")})
-    path, _ = Warehouse(home=str(home.root)).publish(
+    return publish(
+        home.warehouse,
         other.folder / "corpus.parquet",
         contract=contract,
         release=release_record(contract, other, 24),
         verdict=Verdict.load(judged.folder / "verdict.json"),
-        made_from={"corpus": other.seal},
+        tables=Warehouse(home=str(home.root)).tables(corpus=other.seal),
     )
-    return path
 
 
 def added(home, where: str, text: str = "ε 0.5, I promise") -> Path:

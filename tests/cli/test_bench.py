@@ -109,9 +109,9 @@ def test_cells_are_measured_again_where_the_terms_they_depend_on_have_changed(co
 
     old = grid.lines(contract, ("lora-2",))
     new = grid.lines(changed(curation=contract.privacy.curation.model_copy(update={"drawn": 2.0})), ("lora-2",))
-    with grid.claimed(grid.Cell(old[0], 0), tmp_path):
-        grid.keep(grid.Cell(old[0], 0), tmp_path, {"accuracies": []})
-    with grid.claimed(grid.Cell(new[0], 0), tmp_path) as ours:
+    with grid.claimed(grid.GridCell(old[0], 0), tmp_path):
+        grid.keep(grid.GridCell(old[0], 0), tmp_path, {"accuracies": []})
+    with grid.claimed(grid.GridCell(new[0], 0), tmp_path) as ours:
         assert ours
     assert (grid.measured(new, tmp_path), grid.left_out(new, tmp_path)) == ([], 1)
     assert grid.left_out(old, tmp_path) == 0
@@ -123,8 +123,12 @@ def entry(corpus, accuracy, seed=0, **more):
 
 def test_means_and_intervals_are_over_runs_where_there_are_some(contract):
     lora, real = grid.lines(contract, ("lora-2", "real"))[::-1]
-    runs = [(grid.Cell(lora, run), {"accuracies": [entry("curated", a, rows=10)]}) for run, a in enumerate((0.5, 0.7))]
-    seeds = [(grid.Cell(real, 0), {"accuracies": [entry("real", a, seed) for seed, a in enumerate((0.8, 0.9, 0.7))]})]
+    runs = [
+        (grid.GridCell(lora, run), {"accuracies": [entry("curated", a, rows=10)]}) for run, a in enumerate((0.5, 0.7))
+    ]
+    seeds = [
+        (grid.GridCell(real, 0), {"accuracies": [entry("real", a, seed) for seed, a in enumerate((0.8, 0.9, 0.7))]})
+    ]
     over_runs, over_seeds = report.figures([*runs, *seeds])
     assert (over_runs.mean, over_runs.over, over_runs.rows) == (pytest.approx(0.6), "2 runs", 10)
     assert over_runs.high - over_runs.mean == pytest.approx(12.706 * 0.1, rel=1e-3), "Student's t of one degree"
@@ -141,10 +145,10 @@ def test_kinds_stand_side_by_side_and_lines_by_epsilon(contract):
     lines = {line.name: line for line in grid.lines(contract)}
     cnn = {"classifier": "word_cnn"}
     found = [
-        (grid.Cell(lines["real"], 0), {"accuracies": [entry("real", 0.9), entry("real", 0.8) | cnn]}),
-        (grid.Cell(lines["lora-none"], 0), {"accuracies": [entry("as drawn", 0.7, rows=1000)]}),
-        (grid.Cell(lines["lora-2"], 0), {"accuracies": [entry("curated", 0.6), entry("as drawn", 0.5) | cnn]}),
-        (grid.Cell(lines["real-dp-2"], 0), {"accuracies": [entry("real-dp", 0.85)]}),
+        (grid.GridCell(lines["real"], 0), {"accuracies": [entry("real", 0.9), entry("real", 0.8) | cnn]}),
+        (grid.GridCell(lines["lora-none"], 0), {"accuracies": [entry("as drawn", 0.7, rows=1000)]}),
+        (grid.GridCell(lines["lora-2"], 0), {"accuracies": [entry("curated", 0.6), entry("as drawn", 0.5) | cnn]}),
+        (grid.GridCell(lines["real-dp-2"], 0), {"accuracies": [entry("real-dp", 0.85)]}),
     ]
     assert report.markdown(report.figures(found)).splitlines() == [
         "| trained on | ε | rows | over | minilm | word_cnn |",
@@ -159,9 +163,9 @@ def test_kinds_stand_side_by_side_and_lines_by_epsilon(contract):
 
 def test_a_line_that_was_killed_and_cost_more_says_so(contract):
     bar, lora = grid.lines(contract, ("lora-2", "real-dp-2"))
-    cheap = (grid.Cell(lora, 0), {"accuracies": [entry("curated", 0.5)], "epsilon_composed": 1.9999})
-    dear = (grid.Cell(lora, 1), {"accuracies": [entry("curated", 0.5)], "epsilon_composed": 2.0123})
-    of_bar = (grid.Cell(bar, 0), {"accuracies": [entry("real-dp", 0.5, epsilon_composed=2.00001)]})
+    cheap = (grid.GridCell(lora, 0), {"accuracies": [entry("curated", 0.5)], "epsilon_composed": 1.9999})
+    dear = (grid.GridCell(lora, 1), {"accuracies": [entry("curated", 0.5)], "epsilon_composed": 2.0123})
+    of_bar = (grid.GridCell(bar, 0), {"accuracies": [entry("real-dp", 0.5, epsilon_composed=2.00001)]})
     assert "killed" not in report.markdown(report.figures([cheap, of_bar]))
     assert "in ε, at most: lora-2 (2.012)." in report.markdown(report.figures([cheap, dear, of_bar]))
     assert report.raw([cheap, dear, of_bar])["epsilon_composed"].tolist() == [1.9999, 2.0123, 2.00001]

@@ -241,10 +241,11 @@ def test_a_tampered_ledger_is_found(dpsynth, home, contract, book):
 
 
 def test_forget(dpsynth, home, contract_path, contract):
+    from dpsynth_assets.gate.sources import source_of
     from resources.sensitive_store import SensitiveStore
 
     assert "No sensitive copy is over its time." in dpsynth("forget")[1]
-    made = SensitiveStore(home=str(home.root)).ingest(contract)
+    made = SensitiveStore(home=str(home.root)).ingest(source_of(contract))
     rows = home.sensitive / "small" / made.id / "rows.parquet"
     code, out, _ = dpsynth("forget")
     assert (code, rows.exists()) == (0, True)

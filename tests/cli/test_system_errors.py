@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dpsynth_assets.gate.sources import source_of
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
@@ -51,7 +52,7 @@ def test_lint_works_without_the_ledger_and_says_so(dpsynth, home, book, contract
 
 @pytest.mark.parametrize("where", ["", "small"])
 def test_forget_says_what_it_cannot_look_at(where, dpsynth, home, contract, monkeypatch):
-    SensitiveStore(home=str(home.root)).ingest(contract)
+    SensitiveStore(home=str(home.root)).ingest(source_of(contract))
     refuse(monkeypatch, os, "scandir", home.sensitive / where if where else home.sensitive)
     code, out, err = dpsynth("forget")
     assert (code, out) == (2, "")
@@ -61,7 +62,7 @@ def test_forget_says_what_it_cannot_look_at(where, dpsynth, home, contract, monk
 
 def test_forget_deletes_the_others_where_one_cannot_be_looked_at(home, contract):
     store = SensitiveStore(home=str(home.root))
-    made = store.ingest(contract)
+    made = store.ingest(source_of(contract))
     (home.sensitive / "other" / "damaged").mkdir(parents=True)
     (home.sensitive / "other" / "damaged" / "manifest.json").write_text("{")
     (home.sensitive / "other" / "damaged" / "rows.parquet").touch()

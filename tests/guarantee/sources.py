@@ -22,6 +22,7 @@ import pyarrow.parquet
 
 from dpsynth_assets.contract import Contract, load_contract
 from dpsynth_assets.contract.source_terms import Blocks
+from dpsynth_assets.gate.sources import source_of
 from resources.sensitive_store import SensitiveStore
 
 COLUMNS = ("customer", "text", "topic", "month", "year")
@@ -92,8 +93,8 @@ def rows_of_file(setting: Setting, source: Path) -> pd.DataFrame:
         (sensitive / "fingerprint.key").write_bytes(KEY)
         store = SensitiveStore(home=home)
         contract = replace(setting.contract, source=str(source))
-        snapshot = store.ingest(contract, size=setting.size)
-        return store._rows(snapshot, contract)
+        snapshot = store.ingest(source_of(contract), size=setting.size)
+        return store._rows(snapshot, source_of(contract))
 
 
 def _jsonl(records: Sequence[Record], path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from dpsynth_assets.gate.sources import source_of
 from resources.sensitive_store import SensitiveStore
 from tests.guarantee.sources import Setting
 
@@ -42,10 +43,10 @@ def test_no_unit_stands_in_two_blocks(unit_column, history):
             source.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
             setting = Setting(unit_column=unit_column, blocks=BLOCKS[name])
             contract = replace(setting.contract, id=name, source=str(source))
-            snapshot = store.ingest(contract)
+            snapshot = store.ingest(source_of(contract))
             if outcome != "killed":
-                store.settle(contract, snapshot, bound=outcome == "bound")
+                store.settle(source_of(contract), snapshot, bound=outcome == "bound")
             if outcome == "bound":
-                for text, topic in store._rows(snapshot, contract)[["text", "topic"]].values:
+                for text, topic in store._rows(snapshot, source_of(contract))[["text", "topic"]].values:
                     stands.setdefault(text, set()).add(topic)
     assert all(len(topics) == 1 for topics in stands.values()), stands

@@ -18,9 +18,9 @@ from dpsynth_assets.classify.encoder import DIMENSION
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.grid import fine_grid_of
+from dpsynth_assets.privacy.clipping_methods import CLIPPING_METHODS
 from dpsynth_assets.privacy.plan import DpSgd, Learning
 from dpsynth_assets.privacy.shapes import groups
-from dpsynth_assets.privacy.strategies import STRATEGIES
 from dpsynth_assets.privacy.training import add
 
 pytestmark = pytest.mark.slow
@@ -67,7 +67,7 @@ class World:
         # No text is encoded here: `tests.guarantee.test_encoder` is about that.
         self.method = dp_training._method(plan, encoder=object() if classifier == "minilm" else None)
         self.model = self.method.model()
-        self.clipping = STRATEGIES[clipping](CLIP)
+        self.clipping = CLIPPING_METHODS[clipping](CLIP)
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
             for parameter in self.model.parameters():

@@ -210,7 +210,7 @@ def test_documents_of_the_mix_overlap_and_ag_news_hardly_does(embedded: CorpusIn
 
     import pandas as pd
 
-    from dpsynth_assets.language.pretraining.corpus import read_documents
+    from dpsynth_assets.language.documents import read_documents
 
     documents = itertools.islice(read_documents(str(SHARED / "public_mix-1.jsonl.xz")), 0, 6_000, 6)
     texts = [text for _, text in documents if words(text)]

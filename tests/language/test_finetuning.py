@@ -18,9 +18,9 @@ from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
+from dpsynth_assets.privacy.clipping_methods import FlatClipping
 from dpsynth_assets.privacy.plan import DpSgd, Learning, TrainingPlan
 from dpsynth_assets.privacy.shapes import public_shapes
-from dpsynth_assets.privacy.strategies import FlatClipping
 
 pytestmark = pytest.mark.slow
 
@@ -187,7 +187,7 @@ def test_bfloat16_is_left_alone_where_a_processor_would_emulate_it(
         layer = next(module for place, module in model.named_modules() if place.endswith("q_proj"))
         layer.register_forward_hook(lambda *about: widths.add(about[2].dtype))
         data.losses(model, [0])
-        return SimpleNamespace(steps=3, lives=[3])
+        return SimpleNamespace(steps=3, attempts=[3])
 
     monkeypatch.setattr(finetuning, "train", train)
     monkeypatch.setattr(finetuning, "has_bfloat16", lambda: has)
@@ -222,7 +222,7 @@ def test_a_killed_run_is_continued_and_its_replayed_steps_are_told(contract, pla
         fine_tune(contract, plan, frame, tmp_path / "adapter", kill, folder)
     assert not (tmp_path / "adapter").exists()
     result = fine_tune(contract, plan, frame, tmp_path / "adapter", checkpoints=folder)
-    assert folder.steps_of_lives() == (1, 3)
+    assert folder.steps_of_attempts() == (1, 3)
     assert result.event == plan.event()
     assert result.replay == replace(plan.event(), steps=1)
 

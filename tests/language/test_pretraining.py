@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from dpsynth_assets import language
+from dpsynth_assets.language.documents import read_documents
 from dpsynth_assets.language.pretraining import corpus, training
 from dpsynth_assets.language.pretraining.recipe import Recipe
 from dpsynth_assets.language.pretraining.run import run
@@ -202,7 +203,7 @@ def test_learning_rate_warms_up_holds_and_ends_at_zero() -> None:
 
 def test_no_data_is_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="--data"):
-        list(corpus.read_documents(str(tmp_path / "*.jsonl")))
+        list(read_documents(str(tmp_path / "*.jsonl")))
 
 
 # --- the embedded model ---

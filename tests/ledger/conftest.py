@@ -26,7 +26,7 @@ from ledger import (
     SetPeople,
     SetTerms,
     chain,
-    store,
+    transaction,
 )
 from ledger.chain import Draft, Record
 
@@ -62,7 +62,7 @@ class MemoryStore:
 
     def append(self, draft: Draft) -> Record:
         previous = self.records[-1].hash if self.records else chain.GENESIS
-        record = chain.seal(draft, seq=len(self.records) + 1, time=store.now(), previous=previous)
+        record = chain.seal(draft, seq=len(self.records) + 1, time=transaction.now(), previous=previous)
         self.records.append(record)
         return record
 

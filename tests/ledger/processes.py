@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ledger import BudgetRefused, Gaussian, Ledger, SetTerms, store
+from ledger import BudgetRefused, Gaussian, Ledger, SetTerms, store, transaction
 from ledger.accounting import epsilon, renyi_vector
 
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
@@ -74,6 +74,64 @@ def die_at(path: Path, transaction: int, when: str) -> None:
     steps(Ledger(path), EVENT, "doomed", lambda what, which: None)
 
 
+def die_in_a_charge(path: Path, place: int) -> None:
+    """Be killed before or after an entry of a charge, or before or after both are durable: places 1 to 6."""
+    passed = 0
+    append, commit = transaction.DuckDBTransaction.append, store.DuckDBStore._commit
+
+    def pass_by() -> None:
+        nonlocal passed
+        passed += 1
+        if passed == place:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def appending(self: transaction.DuckDBTransaction, draft: Any) -> Any:
+        pass_by()
+        record = append(self, draft)
+        pass_by()
+        return record
+
+    def committing(self: store.DuckDBStore, connection: Any) -> None:
+        if not passed:  # what only reads
+            return commit(self, connection)
+        pass_by()
+        commit(self, connection)
+        pass_by()
+
+    transaction.DuckDBTransaction.append = appending  # type: ignore[method-assign]
+    store.DuckDBStore._commit = committing  # type: ignore[method-assign]
+    charge(Ledger(path), EVENT, "doomed")
+
+
+def charge(ledger: Ledger, event: Gaussian, key: str, ready: Callable[[], None] = lambda: None) -> str:
+    grant = ledger.charge(
+        "inbox", event, source=FINGERPRINT, release="r", key=key, owner=key, plan_digest=PLAN, ready=ready
+    )
+    return grant.reservation_id
+
+
+def last(path: Path, processes: int) -> None:
+    """All processes are told that their charge would be admitted, before any of them is charged."""
+
+    def ask(number: int) -> Callable[[], None]:
+        def wait_for_all() -> None:
+            Path(f"{path}.{number}.ready").touch()
+            while len(list(path.parent.glob("*.ready"))) < processes:
+                time.sleep(0.01)
+
+        def work() -> None:
+            try:
+                said = charge(Ledger(path), EVENT, f"racer-{number}", wait_for_all)
+            except BudgetRefused:
+                said = "refused"
+            Path(f"{path}.{number}.said").write_text(said)
+
+        return work
+
+    for pid in [child(ask(number)) for number in range(processes)]:
+        os.waitpid(pid, 0)
+
+
 def race(path: Path, processes: int, requests: int) -> None:
     """All processes ask for the same budget from the same moment on."""
     start = time.monotonic() + 0.3
@@ -116,6 +174,9 @@ def storm(path: Path, kills: int, processes: int) -> None:
 
             for number in range(1000):
                 steps(ledger, SMALL, f"{os.getpid()}-{number}", say)
+                charged = charge(ledger, SMALL, f"at once {os.getpid()}-{number}")
+                say("reserved", charged)
+                say("activated", charged)
 
     living: list[int] = []
     for _ in range(kills):
@@ -140,6 +201,13 @@ def main() -> None:
             transaction, when, copy = case.split(":", 2)
             _, status = os.waitpid(child(lambda: die_at(Path(copy), int(transaction), when)), 0)  # noqa: B023
             assert os.WIFSIGNALED(status), f"transaction {transaction} was not reached"
+    elif mode == "die in a charge":
+        for case in rest:
+            place, copy = case.split(":", 1)
+            _, status = os.waitpid(child(lambda: die_in_a_charge(Path(copy), int(place))), 0)  # noqa: B023
+            assert os.WIFSIGNALED(status), f"place {place} was not reached"
+    elif mode == "last":
+        last(Path(path), int(rest[0]))
     elif mode == "race":
         race(Path(path), int(rest[0]), int(rest[1]))
     else:

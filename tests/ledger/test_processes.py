@@ -113,6 +113,39 @@ def check_what_can_follow(ledger: Ledger, kinds: list[str]) -> None:
 
 
 @pytest.mark.slow
+def test_death_in_a_charge_leaves_both_of_its_entries_or_neither(ledger: Ledger, path: Path) -> None:
+    copies = {place: path.with_name(f"{place}.duckdb") for place in range(1, 7)}
+    for copy in copies.values():
+        shutil.copy(path, copy)
+        shutil.copy(f"{path}.key", f"{copy}.key")
+    run("die in a charge", path, *(f"{place}:{copy}" for place, copy in copies.items()))
+    left = {}
+    for place, copy in copies.items():
+        survivor = Ledger(copy)
+        left[place] = [entry.kind for entry in survivor.entries()[4:]]
+        assert (survivor.spending("inbox").epsilon_spent > 0) == bool(left[place])
+        assert survivor.reservations("reserved") == []
+        assert survivor.verify() == []
+    assert left == {**{place: [] for place in range(1, 6)}, 6: ["reserved", "activated"]}
+
+
+@pytest.mark.slow
+def test_of_two_that_were_told_they_fit_the_last_of_the_budget_goes_to_one(ledger: Ledger, path: Path) -> None:
+    for number in range(4):  # a fifth fits, and no sixth
+        ledger.reserve(
+            "inbox", Gaussian(4.0), source=FINGERPRINT, release="r", key=f"{number}", owner="o", plan_digest=PLAN
+        )
+    run("last", path, 2)
+    said = [file.read_text() for file in path.parent.glob("*.said")]
+    (winner,) = [each for each in said if each != "refused"]
+    assert len(said) == 2
+    assert [reservation.id for reservation in ledger.reservations("activated")] == [winner]
+    assert sorted(entry.kind for entry in ledger.entries()[8:]) == ["activated", "refused", "reserved"]
+    assert ledger.spending("inbox").epsilon_spent <= 3.0
+    assert ledger.verify() == []
+
+
+@pytest.mark.slow
 def test_nothing_acknowledged_is_lost_in_a_storm_of_kills(ledger: Ledger, path: Path) -> None:
     """24 processes killed at random moments, six at a time."""
     run("storm", path, 24, 6)

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from ledger import Gaussian, Ledger, Scope, accounting, store
+from ledger import Gaussian, Ledger, Scope, accounting, transaction
 
 
 def _world() -> ModuleType:
@@ -79,7 +79,7 @@ epsilon_of = cache(accounting.epsilon)  # the same few events, thousands of time
 
 
 def travel(patch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    return lambda time: patch.setattr(store, "now", lambda: time)
+    return lambda time: patch.setattr(transaction, "now", lambda: time)
 
 
 @pytest.mark.slow

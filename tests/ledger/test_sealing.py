@@ -49,10 +49,12 @@ def sealed(ledger: Ledger) -> dict[str, Seal]:
         "h",
         HISTOGRAM,
         reservation=released(ledger, "label_histogram", Gaussian(8.0), HISTOGRAM),
-    )
-    adapter = ledger.seal("inbox/adapter", "a", ADAPTER, reservation=released(ledger, "adapter", TRAINING, ADAPTER))
-    corpus = ledger.seal("inbox/corpus", "c", CORPUS, made_from={"adapter": adapter, "label_histogram": histogram})
-    table = ledger.seal("inbox/table", "r1", TABLE, made_from={"corpus": corpus})
+    ).seal
+    held = released(ledger, "adapter", TRAINING, ADAPTER)
+    adapter = ledger.seal("inbox/adapter", "a", ADAPTER, reservation=held).seal
+    made_from = {"adapter": adapter, "label_histogram": histogram}
+    corpus = ledger.seal("inbox/corpus", "c", CORPUS, made_from=made_from).seal
+    table = ledger.seal("inbox/table", "r1", TABLE, made_from={"corpus": corpus}).seal
     return {"label_histogram": histogram, "adapter": adapter, "corpus": corpus, "table": table}
 
 
@@ -73,7 +75,7 @@ def test_a_seal_carries_every_charge_of_what_it_was_made_from_and_their_composed
 def test_steps_that_ran_again_are_in_the_epsilon(ledger: Ledger) -> None:
     again = replace(TRAINING, steps=20)
     held = released(ledger, "adapter", TRAINING, ADAPTER, replayed=again)
-    seal = ledger.seal("inbox/adapter", "a", ADAPTER, reservation=held)
+    seal = ledger.seal("inbox/adapter", "a", ADAPTER, reservation=held).seal
     assert seal.guarantee is not None
     assert seal.guarantee.epsilon == epsilon(Composed((TRAINING, again)), seal.guarantee.delta)
     assert ledger.verify() == []
@@ -105,14 +107,15 @@ def test_a_seal_handed_back_with_fewer_charges_is_read_from_the_ledger_again(
     ledger: Ledger, sealed: dict[str, Seal]
 ) -> None:
     forged = replace(sealed["corpus"], charges=(), guarantee=None)
-    assert ledger.seal("inbox/table", "r2", TABLE, made_from={"corpus": forged}).charges == sealed["corpus"].charges
+    again = ledger.seal("inbox/table", "r2", TABLE, made_from={"corpus": forged})
+    assert again.seal.charges == sealed["corpus"].charges
 
 
 def test_what_is_made_from_something_without_guarantee_has_none(ledger: Ledger, sealed: dict[str, Seal]) -> None:
-    none = ledger.seal("inbox/adapter", "n", {"f": "9" * 64}, protected=False)
+    none = ledger.seal("inbox/adapter", "n", {"f": "9" * 64}, protected=False).seal
     mixed = ledger.seal(
         "inbox/corpus", "m", CORPUS, made_from={"adapter": none, "histogram": sealed["label_histogram"]}
-    )
+    ).seal
     assert (none.guarantee, mixed.guarantee) == (None, None)
     assert mixed.charges == sealed["label_histogram"].charges
     assert ledger.verify() == []
@@ -350,7 +353,7 @@ def test_a_seal_forged_in_the_ledger_itself_is_found_by_both_audits(
 
 
 def test_a_guarantee_made_of_something_without_one_is_found(ledger: Ledger, sealed: dict[str, Seal]) -> None:
-    none = ledger.seal("inbox/adapter", "n", {"f": "9" * 64}, protected=False)
+    none = ledger.seal("inbox/adapter", "n", {"f": "9" * 64}, protected=False).seal
     payload = payload_of(sealed["table"])
     payload["made_from"]["other"] = none.seq
     with ledger._store.transaction() as book:

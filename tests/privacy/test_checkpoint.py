@@ -48,10 +48,10 @@ def test_steps_lost_to_a_kill_are_run_again_and_counted(adapted, units, tmp_path
     result, done = run(adapted, units, folder)
     assert done == [5, 6, 7]
     assert result.steps == 7
-    assert result.lives == folder.steps_of_lives() == (3, 3, 3)
+    assert result.attempts == folder.steps_of_attempts() == (3, 3, 3)
     assert result.steps_run_in_all == folder.steps_begun() == 3 + 3 + 3
-    assert result.steps_replayed == 2
-    assert MECHANISM.event_of_replay(result.lives) == MECHANISM.event(2)
+    assert sum(result.attempts) - result.steps == 2
+    assert MECHANISM.event_of_replay(result.attempts) == MECHANISM.event(2)
 
 
 def test_a_finished_run_is_not_run_again(adapted, units, tmp_path):
@@ -61,7 +61,7 @@ def test_a_finished_run_is_not_run_again(adapted, units, tmp_path):
     other = copy.deepcopy(adapted)
     result, done = run(other, units, folder)
     assert done == []
-    assert result.steps_replayed == 0
+    assert sum(result.attempts) - result.steps == 0
     for now, then in zip((p for p in other.parameters() if p.requires_grad), trained, strict=True):
         torch.testing.assert_close(now.detach(), then)  # averages included
 
@@ -103,7 +103,7 @@ def test_no_generator_s_state_is_kept(adapted, units, tmp_path):
 
 
 def test_a_life_with_bands_has_groups_noise_and_charge_of_its_own(adapted, units, tmp_path, monkeypatch):
-    banded = replace(MECHANISM, sampling_rate=0.25, noise_bands=3)
+    banded = replace(MECHANISM, sampling_probability=0.25, num_bands=3)
     made = []
 
     class Watched(training.BandedNoise):
@@ -123,9 +123,9 @@ def test_a_life_with_bands_has_groups_noise_and_charge_of_its_own(adapted, units
     result, done = run(adapted, units, folder, mechanism=banded)
     assert done == [3, 4, 5, 6, 7]
     assert [noise.steps for noise in made] == [3, 5]
-    assert result.lives == (3, 5)
+    assert result.attempts == (3, 5)
     assert banded.event().steps == 3  # of 7 steps
-    assert banded.event_of_replay(result.lives) is None  # 1 and 2
+    assert banded.event_of_replay(result.attempts) is None  # 1 and 2
     assert banded.event_of_replay((4, 4)).steps == 1  # 2 and 2
     state = torch.load(tmp_path / STATE, weights_only=True)
     assert set(state) == {"step", "initial", "parameters", "optimiser", "average", "plan_digest"}  # no sums
@@ -157,7 +157,7 @@ with CheckpointFolder(Path(sys.argv[1]), "digest").open() as folder:
         folder.begin_step()
         folder.save({"step": step})
     folder.begin_step()
-    (Path(sys.argv[1]) / "state.partial").write_bytes(b"half")
+    (Path(sys.argv[1]) / ".state.pt.0.tmp").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -14,8 +14,8 @@ from dpsynth_assets.language.objective import Encoded
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.verification import verify_own_bits
+from dpsynth_assets.privacy.clipping_methods import CLIPPING_METHODS
 from dpsynth_assets.privacy.shapes import Shape, groups, public_shapes
-from dpsynth_assets.privacy.strategies import STRATEGIES
 from dpsynth_assets.privacy.training import add
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def data_of(kind, method, bfloat16=False):
 
 def clipped_sum(model, data, units, strategy="flat", tokens=320):
     shapes = public_shapes(data.longest, tokens, 64)
-    with ClippedSum(model, STRATEGIES[strategy](CLIP)) as clipped:
+    with ClippedSum(model, CLIPPING_METHODS[strategy](CLIP)) as clipped:
         for group in groups(units, data.records_of, data.lengths, shapes):
             add(clipped, model, data, group)
         return torch.cat([total.flatten() for total in clipped.take()])
@@ -115,7 +115,7 @@ def test_a_unit_with_more_records_than_rows_is_clipped_as_one():
 
 
 def clipped_sum_in(shape, model, data, units):
-    with ClippedSum(model, STRATEGIES["flat"](CLIP)) as clipped:
+    with ClippedSum(model, CLIPPING_METHODS["flat"](CLIP)) as clipped:
         for group in groups(units, data.records_of, data.lengths, [shape]):
             add(clipped, model, data, group)
         return torch.cat([total.flatten() for total in clipped.take()])
@@ -124,7 +124,7 @@ def clipped_sum_in(shape, model, data, units):
 def test_made_up_rows_contribute_exactly_nothing():
     """Whatever their loss is, and though one is no number."""
     model, data = model_of("full"), data_of("mixed", "full")
-    with ClippedSum(model, STRATEGIES["flat"](CLIP)) as clipped:
+    with ClippedSum(model, CLIPPING_METHODS["flat"](CLIP)) as clipped:
         sums = []
         for made_up in ([], [5, 6], [7]):
             losses = data.losses(model, [0, 1, *made_up], Shape(40, 4))
@@ -139,7 +139,7 @@ def test_made_up_rows_contribute_exactly_nothing():
 def test_a_unit_whose_gradient_is_no_number_leaves_the_others_as_they_are():
     model, data = model_of("full"), data_of("mixed", "full")
     weights = torch.tensor([1.0, torch.inf, 1.0, 1.0])
-    with ClippedSum(model, STRATEGIES["flat"](CLIP)) as clipped:
+    with ClippedSum(model, CLIPPING_METHODS["flat"](CLIP)) as clipped:
         clipped.add(data.losses(model, [0, 1, 2], Shape(40, 4)) * weights, [1, 1, 1])
         with_ = clipped.take()
         clipped.add(data.losses(model, [0, 2], Shape(40, 4)), [1, 1])

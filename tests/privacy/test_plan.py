@@ -39,7 +39,10 @@ def test_parity_with_opacus_accountant(path):
     mechanism = plan.mechanism
     orders = accounting.CANDIDATE_ORDERS
     theirs = rdp.compute_rdp(
-        q=mechanism.sampling_rate, noise_multiplier=mechanism.noise_multiplier, steps=mechanism.steps, orders=orders
+        q=mechanism.sampling_probability,
+        noise_multiplier=mechanism.noise_multiplier,
+        steps=mechanism.steps,
+        orders=orders,
     )
     epsilon, _ = rdp.get_privacy_spent(orders=orders, rdp=theirs, delta=plan.delta)
     ours = accounting.epsilon(plan.event(), plan.delta)
@@ -57,7 +60,7 @@ def test_parity_with_dp_accounting_s_tighter_accountant(path):
     mechanism = plan.mechanism
     step = dp_accounting.GaussianDpEvent(mechanism.noise_multiplier)
     event = dp_accounting.SelfComposedDpEvent(
-        dp_accounting.PoissonSampledDpEvent(mechanism.sampling_rate, step), mechanism.steps
+        dp_accounting.PoissonSampledDpEvent(mechanism.sampling_probability, step), mechanism.steps
     )
     tight = PLDAccountant().compose(event).get_epsilon(plan.delta)
     ours = accounting.epsilon(plan.event(), plan.delta)
@@ -75,15 +78,15 @@ def test_replayed_steps_are_charged_beside_the_plan_s():
         mechanism.event_of_replay([3, 1])
 
 
-def test_the_event_does_not_depend_on_the_clipping_strategy_but_the_plan_s_digest_does():
-    flat, layered = (DpSgd(0.1, 1.0, 2.0, 10, 5, strategy) for strategy in ("flat", "per_layer"))
+def test_the_event_does_not_depend_on_the_clipping_method_but_the_plan_s_digest_does():
+    flat, layered = (DpSgd(0.1, 1.0, 2.0, 10, 5, method) for method in ("flat", "per_layer"))
     assert flat.event() == layered.event()
     assert flat.noise_standard_deviation == layered.noise_standard_deviation == 2.0
     assert flat != layered
 
 
 def test_bands_charge_fewer_steps_at_a_higher_rate():
-    mechanism = DpSgd(0.05, 1.3, 2.0, 10, 21, noise_bands=4)
+    mechanism = DpSgd(0.05, 1.3, 2.0, 10, 21, num_bands=4)
     assert mechanism.event() == PoissonSampledGaussian(0.2, 1.3, 6)
     assert mechanism.event(8) == PoissonSampledGaussian(0.2, 1.3, 2)
     assert mechanism.noise_standard_deviation == 2.6
@@ -91,38 +94,38 @@ def test_bands_charge_fewer_steps_at_a_higher_rate():
 
 
 def test_one_band_is_ordinary_dp_sgd():
-    mechanism = DpSgd(0.05, 1.3, 2.0, 10, 21, noise_bands=1)
+    mechanism = DpSgd(0.05, 1.3, 2.0, 10, 21, num_bands=1)
     assert mechanism == DpSgd(0.05, 1.3, 2.0, 10, 21)
     assert mechanism.event() == PoissonSampledGaussian(0.05, 1.3, 21)
     assert mechanism.noise_in_mean == pytest.approx(0.26)
 
 
 @given(st.integers(1, 6), st.lists(st.integers(0, 12), min_size=1, max_size=5))
-def test_lives_are_charged_what_the_unluckiest_unit_takes_part_in(bands, lives):
-    """Each life draws its groups anew: count, for the worst groups, the steps that sample them."""
-    steps = max(bands, sum(lives) - 3)
-    mechanism = DpSgd(0.1, 1.0, 1.0, 10, steps, noise_bands=bands)
-    if sum(lives) < steps:
+def test_attempts_are_charged_what_the_unluckiest_unit_takes_part_in(bands, attempts):
+    """Each attempt draws its groups anew: count, for the worst groups, the steps that sample them."""
+    steps = max(bands, sum(attempts) - 3)
+    mechanism = DpSgd(0.1, 1.0, 1.0, 10, steps, num_bands=bands)
+    if sum(attempts) < steps:
         return
-    worst = sum(max(len(range(group, life, bands)) for group in range(bands)) for life in lives)
-    again = mechanism.event_of_replay(lives)
+    worst = sum(max(len(range(group, attempt, bands)) for group in range(bands)) for attempt in attempts)
+    again = mechanism.event_of_replay(attempts)
     assert mechanism.event().steps + (again.steps if again else 0) == max(worst, mechanism.event().steps)
 
 
 @pytest.mark.slow
 @given(st.integers(1, 5), st.integers(1, 4), st.lists(st.integers(0, 9), max_size=6))
 def test_a_killed_run_never_owes_more_than_was_charged_before_it_went_on(bands, every, kills):
-    """Any history of kills: at every resumption what is charged covers all lives if this one runs to the end."""
+    """Any history of kills: at every resumption what is charged covers all attempts if this one runs to the end."""
     steps = 11
-    mechanism = DpSgd(0.1, 1.0, 1.0, 10, steps, noise_bands=bands)
+    mechanism = DpSgd(0.1, 1.0, 1.0, 10, steps, num_bands=bands)
     plan = replace(TrainingPlan.from_contract(load_contract(CONTRACTS[0])), mechanism=mechanism)
 
     class Folder:
-        lives: tuple[int, ...] = ()
+        attempts: tuple[int, ...] = ()
         saved = 0
 
-        def steps_of_lives(self):
-            return self.lives
+        def steps_of_attempts(self):
+            return self.attempts
 
         def steps_saved(self):
             return self.saved
@@ -134,10 +137,10 @@ def test_a_killed_run_never_owes_more_than_was_charged_before_it_went_on(bands, 
         assert plan.mechanism.steps_again(folder, charged) is None
         ran = min(killed_after, steps - folder.saved)
         if ran:
-            folder.lives += (ran,)
+            folder.attempts += (ran,)
         reached = folder.saved + ran
         folder.saved = steps if reached == steps else reached // every * every if reached // every else folder.saved
-        owed = mechanism.event_of_replay([*folder.lives, steps - folder.saved])
+        owed = mechanism.event_of_replay([*folder.attempts, steps - folder.saved])
         if folder.saved == steps:
             assert (owed.steps if owed else 0) == sum(event.steps for event in charged)
             break
@@ -150,20 +153,20 @@ def test_a_contract_s_bands_reach_mechanism_event_and_digest():
     releases = terms.releases.model_copy(update={"adapter": adapter})
     banded = replace(contract, privacy=terms.model_copy(update={"releases": releases}))
     plain, plan = TrainingPlan.from_contract(contract), TrainingPlan.from_contract(banded)
-    assert plan.mechanism.noise_bands == plan.describe()["mechanism"]["noise_bands"] == 3
+    assert plan.mechanism.num_bands == plan.describe()["mechanism"]["noise_bands"] == 3
     assert plan.digest() != plain.digest()
     assert plan.event().sampling_rate == pytest.approx(3 * plain.event().sampling_rate)
     assert plan.event().steps == math.ceil(plain.event().steps / 3)
     assert 0.999 * plan.epsilon < accounting.epsilon(plan.event(), plan.delta) <= plan.epsilon
     quick = TrainingPlan.from_contract(banded, 0.01)  # too few units and steps for the whole batch and all bands
-    assert quick.mechanism.group_sampling_rate <= 1
-    assert quick.mechanism.noise_bands <= quick.mechanism.steps
+    assert quick.mechanism.group_sampling_probability <= 1
+    assert quick.mechanism.num_bands <= quick.mechanism.steps
 
 
 def test_a_quick_pass_samples_the_smaller_population_at_a_higher_rate():
     contract = load_contract(CONTRACTS[0])
     whole, quick = TrainingPlan.from_contract(contract), TrainingPlan.from_contract(contract, 0.25)
-    assert quick.mechanism.sampling_rate == pytest.approx(4 * whole.mechanism.sampling_rate, rel=0.01)
+    assert quick.mechanism.sampling_probability == pytest.approx(4 * whole.mechanism.sampling_probability, rel=0.01)
     assert quick.mechanism.noise_multiplier > whole.mechanism.noise_multiplier
     assert quick.epsilon == whole.epsilon
     assert quick.digest() != whole.digest()
@@ -192,28 +195,28 @@ def test_an_event_never_claims_more_steps_than_were_planned():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"sampling_rate": 0.0},
-        {"sampling_rate": 1.1},
-        {"sampling_rate": math.nan},
+        {"sampling_probability": 0.0},
+        {"sampling_probability": 1.1},
+        {"sampling_probability": math.nan},
         {"noise_multiplier": -1.0},
         {"noise_multiplier": math.nan},
         {"noise_multiplier": math.inf},
-        {"clipping_norm": 0.0},
-        {"clipping_norm": math.nan},
-        {"clipping_norm": math.inf},
+        {"l2_clip_norm": 0.0},
+        {"l2_clip_norm": math.nan},
+        {"l2_clip_norm": math.inf},
         {"steps": 0},
         {"expected_batch_size": 0},
-        {"strategy": "none"},
-        {"noise_bands": 0},
-        {"noise_bands": 6},
-        {"noise_bands": 4, "sampling_rate": 0.3},
+        {"clipping_method": "none"},
+        {"num_bands": 0},
+        {"num_bands": 6},
+        {"num_bands": 4, "sampling_probability": 0.3},
     ],
 )
 def test_constants_that_make_no_mechanism_are_refused(wrong):
     right = {
-        "sampling_rate": 0.1,
+        "sampling_probability": 0.1,
         "noise_multiplier": 1.0,
-        "clipping_norm": 1.0,
+        "l2_clip_norm": 1.0,
         "expected_batch_size": 10,
         "steps": 5,
     }

@@ -61,12 +61,12 @@ def resumed(folder, data):
         training.train(start(), data, MECHANISM, LEARNING, micro_batch_tokens=8, progress=kill, checkpoints=folder)
     model = start()
     run = training.train(model, data, MECHANISM, LEARNING, micro_batch_tokens=8, checkpoints=folder)
-    assert run.steps_replayed == KILLED_AFTER - EVERY
+    assert sum(run.attempts) - run.steps == KILLED_AFTER - EVERY
     return model
 
 
 def louder(folder, data):
-    """Broken: the noise of the second life is 1.3 times that of the first."""
+    """Broken: the noise of the second attempt is 1.3 times that of the first."""
     with pytest.raises(Killed):
         training.train(start(), data, MECHANISM, LEARNING, micro_batch_tokens=8, progress=kill, checkpoints=folder)
     model = start()
@@ -82,7 +82,7 @@ def louder(folder, data):
 
 
 def applied_twice(folder, data):
-    """Broken: the second life takes the step's number from the checkpoint and leaves the lost update in place."""
+    """Broken: the second attempt takes the step's number from the checkpoint and leaves the lost update in place."""
     model = start()
     with pytest.raises(Killed):
         training.train(model, data, MECHANISM, LEARNING, micro_batch_tokens=8, progress=kill, checkpoints=folder)

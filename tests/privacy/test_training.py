@@ -130,8 +130,8 @@ def test_a_step_s_memory_is_bounded_when_the_draw_is_ten_times_its_mean(adapted,
     assert len(held) >= 8
 
 
-@pytest.mark.parametrize("strategy", ["flat", "per_layer", "automatic"])
-def test_the_noise_is_scaled_to_the_strategy_s_sensitivity(adapted, strategy):
+@pytest.mark.parametrize("method", ["flat", "per_layer", "automatic"])
+def test_the_noise_is_scaled_to_the_clipping_method_s_sensitivity(adapted, method):
     """Nobody is drawn, so one SGD step shows the noise alone."""
 
     class Nobody:
@@ -139,7 +139,7 @@ def test_the_noise_is_scaled_to_the_strategy_s_sensitivity(adapted, strategy):
         lengths: tuple = ()
         longest = 20
 
-    mechanism = DpSgd(0.5, 2.0, 0.25, expected_batch_size=4, steps=1, strategy=strategy)
+    mechanism = DpSgd(0.5, 2.0, 0.25, expected_batch_size=4, steps=1, clipping_method=method)
     before = trainable(adapted)
     training.train(adapted, Nobody(), mechanism, sgd(1.0), micro_batch_tokens=60)
     move = (trainable(adapted) - before) / (2.0 * mechanism.clipping.sensitivity / 4)
@@ -155,7 +155,7 @@ def test_a_step_with_bands_samples_one_group_and_gives_its_noise_to_the_next(ada
         lengths: tuple = ()
         longest = 20
 
-    mechanism = DpSgd(0.25, 2.0, 0.5, expected_batch_size=4, steps=4, noise_bands=3)
+    mechanism = DpSgd(0.25, 2.0, 0.5, expected_batch_size=4, steps=4, num_bands=3)
     places = [trainable(adapted)]
     learning = Learning(1.0, schedule="constant", optimiser="sgd")
     training.train(
@@ -186,7 +186,7 @@ def test_units_of_one_group_meet_and_those_of_others_do_not(adapted, units):
             steps[-1].extend(records)
             return units.losses(model, records, shape)
 
-    mechanism = DpSgd(1 / 3, 1.0, 1.0, expected_batch_size=4, steps=6, noise_bands=3)
+    mechanism = DpSgd(1 / 3, 1.0, 1.0, expected_batch_size=4, steps=6, num_bands=3)
     steps.append([])
     training.train(
         adapted,

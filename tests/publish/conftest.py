@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from dpsynth_assets.contract import Column, Contract
@@ -13,7 +14,7 @@ from dpsynth_assets.contract.terms import PrivacyTerms
 from dpsynth_assets.publish import warehouse
 from dpsynth_assets.publish.query import query as ask
 from dpsynth_assets.publish.release import ReleaseRecord
-from dpsynth_assets.quality.digest import digest_of_parquet
+from dpsynth_assets.quality.digest import digest_of_table
 from dpsynth_assets.quality.rules import rules_of
 from dpsynth_assets.quality.verdict import RuleResult, Verdict
 
@@ -95,7 +96,7 @@ def judged(contract):
             for rule in rules_of(under)
         )
         passed = all(result.passed for result in results if result.blocking)
-        return Verdict(passed, results, digest_of_parquet(path), under.digest, len(pd.read_parquet(path)))
+        return Verdict(passed, results, digest_of_table(pq.read_table(path)), under.digest, len(pd.read_parquet(path)))
 
     return judge
 

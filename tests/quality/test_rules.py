@@ -3,11 +3,11 @@
 import json
 import logging
 import re
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from dpsynth_assets.contract.model import QualityRule
 from dpsynth_assets.contract.source_terms import PersonalData
 from dpsynth_assets.quality.expectations import SENSITIVE_PATTERNS
 from dpsynth_assets.quality.rules import check_rules, evaluate, rules_of
@@ -17,9 +17,7 @@ MARKER = "ZANZIBAR"
 
 
 def rule(name, expectation, kwargs, *, blocking=True):
-    return SimpleNamespace(
-        name=name, expectation=expectation, kwargs=kwargs, blocking=blocking, description="as the contract says"
-    )
+    return QualityRule(name, expectation, kwargs, blocking, "as the contract says")
 
 
 def named(verdict, name):

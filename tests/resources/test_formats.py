@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from resources import cells, formats
+from resources import canonical, formats
 from resources.formats import SourceError, records
 
 KINDS = {"who": "string", "said": "text", "topic": "string"}
@@ -93,8 +93,8 @@ def test_a_column_of_nothing_but_nulls_serves_as_any(tmp_path):
     assert list(records(path, KINDS)) == [[None, None, "a"], [None, None, "b"]]
 
 
-LONG = "é" * cells.LONGEST  # two bytes each
-CUT = "é" * (cells.LONGEST // 2)
+LONG = "é" * canonical.LONGEST  # two bytes each
+CUT = "é" * (canonical.LONGEST // 2)
 
 
 def as_lines(folder, rows):

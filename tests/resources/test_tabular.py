@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from dpsynth_assets.gate import public_rows
+from dpsynth_assets.gate.sources import source_of
 from resources import tabular
-from resources.tabular import SourceError, as_rows, bound_units, figures, fingerprint, source_table
+from resources.tabular import SourceError, as_rows, bound_units, figures, fingerprint
 
 KEY = b"k" * 32
 
@@ -35,7 +37,12 @@ def written(contract, *records, suffix=".jsonl", kinds=None, **terms):
 
 
 def rows(contract):
-    return as_rows(source_table(contract), contract)
+    return as_rows(table_of(contract), source_of(contract).columns)
+
+
+def table_of(contract):
+    source = source_of(contract)
+    return tabular.table_at(source.place, source.where, source.columns)
 
 
 def coded(contract, **update):
@@ -142,7 +149,7 @@ def test_two_sources_without_a_text_are_not_taken_for_one(contract):
         path = contract.path.parent / name
         path.write_text("\n".join(lines), encoding="utf-8")
         known = replace(contract, privacy=contract.privacy.model_copy(update=terms), source=str(path))
-        return fingerprint(source_table(known), known, KEY)
+        return fingerprint(table_of(known), source_of(known), KEY)
 
     blank = '{"text": " "}'
     empty = [identity("a.jsonl"), identity("b.jsonl"), identity("c.jsonl", blank), identity("d.jsonl", blank, "{")]
@@ -158,7 +165,7 @@ def test_how_much_was_left_out_is_counted_for_the_owner(contract):
     )
     with (contract.path.parent / "written.jsonl").open("a", encoding="utf-8") as file:
         file.write("\n{")
-    assert figures(source_table(found), found) == {
+    assert figures(table_of(found), source_of(found).columns) == {
         "records": 6, "without text": 2, "without customer": 2, "without a declared topic": 3,
     }  # fmt: skip
 
@@ -168,4 +175,4 @@ def test_a_test_split_in_the_source_s_file_shares_no_record_with_it(contract):
     found = written(contract, *({"fold": fold, "text": f"t{fold}"} for fold in ("1", "01", "2", "2.0")), suffix=".csv",
                     kinds={"fold": "integer"}, source_where={"fold": 1}, test_split=split)  # fmt: skip
     assert rows(found)["text"].tolist() == ["t1", "t01"]
-    assert as_rows(tabular.test_table(found), found)["text"].tolist() == ["t2", "t2.0"]
+    assert public_rows._test_rows(found)["text"].tolist() == ["t2", "t2.0"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets import variants
-from dpsynth_assets.cli.utility.grid import BAR, BAR_STEPS, REAL, REAL_DP, Cell, GridError
+from dpsynth_assets.cli.utility.grid import BAR, BAR_STEPS, REAL, REAL_DP, GridCell, GridError
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
@@ -59,7 +59,7 @@ class Setup:
     say: Callable[[str], None] = lambda _: None
 
 
-def measure(cell: Cell, folder: Path, setup: Setup) -> dict[str, Any]:
+def measure(cell: GridCell, folder: Path, setup: Setup) -> dict[str, Any]:
     """The cell's figures: `accuracies`, one entry for each corpus, kind and seed, and what they come from.
 
     Raises:
@@ -82,7 +82,7 @@ def measure(cell: Cell, folder: Path, setup: Setup) -> dict[str, Any]:
 Found = Iterator[dict[str, Any]]
 
 
-def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
+def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """The variant's releases, its candidates as they were drawn, and as the contract has them curated."""
     import pandas as pd
 
@@ -133,7 +133,7 @@ def _on_synthetic(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any
     return facts, found()
 
 
-def _with_dp(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
+def _with_dp(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """A classifier of each kind that was trained on the real rows with DP-SGD, each with the whole epsilon."""
     from dpsynth_assets.assets.synthetic import composed_epsilon
     from dpsynth_assets.classify.evaluation import evaluate
@@ -159,9 +159,9 @@ def _with_dp(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Fo
     return {}, found()
 
 
-def _on_real(cell: Cell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
+def _on_real(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """Classifiers of all the real rows, without privacy."""
-    from resources.public_rows import public_rows
+    from dpsynth_assets.gate.public_rows import public_rows
     from resources.sensitive_store import SensitiveStore
 
     _made(setup.contract, folder, (), setup)
@@ -231,7 +231,7 @@ def _home(folder: Path) -> Any:
 
 
 def _test(contract: Contract, folder: Path) -> pd.DataFrame:
-    from resources.public_rows import test_rows
+    from dpsynth_assets.gate.public_rows import test_rows
     from resources.sensitive_store import SensitiveStore
 
     return test_rows(contract, SensitiveStore(home=str(_home(folder).root)))

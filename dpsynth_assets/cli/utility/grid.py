@@ -46,7 +46,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """One run of a line, counted from 0. Runs differ in everything that is random."""
 
     line: Line
@@ -97,13 +97,13 @@ def _terms(contract: Contract, method: str, size: float) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def cells(chosen: Sequence[Line], runs: int) -> list[Cell]:
+def cells(chosen: Sequence[Line], runs: int) -> list[GridCell]:
     """Every line once before any line twice: an early end leaves something of everything."""
-    return [Cell(line, run) for run in range(runs) for line in chosen]
+    return [GridCell(line, run) for run in range(runs) for line in chosen]
 
 
 @contextmanager
-def claimed(cell: Cell, out: Path, kinds: Sequence[str] = (), seeds: int = 1) -> Iterator[bool]:
+def claimed(cell: GridCell, out: Path, kinds: Sequence[str] = (), seeds: int = 1) -> Iterator[bool]:
     """Whether the cell is ours to measure: not in another process' hands, and not measured yet with these kinds of
     classifiers and so many seeds of each."""
     from filelock import FileLock, Timeout
@@ -123,7 +123,7 @@ def claimed(cell: Cell, out: Path, kinds: Sequence[str] = (), seeds: int = 1) ->
         lock.release()
 
 
-def _answers(cell: Cell, result: dict[str, Any], kinds: Sequence[str], seeds: int) -> bool:
+def _answers(cell: GridCell, result: dict[str, Any], kinds: Sequence[str], seeds: int) -> bool:
     """Whether a result has every kind and seed on each of its corpora. The bar has its own kinds, and one of each."""
     if cell.line.method == REAL_DP:
         kinds, seeds = [kind for kind in kinds if kind in BAR], 1
@@ -132,19 +132,19 @@ def _answers(cell: Cell, result: dict[str, Any], kinds: Sequence[str], seeds: in
     return not kinds or (bool(corpora) and all(found[corpus, kind] >= seeds for corpus in corpora for kind in kinds))
 
 
-def keep(cell: Cell, out: Path, result: dict[str, Any]) -> None:
+def keep(cell: GridCell, out: Path, result: dict[str, Any]) -> None:
     """Write down what a cell found."""
     data = json.dumps(result, indent=2, sort_keys=True, allow_nan=False).encode()
     replace_atomically(cell.folder(out) / RESULT, data)
 
 
-def measured(chosen: Sequence[Line], out: Path) -> list[tuple[Cell, dict[str, Any]]]:
+def measured(chosen: Sequence[Line], out: Path) -> list[tuple[GridCell, dict[str, Any]]]:
     """The cells of these lines that have been measured, in the order of lines and runs."""
     found = []
     for line in chosen:
         files = (out / line.name / line.terms).glob(f"run-*/{RESULT}")
         for run, file in sorted((int(file.parent.name.removeprefix("run-")), file) for file in files):
-            found.append((Cell(line, run), json.loads(file.read_text(encoding="utf-8"))))
+            found.append((GridCell(line, run), json.loads(file.read_text(encoding="utf-8"))))
     return found
 
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.classify.evaluation import interval_of_mean
 from dpsynth_assets.cli.utility.cell import AS_DRAWN, CURATED
-from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, Cell
+from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, GridCell
+from dpsynth_assets.markdown import table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +59,7 @@ class Figure:
         return f"{self.runs} runs" if self.runs > 1 else f"{self.seeds} seeds" if self.seeds > 1 else "1 run"
 
 
-def raw(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> pd.DataFrame:
+def raw(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> pd.DataFrame:
     """A row for each classifier that was trained."""
     import pandas as pd
 
@@ -75,9 +77,9 @@ def _found(result: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"epsilon_composed": result.get("epsilon_composed")} | each for each in result["accuracies"]]
 
 
-def figures(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Figure]:
+def figures(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> list[Figure]:
     """One for each line, corpus and kind of classifier, by classifier, then line."""
-    groups: dict[tuple[str, str, str], list[tuple[Cell, dict[str, Any]]]] = {}
+    groups: dict[tuple[str, str, str], list[tuple[GridCell, dict[str, Any]]]] = {}
     for cell, result in measured:
         for each in _found(result):
             groups.setdefault((each["classifier"], cell.line.name, each["corpus"]), []).append((cell, each))
@@ -88,7 +90,7 @@ def figures(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Figure]:
             by_run.setdefault(cell.run, []).append(each["accuracy"])
         means = [statistics.fmean(accuracies) for accuracies in by_run.values()]
         varied = means if len(means) > 1 else next(iter(by_run.values()))
-        low, high = _interval(varied)
+        low, high = interval_of_mean(varied)
         line = entries[0][0].line
         rows = [each["rows"] for _, each in entries if "rows" in each]
         spent = [each["epsilon_composed"] for _, each in entries if each["epsilon_composed"] is not None]
@@ -102,17 +104,6 @@ def figures(measured: Sequence[tuple[Cell, dict[str, Any]]]) -> list[Figure]:
     return found
 
 
-def _interval(values: Sequence[float]) -> tuple[float, float]:
-    """Student's t interval of the mean; nothing is known from one value."""
-    from scipy.stats import t
-
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return mean, mean
-    reach = float(t.ppf(0.975, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
-    return mean - reach, mean + reach
-
-
 def markdown(found: Sequence[Figure]) -> str:
     """The table: a row for each epsilon and what was trained on, a column for each kind of classifier."""
     kinds = sorted({each.classifier for each in found})
@@ -120,20 +111,21 @@ def markdown(found: Sequence[Figure]) -> str:
     for each in found:
         epsilon = math.inf if each.epsilon is None else each.epsilon
         rows.setdefault((epsilon, _CORPORA.index(each.corpus), each.trained_on), {})[each.classifier] = each
-    lines = [f"| trained on | ε | rows | over | {' | '.join(kinds)} |", f"|---|--:|--:|---|{'--:|' * len(kinds)}"]
+    body = []
     for (epsilon, _, trained_on), by_kind in sorted(rows.items(), key=lambda row: row[0][:2]):
         sizes = sorted({f"{each.rows:,}" for each in by_kind.values() if each.rows is not None})
         over = list(dict.fromkeys(each.over for each in by_kind.values()))
         means = [_mean(by_kind[kind]) if kind in by_kind else "" for kind in kinds]
         told = _NONE if math.isinf(epsilon) else f"{epsilon:g}"
-        lines.append(f"| {' | '.join([trained_on, told, ' or '.join(sizes), ' or '.join(over), *means])} |")
+        body.append([trained_on, told, " or ".join(sizes), " or ".join(over), *means])
+    text = table(["trained on", "ε", "rows", "over", *kinds], body, "lrrlr")
     if dearer := {
         f"{each.method}-{each.epsilon:g} ({each.spent:.4g})": None
         for each in found
         if each.spent and each.epsilon and each.spent > each.epsilon * (1 + _ROUNDING)
     }:
-        lines += ["", f"A killed training pays for the steps that ran again; in ε, at most: {', '.join(dearer)}."]
-    return "\n".join(lines)
+        text += f"\n\nA killed training pays for the steps that ran again; in ε, at most: {', '.join(dearer)}."
+    return text
 
 
 def _mean(figure: Figure) -> str:

@@ -4,26 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from rich.progress import track
 
 from dpsynth_assets.language.contamination.fingerprints import Shape
 from dpsynth_assets.language.contamination.index import CorpusIndex
-from dpsynth_assets.language.pretraining.corpus import gather, read_documents
-
-
-def texts_of(documents: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Every text that the recipe makes of the documents, but whole: a run across two pieces counts, and so does a
-    document that was held out."""
-    for document in documents:
-        for side in gather([document], limit=len(document[1]) + 1):
-            for texts in side.values():
-                yield from texts
+from dpsynth_assets.language.documents import read_documents, user_turns
 
 
 def main(argv: list[str] | None = None) -> None:
-    from rich.progress import track
-
     parser = argparse.ArgumentParser(
         prog="python -m dpsynth_assets.language.contamination",
         description="Make the index of the corpus that a base model was trained on.",
@@ -33,7 +23,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--corpus", required=True, help="what the corpus is, in a few words")
     parser.add_argument("--window", type=int, default=Shape.window, help="of so many 8-word runs, one is kept")
     given = parser.parse_args(argv)
-    texts = texts_of(read_documents(given.data))
+    # Whole, since a run across two pieces counts; and what users say, which may be shorter than any run.
+    texts = (part for _, text in read_documents(given.data) for part in (text, *user_turns(text)))
     steps = track(texts, description="Reading texts")
     index = CorpusIndex.of(steps, given.corpus, Shape(window=given.window))
     index.save(given.out)

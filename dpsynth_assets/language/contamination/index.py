@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dpsynth_assets.atomic import replacing
 from dpsynth_assets.language.contamination.fingerprints import Fingerprinter, Hashes, Shape, mixed
 
 FORMAT = "dpsynth corpus index 1"
@@ -91,9 +92,8 @@ class CorpusIndex:
     def save(self, path: Path) -> None:
         """Write the file in one step."""
         header = json.dumps({"format": FORMAT, **asdict(self.about)}).encode()
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(header + b"\n" + _encoded(self._numbers))
-        partial.replace(path)
+        with replacing(path) as file:
+            file.write(header + b"\n" + _encoded(self._numbers))
 
     @classmethod
     def load(cls, path: Path) -> CorpusIndex:

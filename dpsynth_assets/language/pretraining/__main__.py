@@ -15,13 +15,13 @@ import dataclasses
 import os
 from pathlib import Path
 
+import torch
+
 from dpsynth_assets.language.pretraining.recipe import Recipe
 from dpsynth_assets.language.pretraining.run import run
 
 
 def main(argv: list[str] | None = None) -> None:
-    import torch
-
     parser = argparse.ArgumentParser(
         prog="python -m dpsynth_assets.language.pretraining",
         description="Pre-train the embedded base model on public text.",

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import json
-import lzma
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
 
+from dpsynth_assets.language.documents import read_documents, user_turns
 from dpsynth_assets.language.pretraining.headers import Headers
 from dpsynth_assets.language.pretraining.recipe import DEFAULT_SHARE, SHARES, Recipe
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 Tokens = npt.NDArray[np.uint16]
 
@@ -28,28 +25,9 @@ BOS, EOS, PAD = SPECIAL = ("<bos>", "<eos>", "<pad>")
 # --- documents ---
 
 
-def read_documents(pattern: str) -> Iterator[tuple[str, str]]:
-    """(source, text) of every line of the files that match."""
-    paths = sorted(glob.glob(pattern))  # noqa: PTH207 - Path.glob refuses absolute patterns
-    if not paths:
-        raise FileNotFoundError(f"no file matches {pattern!r}: give --data a glob of JSON Lines files")
-    for path in paths:
-        opener = lzma.open if path.endswith(".xz") else open
-        with opener(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                document = json.loads(line)
-                yield document["source"], document["text"]
-
-
 def is_held_out(text: str) -> bool:
     """One document in a hundred, by its text: a copy of it elsewhere is held out with it."""
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big") % 100 == 0
-
-
-def user_turns(dialogue: str) -> list[str]:
-    """What the user says in a `User: ... Assistant: ...` dialogue, each turn a short message of its own."""
-    turns = re.findall(r"User:(.*?)(?=Assistant:|User:|$)", dialogue, re.S)
-    return [turn.strip() for turn in turns if turn.strip()]
 
 
 def pieces(text: str, limit: int) -> Iterator[str]:
@@ -90,9 +68,6 @@ def gather(documents: Iterable[tuple[str, str]], limit: int) -> tuple[dict[str, 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
     """Cased byte-level BPE: any text comes back as it was. Digits stay single, so that amounts can be composed."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
     core: Any = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -181,8 +156,6 @@ def mixture(texts: dict[str, list[str]], tokenizer: PreTrainedTokenizerFast, rec
 
 def prepare(data: str, out: Path, recipe: Recipe) -> PreTrainedTokenizerFast:
     """The tokenizer, and the rows beside it; made once, found again after a kill."""
-    from transformers import PreTrainedTokenizerFast
-
     if (out / "held_out.npz").exists():
         found: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(out / "tokenizer")
         return found

@@ -10,18 +10,20 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import torch
+from transformers import LlamaForCausalLM
 
 from dpsynth_assets.language.pretraining.corpus import SPECIAL, Tokens
 
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 
 def held_out_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, rows: Tokens) -> dict[str, float]:
     """Nats per token and bits per byte of text. <bos> is not scored: that a new document begins is no news."""
-    import torch
-
     names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     widths = torch.tensor([0 if name in SPECIAL else len(name) for name in names])  # one character is one byte
     nats, count, size = 0.0, 0, 0
@@ -46,8 +48,6 @@ def held_out_loss(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, r
 
 def samples(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, count: int, seed: int) -> list[str]:
     """Texts from <bos> alone, as they come."""
-    import torch
-
     torch.manual_seed(seed)
     start = torch.full((count, 1), tokenizer.bos_token_id)
     writer: Any = model
@@ -59,9 +59,6 @@ def samples(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, count: 
 
 def plot_losses(out: Path) -> None:
     """`loss.png`: the training loss against tokens, each logged interval and their running median."""
-    import matplotlib.pyplot as plt
-    import pandas as pd
-
     log = pd.read_json(out / "loss.jsonl", lines=True)
     figure, axes = plt.subplots(figsize=(7, 4), dpi=120, layout="constrained")
     axes.plot(log["tokens"] / 1e6, log["loss"], color="0.75", linewidth=0.8)
@@ -75,8 +72,6 @@ def plot_losses(out: Path) -> None:
 
 def write_report(out: Path, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
     """`summary.json`, `loss.png` and `samples.txt` (twenty, unselected) in the run's folder."""
-    from transformers import LlamaForCausalLM
-
     model = LlamaForCausalLM.from_pretrained(out / "model")
     with np.load(out / "held_out.npz") as held_out:
         losses = {source: held_out_loss(model, tokenizer, rows) for source, rows in held_out.items() if len(rows)}

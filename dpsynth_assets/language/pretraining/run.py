@@ -7,6 +7,8 @@ import json
 import os
 from pathlib import Path
 
+import torch.distributed
+
 from dpsynth_assets.language.pretraining.corpus import prepare
 from dpsynth_assets.language.pretraining.recipe import Recipe
 from dpsynth_assets.language.pretraining.report import write_report
@@ -15,8 +17,6 @@ from dpsynth_assets.language.pretraining.training import train
 
 def run(data: str, out: Path, recipe: Recipe, *, compiled: bool = True) -> None:
     """Prepare, train, report; alone, or as one of the processes that torchrun has started."""
-    import torch.distributed
-
     rank = int(os.environ.get("RANK", "0"))
     if "RANK" in os.environ:
         torch.distributed.init_process_group("gloo")

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from rich.progress import MofNCompleteColumn, Progress, TextColumn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from dpsynth_assets.language.pretraining.recipe import Recipe
 
 if TYPE_CHECKING:
-    import torch
-    from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, recipe: Recipe) -> LlamaForCausalLM:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     torch.manual_seed(recipe.seed)
     return LlamaForCausalLM(
         LlamaConfig(
@@ -48,8 +48,6 @@ def optimisers(model: LlamaForCausalLM, recipe: Recipe) -> list[torch.optim.Opti
 
     Muon's steps are as long as AdamW's (Liu et al. 2025, section 2.2), so one weight decay serves both.
     """
-    import torch
-
     within = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     rest = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     return [
@@ -68,9 +66,6 @@ def batch_rows(step: int, total: int, recipe: Recipe) -> list[int]:
 
 def export(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """A folder for `from_pretrained`: stored in bfloat16 for size, declared float32 so that it loads as such."""
-    import torch
-    from transformers import LlamaForCausalLM
-
     half: Any = LlamaForCausalLM(model.config)
     half.load_state_dict(model.state_dict())
     half.to(torch.bfloat16).save_pretrained(folder)
@@ -83,9 +78,6 @@ def export(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: 
 
 def average(model: LlamaForCausalLM, loss: Any, world: int) -> Any:
     """Gradients and loss averaged over the processes, in one reduction: they stay in agreement. Returns the loss."""
-    import torch
-    from torch.nn.utils import parameters_to_vector, vector_to_parameters
-
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     flat = torch.cat([parameters_to_vector(gradients), loss.view(1)])
     torch.distributed.all_reduce(flat)
@@ -105,9 +97,6 @@ def train(
     stop_after: int | None = None,
 ) -> None:
     """Train to the recipe's end from the last checkpoint, or from nothing. `stop_after` plays a kill, for tests."""
-    import torch
-    from rich.progress import MofNCompleteColumn, Progress, TextColumn
-
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     rows = np.load(out / "rows.npy", mmap_mode="r")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

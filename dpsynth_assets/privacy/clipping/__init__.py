@@ -10,10 +10,10 @@
     cross_entropy  token losses whose logits are never kept
     verification   batched against one by one, and own bits, on made-up records, before a sensitive one is read
 
-Guarantee: adding or removing one unit, with all its records, moves the sum as computed by at most the strategy's
-`sensitivity` in l2 norm (see `dpsynth_assets.privacy.strategies`). It needs a loss of one number per record that
-depends on that record alone, to the bit (public shapes, see `dpsynth_assets.privacy.shapes`); a unit's records all in
-one call of `add` or `add_unit`; and no unit in two calls of the same step.
+Guarantee: adding or removing one unit, with all its records, moves the sum as computed by at most the clipping
+method's `sensitivity` in l2 norm (see `dpsynth_assets.privacy.clipping_methods`). It needs a loss of one number per
+record that depends on that record alone, to the bit (public shapes, see `dpsynth_assets.privacy.shapes`); a unit's
+records all in one call of `add` or `add_unit`; and no unit in two calls of the same step.
 
 The idea: for every layer here the gradient of one record's loss is a sum, over the record's tokens, of outer products
 of two vectors that a backward pass has anyway: what entered the layer, and the gradient of what left it. Their norms

@@ -15,7 +15,7 @@ from dpsynth_assets.privacy.clipping.contributions import Collector, MicroBatch
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.grid import UNITS, grid_of
 from dpsynth_assets.privacy.clipping.rules import Attachment
-from dpsynth_assets.privacy.strategies import Clipping
+from dpsynth_assets.privacy.clipping_methods import Clipping
 
 
 class ClippedSum:
@@ -43,7 +43,7 @@ class ClippedSum:
         self._names = [name for name, _ in named]
         self._clipping = clipping
         self._groups = clipping.groups(self._names)
-        self.grid = grid_of(clipping.clipping_norm)
+        self.grid = grid_of(clipping.l2_clip_norm)
         self._sums: list[Tensor] = []
         self._units = 0
         self._collector = Collector()

@@ -6,9 +6,9 @@ of them in float64. So the clipped sum is the exact sum of the units' contributi
 their own unit, adding a unit moves the sum by its contribution, neither more nor less, in every batch and every order.
 
 A contribution is no longer than C, whatever was rounded on the way to it. Write n_p for the computed norm of a unit's
-gradient of parameter p and f for its factor; the strategy sees to it, in float64, that the squares of f n_p add up to
-at most C^2 (1 - 2^-12)^2 (`strategies.ROUNDING_MARGIN`). Two ways lead from there, and each keeps the contribution's
-square for p below (f n_p)^2 (1 + 2^-12)^2, hence the whole below C:
+gradient of parameter p and f for its factor; the clipping method sees to it, in float64, that the squares of f n_p
+add up to at most C^2 (1 - 2^-12)^2 (`clipping_methods.ROUNDING_MARGIN`). Two ways lead from there, and each keeps the
+contribution's square for p below (f n_p)^2 (1 + 2^-12)^2, hence the whole below C:
 
   - The gradient that is added is the one whose norm was taken, bit for bit. `squares` misses its true square by less
     than a share of 2^-12.9 (below); f / g, its inverse and the quotient by that are rounded once each (2^-24); and
@@ -52,16 +52,16 @@ class Grid:
     together: int
 
 
-def grid_of(clipping_norm: float) -> Grid | None:
+def grid_of(l2_clip_norm: float) -> Grid | None:
     """The grid for a clip; None where nothing is clipped, and nothing has to be exact."""
-    if math.isinf(clipping_norm):
+    if math.isinf(l2_clip_norm):
         return None
-    return Grid(math.ldexp(1.0, math.frexp(clipping_norm)[1] - 1 - _STEPS), 1 << (24 - _STEPS - 1))
+    return Grid(math.ldexp(1.0, math.frexp(l2_clip_norm)[1] - 1 - _STEPS), 1 << (24 - _STEPS - 1))
 
 
-def fine_grid_of(clipping_norm: float) -> Grid:
+def fine_grid_of(l2_clip_norm: float) -> Grid:
     """A grid that shows the last bits of contributions, and adds up some thousands of them exactly: for checks."""
-    return Grid(math.ldexp(1.0, math.frexp(clipping_norm)[1] - 1 - _STEPS - 16), 1)
+    return Grid(math.ldexp(1.0, math.frexp(l2_clip_norm)[1] - 1 - _STEPS - 16), 1)
 
 
 def cut_(numbers: Tensor) -> Tensor:

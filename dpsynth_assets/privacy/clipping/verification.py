@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.grid import fine_grid_of
+from dpsynth_assets.privacy.clipping_methods import ROUNDING_MARGIN, FlatClipping
 from dpsynth_assets.privacy.shapes import Shape
-from dpsynth_assets.privacy.strategies import ROUNDING_MARGIN, FlatClipping
 
 _TOLERANCE = 1e-3  # in norm, relative: float32 through some dozen layers errs by less, a wrong rule by far more
 
@@ -49,20 +49,20 @@ def verify_exactness(model: nn.Module, losses: Callable[[Sequence[int]], Tensor]
             units.append([torch.stack(same).sum(0) for same in zip(*parts, strict=True)])
             start += count
         norms = [float(torch.stack([g.norm().double() for g in unit]).norm()) for unit in units]
-        clipping_norm = sorted(norms)[len(norms) // 2]  # some units are clipped, others are not
-        if not clipping_norm > 0:
+        l2_clip_norm = sorted(norms)[len(norms) // 2]  # some units are clipped, others are not
+        if not l2_clip_norm > 0:
             raise UnclippedGradientError("the made-up records have no gradient: the model cannot be verified")
-        scales = [min(1.0, clipping_norm / norm) if norm else 0.0 for norm in norms]
+        scales = [min(1.0, l2_clip_norm / norm) if norm else 0.0 for norm in norms]
         expected = [
             torch.stack([g * scale for g, scale in zip(same, scales, strict=True)]).sum(0)
             for same in zip(*units, strict=True)
         ]
-        with ClippedSum(model, FlatClipping(clipping_norm / ROUNDING_MARGIN)) as clipped:
-            clipped.grid = fine_grid_of(clipping_norm)
+        with ClippedSum(model, FlatClipping(l2_clip_norm / ROUNDING_MARGIN)) as clipped:
+            clipped.grid = fine_grid_of(l2_clip_norm)
             clipped.add(losses(range(sum(records_of))), records_of)
             actual = clipped.take()
     for (name, _), a, e in zip(named, actual, expected, strict=True):
-        if not float((a - e).norm()) <= _TOLERANCE * max(float(e.norm()), _TOLERANCE * clipping_norm):
+        if not float((a - e).norm()) <= _TOLERANCE * max(float(e.norm()), _TOLERANCE * l2_clip_norm):
             raise UnclippedGradientError(
                 f"the clipped sum of made-up records is not that of the records one by one ({name} differs): the loss "
                 "or a layer makes one record depend on the others, and no privacy guarantee would hold"

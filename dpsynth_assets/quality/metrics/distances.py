@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from scipy.stats import wasserstein_distance
+
 from dpsynth_assets.quality.metrics.words import MetricError, ngrams, words
 
 
@@ -21,13 +23,8 @@ def length_distance(texts: Sequence[str], reference: Sequence[str]) -> float:
     Raises:
         MetricError: one of the two has no text.
     """
-    import numpy as np
-
     _both(texts, reference)
-    ours, theirs = (np.sort([len(words(text)) for text in side]) for side in (texts, reference))
-    steps = np.union1d(ours, theirs)
-    gaps = [np.searchsorted(side, steps[:-1], side="right") / len(side) for side in (ours, theirs)]
-    return float(np.sum(np.abs(gaps[0] - gaps[1]) * np.diff(steps)))
+    return float(wasserstein_distance(*([len(words(text)) for text in side] for side in (texts, reference))))
 
 
 def label_distance(labels: Sequence[str], reference: Sequence[str]) -> float:

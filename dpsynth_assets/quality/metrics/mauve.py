@@ -11,6 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from scipy.special import rel_entr
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import normalize
+
 from dpsynth_assets.quality.metrics.vectors import checked
 
 if TYPE_CHECKING:
@@ -35,8 +41,6 @@ def mauve(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
     Raises:
         MetricError: fewer than two vectors, other dimensions, or a value that is not finite.
     """
-    import numpy as np
-
     ours, theirs = checked(ours, theirs)
     clusters = _clusters(np.concatenate([ours, theirs]), max(2, round(min(len(ours), len(theirs)) / _TEXTS_A_CLUSTER)))
     count = int(clusters.max()) + 1
@@ -47,11 +51,6 @@ def mauve(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
 
 def _clusters(vectors: NDArray[Any], count: int) -> NDArray[Any]:
     """For each vector the number of its cluster: length one, principal components, k-means."""
-    import numpy as np
-    from sklearn.cluster import KMeans
-    from sklearn.decomposition import PCA
-    from sklearn.preprocessing import normalize
-
     vectors = normalize(vectors)
     # Rounded, so that texts which are the same make one point: k-means wants as many points as clusters.
     points = len(np.unique(vectors.round(6), axis=0))
@@ -67,18 +66,8 @@ def frontier_area(mine: NDArray[Any], other: NDArray[Any]) -> float:
 
     The frontier is the curve of `(exp(-c KL(Q|R)), exp(-c KL(P|R)))` over the mixtures R of both (equation 1).
     """
-    import numpy as np
-
     weights = np.linspace(0, 1, _POINTS + 2)[1:-1][::-1]
     mixtures = [weight * mine + (1 - weight) * other for weight in weights]
-    across = [0.0, *(np.exp(-SCALE * _divergence(other, mixture)) for mixture in mixtures), 1.0]
-    up = [1.0, *(np.exp(-SCALE * _divergence(mine, mixture)) for mixture in mixtures), 0.0]
+    across = [0.0, *(np.exp(-SCALE * rel_entr(other, mixture).sum()) for mixture in mixtures), 1.0]
+    up = [1.0, *(np.exp(-SCALE * rel_entr(mine, mixture).sum()) for mixture in mixtures), 0.0]
     return min(1.0, float(np.trapezoid(up, across)))
-
-
-def _divergence(of: NDArray[Any], from_: NDArray[Any]) -> float:
-    """Kullback-Leibler, in nats; `from_` is positive wherever `of` is."""
-    import numpy as np
-
-    some = of > 0
-    return float(np.sum(of[some] * np.log(of[some] / from_[some])))

@@ -10,6 +10,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+
 from dpsynth_assets.quality.metrics.words import MetricError
 
 if TYPE_CHECKING:
@@ -33,9 +36,6 @@ def perplexity(
     Raises:
         MetricError: there is no text.
     """
-    import torch
-    import torch.nn.functional as F  # noqa: N812 - its usual name
-
     if not texts:
         raise MetricError("there is no text")
     # A byte-level generator can leave lone surrogates, which no tokenizer accepts.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from sklearn.covariance import ledoit_wolf
+from sklearn.metrics import pairwise_distances_argmin_min
+
 from dpsynth_assets.quality.metrics.words import MetricError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
-
-_ROWS = 1_000  # at once, when all pairs are compared
 
 
 def frechet_distance(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
@@ -32,24 +33,12 @@ def frechet_distance(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
     Raises:
         MetricError: fewer than two vectors, other dimensions, or a value that is not finite.
     """
-    import numpy as np
-    from sklearn.covariance import ledoit_wolf
-
     ours, theirs = checked(ours, theirs)
     (mine, _), (other, _) = ledoit_wolf(ours), ledoit_wolf(theirs)
-    # The trace of the root of a product of two matrices is the sum of the singular values of the product of the roots.
-    cross = np.linalg.svd(_root(mine) @ _root(other), compute_uv=False).sum()
+    # The trace of a root is the sum of the eigenvalues' roots; here these are not negative, but for rounding.
+    cross = np.sqrt(np.linalg.eigvals(mine @ other).real.clip(0)).sum()
     apart = ours.mean(axis=0) - theirs.mean(axis=0)
     return max(0.0, float(apart @ apart + np.trace(mine) + np.trace(other) - 2 * cross))
-
-
-def _root(covariance: NDArray[Any]) -> NDArray[Any]:
-    """The symmetric root of a positive semi-definite matrix; what rounding made negative counts as zero."""
-    import numpy as np
-
-    values, directions = np.linalg.eigh(covariance)
-    root: NDArray[Any] = (directions * np.sqrt(np.clip(values, 0, None))) @ directions.T
-    return root
 
 
 def nearest_neighbour_similarity(ours: NDArray[Any], theirs: NDArray[Any]) -> float:
@@ -62,24 +51,12 @@ def nearest_neighbour_similarity(ours: NDArray[Any], theirs: NDArray[Any]) -> fl
     Raises:
         MetricError: fewer than two vectors, other dimensions, or a value that is not finite.
     """
-    import numpy as np
-
-    ours, theirs = (_unit(side) for side in checked(ours, theirs))
-    nearest = [(ours[start : start + _ROWS] @ theirs.T).max(axis=1) for start in range(0, len(ours), _ROWS)]
-    return float(np.concatenate(nearest).mean())
-
-
-def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
-    import numpy as np
-
-    unit: NDArray[Any] = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return unit
+    _, distances = pairwise_distances_argmin_min(*checked(ours, theirs), metric="cosine")
+    return float(1 - distances.mean())
 
 
 def checked(ours: NDArray[Any], theirs: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both sets in float64, of one dimension, finite, and of two rows at least."""
-    import numpy as np
-
     sides = tuple(np.asarray(side, dtype=np.float64) for side in (ours, theirs))
     if any(side.ndim != 2 or len(side) < 2 for side in sides):
         raise MetricError("vectors are compared with at least two on each side")

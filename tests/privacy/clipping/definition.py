@@ -8,7 +8,7 @@ import torch
 
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.grid import fine_grid_of
-from dpsynth_assets.privacy.strategies import ROUNDING_MARGIN, FlatClipping
+from dpsynth_assets.privacy.clipping_methods import ROUNDING_MARGIN, FlatClipping
 
 
 def contributions(model, losses, records_of):
@@ -44,7 +44,7 @@ def engine_sum(model, losses, records_of, clipping, cuts=(0,)):
     starts = [sum(records_of[:unit]) for unit in range(len(records_of) + 1)]
     with ClippedSum(model, clipping) as clipped:
         if clipped.grid is not None:
-            clipped.grid = fine_grid_of(clipping.clipping_norm)  # the definition has none
+            clipped.grid = fine_grid_of(clipping.l2_clip_norm)  # the definition has none
         for first, last in zip(cuts, [*cuts[1:], len(records_of)], strict=True):
             clipped.add(losses(range(starts[first], starts[last])), records_of[first:last])
         return clipped.take()

@@ -11,7 +11,7 @@ from torch import nn
 from dpsynth_assets.privacy.clipping.cost import Budget
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
-from dpsynth_assets.privacy.strategies import ROUNDING_MARGIN, AutomaticClipping, FlatClipping, PerLayerClipping
+from dpsynth_assets.privacy.clipping_methods import ROUNDING_MARGIN, AutomaticClipping, FlatClipping, PerLayerClipping
 
 CUTS = {"whole": (0,), "cut": (0, 2, 3), "unit by unit": tuple(range(len(RECORDS_OF)))}
 

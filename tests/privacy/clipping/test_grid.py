@@ -10,7 +10,7 @@ from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.grid import add, grid_of
 from dpsynth_assets.privacy.clipping.outer import Outer, add_scaled
 from dpsynth_assets.privacy.clipping.rows import TableRows
-from dpsynth_assets.privacy.strategies import ROUNDING_MARGIN, STRATEGIES
+from dpsynth_assets.privacy.clipping_methods import CLIPPING_METHODS, ROUNDING_MARGIN
 
 LARGEST = 2.0**21 - 1  # a contribution's size in grid steps
 
@@ -62,9 +62,9 @@ def test_the_grid_holds_every_clip_in_few_enough_steps():
         assert 2**20 <= clip / grid_of(clip).spacing < 2**21
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", CLIPPING_METHODS)
 def test_a_clipped_contribution_leaves_room_for_what_is_rounded_on_the_way(name):
-    clipping = STRATEGIES[name](2.0)
+    clipping = CLIPPING_METHODS[name](2.0)
     norms = torch.full((1, 1), 1e9, dtype=torch.float64)
     assert float(clipping.factors(norms) * norms) <= 2.0 * ROUNDING_MARGIN * (1 + 1e-12)
     assert ROUNDING_MARGIN <= 1 - 2.0**-12
@@ -73,7 +73,7 @@ def test_a_clipped_contribution_leaves_room_for_what_is_rounded_on_the_way(name)
 def test_more_units_than_add_up_exactly_are_refused(monkeypatch):
     monkeypatch.setattr(engine, "UNITS", 3)
     layer = torch.nn.Linear(2, 1)
-    with ClippedSum(layer, STRATEGIES["flat"](1.0)) as clipped:
+    with ClippedSum(layer, CLIPPING_METHODS["flat"](1.0)) as clipped:
         for _ in range(2):
             clipped.add(layer(torch.ones(3, 2)).sum(1), [1, 1, 1])
             clipped.take()

@@ -10,7 +10,7 @@ from definition import contributions, engine_sum
 from models import CASES, RECORDS_OF, classifier, made
 
 from dpsynth_assets.privacy.clipping.cost import Budget
-from dpsynth_assets.privacy.strategies import FlatClipping
+from dpsynth_assets.privacy.clipping_methods import FlatClipping
 
 CUTS = (0, 2, 3)
 

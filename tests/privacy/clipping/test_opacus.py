@@ -8,7 +8,7 @@ from definition import distance, engine_sum
 from opacus.grad_sample import GradSampleHooks
 from torch import nn
 
-from dpsynth_assets.privacy.strategies import ROUNDING_MARGIN, FlatClipping
+from dpsynth_assets.privacy.clipping_methods import ROUNDING_MARGIN, FlatClipping
 
 RECORDS = 6
 

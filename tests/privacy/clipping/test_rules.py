@@ -8,7 +8,7 @@ from torch import nn
 
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
-from dpsynth_assets.privacy.strategies import FlatClipping
+from dpsynth_assets.privacy.clipping_methods import FlatClipping
 
 
 class Normalised(nn.Module):

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from resources.cells import spelled
+from resources.canonical import spelled
 
 HUGE = 10**200
 HALF = "\ud800"

@@ -1,11 +1,11 @@
-"""How much of a unit's gradient is kept: the clipping strategies, each with the sensitivity that the noise must match.
+"""How much of a unit's gradient is kept: the clipping methods, each with the sensitivity that the noise must match.
 
-A strategy turns the norms of one unit's contribution into the factors that it is scaled by. Guarantee of each, under
+A method turns the norms of one unit's contribution into the factors that it is scaled by. Guarantee of each, under
 add/remove of one unit: the scaled contribution, taken over all trainable parameters together, has an l2 norm of at most
 `sensitivity`. The misuse that breaks it: norms of anything but the whole contribution of a unit (a record's, a layer's,
 a rounded copy's), or noise that is scaled to another number than `sensitivity`.
 
-No strategy looks at more than one unit, and their constants are public.
+No method looks at more than one unit, and their constants are public.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ ROUNDING_MARGIN = 1 - 2**-12
 
 @dataclass(frozen=True)
 class Clipping(ABC):
-    """Base of the strategies. `clipping_norm` is positive; infinite means no bound, for training without privacy."""
+    """Base of the methods. `l2_clip_norm` is positive; infinite means no bound, for training without privacy."""
 
-    clipping_norm: float
+    l2_clip_norm: float
 
     def __post_init__(self) -> None:
-        if not self.clipping_norm > 0:
-            raise ValueError(f"clipping_norm must be positive, not {self.clipping_norm!r}")
+        if not self.l2_clip_norm > 0:
+            raise ValueError(f"l2_clip_norm must be positive, not {self.l2_clip_norm!r}")
 
     @property
     def sensitivity(self) -> float:
         """Bound on the l2 norm of one unit's scaled contribution; the noise's standard deviation is a multiple."""
-        return self.clipping_norm
+        return self.l2_clip_norm
 
     def groups(self, names: Sequence[str]) -> list[int]:
         """For each trainable parameter the number, from 0, of the group whose joint norm is bounded: one group."""
@@ -50,10 +50,10 @@ class Clipping(ABC):
         """
         import torch
 
-        if math.isinf(self.clipping_norm):
+        if math.isinf(self.l2_clip_norm):
             kept = torch.ones_like(norms)
         else:
-            kept = self._kept(norms.clamp(min=torch.finfo(norms.dtype).tiny), self.clipping_norm * ROUNDING_MARGIN)
+            kept = self._kept(norms.clamp(min=torch.finfo(norms.dtype).tiny), self.l2_clip_norm * ROUNDING_MARGIN)
         return torch.where(norms.isfinite().all(0), kept, 0.0)
 
     @abstractmethod
@@ -106,7 +106,7 @@ class AutomaticClipping(Clipping):
         return bound / (norms + self.stability)
 
 
-STRATEGIES: dict[str, type[Clipping]] = {
+CLIPPING_METHODS: dict[str, type[Clipping]] = {
     "flat": FlatClipping,
     "per_layer": PerLayerClipping,
     "automatic": AutomaticClipping,

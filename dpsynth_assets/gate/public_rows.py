@@ -9,14 +9,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dpsynth_assets.gate.sources import on_copy, place_of, source_of
 from resources.sensitive_store import SensitiveStore, require_public
-from resources.tabular import SourceError, as_rows, source_table, test_table
+from resources.tabular import SourceError, as_rows, table_at
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.classifiers import PublicRows
+    from resources.source import Equalities
 
 
 def public_rows(contract: Contract, store: SensitiveStore) -> pd.DataFrame:
@@ -26,9 +28,9 @@ def public_rows(contract: Contract, store: SensitiveStore) -> pd.DataFrame:
         GrantRequiredError: nobody has.
         SourceError: they cannot be read, or are records of a protected source.
     """
-    require_public(contract)
-    contract = store.as_snapshotted(contract)
-    return _unprotected(as_rows(source_table(contract), contract), contract, store, "the source")
+    require_public(source_of(contract))
+    contract = _as_snapshotted(contract, store)
+    return _unprotected(_source_rows(contract), contract, store, "the source")
 
 
 def test_rows(contract: Contract, store: SensitiveStore) -> pd.DataFrame:
@@ -37,8 +39,8 @@ def test_rows(contract: Contract, store: SensitiveStore) -> pd.DataFrame:
     Raises:
         SourceError: they cannot be read, there are none, or they are records of a protected source.
     """
-    contract = store.as_snapshotted(contract)
-    rows = as_rows(test_table(contract), contract)
+    contract = _as_snapshotted(contract, store)
+    rows = _test_rows(contract)
     if rows.empty:
         raise SourceError(f"the public test split of {contract.id} holds no row that the contract describes")
     return _unprotected(rows, contract, store, "the public test split")
@@ -51,12 +53,8 @@ def mixed_rows(contract: Contract, mix: PublicRows, store: SensitiveStore) -> pd
     Raises:
         SourceError: they cannot be read, there are none, or they are records of a protected source.
     """
-    from dpsynth_assets.contract.classifiers import PublicTestSplit
-
-    store.latest(contract)  # these terms are those that were approved when the source was read
-    named = PublicTestSplit(**mix.model_dump())
-    elsewhere = replace(contract, privacy=contract.privacy.model_copy(update={"test_split": named}))
-    rows = as_rows(test_table(elsewhere), elsewhere)
+    store.latest(source_of(contract))  # these terms are those that were approved when the source was read
+    rows = _rows(contract, mix.path, mix.where)
     if rows.empty:
         raise SourceError(f"the public rows to mix in for {contract.id} hold none that the contract describes")
     return _unprotected(rows, contract, store, "the public rows to mix in")
@@ -68,11 +66,32 @@ def require_unprotected(contract: Contract, store: SensitiveStore) -> None:
     Raises:
         SourceError: they cannot be read, or are records of a protected source.
     """
-    require_public(contract)
-    for what, read in (("the source", source_table), ("the public test split", test_table)):
-        _unprotected(as_rows(read(contract), contract), contract, store, what)
+    require_public(source_of(contract))
+    for what, read in (("the source", _source_rows), ("the public test split", _test_rows)):
+        _unprotected(read(contract), contract, store, what)
+
+
+def _as_snapshotted(contract: Contract, store: SensitiveStore) -> Contract:
+    """The contract on that copy of its source which the standing snapshot was taken of."""
+    return on_copy(contract, store.latest(source_of(contract)).copy)
+
+
+def _source_rows(contract: Contract) -> pd.DataFrame:
+    return _rows(contract, contract.source, contract.privacy.source_where)
+
+
+def _test_rows(contract: Contract) -> pd.DataFrame:
+    return _rows(contract, contract.privacy.test_split.path, contract.privacy.test_split.where)
+
+
+def _rows(contract: Contract, path: str, where: Equalities) -> pd.DataFrame:
+    place, source = place_of(contract, path), source_of(contract)
+    columns = source.columns
+    if place != source.place:  # elsewhere neither unit nor block is asked
+        columns = replace(columns, unit=None, block=None)
+    return as_rows(table_at(place, where, columns), columns)
 
 
 def _unprotected(rows: pd.DataFrame, contract: Contract, store: SensitiveStore, what: str) -> pd.DataFrame:
-    store.require_unprotected(rows["text"].tolist(), contract, what)
+    store.require_unprotected(rows["text"].tolist(), source_of(contract), what)
     return rows

@@ -1,0 +1,80 @@
+"""What a store is told of a source: where it lies, what is read of it, and the terms under which it is kept.
+
+Constants all of them, which the platform takes from a contract. Knows no contract, and nothing of what the records say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from resources.canonical import BOOLEAN, INTEGER, NUMBER, STRING, TEXT
+
+Equalities = Mapping[str, str | int | bool]
+
+
+@dataclass(frozen=True)
+class Label:
+    """A column with a closed set of values: what a stored text stands for, and what a stored number does."""
+
+    column: str
+    texts: Mapping[str, str]
+    codes: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is read of each record, and how.
+
+    Attributes:
+        types: the declared type of each column that has one.
+        unit: None where each record is a unit of its own.
+        block: None in a population that is not divided; `blocks` are those that the source holds.
+    """
+
+    text: str
+    labels: tuple[Label, ...]
+    types: Mapping[str, str]
+    unit: str | None
+    block: str | None
+    blocks: tuple[str, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that are copied into the sensitive store: unit, block, text and labels, and no others."""
+        names = (self.unit, self.block, self.text, *(label.column for label in self.labels))
+        return list(dict.fromkeys(name for name in names if name))
+
+    def kind(self, column: str) -> str:
+        """The declared type of a column, as `resources.canonical` has it."""
+        if column == self.text:
+            return TEXT
+        declared = self.types.get(column)
+        return declared if declared in (INTEGER, NUMBER, BOOLEAN) else STRING
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source, by the contract that describes it.
+
+    Attributes:
+        contract: its id.
+        file: where it lies; `digest` is its content's.
+        place: an absolute path, or the name of a Hub data set.
+        copy: the place again, where it is not the contract's own.
+        public: whether its owner declares it so.
+        max_records: of one unit.
+    """
+
+    contract: str
+    file: Path
+    digest: str
+    population: str
+    place: str
+    copy: str | None
+    where: Equalities
+    columns: Columns
+    public: bool
+    max_records: int
+    retention_days: int
