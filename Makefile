@@ -3,13 +3,16 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test ui check bench lock clean-demo
+.PHONY: demo test quick ui check bench lock clean-demo
 
 demo: .venv/.installed          ## the shipped demo contract end to end, under five minutes
 	$(BIN)/dpsynth demo
 
 test: .venv/.installed          ## all tests, the slow ones too
 	$(BIN)/python -m pytest
+
+quick: .venv/.installed         ## the fast tests, on two cores, in a minute and a half
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 ui: .venv/.installed            ## the Dagster UI over what has been run
 	$(BIN)/dpsynth ui

@@ -3,15 +3,22 @@
 Every sensitive text holds MARKER, so that a test can look for it wherever it must not be. The budget allows each
 release once. The `rooms` fixture puts quick stand-ins in place of training, generation and the encoder: what those
 tests are about is who may run when, not what a model learns.
+
+What many tests begin with is made once a session and copied: an empty home, the ledger with the signatures, and, by
+`made_once`, whatever a module's tests begin with.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import absl.logging
 import hypothesis
@@ -99,6 +106,13 @@ def write_contract(folder: Path, *, population: str = "small-bank", model: str =
     return path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests in a home are slow: its ledger's file is opened for each transaction, up to 200 times in a run."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "copy_of" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
+
+
 # No test is timed: machines that run them may be busy.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
@@ -121,9 +135,51 @@ def forget_console():
     forget()
 
 
+@pytest.fixture(scope="session")
+def copy_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """`copy_of(what, make, to)`: the folder `to` as `make()` leaves it, and what that returned. The first test of the
+    session that asks for `what` makes it, all others copy it."""
+    kept: dict[object, tuple[Path, Any]] = {}
+
+    def copy(what: object, make: Callable[[], Any], to: Path) -> Any:
+        if what in kept:
+            shutil.rmtree(to, ignore_errors=True)
+            shutil.copytree(kept[what][0], to, symlinks=True)
+        else:
+            folder, made = tmp_path_factory.mktemp("kept") / to.name, make()
+            shutil.copytree(to, folder, symlinks=True)
+            kept[what] = folder, made
+        return kept[what][1]
+
+    return copy
+
+
 @pytest.fixture
-def contract_path(tmp_path: Path) -> Path:
-    return write_contract(tmp_path / "contracts")
+def place(tmp_path: Path) -> Path:
+    """Where contract and home are. Modules that use `made_once` put `same_place` here."""
+    return tmp_path
+
+
+@pytest.fixture
+def same_place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder that has one name all session: what is copied into it may hold paths."""
+    folder = tmp_path_factory.getbasetemp() / "same-place"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def made_once(same_place: Path, contract_path: Path, home, copy_of) -> Callable[[object, Callable[[], Any]], Any]:
+    """`made_once(what, make)`: contract and home as `make()` leaves them, and what it returned."""
+    assert home.root.parent == same_place, "a copy elsewhere would hold paths of the place where it was made"
+    text = contract_path.read_text(encoding="utf-8")
+    return lambda what, make: copy_of((what, text), make, same_place)
+
+
+@pytest.fixture
+def contract_path(place: Path) -> Path:
+    return write_contract(place / "contracts")
 
 
 @pytest.fixture
@@ -134,14 +190,18 @@ def contract(contract_path: Path):
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def home(place: Path, monkeypatch: pytest.MonkeyPatch, copy_of):
     """A home folder with an empty ledger, and this process pointed at it."""
     from ledger import Ledger
     from resources.home import Home
 
-    made = Home.at(tmp_path / "home")
-    made.create()
-    Ledger.create(made.ledger_file)
+    made = Home.at(place / "home")
+
+    def make() -> None:
+        made.create()
+        Ledger.create(made.ledger_file)
+
+    copy_of("empty home", make, made.root)
     monkeypatch.setenv("DPSYNTH_HOME", str(made.root))
     monkeypatch.setenv("DAGSTER_HOME", str(made.dagster))
     return made
@@ -161,12 +221,13 @@ def agree_fixture():
 
 
 @pytest.fixture
-def book(home, contract):
+def book(home, contract, copy_of):
     """The home's ledger, in which the small contract is approved."""
     from ledger import Ledger
 
     made = Ledger(home.ledger_file)
-    agree(contract, made)
+    approved = repr(replace(contract, path=None, source=None))
+    copy_of(("approved", approved), lambda: agree(contract, made), home.ledger_file.parent)
     return made
 
 

@@ -7,6 +7,14 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
+from ledger import Ledger
+
+
+@pytest.fixture
+def unsigned(home):
+    """The home's ledger, in which nobody has signed."""
+    return Ledger(home.ledger_file)
+
 
 @pytest.fixture
 def instance(home):
@@ -25,6 +33,21 @@ def run(definitions, instance, rooms) -> Callable[..., dg.ExecuteInProcessResult
         return job.execute_in_process(instance=instance, raise_on_error=False, asset_selection=selection, **options)
 
     return run_assets
+
+
+@pytest.fixture
+def ran(run, made_once) -> Callable[..., dg.ExecuteInProcessResult]:
+    """`ran("source", "adapter")`: the home in which these assets, or all, were made, and the result of that."""
+
+    def after(*names: str) -> dg.ExecuteInProcessResult:
+        def make():
+            result = run(*names)
+            assert result.success, [event.message for event in result.all_events if event.is_failure]
+            return result
+
+        return made_once(names, make)
+
+    return after
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ EVENT = Gaussian(noise_multiplier=30.0)
 
 
 @pytest.fixture
-def book(home, contract, agree):
+def book(home, contract, agree, copy_of):
     """The home's ledger as the platform opens it, in which the small contract is approved."""
     made = open_ledger(home)
-    agree(contract, made)
+    copy_of("approved, and remembered", lambda: agree(contract, made), home.root)
     return made
 
 

@@ -13,16 +13,21 @@ from resources.artifact_store import ArtifactStore
 
 
 @pytest.fixture
+def place(same_place):
+    return same_place
+
+
+@pytest.fixture
 def store(home):
     return ArtifactStore(home=str(home.root))
 
 
-def test_a_full_disk_after_the_commit_loses_nothing(run, rooms, home, book, store, monkeypatch):
+def test_a_full_disk_after_the_commit_loses_nothing(run, ran, rooms, home, book, store, monkeypatch):
     """The ledger has the entry; the file that remembers how far it came could not be written."""
     from ledger.charging import Charging
     from resources import heads
 
-    assert run("source").success
+    ran("source")
     written, commit = heads.replace_atomically, Charging.commit
 
     def fail(*_, **__):
@@ -42,10 +47,10 @@ def test_a_full_disk_after_the_commit_loses_nothing(run, rooms, home, book, stor
     assert store.latest("small", "label_histogram").id == made.id
 
 
-def test_an_interrupt_after_the_commit_leaves_what_was_paid_for(run, rooms, home, book, store, monkeypatch):
+def test_an_interrupt_after_the_commit_leaves_what_was_paid_for(run, ran, rooms, home, book, store, monkeypatch):
     from ledger.charging import Charging
 
-    assert run("source").success
+    ran("source")
     commit = Charging.commit
 
     def interrupted(self, *given, **more):
@@ -58,8 +63,8 @@ def test_an_interrupt_after_the_commit_leaves_what_was_paid_for(run, rooms, home
     assert [made.kind for made in store.seal_committed()] == ["label_histogram"]
 
 
-def test_a_copy_of_a_release_is_not_sealed_with_words_of_somebody_else(run, rooms, home, store):
-    assert run("source", "label_histogram").success
+def test_a_copy_of_a_release_is_not_sealed_with_words_of_somebody_else(ran, rooms, home, store):
+    ran("source", "label_histogram")
     made = store.latest("small", "label_histogram")
     for number, about in enumerate(({"statement": "audited by the regulator"}, [1], "x")):
         copy = made.folder.with_name(f"20990101T000000Z-fffff{number}")
@@ -69,9 +74,9 @@ def test_a_copy_of_a_release_is_not_sealed_with_words_of_somebody_else(run, room
     assert store.latest("small", "label_histogram").id == made.id
 
 
-def test_of_an_unsealed_receipt_only_snapshot_and_size_are_believed(run, rooms, home, store, monkeypatch):
+def test_of_an_unsealed_receipt_only_snapshot_and_size_are_believed(run, ran, rooms, home, store, monkeypatch):
     seal = ArtifactStore.seal
-    assert run("source").success
+    ran("source")
     monkeypatch.setattr(ArtifactStore, "seal", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
     try:
         run("label_histogram")
@@ -85,11 +90,11 @@ def test_of_an_unsealed_receipt_only_snapshot_and_size_are_believed(run, rooms, 
     assert made.receipt["about"] == {"size": 0.5, "snapshot": "20260101T000000Z-abcdef"}
 
 
-def test_what_is_no_file_or_no_receipt_stops_no_audit(run, rooms, home, book):
+def test_what_is_no_file_or_no_receipt_stops_no_audit(ran, rooms, home, book):
     """Pipes would be read for ever, and nested lists exhaust the reader."""
     from resources.evidence import checkpoints, receipts
 
-    assert run("source", "label_histogram").success
+    ran("source", "label_histogram")
     for number in range(3):
         folder = home.artifacts / "small" / "label_histogram" / f"20990101T000000Z-fffff{number}"
         folder.mkdir()

@@ -14,10 +14,13 @@ MARKER = "XYZZY-4471-PLUGH"
 
 
 @pytest.fixture
-def finished(run):
-    result = run()
-    assert result.success, [event.message for event in result.all_events if event.is_failure]
-    return result
+def place(same_place):
+    return same_place
+
+
+@pytest.fixture
+def finished(ran):
+    return ran()
 
 
 def test_everything_is_made_and_each_release_is_charged_once(finished, home, book, contract, query):

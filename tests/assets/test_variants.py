@@ -56,6 +56,7 @@ def test_they_are_named_by_method_and_epsilon(contract):
         variants.variant(contract, "lora-2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lora-1", "prompt-3"])
 def test_everything_in_one_composes_to_its_epsilon_and_hardly_less(contract, name):
     made = variants.variant(contract, name)

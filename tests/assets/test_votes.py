@@ -35,6 +35,11 @@ def contract_path(contract_path):
 
 
 @pytest.fixture
+def place(same_place):
+    return same_place
+
+
+@pytest.fixture
 def store(home):
     return ArtifactStore(home=str(home.root))
 
@@ -71,8 +76,8 @@ def test_the_whole_contract_and_what_rests_on_the_votes(run, book, store, contra
     assert book.verify() == []
 
 
-def test_nothing_of_the_rows_is_said(run, home, instance):
-    result = run(*ALL)
+def test_nothing_of_the_rows_is_said(ran, home, instance):
+    result = ran(*ALL)
     [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "votes"]
     assert set(made.materialization.metadata) == {
         "clusters", "candidates", "epsilon", "delta", "plan", "noise_scale", "dagster/uri", "receipts",
@@ -86,15 +91,15 @@ def test_nothing_of_the_rows_is_said(run, home, instance):
             assert MARKER.encode() not in path.read_bytes(), path
 
 
-def test_curating_again_needs_no_other_votes(run, book):
-    assert run(*ALL).success
+def test_curating_again_needs_no_other_votes(run, ran, book):
+    ran(*ALL)
     assert run("corpus").success
     assert run("candidates", "corpus").success, "the same texts, drawn again, are the same candidates"
     assert len(charges(book)) == 1
 
 
-def test_votes_on_other_candidates_are_refused(run, book, store, failure_of, monkeypatch):
-    assert run(*ALL).success
+def test_votes_on_other_candidates_are_refused(run, ran, book, store, failure_of, monkeypatch):
+    ran(*ALL)
     standing = store.latest("small", "corpus")
     draw = generation.generate_corpus
 
@@ -109,8 +114,8 @@ def test_votes_on_other_candidates_are_refused(run, book, store, failure_of, mon
     assert len(charges(book)) == 1
 
 
-def test_candidates_of_another_adapter_are_not_voted_on(run, book, store, failure_of):
-    assert run(*ALL[:4]).success
+def test_candidates_of_another_adapter_are_not_voted_on(run, ran, book, store, failure_of):
+    ran(*ALL[:4])
     with store.draft("small", "adapter") as draft:
         (draft.folder / "adapter.txt").write_text("another adapter", encoding="utf-8")
         store.seal(draft, made_from={"label_histogram": store.latest("small", "label_histogram")})
@@ -164,13 +169,15 @@ def test_an_error_is_charged_and_its_text_stays_inside(run, book, failure_of, mo
     assert [state for state, _ in charges(book)] == ["forfeited"]
 
 
-def test_candidates_of_another_population_are_not_voted_on(run, book, home, contract_path, instance, agree, failure_of):
+def test_candidates_of_another_population_are_not_voted_on(
+    run, ran, book, home, contract_path, instance, agree, failure_of
+):
     """The contract was moved to other people after its texts were drawn: the votes could not be sealed."""
     from dpsynth_assets.contract import load_contract
     from dpsynth_assets.factory import build_contract_defs
     from resources.platform import platform_resources
 
-    assert run(*ALL[:4]).success
+    ran(*ALL[:4])
     text = contract_path.read_text(encoding="utf-8").replace("population: small-bank", "population: small-two")
     contract_path.write_text(text, encoding="utf-8")
     moved = load_contract(contract_path)

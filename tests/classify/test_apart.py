@@ -12,6 +12,8 @@ from dpsynth_assets.classify.apart import ROWS, apart, groups
 from dpsynth_assets.classify.encoder import MiniLM, padded, sentence_vectors
 from dpsynth_assets.synthesis import votes
 
+pytestmark = pytest.mark.slow
+
 
 class Padded(MiniLM):
     """Texts of a batch share a rectangle as wide as the longest: products and attention are of another shape for all

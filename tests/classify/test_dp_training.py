@@ -23,6 +23,8 @@ from dpsynth_assets.releases.classifiers import ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from ledger import PoissonSampledGaussian, accounting
 
+pytestmark = pytest.mark.slow
+
 CLASSIFIERS = ("minilm", "word_cnn")
 CLASSES = ("card", "loan", "other")
 SAYINGS = {"card": "my card was swallowed by the machine", "loan": "please lend me some money", "other": "good day"}

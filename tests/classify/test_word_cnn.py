@@ -47,6 +47,7 @@ def test_words_are_hashed_and_texts_are_cut(network):
     assert hashed(["", "a lone \ud83d surrogate"], SHAPE)[0] == []
 
 
+@pytest.mark.slow
 def test_the_hash_is_the_same_in_every_process():
     code = (
         "from dpsynth_assets.classify.word_cnn import CnnShape, hashed; "

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from dpsynth_assets.cli.app import run as command_line
+from resources.artifact_store import ArtifactStore
 
 
 @pytest.fixture
@@ -24,3 +25,26 @@ def dpsynth(monkeypatch, capfd, forget_console):
         return (code if isinstance(code, int) else 0 if code is None else 1), out, err
 
     return call
+
+
+@pytest.fixture
+def released(dpsynth, contract_path, rooms, book, made_once):
+    """A whole run: receipts with checkpoints lie in the artifact store, and a table in the warehouse."""
+
+    def run():
+        code, out, err = dpsynth("run", contract_path, "--quiet")
+        assert code == 0, out + err
+
+    made_once("released", run)
+    return book
+
+
+@pytest.fixture
+def store(home):
+    return ArtifactStore(home=str(home.root))
+
+
+@pytest.fixture
+def table(released, home):
+    [path] = (home.warehouse / "parquet").glob("*/*/*.parquet")
+    return path

@@ -11,6 +11,8 @@ from dpsynth_assets.gate.approval import people_differ, require_approved
 from ledger import Ledger, LedgerError
 from ledger.replay import Replay
 
+pytestmark = pytest.mark.slow
+
 OWNER, REVIEWER = "owner@example.org", "privacy@example.org"
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs OpenSSH")

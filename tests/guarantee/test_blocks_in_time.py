@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ records = st.lists(st.tuples(st.sampled_from("uvw"), st.sampled_from(["m1", "m2"
 steps = st.tuples(st.sampled_from(sorted(BLOCKS)), records, st.sampled_from(["bound", "refused", "killed"]))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.booleans(), st.lists(steps, max_size=8))
 @example(True, [("a", [("u", "m1")], "killed"), ("b", [("u", "m1")], "bound"), ("a", [], "bound"),

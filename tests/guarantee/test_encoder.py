@@ -17,6 +17,8 @@ from dpsynth_assets.classify.apart import apart
 from dpsynth_assets.classify.encoder import MiniLM
 from dpsynth_assets.synthesis.votes import Ballot
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("card", "loan", "river", "under", "seven", "paper", "unbelievable", "é", "🙂", "\ud800")
 LABEL = ("card",)
 

@@ -23,6 +23,8 @@ from dpsynth_assets.privacy.plan import DpSgd, Learning
 from dpsynth_assets.privacy.shapes import groups
 from dpsynth_assets.privacy.training import add
 
+pytestmark = pytest.mark.slow
+
 CLASSIFIERS = ("minilm", "word_cnn")
 CLASSES = ("card", "loan", "other")
 WORDS, CLIP, BATCH = 24, 0.01, 8

@@ -167,6 +167,7 @@ def of_neighbours(suffix: str, unit_column: bool) -> tuple[Setting, dict[str, li
     return setting, inputs(setting, NEIGHBOURS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "name", "broken"), BROKEN, ids=[f"{suffix}: {name}" for suffix, name, _ in BROKEN])
 @pytest.mark.parametrize("place", [0, 6, 7, len(NEIGHBOURS)])
 def test_a_record_that_cannot_be_read_costs_nobody_elses(suffix, name, broken, place):

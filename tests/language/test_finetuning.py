@@ -22,6 +22,8 @@ from dpsynth_assets.privacy.clipping_methods import FlatClipping
 from dpsynth_assets.privacy.plan import DpSgd, Learning, TrainingPlan
 from dpsynth_assets.privacy.shapes import public_shapes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def contract(inbox, tiny_model):

@@ -119,6 +119,11 @@ def blank(blank_ledger: Callable[[], Ledger]) -> Ledger:
 
 
 @pytest.fixture
+def book(new_ledger: Callable[[], Ledger]) -> Ledger:
+    return new_ledger()
+
+
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "home" / "ledger.duckdb"
 

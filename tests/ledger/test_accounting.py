@@ -52,6 +52,7 @@ def test_vectors_are_those_of_dp_accounting_rounded_up(event: Event) -> None:
         assert value < ours <= value * (1 + 1e-8) + 1e-7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1.5, 2.0, 2.7, 5.6, 16.0, 64.0])
 @pytest.mark.parametrize(("rate", "sigma"), [(0.01, 1.0), (0.2, 2.0), (1e-4, 0.7), (0.5, 10.0)])
 def test_sampled_gaussian_is_an_upper_bound_on_the_exact_divergence(rate: float, sigma: float, order: float) -> None:

@@ -45,6 +45,7 @@ def exact_mixture(rate: float, records: int, sigma: float, order: float) -> tupl
         return mpmath.log(adding) / (a - 1), mpmath.log(removing) / (a - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "records", "sigma"),
     [
@@ -208,6 +209,7 @@ def best_of(shape: float, mean: float) -> Callable[[mpmath.mpf], mpmath.mpf]:
     return slope
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mean", "shape"), [(2.0, 1.0), (10.0, 1.0), (10.0, 0.0), (5.0, 2.0)])
 def test_the_best_of_noisy_answers_truly_costs_less(mean: float, shape: float) -> None:
     """One number with Gaussian noise, run a hidden number of times, the largest shown: its divergence by quadrature."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -27,11 +26,6 @@ PLAN = "a" * 64
 ALICE, BOB = "alice@example.org", "bob@example.org"
 PEOPLE = People((ALICE,), (ALICE, BOB))
 TERMS = {"release": {"rows": 100, "columns": ["subject", "queue"]}}
-
-
-@pytest.fixture
-def book(new_ledger: Callable[[], Ledger]) -> Ledger:
-    return new_ledger()
 
 
 def reserve(book: Ledger, event: Gaussian) -> str:

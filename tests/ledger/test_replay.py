@@ -507,6 +507,7 @@ def exact_mixture(rate: float, records: int, sigma: float, order: float) -> mpma
         return mpmath.log(max(moment(a), moment(1 - a))) / (a - 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1.5, 2.0, 5.6, 16.0])
 @pytest.mark.parametrize(
     ("rate", "records", "sigma"),

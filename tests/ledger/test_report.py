@@ -19,6 +19,8 @@ from ledger.report.several_records import CannotTellError, epsilon_of, mechanism
 from ledger.snapshot import write_snapshot
 from tests.ledger.written_journals import LEDGER, REVIEWER, Line, WrittenJournal, realistic
 
+pytestmark = pytest.mark.slow
+
 # Attributes through which a page can load or go somewhere, and what in a style sheet can.
 REFERRING = {"src", "href", "xlink:href", "srcset", "data", "action", "formaction", "poster", "background", "ping"}
 VOID = {"meta", "br", "link", "img", "input", "hr"}

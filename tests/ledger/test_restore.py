@@ -25,6 +25,8 @@ from ledger import (
     store,
 )
 
+pytestmark = pytest.mark.slow
+
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 PLAN, ARTIFACT = "a" * 64, "b" * 64
 ALICE = "alice@example.org"

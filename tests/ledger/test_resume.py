@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -28,11 +27,6 @@ FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 PLAN, ARTIFACT = "a" * 64, "b" * 64
 TRAINING = PoissonSampledGaussian(0.01, 1.0, 400)
 AGAIN = replace(TRAINING, steps=50)
-
-
-@pytest.fixture
-def book(new_ledger: Callable[[], Ledger]) -> Ledger:
-    return new_ledger()
 
 
 def start(book: Ledger, event: Event = TRAINING, *, read: bool = True) -> tuple[Reservation, Grant]:

@@ -34,11 +34,6 @@ Register = Callable[[Ledger, Scope], None]
 TRAINING = PoissonSampledGaussian(0.01, 1.0, 200)
 
 
-@pytest.fixture
-def book(new_ledger: Callable[[], Ledger]) -> Ledger:
-    return new_ledger()
-
-
 def reserve(book: Ledger, event: Any = EVENT, **other: Any) -> Reservation:
     asked = {"source": FINGERPRINT, "release": "adapter", "key": "key", "owner": "run-1", "plan_digest": PLAN, **other}
     return book.reserve("inbox", event, **asked)

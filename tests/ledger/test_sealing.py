@@ -18,6 +18,8 @@ from ledger.replay import Replay, least_epsilon
 from ledger.replay import event_of as replayed_event
 from ledger.seals import check_portable, content_digest, fingerprint, portable, public_key_in, read_portable, seal_of
 
+pytestmark = pytest.mark.slow
+
 SOURCE = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 HISTOGRAM = {"counts.json": "1" * 64, "receipt.json": "2" * 64}
 ADAPTER = {"model/a.bin": "3" * 64, "model.json": "4" * 64, "receipt.json": "5" * 64}

@@ -15,7 +15,6 @@ from ledger import (
     InvalidEvent,
     Ledger,
     LedgerError,
-    People,
     ProtocolError,
     Scope,
     SelfComposed,
@@ -25,10 +24,8 @@ from ledger import (
 from ledger.events import MAX_DEPTH, intact
 from ledger.replay import key_of as replayed_key
 from ledger.signatures import SignatureRefused, public_key
+from tests.ledger.people.signers import MALLORY, OWNER, PEOPLE, STRANGERS, TRUDY, agree
 
-OWNER, ALICE, BOB = "owner@example.org", "alice@example.org", "bob@example.org"
-MALLORY, TRUDY = "mallory@example.org", "trudy@example.org"
-PEOPLE = People((OWNER,), (ALICE, BOB))
 PRIME = (1 << 255) - 19
 SMALL = (
     0,
@@ -54,16 +51,11 @@ def test_a_key_by_which_anybody_can_sign_is_nobodys(y: int, sign: int) -> None:
         replayed_key(line)
 
 
-def agree(book: Ledger, change: Any, *, owner: str = OWNER, approver: str = ALICE) -> None:
-    book.approve(book.propose(change, actor=owner, reason="please"), actor=approver, reason="yes")
-
-
 def test_strangers_set_no_terms_for_people_who_are_not_registered_yet(blank: Ledger, scope: Scope) -> None:
     """Whether or not the terms say whom they are about."""
-    strangers = People((MALLORY,), (TRUDY,))
-    blank.propose(AddPopulation(scope, strangers), actor=MALLORY, reason="mine")  # and nobody agrees
+    blank.propose(AddPopulation(scope, STRANGERS), actor=MALLORY, reason="mine")  # and nobody agrees
     with pytest.raises(ProtocolError, match="is not registered yet"):
-        agree(blank, SetTerms("letters", {"retention_days": 1}, "inbox"), owner=MALLORY, approver=TRUDY)
+        agree(blank, SetTerms("letters", {"retention_days": 1}, "inbox"), asker=MALLORY, approver=TRUDY)
     agree(blank, AddPopulation(scope, PEOPLE))
     agree(blank, SetTerms("letters", {"retention_days": 1}, "inbox"))
     assert blank.verify() == []

@@ -18,6 +18,8 @@ from dpsynth_assets.privacy.clipping_methods import CLIPPING_METHODS
 from dpsynth_assets.privacy.shapes import Shape, groups, public_shapes
 from dpsynth_assets.privacy.training import add
 
+pytestmark = pytest.mark.slow
+
 CLIP, LONGEST, PREFIX, PROMPT = 0.5, 40, 3, 6
 
 

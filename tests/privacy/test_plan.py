@@ -19,6 +19,7 @@ from ledger import PoissonSampledGaussian, accounting
 CONTRACTS = sorted((Path(__file__).parents[2] / "contracts").glob("*.odcs.yaml"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CONTRACTS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("size", [1.0, 0.2])
 def test_a_plan_is_calibrated_to_its_release_s_epsilon_and_not_below(path, size):
@@ -48,6 +49,7 @@ def test_parity_with_opacus_accountant(path):
     assert epsilon <= ours < epsilon * 1.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CONTRACTS, ids=lambda path: path.stem)
 def test_parity_with_dp_accounting_s_tighter_accountant(path):
     """Privacy loss distributions are tighter than Renyi DP: at most ours, and not far below."""
@@ -110,6 +112,7 @@ def test_attempts_are_charged_what_the_unluckiest_unit_takes_part_in(bands, atte
     assert mechanism.event().steps + (again.steps if again else 0) == max(worst, mechanism.event().steps)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 5), st.integers(1, 4), st.lists(st.integers(0, 9), max_size=6))
 def test_a_killed_run_never_owes_more_than_was_charged_before_it_went_on(bands, every, kills):
     """Any history of kills: at every resumption what is charged covers all attempts if this one runs to the end."""

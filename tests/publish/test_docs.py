@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from dpsynth_assets.contract import load_contract
 from tests.publish.conftest import publish, query
@@ -11,6 +12,7 @@ from tests.publish.conftest import publish, query
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_every_query_of_the_guide_is_answered(home, tmp_path, judged, release, subtests):
     contract = load_contract(ROOT / "contracts" / "inbox.odcs.yaml")
     rows = [(f"my card is lost, case {i}", *cell) for i, cell in enumerate(contract.cells)]

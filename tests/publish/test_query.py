@@ -19,6 +19,8 @@ from dpsynth_assets.publish.release import QueryError
 from dpsynth_assets.publish.sql import literal
 from tests.publish.conftest import Tables, ask, digests_in, query
 
+pytestmark = pytest.mark.slow
+
 SECRET = "a real person's words"
 
 

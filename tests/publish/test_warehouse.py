@@ -20,6 +20,8 @@ from dpsynth_assets.quality.rules import evaluate
 from dpsynth_assets.quality.verdict import Verdict
 from tests.publish.conftest import Tables, publish, query
 
+pytestmark = pytest.mark.slow
+
 
 def test_analysts_see_the_table_its_guarantee_and_its_papers(home, put):
     path = put()

@@ -62,6 +62,7 @@ def observed(materials, contract, *rules):
     return {r.name: results[r.name] for r in rules}
 
 
+@pytest.mark.slow
 def test_each_figure_reaches_the_verdict_as_it_was_measured(contract, corpus, reference, encoder):
     materials = Materials(corpus, "message", {"test_split": reference}, encode=encoder, score=lambda texts: 12.5)
     ours, theirs = list(corpus.message), list(reference.message)

@@ -27,6 +27,8 @@ from dpsynth_assets.safety.threshold import Bound, Targets, Thresholds
 from ledger import Ledger
 from resources.seals import digests_in
 
+pytestmark = pytest.mark.slow
+
 NOUNS = ("card", "loan", "app", "transfer", "branch", "fee", "manager", "password")
 SAFE = [f"please help me with my {a} and the {b}, thank you" for a in NOUNS for b in NOUNS]
 UNSAFE = [f"you {a} idiots, I will burn your {b} down" for a in NOUNS for b in NOUNS]

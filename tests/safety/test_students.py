@@ -16,6 +16,8 @@ from dpsynth_assets.safety.screening import Screener
 from dpsynth_assets.safety.students import build, settle
 from dpsynth_assets.safety.threshold import Targets
 
+pytestmark = pytest.mark.slow
+
 WORDS = ("card", "loan", "app", "transfer", "branch", "fee", "manager", "password", "letter", "advice")
 TARGETS = Targets(precision=0.8, recall=0.8, confidence=0.8)
 

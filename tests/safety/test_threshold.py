@@ -9,6 +9,8 @@ from scipy.stats import binom, norm
 from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.safety.threshold import Bound, Rows, Targets, choose
 
+pytestmark = pytest.mark.slow
+
 SHIFT = 2.5  # between safe and unsafe scores, in standard deviations
 
 
