@@ -12,6 +12,10 @@ import argparse
 import math
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
 from dpsynth_assets.language.documents import read_documents
 from dpsynth_assets.language.pretraining.corpus import gather
 from dpsynth_assets.language.pretraining.recipe import Recipe
@@ -22,10 +26,6 @@ TEXTS = 200  # of each source
 
 def bits_per_byte(folder: str, texts: Sequence[str]) -> float:
     """Of a causal language model in a folder."""
-    import torch
-    import torch.nn.functional as F  # noqa: N812 - its usual name
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     nats = 0.0
     for start in range(0, len(texts), 16):

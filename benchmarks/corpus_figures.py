@@ -13,12 +13,17 @@ import argparse
 import random
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from dpsynth_assets import markdown
-
-if TYPE_CHECKING:
-    import pandas as pd
+from dpsynth_assets.classify.encoder import MiniLM
+from dpsynth_assets.contract.expectations import FIGURES
+from dpsynth_assets.language.base_model import load_base_model
+from dpsynth_assets.quality.metrics.materials import Materials
+from dpsynth_assets.quality.metrics.measuring import measure
+from dpsynth_assets.quality.metrics.perplexity import perplexity
 
 _MAX_TOKENS = 64
 
@@ -37,8 +42,6 @@ def corpora(good: pd.DataFrame, reference: pd.DataFrame) -> Iterator[tuple[str, 
 
 
 def _repeated(frame: pd.DataFrame, rows: int) -> pd.DataFrame:
-    import pandas as pd
-
     return pd.concat([frame] * (rows // len(frame) + 1), ignore_index=True).head(rows)
 
 
@@ -56,10 +59,6 @@ def figures(
     frame: pd.DataFrame, reference: pd.DataFrame, encoder: Any, base: tuple[Any, Any]
 ) -> dict[str, tuple[float, float]]:
     """By name, each figure and how many seconds it took; embedding counts for the one that asks first."""
-    from dpsynth_assets.contract.expectations import FIGURES
-    from dpsynth_assets.quality.metrics.materials import Materials
-    from dpsynth_assets.quality.metrics.measuring import measure
-    from dpsynth_assets.quality.metrics.perplexity import perplexity
 
     def encode(texts: Sequence[str], of: str | None) -> Any:
         return encoder.encode(texts)
@@ -78,11 +77,6 @@ def figures(
 
 
 def main() -> None:
-    import pandas as pd
-
-    from dpsynth_assets.classify.encoder import MiniLM
-    from dpsynth_assets.language.base_model import load_base_model
-
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--source", required=True, help="a public Parquet file with text, label and split")
     arguments.add_argument("--rows", type=int, default=1_000)

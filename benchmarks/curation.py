@@ -45,7 +45,7 @@ from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.registry import planned_names
 from dpsynth_assets.releases.votes import BY_VOTES, CANDIDATES, VOTES, VotesTerms
 from dpsynth_assets.synthesis.corpus import choose
-from dpsynth_assets.synthesis.curation import CurationError
+from dpsynth_assets.synthesis.errors import CurationError
 from ledger import Composed
 from ledger.accounting import epsilon as epsilon_of
 from resources.home import replace_atomically

@@ -13,6 +13,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from benchmarks.pairs import PAIRS
+from dpsynth_assets.contract.synthesis import EMBEDDED
+from dpsynth_assets.language.base_model import load_base_model
+from dpsynth_assets.language.objective import encode_prefix
+from dpsynth_assets.language.sampling import BatchSampler, Decoding, Sampler
 
 LABELS = ("refund", "war", "flight", "hotel")
 TEXTS, SLOTS, LONGEST = 128, 64, 120
@@ -27,11 +31,6 @@ def rates(sampler: Any, prefixes: list[tuple[int, ...]], seed: int) -> float:
 
 def rows() -> Iterator[tuple[str, str, list[float]]]:
     """The ratio of the sampler's rate to that of `generate`, one a pair."""
-    from dpsynth_assets.contract.synthesis import EMBEDDED
-    from dpsynth_assets.language.base_model import load_base_model
-    from dpsynth_assets.language.objective import encode_prefix
-    from dpsynth_assets.language.sampling import BatchSampler, Decoding, Sampler
-
     model, tokenizer = load_base_model(EMBEDDED)
     end: Any = tokenizer.eos_token_id
     decoding = Decoding(LONGEST, top_p=0.95)

@@ -16,25 +16,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import torch
+
 from benchmarks.pairs import PAIRS, paired_ratios
+from dpsynth_assets.classify import dp_training
+from dpsynth_assets.classify.dp_plan import DpClassifierPlan
+from dpsynth_assets.classify.encoder import DIMENSION
+from dpsynth_assets.privacy.clipping.engine import ClippedSum
+from dpsynth_assets.privacy.clipping_methods import FlatClipping
+from dpsynth_assets.privacy.noise import GaussianNoise
+from dpsynth_assets.privacy.plan import DpSgd, Learning
+from dpsynth_assets.privacy.shapes import groups
+from dpsynth_assets.privacy.training import add
 
 CLASSES, WORDS = 4, 56
 
 
 def steps(classifier: str, units: int) -> tuple[Callable[[], None], Callable[[], None]]:
     """A private step and one without privacy, each with a model and an optimiser of its own."""
-    import torch
-
-    from dpsynth_assets.classify import dp_training
-    from dpsynth_assets.classify.dp_plan import DpClassifierPlan
-    from dpsynth_assets.classify.encoder import DIMENSION
-    from dpsynth_assets.privacy.clipping.engine import ClippedSum
-    from dpsynth_assets.privacy.clipping_methods import FlatClipping
-    from dpsynth_assets.privacy.noise import GaussianNoise
-    from dpsynth_assets.privacy.plan import DpSgd, Learning
-    from dpsynth_assets.privacy.shapes import groups
-    from dpsynth_assets.privacy.training import add
-
     plan = DpClassifierPlan(
         mechanism=DpSgd(0.1, 1.0, 1.0, expected_batch_size=units, steps=1),
         learning=Learning(0.01),

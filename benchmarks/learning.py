@@ -29,8 +29,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+import pandas as pd
+import torch
+
+from dpsynth_assets.language.base_model import load_base_model, weights_digest
+from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
+from dpsynth_assets.language.objective import encode, encode_prefix, losses
 from dpsynth_assets.markdown import table
 from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
+from dpsynth_assets.privacy.training import train
 
 EPSILON, DELTA = 3.0, 1e-5
 JUDGE, SEARCH_JUDGE, SEARCH = 512, 256, 1792  # public rows: to judge by, to judge searches by, to search on
@@ -111,10 +118,6 @@ class Experiment:
     """Private and public rows, encoded, and runs on them."""
 
     def __init__(self, source: Path, rows: int, device: str) -> None:
-        import pandas as pd
-
-        from dpsynth_assets.language.base_model import load_base_model, weights_digest
-
         frame = pd.read_parquet(source)
         frame = frame[frame["split"] == "train"].sample(frac=1.0, random_state=0)  # the cut is public
         ends = (0, JUDGE, JUDGE + SEARCH_JUDGE, JUDGE + SEARCH_JUDGE + SEARCH)
@@ -142,9 +145,6 @@ class Experiment:
         upper_layers: int | None = None,
     ) -> float:
         """Loss on `judged` after one run on `records`."""
-        from dpsynth_assets.language.finetuning import TextUnits
-        from dpsynth_assets.privacy.training import train
-
         model = self._model(upper_layers)
         data = TextUnits(records, list(range(len(records))), self._tokenizer.pad_token_id)
         train(model, data, mechanism, learning, micro_batch_tokens=2048)
@@ -154,10 +154,6 @@ class Experiment:
         return self.loss(self._model(), self.judge)
 
     def loss(self, model: Any, judged: list[Any]) -> float:
-        import torch
-
-        from dpsynth_assets.language.objective import losses
-
         model.eval()
         with torch.no_grad():
             pad = self._tokenizer.pad_token_id
@@ -165,9 +161,6 @@ class Experiment:
         return float(torch.cat(parts).mean())
 
     def _model(self, upper_layers: int | None = None) -> Any:
-        from dpsynth_assets.language.base_model import load_base_model
-        from dpsynth_assets.language.finetuning import attach_adapter
-
         plan: Any = SimpleNamespace(method="lora", rank=4, alpha=16.0)
         model: Any = attach_adapter(load_base_model("embedded")[0], plan)
         model.to(self._device)
@@ -179,8 +172,6 @@ class Experiment:
         return model
 
     def _encoded(self, rows: Any) -> list[Any]:
-        from dpsynth_assets.language.objective import encode, encode_prefix
-
         prefixes = [encode_prefix(self._tokenizer, f"label: {label}") for label in rows["label"]]
         return list(encode(self._tokenizer, prefixes, rows["text"].tolist(), MAX_TOKENS))
 

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from rich.progress import track
+from transformers import AutoTokenizer
 
 from benchmarks.kneser_ney import KneserNey, count
 from dpsynth_assets.language.documents import read_documents
@@ -30,8 +32,6 @@ Tokens = npt.NDArray[np.uint16]
 
 def whole_training_side(data: str, tokenizer: Any, piece_chars: int) -> Tokens:
     """<bos> text <eos> of every text that may be trained on, end to end."""
-    from rich.progress import track
-
     trained, _ = gather(read_documents(data), piece_chars)
     texts = [text for source in sorted(trained) for text in trained[source]]
     parts = []
@@ -62,8 +62,6 @@ def evaluated(
 
 
 def main(argv: list[str] | None = None) -> None:
-    from transformers import AutoTokenizer
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="glob of JSON Lines files with `source` and `text`; without it, the rows only")
     parser.add_argument("--run", required=True, type=Path, help="folder of a run: tokenizer/, rows.npy, held_out.npz")

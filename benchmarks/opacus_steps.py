@@ -13,6 +13,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from opacus.grad_sample import GradSampleHooks, GradSampleHooksFastGradientClipping
+
 from benchmarks.shapes import PREFIX, batches, inputs_of, model_of
 
 MODES = ("hooks", "functorch", "ghost")
@@ -21,8 +25,6 @@ _TOLERANCE = 1e-3
 
 def opacus_step(mode: str, shape: str, method: str, length: int) -> Callable[[], None]:
     """Clipped sums as Opacus makes them, noise of torch, AdamW."""
-    import torch
-
     model = model_of(shape, method)
     records = batches(model, shape, length)
     clipped = _ClippedSums(mode, model, 1.0)
@@ -41,8 +43,6 @@ def opacus_step(mode: str, shape: str, method: str, length: int) -> Callable[[],
 
 def obstacle(mode: str, shape: str, method: str) -> str | None:
     """Why Opacus cannot train this in this mode; None if it can. Three short records, all of them clipped."""
-    import torch
-
     model = model_of(shape, method)
     ids = torch.cat(batches(model, shape, 16))[:3]
     bound = 1e-3
@@ -57,8 +57,6 @@ def obstacle(mode: str, shape: str, method: str) -> str | None:
 
 class _ClippedSums:
     def __init__(self, mode: str, model: Any, bound: float) -> None:
-        from opacus.grad_sample import GradSampleHooks, GradSampleHooksFastGradientClipping
-
         common: dict[str, Any] = {"batch_first": True, "loss_reduction": "sum", "strict": False}
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self._model, self._bound, self._ghost = model, bound, mode == "ghost"
@@ -69,8 +67,6 @@ class _ClippedSums:
         )
 
     def __call__(self, records: Sequence[Any]) -> list[Any]:
-        import torch
-
         sums = [torch.zeros_like(p) for p in self.parameters]
         for ids in records:
             losses = _losses(self._model, ids)
@@ -81,8 +77,6 @@ class _ClippedSums:
         return sums
 
     def _kept(self, losses: Any) -> list[Any]:
-        import torch
-
         losses.sum().backward()
         samples = [_sample(p) for p in self.parameters]
         norms = torch.stack([s.flatten(1).norm(dim=1) for s in samples]).norm(dim=0)
@@ -102,16 +96,12 @@ class _ClippedSums:
 
 
 def _losses(model: Any, ids: Any) -> Any:
-    import torch.nn.functional as F  # noqa: N812 - its usual name
-
     logits = model(**inputs_of(model, ids)).logits[:, -ids.shape[1] :]
     losses = F.cross_entropy(logits[:, PREFIX - 1 : -1].transpose(1, 2), ids[:, PREFIX:], reduction="none")
     return losses.mean(1)
 
 
 def _one_by_one(model: Any, ids: Any, bound: float) -> list[Any]:
-    import torch
-
     parameters = [p for p in model.parameters() if p.requires_grad]
     units = [torch.autograd.grad(_losses(model, row[None])[0], parameters) for row in ids]
     return [

@@ -15,7 +15,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
+import torch
+
+from dpsynth_assets.language.base_model import load_base_model
+from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
+from dpsynth_assets.language.objective import encode, encode_prefix
 from dpsynth_assets.markdown import row, table
+from dpsynth_assets.privacy.clipping.engine import ClippedSum
+from dpsynth_assets.privacy.clipping_methods import CLIPPING_METHODS
+from dpsynth_assets.privacy.shapes import groups, public_shapes
+from dpsynth_assets.privacy.training import add
 
 KINDS = ("same", "short", "mixed", "real")
 
@@ -39,16 +49,6 @@ def measured(
         texts: the last of them is u's.
         batch: units that are expected, on which micro-batches depend; None makes them as tall as `tokens` allows.
     """
-    import torch
-
-    from dpsynth_assets.language.base_model import load_base_model
-    from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
-    from dpsynth_assets.language.objective import encode, encode_prefix
-    from dpsynth_assets.privacy.clipping.engine import ClippedSum
-    from dpsynth_assets.privacy.clipping_methods import CLIPPING_METHODS
-    from dpsynth_assets.privacy.shapes import groups, public_shapes
-    from dpsynth_assets.privacy.training import add
-
     base, tokenizer = load_base_model("embedded")
     torch.manual_seed(0)
     plan: Any = SimpleNamespace(method=method, rank=4, alpha=16.0, prompt_tokens=20)
@@ -79,8 +79,6 @@ def measured(
 
 
 def main() -> None:
-    import pandas as pd
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", type=Path, required=True, help="a Parquet file with a column text; public")
     parser.add_argument("--methods", default="lora,prompt,full")

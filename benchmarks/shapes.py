@@ -5,6 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+from dpsynth_assets.language.base_model import EMBEDDED_FOLDER
+from dpsynth_assets.language.finetuning import attach_adapter
+
 METHODS = ("lora", "prompt", "full")
 SHAPES = ("embedded", "gpt2", "llama_1b")  # the last on a GPU, in bfloat16
 TOKENS = {"embedded": 2048, "gpt2": 1024, "llama_1b": 4096}  # of a micro-batch
@@ -13,17 +19,11 @@ PREFIX = 2  # tokens of a record without a loss
 
 
 def device() -> str:
-    import torch
-
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def model_of(shape: str, method: str) -> Any:
     """A model of the shape in training mode, without dropout, with what the method trains trainable."""
-    import torch
-
-    from dpsynth_assets.language.finetuning import attach_adapter
-
     torch.manual_seed(0)
     base = _base(shape)
     if shape == "llama_1b":
@@ -34,10 +34,6 @@ def model_of(shape: str, method: str) -> Any:
 
 
 def _base(shape: str) -> Any:
-    from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
-
-    from dpsynth_assets.language.base_model import EMBEDDED_FOLDER
-
     if shape == "embedded":
         return LlamaForCausalLM(LlamaConfig.from_pretrained(EMBEDDED_FOLDER))
     if shape == "gpt2":
@@ -56,8 +52,6 @@ def _base(shape: str) -> Any:
 
 def batches(model: Any, shape: str, length: int) -> list[Any]:
     """A step's micro-batches of random tokens, shape (records, length): every record fills its length."""
-    import torch
-
     generator = torch.Generator().manual_seed(0)
     size = (max(1, TOKENS[shape] // length), length)
     vocabulary = model.config.vocab_size
@@ -66,8 +60,6 @@ def batches(model: Any, shape: str, length: int) -> list[Any]:
 
 def inputs_of(model: Any, ids: Any) -> dict[str, Any]:
     """Arguments of the forward pass. Where positions are trained, each record has a row of its own."""
-    import torch
-
     inputs: dict[str, Any] = {"input_ids": ids, "use_cache": False}
     if any(name.endswith("wpe.weight") and p.requires_grad for name, p in model.named_parameters()):
         inputs["position_ids"] = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)

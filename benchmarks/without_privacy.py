@@ -15,23 +15,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
+import torch
+from rich.progress import Progress
+
+from dpsynth_assets.contract.synthesis import EMBEDDED
+from dpsynth_assets.language.base_model import load_base_model
+from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
+from dpsynth_assets.language.objective import encode, encode_prefix, losses
+from dpsynth_assets.language.sampling import Decoding, Sampler
+from dpsynth_assets.privacy.plan import DpSgd, Learning
+from dpsynth_assets.privacy.training import train
+
 SET_ASIDE = 512
 MAX_TOKENS = 72
 
 
 def main() -> None:
-    import pandas as pd
-    import torch
-    from rich.progress import Progress
-
-    from dpsynth_assets.contract.synthesis import EMBEDDED
-    from dpsynth_assets.language.base_model import load_base_model
-    from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
-    from dpsynth_assets.language.objective import encode, encode_prefix, losses
-    from dpsynth_assets.language.sampling import Decoding, Sampler
-    from dpsynth_assets.privacy.plan import DpSgd, Learning
-    from dpsynth_assets.privacy.training import train
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--source", type=Path, required=True, help="AG News with columns text, label, split")
     parser.add_argument("--passes", type=float, default=2.0, help="over the rows")

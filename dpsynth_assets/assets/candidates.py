@@ -12,8 +12,7 @@ from dpsynth_assets.contract import Contract
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.votes import CANDIDATES
-from dpsynth_assets.synthesis.candidates import draw, rows_drawn
-from dpsynth_assets.synthesis.votes import DRAWN
+from dpsynth_assets.synthesis.candidates import DRAWN, draw, rows_drawn
 from resources.artifact_store import ArtifactError, ArtifactStore
 
 

@@ -18,8 +18,7 @@ from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.votes import CANDIDATES, VOTES
-from dpsynth_assets.synthesis.curation import CurationError
-from dpsynth_assets.synthesis.votes import VotesError
+from dpsynth_assets.synthesis.errors import CurationError, VotesError
 from dpsynth_assets.variants import name_of
 from resources.artifact_store import ArtifactError, ArtifactStore
 from resources.sensitive_store import GrantRequiredError, SensitiveStore

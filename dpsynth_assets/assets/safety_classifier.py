@@ -12,8 +12,7 @@ from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.assets.proof import UnprovenError, guaranteed_table
 from dpsynth_assets.assets.teaching import teacher_of
-from dpsynth_assets.classify.encoder import EncoderError
-from dpsynth_assets.classify.errors import ClassifierError
+from dpsynth_assets.classify.errors import ClassifierError, EncoderError
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.public_rows import mixed_rows, test_rows
 from dpsynth_assets.markdown import escaped

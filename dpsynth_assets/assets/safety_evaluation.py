@@ -12,8 +12,7 @@ from dpsynth_assets.assets.common import contract_asset, of_partition, plain_fai
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.assets.proof import UnprovenError, published_rows
-from dpsynth_assets.classify.encoder import EncoderError
-from dpsynth_assets.classify.errors import ClassifierError
+from dpsynth_assets.classify.errors import ClassifierError, EncoderError
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.public_rows import mixed_rows, public_rows, test_rows
 from dpsynth_assets.markdown import escaped

@@ -20,20 +20,33 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import nn
+
+from dpsynth_assets.classify import encoder as encoders
+from dpsynth_assets.classify.apart import apart
 from dpsynth_assets.classify.dp_plan import DpClassifierPlan
+from dpsynth_assets.classify.encoder import DIMENSION, padded
+from dpsynth_assets.classify.head import Head
+from dpsynth_assets.classify.holdout import class_codes
+from dpsynth_assets.classify.neural import Neural
+from dpsynth_assets.classify.vectors import public_encoder
+from dpsynth_assets.classify.word_cnn import CnnShape, WordCnn, hashed
+from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+from dpsynth_assets.privacy.clipping.verification import verify_exactness, verify_own_bits
+from dpsynth_assets.privacy.shapes import public_shapes
+from dpsynth_assets.privacy.training import TrainingRun, train
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.classifiers import CLASSIFIER
 from dpsynth_assets.releases.release import Made, Ran, Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from dpsynth_assets.classify.encoder import Encoder
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.privacy.checkpoint import CheckpointFolder
     from dpsynth_assets.privacy.shapes import Shape
-    from dpsynth_assets.privacy.training import TrainingRun
 
 # How much is computed at once, in records for the head, in words for the word-CNN.
 _MICRO_BATCH = 8192
@@ -53,8 +66,6 @@ class LabelledUnits:
     def __init__(
         self, method: _Head | _Cnn, examples: Sequence[Any], codes: Sequence[int], units: Sequence[object]
     ) -> None:
-        import torch
-
         groups: dict[object, list[int]] = {}
         for record, unit in enumerate(units):
             groups.setdefault(unit, []).append(record)
@@ -68,8 +79,6 @@ class LabelledUnits:
     def losses(self, model: nn.Module, records: Sequence[int], shape: Shape | None = None) -> Tensor:
         """Cross-entropy of each of the records, then of made-up ones, shape (shape.rows,); without a shape, of the
         records alone. Classes weigh as often as they occur."""
-        import torch
-
         made_up = 0 if shape is None else shape.rows - len(records)
         rows = torch.tensor([*records, *[len(self.lengths)] * made_up])
         scores = self._logits(model, self._examples[rows], None if shape is None else shape.width)
@@ -99,9 +108,6 @@ def train_with_dp(
         ValueError: a unit has more records than the plan bounds, which would break the declared sensitivity.
         UnclippedGradientError: the model cannot be trained exactly; found on made-up records.
     """
-    from dpsynth_assets.classify.holdout import class_codes
-    from dpsynth_assets.privacy.training import train
-
     if not frame.empty and int(frame.groupby("unit", sort=False).size().max()) > plan.max_records:
         raise ValueError(f"a unit has more than max_records ({plan.max_records}) records: bound them on reading")
     method = _method(plan, encoder)
@@ -136,9 +142,6 @@ def check(contract: Contract, plan: DpClassifierPlan, made_from: Mapping[str, Ma
 
 def run(contract: Contract, plan: DpClassifierPlan, rows: pd.DataFrame, ready: None, work: Workspace) -> Ran:
     """Train the release's classifier. Of a public source the vectors of its texts are remembered."""
-    from dpsynth_assets.classify.vectors import public_encoder
-    from dpsynth_assets.privacy.checkpoint import CheckpointFolder
-
     public = plan.classifier == "minilm" and contract.privacy.source_is_public
     encoder = public_encoder(plan.max_tokens) if public else None
     checkpoints = CheckpointFolder(work.checkpoints, plan.digest(), plan.former_digests())
@@ -156,8 +159,6 @@ def _method(plan: DpClassifierPlan, encoder: Encoder | None = None) -> _Head | _
 def _verify(plan: DpClassifierPlan, method: _Head | _Cnn, model: nn.Module) -> None:
     """On made-up records: the clipped sum is that of the records one by one, and each contributes the same bits in
     every place and company, at each of the shapes that training uses."""
-    from dpsynth_assets.privacy.clipping.verification import verify_exactness, verify_own_bits
-
     codes = [record % len(plan.classes) for record in range(_RANDOM)]
     data = LabelledUnits(method, method.made_up(), codes[:4], [0, 1, 1, 2])
     verify_exactness(model, lambda records: data.losses(model, records), [1, 2, 1])
@@ -173,8 +174,6 @@ def _shapes(plan: DpClassifierPlan, longest: int) -> tuple[Shape, ...]:
     A micro-batch costs as much time as 1,500 words of the word-CNN before it has any. So there are two widths, and half
     the expected batch may be one micro-batch.
     """
-    from dpsynth_assets.privacy.shapes import public_shapes
-
     return public_shapes(longest, _MICRO_BATCH, plan.mechanism.expected_batch_size, eighths=(4, 8), share=2)
 
 
@@ -184,9 +183,6 @@ class _Head:
     longest = 1
 
     def __init__(self, plan: DpClassifierPlan, encoder: Encoder | None = None) -> None:
-        from dpsynth_assets.classify import encoder as encoders
-        from dpsynth_assets.classify.apart import apart
-
         self._plan = plan
         self._encoder = encoder or apart(encoders.MiniLM(max_tokens=plan.max_tokens))
 
@@ -195,44 +191,26 @@ class _Head:
         return _shapes(self._plan, self.longest)
 
     def model(self) -> nn.Module:
-        from torch import nn
-
-        from dpsynth_assets.classify.encoder import DIMENSION
-
         linear = nn.Linear(DIMENSION, len(self._plan.classes))
         nn.init.zeros_(linear.weight)
         nn.init.zeros_(linear.bias)
         return linear
 
     def examples(self, texts: Sequence[str]) -> list[Tensor]:
-        import torch
-
         return list(torch.as_tensor(self._encoder.encode(texts)))
 
     def made_up(self) -> list[Tensor]:
         """Four examples."""
-        import torch
-
-        from dpsynth_assets.classify.encoder import DIMENSION
-
         waves = [torch.sin(torch.arange(1, DIMENSION + 1) * (record + 1.0)) for record in range(4)]
         return [wave / wave.norm() for wave in waves]
 
     def random(self, width: int) -> list[Tensor]:
         """Examples of public randomness, of the one width that there is."""
-        import torch
-
-        from dpsynth_assets.classify.encoder import DIMENSION
-
         drawn = torch.randn(_RANDOM, DIMENSION, generator=torch.Generator().manual_seed(0))
         return list(drawn / drawn.norm(dim=1, keepdim=True))
 
     def stacked(self, examples: Sequence[Tensor]) -> Tensor:
         """The examples as rows of one tensor, then that of a made-up row."""
-        import torch
-
-        from dpsynth_assets.classify.encoder import DIMENSION
-
         return torch.stack([*examples, torch.zeros(DIMENSION)])
 
     def lengths(self, examples: Sequence[Any]) -> list[int]:
@@ -245,8 +223,6 @@ class _Head:
         return scores
 
     def save(self, model: Any, folder: Path) -> None:
-        from dpsynth_assets.classify.head import Head
-
         weights, bias = (parameter.detach().double().numpy() for parameter in (model.weight, model.bias))
         facts = {"plan": self._plan.digest(), "max_tokens": self._plan.max_tokens}
         Head(self._plan.classes, weights, bias, facts).save(folder)
@@ -256,8 +232,6 @@ class _Cnn:
     """The word-CNN without dropout, from public first weights. A record is as long as its words."""
 
     def __init__(self, plan: DpClassifierPlan) -> None:
-        from dpsynth_assets.classify.word_cnn import CnnShape
-
         self._plan = plan
         words = max(plan.max_tokens, *plan.widths)
         self._shape = CnnShape(plan.buckets, plan.dimension, plan.filters, plan.widths, words)
@@ -269,17 +243,11 @@ class _Cnn:
         return tuple(s for s in _shapes(self._plan, self.longest) if s.width >= max(self._plan.widths))
 
     def model(self) -> nn.Module:
-        import torch
-
-        from dpsynth_assets.classify.word_cnn import WordCnn
-
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._plan.seed)
             return WordCnn(self._shape, len(self._plan.classes))
 
     def examples(self, texts: Sequence[str]) -> list[list[int]]:
-        from dpsynth_assets.classify.word_cnn import hashed
-
         return hashed(texts, self._shape)
 
     def made_up(self) -> list[list[int]]:
@@ -295,8 +263,6 @@ class _Cnn:
 
     def stacked(self, examples: Sequence[Sequence[int]]) -> Tensor:
         """The examples as rows of one tensor, then that of a made-up row: an empty text."""
-        from dpsynth_assets.classify.encoder import padded
-
         return padded([*examples, ()], least=self.longest)[0].int()
 
     def lengths(self, examples: Sequence[Any]) -> list[int]:
@@ -309,6 +275,4 @@ class _Cnn:
         return scores
 
     def save(self, model: Any, folder: Path) -> None:
-        from dpsynth_assets.classify.neural import Neural
-
         Neural("word_cnn", self._plan.classes, model, facts={"plan": self._plan.digest()}).save(folder)

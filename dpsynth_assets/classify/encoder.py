@@ -14,10 +14,17 @@ from copy import copy, deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+import torch
+from safetensors.torch import load
+from tokenizers import Tokenizer
+from transformers import BertConfig, BertModel
+
+from dpsynth_assets.classify.apart import groups, sentence_vectors_apart
+from dpsynth_assets.classify.errors import EncoderError
 from dpsynth_assets.progress import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
 DIMENSION = 384
@@ -42,16 +49,10 @@ class Encoder(Protocol):
         """The same encoder for texts cut to so many tokens; itself where that is its length already."""
 
 
-class EncoderError(RuntimeError):
-    """The encoder's files are missing or are not the ones this project was tested with."""
-
-
 class MiniLM:
     """Mean-pooled, length-one sentence vectors of texts cut to `max_tokens` tokens, of which it can take 512."""
 
     def __init__(self, folder: Path | None = None, *, max_tokens: int = MAX_TOKENS) -> None:
-        from tokenizers import Tokenizer
-
         files = _checked(folder or _packaged())
         self.max_tokens = min(max_tokens, _POSITIONS)
         self.model = _model(files["config.json"], files["model.safetensors"])
@@ -80,11 +81,6 @@ class MiniLM:
 
         See `dpsynth_assets.classify.apart`, also for where that is looked at. An empty text has a vector too.
         """
-        import numpy as np
-        import torch
-
-        from dpsynth_assets.classify.apart import groups, sentence_vectors_apart
-
         tokens = self.tokenize(texts)
         vectors = np.empty((len(tokens), DIMENSION), dtype=np.float32)
         done = 0
@@ -110,8 +106,6 @@ class Remembered:
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """As `MiniLM.encode`; progress is about the texts that are new."""
-        import numpy as np
-
         new = [text for text in dict.fromkeys(texts) if text not in self._vectors]
         if new:
             self._vectors.update(zip(new, self._encoder.encode(new, progress), strict=True))
@@ -132,8 +126,6 @@ def packaged_tokenizer() -> bytes:
 
 def padded(tokens: Sequence[Sequence[int]], least: int = 1) -> tuple[Tensor, Tensor]:
     """Tokens filled up with zeros to the longest (to `least` at least), shape (texts, longest), and their lengths."""
-    import torch
-
     lengths = [len(ids) for ids in tokens]
     width = max([least, *lengths])
     return torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in tokens]), torch.tensor(lengths)
@@ -141,8 +133,6 @@ def padded(tokens: Sequence[Sequence[int]], least: int = 1) -> tuple[Tensor, Ten
 
 def sentence_vectors(model: Any, ids: Tensor, lengths: Tensor) -> Tensor:
     """The mean of each text's last hidden states, brought to length one, shape (texts, DIMENSION)."""
-    import torch
-
     mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
     hidden: Tensor = model(input_ids=ids, attention_mask=mask).last_hidden_state
     weight = mask.unsqueeze(-1).to(hidden.dtype)
@@ -181,8 +171,6 @@ def _checked(folder: Path) -> dict[str, bytes]:
 def _model(config: bytes, weights: bytes) -> Any:
     # Built from the checked bytes rather than by from_pretrained, which would read the file again, draw progress bars
     # and report the pooling layer that mean pooling does not use.
-    from safetensors.torch import load
-    from transformers import BertConfig, BertModel
 
     model = BertModel(BertConfig.from_dict(json.loads(config)), add_pooling_layer=False)
     outcome = model.load_state_dict(load(weights), strict=False)

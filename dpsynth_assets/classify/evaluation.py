@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import numpy as np
+from scipy.stats import t
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from dpsynth_assets import markdown as tables
 from dpsynth_assets.markdown import escaped
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _BINS = 10
 
@@ -38,9 +39,6 @@ def evaluate(classifier: Classifier, examples: Any, labels: Sequence[str]) -> di
     `calibration_error` is the mean gap between confidence and accuracy over ten bins. `confusion` counts the true label
     by row and the predicted one by column.
     """
-    import numpy as np
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
     classes = classifier.classes
     places = {name: place for place, name in enumerate(classes)}
     unknown = sum(label not in places for label in labels)
@@ -137,8 +135,6 @@ def _table(head: Sequence[str], body: Sequence[Sequence[str]], align: str = "lr"
 
 def interval_of_mean(values: Sequence[float]) -> tuple[float, float]:
     """Student's 95 % interval of the mean; of one value, that value: nothing is known then."""
-    from scipy.stats import t
-
     mean = statistics.fmean(values)
     if len(values) < 2:
         return mean, mean
@@ -156,7 +152,5 @@ def _wilson(right: float, n: int, z: float = 1.959964) -> tuple[float, float]:
 
 
 def _calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    import numpy as np
-
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     return float(np.abs(np.bincount(bins, confidence - right)).sum() / len(right))

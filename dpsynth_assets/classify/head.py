@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load, save
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.model_selection import StratifiedKFold
 
 from dpsynth_assets.classify import storage
 from dpsynth_assets.classify.errors import ClassifierError
@@ -21,9 +28,6 @@ from dpsynth_assets.classify.holdout import (
     present_classes,
     temperature,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
 
 KIND = "minilm"
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # inverse regularisation, on vectors of length one
@@ -49,9 +53,6 @@ class Head:
 
     def predict_proba(self, embeddings: np.ndarray) -> np.ndarray:
         """One row per vector, one column per class."""
-        import numpy as np
-        from scipy.special import softmax
-
         return np.asarray(softmax(np.asarray(embeddings, dtype=np.float64) @ self.weights.T + self.bias, axis=1))
 
     def predict(self, embeddings: np.ndarray) -> list[str]:
@@ -60,16 +61,12 @@ class Head:
 
     def save(self, folder: Path) -> None:
         """Write it to a folder (see `dpsynth_assets.classify.storage`)."""
-        from safetensors.numpy import save
-
         about = {"kind": KIND, "classes": list(self.classes), "facts": dict(self.facts)}
         storage.save(folder, save({"weights": self.weights, "bias": self.bias}), about)
 
     @classmethod
     def load(cls, folder: Path) -> Head:
         """Read it back; files that do not belong together are refused."""
-        from safetensors.numpy import load
-
         weights, about = storage.load(folder)
         arrays = load(weights)
         return cls(tuple(about["classes"]), arrays["weights"], arrays["bias"], about["facts"])
@@ -99,8 +96,6 @@ def train_head(
     Raises:
         ClassifierError: the rows cannot train a classifier.
     """
-    import numpy as np
-
     matrix = np.asarray(embeddings, dtype=np.float64)
     codes = class_codes(labels, classes)
     if matrix.ndim != 2 or len(matrix) != len(codes):
@@ -156,10 +151,6 @@ def _choose(
     `with_others` gives vectors and targets that are fitted for the rows at some places, where those at others are
     judged by.
     """
-    import numpy as np
-    from sklearn.metrics import f1_score
-    from sklearn.model_selection import StratifiedKFold
-
     rows = np.random.default_rng(seed).permutation(len(codes))[:_FOLD_ROWS]
     counts = np.bincount(codes[rows])
     rows = rows[counts[codes[rows]] >= _FOLDS]  # a class with fewer rows cannot stand in every fold
@@ -191,9 +182,6 @@ def _choose(
 def _fit(matrix: np.ndarray, targets: np.ndarray, strength: float) -> Any:
     """A row counts once for each of its likeliest classes, as much as that class' target; together all classes count
     alike."""
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-
     if targets.shape[1] > _LIKELIEST:
         least = np.partition(targets, -_LIKELIEST, axis=1)[:, [-_LIKELIEST]]
         targets = np.where(targets >= least, targets, 0)

@@ -6,12 +6,12 @@ Every row here is *synthetic* (or declared public). Choosing anything on sensiti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from dpsynth_assets.classify.errors import ClassifierError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 # Scores are never sharpened or flattened more than this: a handful of held-out rows without a mistake would otherwise
 # ask for certainty.
@@ -24,8 +24,6 @@ def class_codes(labels: Sequence[str], classes: Sequence[str]) -> np.ndarray:
     Raises:
         ClassifierError: the classes are not distinct, or a label is none of them.
     """
-    import numpy as np
-
     if len(set(classes)) != len(classes):
         raise ClassifierError("the classes must be distinct")
     places = {name: place for place, name in enumerate(classes)}
@@ -41,8 +39,6 @@ def present_classes(codes: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     Raises:
         ClassifierError: fewer than two of them do.
     """
-    import numpy as np
-
     present = np.unique(codes)
     if len(present) < 2:
         raise ClassifierError(
@@ -54,8 +50,6 @@ def present_classes(codes: np.ndarray, classes: Sequence[str]) -> np.ndarray:
 
 def split(codes: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers to train on and to validate on, class by class. A class with a single row is trained on only."""
-    import numpy as np
-
     rng = np.random.default_rng(seed)
     train, held_out = [], []
     for code in np.unique(codes):
@@ -72,8 +66,6 @@ def class_targets(codes: np.ndarray, classes: int, targets: np.ndarray | None = 
     Raises:
         ClassifierError: the targets are not a probability of every class for every row.
     """
-    import numpy as np
-
     if targets is None:
         return np.asarray(np.eye(classes)[codes])
     if targets.shape != (len(codes), classes):
@@ -88,8 +80,6 @@ def class_weights(targets: np.ndarray) -> np.ndarray:
 
     A noisy histogram sets the proportions of synthetic rows, so those are no reason to prefer a class.
     """
-    import numpy as np
-
     mass = targets.sum(axis=0)
     present = mass > 0
     return np.where(present, len(targets) / present.sum() / np.where(present, mass, 1), 0.0)
@@ -101,10 +91,6 @@ def temperature(scores: np.ndarray, targets: np.ndarray) -> float:
     Dividing scores by T changes no decision, only how sure the classifier says it is. Both have shape (rows, classes);
     `scores` may hold -inf for classes that never occur. Without rows T is 1.
     """
-    import numpy as np
-    from scipy.optimize import minimize_scalar
-    from scipy.special import log_softmax
-
     if not len(targets):
         return 1.0
 

@@ -13,6 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+import torch
+from safetensors.torch import load, save
+from scipy.special import softmax
+from torch.nn.functional import cross_entropy
+
 from dpsynth_assets.classify import storage
 from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.holdout import (
@@ -27,7 +33,6 @@ from dpsynth_assets.classify.training_rows import TrainingSet
 from dpsynth_assets.progress import Progress
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor, nn
 
 HELD_OUT = 0.1  # share of the synthetic rows that training never sees
@@ -79,9 +84,6 @@ class Neural:
 
     def predict_proba(self, texts: Sequence[str]) -> np.ndarray:
         """One row per text, one column per class."""
-        import numpy as np
-        from scipy.special import softmax
-
         scores = _scores(self.network, self.network.prepare(texts), len(self.classes)) / self.temperature
         without = [self.classes.index(name) for name in self.facts.get("classes_without_rows", ())]
         scores[:, without] = -np.inf
@@ -89,8 +91,6 @@ class Neural:
 
     def save(self, folder: Path) -> None:
         """Write it to a folder (see `dpsynth_assets.classify.storage`)."""
-        from safetensors.torch import save
-
         about = {
             "kind": self.kind,
             "classes": list(self.classes),
@@ -103,8 +103,6 @@ class Neural:
     @classmethod
     def load(cls, folder: Path, build: Callable[[Mapping[str, Any], int], nn.Module]) -> Neural:
         """Read it back; `build` makes the network from what `about` said and the number of classes."""
-        from safetensors.torch import load
-
         weights, about = storage.load(folder)
         network = build(about["network"], len(about["classes"]))
         network.load_state_dict(load(weights))
@@ -129,9 +127,6 @@ def train_network(
     Raises:
         ClassifierError: the rows cannot train a classifier.
     """
-    import numpy as np
-    import torch
-
     classes = training_set.classes
     codes = class_codes(training_set.labels, classes)
     present_classes(codes, classes)
@@ -172,8 +167,6 @@ def _fit(
     progress: Progress | None,
 ) -> tuple[int, float]:
     """Trains in place; the steps of the state that is kept, and its loss on the held-out rows."""
-    import torch
-
     examples, wanted = train
     per_epoch = -(-len(examples) // schedule.batch_size)
     steps = min(schedule.epochs * per_epoch, schedule.max_steps)
@@ -213,8 +206,6 @@ def _fit(
 
 def _loss(network: Any, judge: tuple[list[list[int]], np.ndarray], weights: Tensor) -> float:
     """Mean loss on held-out rows, weighted as in training."""
-    import torch
-
     examples, wanted = judge
     scores = torch.as_tensor(_scores(network, examples, len(weights)))
     return float(_cross_entropy(scores, torch.as_tensor(wanted), weights.double()))
@@ -222,16 +213,11 @@ def _loss(network: Any, judge: tuple[list[list[int]], np.ndarray], weights: Tens
 
 def _cross_entropy(logits: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
     """Over the rows' weight, not their number: of certain targets that is the usual weighted mean."""
-    from torch.nn.functional import cross_entropy
-
     return cross_entropy(logits, wanted, weights, reduction="sum") / (wanted @ weights).sum()
 
 
 def _scores(network: Any, prepared: Sequence[list[int]], classes: int) -> np.ndarray:
     """Scores without dropout, float64, shape (texts, classes). Neighbours in length share a batch."""
-    import numpy as np
-    import torch
-
     order = sorted(range(len(prepared)), key=lambda i: len(prepared[i]), reverse=True)
     scores = np.empty((len(prepared), classes))
     network.eval()

@@ -25,6 +25,8 @@ from dpsynth_assets.classify.head import KIND as MINILM
 from dpsynth_assets.classify.head import STRENGTHS, Head, train_head
 from dpsynth_assets.classify.neural import Neural, Schedule, train_network
 from dpsynth_assets.classify.training_rows import TrainingSet
+from dpsynth_assets.classify.tuned import BATCH, MAX_STEPS, MAX_TOKENS, TunedMiniLM
+from dpsynth_assets.classify.word_cnn import CnnShape, WordCnn
 from dpsynth_assets.progress import Progress
 
 if TYPE_CHECKING:
@@ -147,8 +149,6 @@ class TunedRecipe:
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> Neural:
-        from dpsynth_assets.classify.tuned import BATCH, MAX_STEPS, MAX_TOKENS, TunedMiniLM
-
         def build(rows: np.ndarray) -> nn.Module:
             own = training_set.of(rows)
             vectors = (encoder or encoders.MiniLM(max_tokens=MAX_TOKENS)).encode(own.texts)
@@ -186,8 +186,6 @@ class CnnRecipe:
         progress: Progress | None = None,
         provenance: Mapping[str, str] | None = None,
     ) -> Neural:
-        from dpsynth_assets.classify.word_cnn import CnnShape, WordCnn
-
         shape = CnnShape(dimension=self.dimension, filters=self.filters)
         schedule = Schedule(self.learning_rate, batch_size=64, epochs=self.epochs, max_steps=3_000, patience=3)
         return train_network(
@@ -218,8 +216,6 @@ def load_classifier(folder: Path, encoder: Encoder | None = None) -> StoredClass
         length = head.facts.get("max_tokens", encoders.MAX_TOKENS)
         return Frozen(head, encoder.cut_to(length) if encoder else encoders.MiniLM(max_tokens=length))
     if kind == MINILM_TUNED:
-        from dpsynth_assets.classify.tuned import TunedMiniLM
-
         return Neural.load(
             folder, lambda said, classes: TunedMiniLM(encoders.MiniLM(max_tokens=said["max_tokens"]), classes)
         )

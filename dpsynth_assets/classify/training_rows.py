@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from dpsynth_assets.classify.spelling import disguised
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 SAFE, UNSAFE = "safe", "unsafe"
 
@@ -33,8 +30,6 @@ class Labelled:
     @property
     def unsafe(self) -> np.ndarray:
         """Of rows labelled safe and unsafe: which are unsafe, shape (texts,)."""
-        import numpy as np
-
         return np.array([label == UNSAFE for label in self.labels], dtype=bool)
 
     def at(self, places: Iterable[int]) -> Labelled:

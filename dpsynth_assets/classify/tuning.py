@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from scipy.stats import spearmanr
+
 from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.holdout import class_codes, split
@@ -104,8 +107,6 @@ def rank(
     Raises:
         ClassifierError: there are fewer than two candidates, or rows that cannot train them.
     """
-    import numpy as np
-
     if len(candidates) < 2 or not seeds:
         raise ClassifierError("a ranking needs at least two candidates and one seed")
     texts, labels = synthetic
@@ -127,8 +128,6 @@ def rank(
 
 
 def _spearman(judged: Sequence[Judged]) -> float | None:
-    from scipy.stats import spearmanr
-
     synthetic, real = [each.on_synthetic for each in judged], [each.on_real for each in judged]
     if len(set(synthetic)) == 1 or len(set(real)) == 1:
         return None

@@ -12,14 +12,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from dpsynth_assets.classify import encoder as encoders
 from dpsynth_assets.classify.encoder import DIMENSION, SHA256, Encoder
 from dpsynth_assets.progress import Progress
-
-if TYPE_CHECKING:
-    import numpy as np
 
 FILE = "vectors.sqlite"
 _SHARD = 1024  # texts; what a kill can lose
@@ -59,8 +57,6 @@ class KeptVectors:
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """As `MiniLM.encode`; progress is about the texts that are new."""
-        import numpy as np
-
         keys = [_key(tokens) for tokens in self._encoder.tokenize(texts)]
         found = self._held(keys)
         new = list({key: text for key, text in zip(keys, texts, strict=True) if key not in found}.items())

@@ -7,12 +7,12 @@ scores: the probabilities are those of rows with the held-out rows' share of uns
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
 from dpsynth_assets.classify.errors import ClassifierError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,6 @@ class Platt:
 
     def __call__(self, log_odds: np.ndarray) -> np.ndarray:
         """Probabilities, float64, shape of the log-odds."""
-        import numpy as np
-        from scipy.special import expit
-
         return np.asarray(expit(self.slope * np.asarray(log_odds, dtype=np.float64) + self.intercept))
 
 
@@ -37,9 +34,6 @@ def fit(log_odds: np.ndarray, unsafe: np.ndarray) -> Platt:
     Raises:
         ClassifierError: the rows are all of one kind, or the classifier ranks them no better than backwards.
     """
-    import numpy as np
-    from sklearn.linear_model import LogisticRegression
-
     scores, truth = np.asarray(log_odds, dtype=np.float64), np.asarray(unsafe, dtype=bool)
     if truth.all() or not truth.any():
         raise ClassifierError(f"the {len(truth)} calibration rows are all of one kind; give safe and unsafe ones")

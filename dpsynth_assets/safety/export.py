@@ -12,22 +12,30 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import onnxruntime
+
+from dpsynth_assets.classify import encoder as encoders
+from dpsynth_assets.classify.encoder import MiniLM, packaged_tokenizer
 from dpsynth_assets.classify.errors import ClassifierError
+from dpsynth_assets.classify.neural import Neural
+from dpsynth_assets.classify.recipes import Frozen
+from dpsynth_assets.classify.tuned import TunedMiniLM
+from dpsynth_assets.classify.word_cnn import WordCnn
 from dpsynth_assets.safety import graphs
 from dpsynth_assets.safety.calibration import Platt
-from dpsynth_assets.safety.screening import FORMAT, MANIFEST, MODEL, TOKENIZER, Screener, outcome
+from dpsynth_assets.safety.screening import FORMAT, MANIFEST, MODEL, TOKENIZER, Screener, Tokens, outcome
 from dpsynth_assets.safety.threshold import Thresholds
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx
 
-    from dpsynth_assets.classify.encoder import MiniLM
     from dpsynth_assets.classify.recipes import StoredClassifier
 
 AGREEMENT = 0.995  # of decisions, exported and trained
@@ -56,13 +64,6 @@ class Small:
 
     def log_odds(self, texts: Sequence[str]) -> np.ndarray:
         """What the network says before it is calibrated, shape (texts,), float64."""
-        import tempfile
-
-        import numpy as np
-        import onnxruntime
-
-        from dpsynth_assets.safety.screening import Tokens
-
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = 1, 3
         session = onnxruntime.InferenceSession(self.network.SerializeToString(), options)
@@ -82,12 +83,6 @@ def small(student: str, classifier: StoredClassifier, *, int8: bool = True) -> S
     Raises:
         ClassifierError: it is of a kind that has no exported form, or has other classes.
     """
-    from dpsynth_assets.classify import encoder as encoders
-    from dpsynth_assets.classify.neural import Neural
-    from dpsynth_assets.classify.recipes import Frozen
-    from dpsynth_assets.classify.tuned import TunedMiniLM
-    from dpsynth_assets.classify.word_cnn import WordCnn
-
     if len(classifier.classes) != 2 or classifier.facts.get("classes_without_rows"):
         raise ClassifierError("only a classifier that has learnt two classes, safe and unsafe, can be exported")
     if isinstance(classifier, Frozen):
@@ -114,8 +109,6 @@ def small(student: str, classifier: StoredClassifier, *, int8: bool = True) -> S
 
 
 def _wordpiece(student: str, graph: onnx.ModelProto, max_tokens: int) -> Small:
-    from dpsynth_assets.classify.encoder import packaged_tokenizer
-
     about = {"kind": "wordpiece", "file": TOKENIZER, "max_tokens": max_tokens}
     return Small(student, graph, about, {TOKENIZER: packaged_tokenizer()})
 
@@ -123,8 +116,6 @@ def _wordpiece(student: str, graph: onnx.ModelProto, max_tokens: int) -> Small:
 def device_encoder() -> MiniLM:
     """The sentence encoder with the rounded weights that a device gets. Heads for devices are trained on it: what is
     exported then decides as what was trained."""
-    from dpsynth_assets.classify.encoder import MiniLM
-
     encoder = MiniLM()
     graphs.round_encoder(encoder.model)
     return encoder
@@ -132,8 +123,6 @@ def device_encoder() -> MiniLM:
 
 def log_odds(classifier: StoredClassifier, texts: Sequence[str]) -> np.ndarray:
     """What the trained classifier says of the second class against the first, shape (texts,), float64."""
-    import numpy as np
-
     safe, unsafe = np.clip(classifier.predict_proba(texts), 1e-300, None).T
     return np.asarray(np.log(unsafe) - np.log(safe))
 
@@ -183,8 +172,6 @@ def parity(trained: np.ndarray, screener: Screener, texts: Sequence[str]) -> dic
         ClassifierError: fewer than `AGREEMENT` of the decisions are the same, or a probability differs by more than
             `DIFFERENCE`. Nothing of the kind may be shipped.
     """
-    import numpy as np
-
     ours = screener.probabilities(texts)
     limits = screener.manifest["thresholds"]
     same = [

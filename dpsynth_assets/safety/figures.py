@@ -11,12 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, precision_recall_curve
+
 from dpsynth_assets import markdown
 from dpsynth_assets.safety.threshold import Rows, Thresholds
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from dpsynth_assets.safety.screening import Screener
 
 _BINS = 10
@@ -38,8 +42,6 @@ def figures(rows: Rows, thresholds: Thresholds, slices: Mapping[str, Sequence[st
         a threshold chosen on these very rows would have at a precision of 0.9 and of 0.95, which compares rankings and
         promises nothing; `calibration_error` and the `calibration` bins behind it; `slices`.
     """
-    from sklearn.metrics import average_precision_score, precision_recall_curve
-
     blocked, allowed = _decided(rows, thresholds)
     found, unsafe = int((blocked & rows.unsafe).sum()), int(rows.unsafe.sum())
     bins = calibration_bins(rows)
@@ -66,8 +68,6 @@ def figures(rows: Rows, thresholds: Thresholds, slices: Mapping[str, Sequence[st
 def calibration_bins(rows: Rows) -> list[dict[str, Any]]:
     """Ten bins of equal width: how many rows, their mean probability, and the share that is unsafe; empty ones left
     out."""
-    import numpy as np
-
     place = np.minimum((rows.probabilities * _BINS).astype(int), _BINS - 1)
     return [
         {
@@ -82,8 +82,6 @@ def calibration_bins(rows: Rows) -> list[dict[str, Any]]:
 
 def latency(screener: Screener, texts: Sequence[str]) -> dict[str, float]:
     """Milliseconds a text on one core, the tokenizer included: `median_ms`, `p95_ms`, over up to 200 texts."""
-    import numpy as np
-
     for text in texts[:_WARM_UP]:
         screener.probability(text)
     taken = []
@@ -96,8 +94,6 @@ def latency(screener: Screener, texts: Sequence[str]) -> dict[str, float]:
 
 def plot_precision_recall(curves: Mapping[str, tuple[Rows, Thresholds]], target: float, path: Path) -> None:
     """Precision against recall of every classifier, with the point that its block threshold stands for."""
-    from sklearn.metrics import precision_recall_curve
-
     figure, axes = _axes("recall", "precision")
     for name, (rows, thresholds) in curves.items():
         precision, recall, _ = precision_recall_curve(rows.unsafe, rows.probabilities)
@@ -144,16 +140,12 @@ def table(results: Sequence[Mapping[str, Any]]) -> str:
 
 def _decided(rows: Rows, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray]:
     """Which rows are blocked, and which allowed."""
-    import numpy as np
-
     block = np.inf if thresholds.block is None else thresholds.block
     blocked = rows.probabilities >= block
     return blocked, ~blocked & (rows.probabilities < thresholds.review)
 
 
 def _slices(rows: Rows, thresholds: Thresholds, slices: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    import numpy as np
-
     blocked, allowed = _decided(rows, thresholds)
     found = []
     for column, values in slices.items():
@@ -177,8 +169,6 @@ def _slices(rows: Rows, thresholds: Thresholds, slices: Mapping[str, Sequence[st
 
 def _interval(name: str, right: int, n: int) -> dict[str, float | None]:
     """A rate with Clopper and Pearson's two-sided 95 % interval; None throughout where there is nothing to count."""
-    from scipy.stats import binomtest
-
     if not n:
         return {name: None, f"{name}_low": None, f"{name}_high": None}
     interval = binomtest(right, n).proportion_ci(0.95, method="exact")
@@ -187,8 +177,6 @@ def _interval(name: str, right: int, n: int) -> dict[str, float | None]:
 
 def _axes(x: str, y: str) -> tuple[Any, Any]:
     # Not pyplot: it keeps figures alive and asks for a screen.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4.5), layout="constrained")
     FigureCanvasAgg(figure)

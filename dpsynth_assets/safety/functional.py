@@ -8,6 +8,7 @@ calls unsafe they do not test. No rows are involved: the figures are free.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -51,8 +52,6 @@ def _suite(name: str, about: str, safe: Sequence[str], unsafe: Sequence[str]) ->
 
 def _disguised() -> list[str]:
     """The harmful texts with the same trick in their strongest word, one after the other."""
-    import random
-
     strongest = ("worthless", "stupid", "hurt", "disgusting", "pathetic", "trash")
     return [
         text.replace(word, trick(word, random.Random(0)))

@@ -21,10 +21,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, checker, helper, numpy_helper
 
 if TYPE_CHECKING:
-    import onnx
-
     from dpsynth_assets.classify.word_cnn import WordCnn
 
 OPSET = 20
@@ -49,8 +50,6 @@ class _Graph:
         return name
 
     def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
-        from onnx import helper
-
         output = output or f"n{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [output], name=f"{kind}_{output}", **attributes))
         return output
@@ -88,8 +87,6 @@ class _Graph:
 
     def model(self, output: str) -> onnx.ModelProto:
         """The finished model; `output` becomes `log_odds`."""
-        from onnx import TensorProto, checker, helper, numpy_helper
-
         self.add("Reshape", output, self.constant([1], np.int64), output=LOG_ODDS)
         graph = helper.make_graph(
             self.nodes,
@@ -159,7 +156,6 @@ def minilm(bert: Any, weights: np.ndarray, bias: np.ndarray, max_tokens: int, *,
 def round_encoder(bert: Any) -> None:
     """Give the sentence encoder the weights that `minilm` stores of it, in place. Rounding them again changes nothing:
     a head that is trained on this encoder is exported as it was trained."""
-    import torch
 
     def rounded(name: str, weight: np.ndarray) -> np.ndarray:
         if name == _WORDS:
@@ -205,9 +201,6 @@ def word_cnn(network: WordCnn, weights: np.ndarray, bias: np.ndarray, *, int8: b
 
 def calibrated(model: onnx.ModelProto, slope: float, intercept: float) -> onnx.ModelProto:
     """The model with the output `probability`, sigmoid(slope * log_odds + intercept), in place of `log_odds`."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
     made = onnx.ModelProto()
     made.CopyFrom(model)
     for name, value in (("slope", slope), ("intercept", intercept)):

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from dpsynth_assets.classify import encoder as encoders
 from dpsynth_assets.classify.encoder import Encoder
@@ -153,9 +155,6 @@ def _both_kinds(rows: Labelled, purpose: str) -> None:
 def _filtered(rows: Labelled, seed: int, encoder: Encoder | None) -> Labelled:
     """Without rows whose label a head fitted to the other folds finds unlikely (Northcutt et al. 2021, "Confident
     Learning", with a fixed bound for the estimated ones)."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-
     smaller = int(min(rows.unsafe.sum(), (~rows.unsafe).sum()))
     if smaller < 2:
         return rows

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sklearn.metrics import average_precision_score
+
 from dpsynth_assets.classify.contracted import load_teacher
 from dpsynth_assets.classify.encoder import Encoder, Remembered
 from dpsynth_assets.classify.errors import ClassifierError
@@ -89,8 +91,6 @@ def settle(score: Score, rows: Prepared, targets: Targets) -> Settled:
     Raises:
         ClassifierError: the scores do not tell safe rows from unsafe ones at all.
     """
-    from sklearn.metrics import average_precision_score
-
     scores = score(rows.calibration.texts)
     platt = calibration.fit(scores, rows.calibration.unsafe)
     thresholds = choose(

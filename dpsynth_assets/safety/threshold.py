@@ -38,12 +38,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from scipy.stats import beta
 
 from dpsynth_assets.classify.errors import ClassifierError
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _CANDIDATES = 100  # more would lie closer together than the bounds can tell apart
 
@@ -116,8 +116,6 @@ class Rows:
     unsafe: np.ndarray
 
     def __post_init__(self) -> None:
-        import numpy as np
-
         if self.probabilities.shape != self.unsafe.shape or self.unsafe.dtype != np.bool_:
             raise ClassifierError("each row needs one probability and one truth value")
         if not (np.isfinite(self.probabilities).all() and (abs(self.probabilities - 0.5) <= 0.5).all()):
@@ -189,8 +187,6 @@ def _last_accepted(order: Sequence[float], bound: Any, target: float) -> tuple[f
 def _grid(probabilities: np.ndarray) -> list[float]:
     """Ascending candidates, midway between neighbouring values of the calibration rows at evenly spaced ranks: so that
     a device which rounds the last digit otherwise decides the same."""
-    import numpy as np
-
     distinct = np.unique(probabilities)
     midway = (np.concatenate([[0.0], distinct[:-1]]) + distinct) / 2
     places = np.unique(np.linspace(0, len(midway) - 1, _CANDIDATES).round().astype(int))
@@ -202,6 +198,4 @@ def _bound(right: int, n: int, level: float) -> Bound:
 
     In closed form, not by scipy's `binomtest`, which searches for it and ends as often above as below.
     """
-    from scipy.stats import beta
-
     return Bound(right, n, float(beta.ppf(level, right, n - right + 1)) if right else 0.0)

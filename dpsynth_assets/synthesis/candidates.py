@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.synthesis import Curation
 
+DRAWN = "candidates.parquet"
+
 
 def rows_wanted(contract: Contract, size: float) -> int:
     """The rows of the corpus, of a quick pass over a share of the units the same share."""

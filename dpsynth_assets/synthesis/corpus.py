@@ -13,10 +13,10 @@ from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.releases.classifiers import CLASSIFIER
 from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.votes import VOTES
-from dpsynth_assets.synthesis.candidates import proportions, rows_wanted
+from dpsynth_assets.synthesis.candidates import DRAWN, proportions, rows_wanted
 from dpsynth_assets.synthesis.curation import Curated, curate
 from dpsynth_assets.synthesis.label_histogram import released_counts
-from dpsynth_assets.synthesis.votes import DRAWN, votes_on
+from dpsynth_assets.synthesis.votes import votes_on
 
 if TYPE_CHECKING:
     from dpsynth_assets.classify.encoder import Encoder

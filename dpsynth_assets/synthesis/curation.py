@@ -12,10 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from dpsynth_assets.classify import encoder as encoders
+from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.privacy.apportionment import apportion_within
+from dpsynth_assets.synthesis.errors import CurationError
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from dpsynth_assets.classify.encoder import Encoder
@@ -23,10 +27,6 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.histogram import Cell
     from dpsynth_assets.synthesis.votes import Votes
-
-
-class CurationError(RuntimeError):
-    """Too little is left of the drawn texts."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +80,6 @@ def curate(
     Raises:
         CurationError: nothing is left of a label of which rows are wanted, or the labeller predicts another label.
     """
-    import numpy as np
-
-    from dpsynth_assets.contract.synthesis import Curation
-
     terms, target = contract.privacy.curation, contract.privacy.classifier.target
     facts: dict[str, float] = {"drawn": len(frame)}
     asked = sum(wanted.values())
@@ -153,15 +149,11 @@ def _by_votes(
 
 
 def _vectors(contract: Contract, frame: pd.DataFrame, encoder: Encoder | None) -> np.ndarray:
-    from dpsynth_assets.classify import encoder as encoders
-
     return (encoder or encoders.MiniLM()).encode(frame[contract.privacy.text.column].tolist())
 
 
 def _distinct(vectors: np.ndarray, bound: float) -> np.ndarray:
     """Which rows are no more alike (cosine) than `bound` to any earlier one that is kept, shape (rows,)."""
-    import numpy as np
-
     kept = np.zeros(len(vectors), dtype=bool)
     chosen = np.empty_like(vectors)
     count = 0

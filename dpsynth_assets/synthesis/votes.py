@@ -23,32 +23,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+from sklearn.cluster import KMeans
+
 from dpsynth_assets.classify import encoder as encoders
+from dpsynth_assets.classify.apart import apart
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.release import Made, Ran, Workspace
 from dpsynth_assets.releases.votes import CANDIDATES, VOTES
+from dpsynth_assets.synthesis.candidates import DRAWN
+from dpsynth_assets.synthesis.errors import VotesError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-
     from dpsynth_assets.classify.encoder import Encoder
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.histogram import Cell, HistogramPlan
 
-DRAWN = "candidates.parquet"  # of the candidates
 _CENTRES, _CLUSTERS, _VOTES = "centres.npy", "clusters.npy", "votes.json"
 _STARTS = 3  # of k-means, the best of which is kept
 
 
-class VotesError(RuntimeError):
-    """Candidates that cannot be voted on, or votes that say nothing of them."""
-
-
 def encoder_for(contract: Contract) -> Encoder:
     """The encoder of candidates and records alike, which sees no more of a text than training does."""
-    from dpsynth_assets.classify.apart import apart
-
     return apart(encoders.MiniLM(max_tokens=min(encoders.MAX_TOKENS, contract.privacy.text.max_tokens)))
 
 
@@ -73,9 +70,6 @@ class Ballot:
         Raises:
             VotesError: there are fewer distinct texts than clusters.
         """
-        import numpy as np
-        from sklearn.cluster import KMeans
-
         if len(set(texts)) < clusters:
             raise VotesError(
                 f"{len(set(texts))} distinct candidates cannot be divided into {clusters} clusters: lower "
@@ -130,8 +124,6 @@ class Votes:
         return {cluster: count if count >= least else 0 for cluster, count in found.items()}
 
     def save(self, folder: Path) -> None:
-        import numpy as np
-
         np.save(folder / _CENTRES, self.ballot.centres, allow_pickle=False)
         np.save(folder / _CLUSTERS, self.ballot.clusters, allow_pickle=False)
         said = {
@@ -143,8 +135,6 @@ class Votes:
 
     @classmethod
     def load(cls, folder: Path) -> Votes:
-        import numpy as np
-
         said: dict[str, Any] = json.loads((folder / _VOTES).read_text(encoding="utf-8"))
         ballot = Ballot(np.load(folder / _CENTRES, allow_pickle=False), np.load(folder / _CLUSTERS, allow_pickle=False))
         counts = {tuple(cell): int(count) for *cell, count in said["counts"]}
@@ -184,8 +174,6 @@ def check(contract: Contract, plan: HistogramPlan, made_from: Mapping[str, Made]
         EncoderError: it cannot be loaded, or computes one text otherwise beside others.
         VotesError: there are too few candidates.
     """
-    import pandas as pd
-
     encoder, candidates = encoder_for(contract), made_from[CANDIDATES]
     drawn = pd.read_parquet(candidates.folder / DRAWN)[contract.privacy.text.column].tolist()
     clusters, seed = contract.privacy.releases[VOTES].clusters, contract.privacy.generation.seed

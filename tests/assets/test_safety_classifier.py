@@ -13,12 +13,12 @@ import pytest
 from dpsynth_assets.classify import dp_training
 from dpsynth_assets.classify.recipes import RECIPES
 from dpsynth_assets.classify.training_rows import TrainingSet
+from dpsynth_assets.gate import public_rows
 from dpsynth_assets.language import generation
 from dpsynth_assets.safety import comparison, students
 from dpsynth_assets.safety.rows import labelled_rows, prepared, public_halves
 from dpsynth_assets.safety.screening import Screener
 from dpsynth_assets.safety.students import FACTS
-from resources import public_rows
 from resources.artifact_store import ArtifactStore
 from resources.sensitive_store import SensitiveStore
 

@@ -165,7 +165,7 @@ def test_every_shape_that_training_computes_in_was_looked_at_before(classifier, 
         used.add(shape)
         return losses(self, model, records, shape)
 
-    monkeypatch.setattr(verification, "verify_own_bits", verify_own_bits)
+    monkeypatch.setattr(dp_training, "verify_own_bits", verify_own_bits)
     monkeypatch.setattr(LabelledUnits, "losses", used_losses)
     plan = replace(plan_of(classifier, max_tokens=max_tokens), mechanism=DpSgd(1.0, 1.0, 1.0, 15, steps=1))
     train_with_dp(plan, frame_of(), tmp_path)

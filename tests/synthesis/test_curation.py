@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from dpsynth_assets.contract.synthesis import Curation
-from dpsynth_assets.synthesis.curation import CurationError, curate
+from dpsynth_assets.synthesis.curation import curate
+from dpsynth_assets.synthesis.errors import CurationError
 from dpsynth_assets.synthesis.votes import Ballot, Votes
 
 CELLS = (("card",), ("loan",))

@@ -17,7 +17,8 @@ from dpsynth_assets.classify.encoder import MiniLM
 from dpsynth_assets.privacy.histogram import HistogramPlan
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.votes import VOTES, VotesTerms
-from dpsynth_assets.synthesis.votes import Ballot, Votes, VotesError, nearest
+from dpsynth_assets.synthesis.errors import VotesError
+from dpsynth_assets.synthesis.votes import Ballot, Votes, nearest
 
 LABELS = (("card",), ("loan",))
 WORDS = ("ant", "bee", "cow", "dog", "elk")

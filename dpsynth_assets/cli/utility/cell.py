@@ -89,9 +89,8 @@ def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str,
     from dpsynth_assets.classify.contracted import load_teacher
     from dpsynth_assets.contract.synthesis import Curation
     from dpsynth_assets.publish.record import composed_epsilon
-    from dpsynth_assets.synthesis.candidates import rows_wanted
+    from dpsynth_assets.synthesis.candidates import DRAWN, rows_wanted
     from dpsynth_assets.synthesis.corpus import choose
-    from dpsynth_assets.synthesis.votes import DRAWN
 
     contract = _affording(variants.variant(setup.contract, cell.line.name), 2 * (cell.line.epsilon or 0.0))
     names = planned_names(contract)
