@@ -18,8 +18,12 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.releases import registry
 from dpsynth_assets.releases.adapter import ADAPTER
+from ledger import Composed, Event, LedgerError
+from ledger.accounting import calibrate
+from ledger.accounting import epsilon as epsilon_of
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -93,11 +97,6 @@ def _at(contract: Contract, method: VariantMethod, epsilon: float) -> PrivacyTer
 
 def _left_for_the_adapter(contract: Contract, epsilon: float) -> float:
     """The adapter's own epsilon with which all releases of the contract compose to `epsilon`, rounded down."""
-    from dpsynth_assets.privacy.plan import TrainingPlan
-    from ledger import Composed, Event, LedgerError
-    from ledger.accounting import calibrate
-    from ledger.accounting import epsilon as epsilon_of
-
     delta = contract.privacy.budget.delta
     shape = TrainingPlan.from_contract(contract).mechanism
     others = [release.plan(contract, 1.0).event() for release in registry.planned(contract) if release is not ADAPTER]

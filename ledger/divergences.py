@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -95,8 +96,6 @@ def _log_binomial(records: int, rate: float) -> NDArray[np.float64]:
 def _log_ratios(log_term: NDArray[np.float64], noise: float) -> NDArray[np.float64]:
     """log(P/Q) at the left end of each of CELLS cells of equal probability under Q; the first cell's is its limit at
     minus infinity. P/Q increases, so these are lower ends of it in each cell."""
-    from statistics import NormalDist
-
     import numpy as np
 
     ends = np.array([NormalDist().inv_cdf(cell / CELLS) for cell in range(1, CELLS)])

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 
 from ledger import accounting
+from ledger.closed_plan import ClosedPlan
 from ledger.errors import BudgetRefused
 from ledger.events import Event
 from ledger.records import Item, Line, Quote, Scope
@@ -27,8 +28,6 @@ def quote_unregistered(scope: Scope, items: Iterable[Item]) -> Quote:
 
 def budget_of(scope: Scope, registered: int = 0) -> Budget:
     """The budget that a registration of the scope gives: orders weighed by what is planned, caps, the closed plan."""
-    from ledger.closed_plan import ClosedPlan
-
     order = accounting.planned_order(scope.planned, scope.delta)
     plan = scope.closed_plan
     return Budget(

@@ -18,6 +18,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import filelock
+
 from ledger import chain
 from ledger.chain import Record
 from ledger.errors import LedgerBroken, LedgerBusy, LedgerError, LedgerMissing
@@ -181,8 +183,6 @@ class DuckDBStore:
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        import filelock
-
         # A soft lock would outlive a killed process, so a file system without flock is refused, not worked around.
         lock = filelock.FileLock(
             f"{self.path}.lock", LOCK_TIMEOUT_SECONDS, mode=0o600, poll_interval=0.01, fallback_to_soft=False

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger import Checkpoint, LedgerError, SealError
-from ledger.seals import RECEIPT, Seal, read_portable
+from ledger.seals import RECEIPT, Seal, content_digest, read_portable
+from ledger.snapshot import Artifact
 from resources.seals import SEAL, SUFFIX, TABLE, UNFINISHED, differences, digest_of, digests_in
 
 if TYPE_CHECKING:
     from ledger import Ledger
-    from ledger.snapshot import Artifact
     from resources.home import Home
 
 UNSEALED = (
@@ -72,8 +72,6 @@ def checkpoints(home: Home, only: Collection[Path] | None = None) -> list[Checkp
 def artifacts(home: Home) -> Iterator[Artifact]:
     """Every artifact by the seal that lies with it, for the reviewers' views; its own digest only where it is a release
     that was made from rows alone."""
-    from ledger.snapshot import Artifact
-
     for folder, _ in receipts(home):
         name = str(folder.relative_to(home.artifacts))
         try:
@@ -86,8 +84,6 @@ def artifacts(home: Home) -> Iterator[Artifact]:
 
 def folder_content(folder: Path) -> str | None:
     """SHA-256 over a folder's files, receipt and seal aside; None where it holds what is no file."""
-    from ledger.seals import content_digest
-
     try:
         return content_digest(digests_in(folder))
     except SealError:

@@ -24,6 +24,7 @@ from ledger import Ledger, LedgerBroken, LedgerError, People
 from ledger.book import record_from
 from ledger.store import DuckDBStore
 from ledger.transaction import Transaction
+from resources.evidence import checkpoints
 from resources.home import Home, private_folder, replace_atomically
 
 _FILE = "ledger-head.json"
@@ -122,8 +123,6 @@ class KnownHead:
     def newest_in_artifacts(self, ledger_id: str, key: str) -> Head | None:
         """The last entry that artifacts carry a signature under, by this public key; the word of another ledger's
         artifact is taken for what is here."""
-        from resources.evidence import checkpoints
-
         newest = None
         for point in sorted(checkpoints(self._home), key=lambda point: point.seq):
             if point.ledger != ledger_id:

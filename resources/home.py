@@ -19,6 +19,8 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
+
 DAGSTER_YAML = """\
 # Written by `dpsynth`; edit freely, it is not overwritten.
 telemetry:
@@ -94,7 +96,6 @@ class Home:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.dagster))
             return self.dagster
         import dagster as dg
-        import filelock
 
         self.dagster.mkdir(parents=True, exist_ok=True, mode=0o700)
         with filelock.FileLock(self.dagster / ".storage.lock"):

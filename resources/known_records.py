@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import filelock
+
 from ledger import EVERYTHING
 from resources.home import private_folder, replace_atomically
 from resources.source import Source
@@ -80,8 +82,6 @@ class KnownRecords:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """One ingestion at a time: two at once could put a unit into two blocks."""
-        import filelock
-
         with filelock.FileLock(self._folder / ".lock", mode=0o600):
             yield
 

@@ -13,6 +13,8 @@ from dpsynth_assets.assets.figures import column_schema, picture, preview, recei
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.synthesis import Curation
+from dpsynth_assets.quality.metrics.measuring import figures_of
+from dpsynth_assets.quality.rules import judge, rules_of
 from dpsynth_assets.quality.verdict import VERDICT, Verdict
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
@@ -101,8 +103,6 @@ def _said(terms: Curation) -> str:
 
 def quality_checks(declared: Contract) -> dg.AssetChecksDefinition:
     """The contract's quality rules as asset checks on the corpus; the verdict is stored beside it."""
-    from dpsynth_assets.quality.rules import rules_of
-
     specs = [
         dg.AssetCheckSpec(
             rule.name,
@@ -119,7 +119,6 @@ def quality_checks(declared: Contract) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore
     ) -> Iterator[dg.AssetCheckResult]:
         from dpsynth_assets.assets.materials import materials_for
-        from dpsynth_assets.quality.rules import judge
         from dpsynth_assets.synthesis.corpus import rows_of
 
         contract = of_partition(declared, context)
@@ -155,7 +154,6 @@ def quality_checks(declared: Contract) -> dg.AssetChecksDefinition:
 
 def _observed(contract: Contract, materials: "Materials", verdict: Verdict) -> dict[str, dg.MetadataValue | float]:
     """Every figure that a rule bounds, by the rule's name, and a picture of the corpus: all synthetic or public."""
-    from dpsynth_assets.quality.metrics.measuring import figures_of
     from dpsynth_assets.quality.pictures import portrait
 
     figures = figures_of(verdict)

@@ -13,6 +13,7 @@ from dpsynth_assets.assets.common import contract_asset, of_partition, plain_fai
 from dpsynth_assets.assets.figures import column_schema, preview, receipts_metadata
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.approval import require_terms
+from dpsynth_assets.publish.record import release_record
 from dpsynth_assets.publish.release import NO_GUARANTEE, PublishError, ReleaseRecord
 from dpsynth_assets.quality.verdict import VERDICT, QualityError, Verdict
 from ledger import LedgerError
@@ -40,7 +41,6 @@ def synthetic_asset(declared: Contract) -> dg.AssetsDefinition:
         warehouse: Warehouse,
         ledger: LedgerResource,
     ) -> dg.MaterializeResult[None]:
-        from dpsynth_assets.publish.record import release_record
         from dpsynth_assets.publish.warehouse import left_out, publish
         from dpsynth_assets.synthesis.corpus import ROWS, rows_of
 

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
 
 from dpsynth_assets.cli.console import BadInput, console, contract_at, say, shown
 from dpsynth_assets.cli.signing import KeyOption, SignatureOption, sign_all
+from dpsynth_assets.gate.approval import needs, people_differ, people_of
+from resources.heads import open_ledger
+from resources.home import Home
 
 if TYPE_CHECKING:
     from ledger import Ledger
@@ -25,10 +29,6 @@ def approve(
     """Sign for a contract: its population's budget, a raised cap, weaker terms. The first signature asks, a second
     one by an approver who is somebody else makes it so. Lowering a cap takes one. Who may sign stands in the ledger
     (`dpsynth people`); whoever has a key there signs with it."""
-    from dpsynth_assets.gate.approval import needs, people_differ, people_of
-    from resources.heads import open_ledger
-    from resources.home import Home
-
     book = open_ledger(Home.at())
     if listing:
         _show(book)
@@ -56,8 +56,6 @@ def approve(
 
 
 def _show(book: Ledger) -> None:
-    from rich.table import Table
-
     table = Table()
     for heading in ("entry", "when", "asked for by", "what", "reason", "signed", "effect"):
         table.add_column(heading)

@@ -8,13 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from dpsynth_assets.cli.console import BadInput, console, fail, put, say
 from dpsynth_assets.cli.signing import KeyOption, SignatureOption, signature_for
+from dpsynth_assets.gate.approval import Act, Need
+from dpsynth_assets.releases.registry import releases
+from ledger import Checkpoint, LedgerError
+from ledger.errors import InvalidEvent
+from ledger.events import from_json
+from ledger.seals import fingerprint
+from ledger.snapshot import lines_of, write_snapshot
+from resources.evidence import artifacts, checkpoints, contradictions, gone
+from resources.heads import open_ledger, restore_ledger
+from resources.home import Home
 
 if TYPE_CHECKING:
-    from ledger import Checkpoint, Entry, Ledger, Statement
-    from resources.home import Home
+    from ledger import Entry, Ledger, Statement
 
 app = typer.Typer(help="What was spent, on what, and is the ledger intact.", invoke_without_command=True)
 
@@ -28,8 +39,6 @@ def show(
     """Show budget, charges, refusals and guarantee of every population."""
     if context.invoked_subcommand is not None:
         return
-    from resources.heads import open_ledger
-    from resources.home import Home
 
     book = open_ledger(Home.at())
     statements = [book.statement(name) for name in ([population] if population else book.populations())]
@@ -51,10 +60,6 @@ def verify(
     """Recompute the ledger's chain and every admission, and compare all that lies on disk with what it has sealed:
     artifacts, receipts, cards, published tables, the warehouse. Exit code 1 if anything does not hold; the first bad
     entry comes first."""
-    from resources.evidence import checkpoints, gone
-    from resources.heads import open_ledger
-    from resources.home import Home
-
     home = Home.at()
     book = open_ledger(home)
     kept = checkpoints(home) + (_checkpoints_in(checkpoint) if checkpoint else [])
@@ -79,7 +84,6 @@ def verify(
 def _not_as_sealed(home: Home, book: Ledger) -> list[str]:
     """What lies on disk otherwise than the ledger has it."""
     from dpsynth_assets.publish.warehouse import differences
-    from resources.evidence import contradictions
     from resources.warehouse import Warehouse
 
     found = contradictions(home, book)
@@ -90,10 +94,6 @@ def _not_as_sealed(home: Home, book: Ledger) -> list[str]:
 def key() -> None:
     """Print the public key that this ledger's seals are signed with, for recipients (`dpsynth verify --key`). Give it
     to them by another way than the tables."""
-    from ledger.seals import fingerprint
-    from resources.heads import open_ledger
-    from resources.home import Home
-
     public_key = open_ledger(Home.at()).public_key
     put(public_key)
     fail(f"fingerprint {fingerprint(public_key)}")
@@ -108,9 +108,7 @@ def seal() -> None:
     after the home was moved.
     """
     from dpsynth_assets.publish.warehouse import put_right
-    from dpsynth_assets.releases.registry import releases
     from resources.artifact_store import ArtifactStore
-    from resources.home import Home
     from resources.warehouse import Warehouse
 
     home = Home.at()
@@ -128,9 +126,6 @@ def seal() -> None:
 def export() -> None:
     """Print the journal: a line of JSON for each entry. docs/journal.md says what stands in it, and
     `python ledger/replay.py FILE` checks it without any of the platform's code."""
-    from resources.heads import open_ledger
-    from resources.home import Home
-
     for line in open_ledger(Home.at()).export():
         put(line)
 
@@ -139,9 +134,6 @@ def export() -> None:
 def checkpoint() -> None:
     """Print the ledger's head, signed. Keep it where whoever can write to the ledger cannot; `verify --checkpoint`
     compares with it."""
-    from resources.heads import open_ledger
-    from resources.home import Home
-
     put(json.dumps(open_ledger(Home.at()).checkpoint().to_json()))
 
 
@@ -153,9 +145,6 @@ def restore(
     missing: Annotated[int | None, typer.Option(help="How many later entries are known to be lost.")] = None,
 ) -> None:
     """Rebuild a lost ledger from its journal. It says so in an entry of its own, for every reviewer to see."""
-    from resources.heads import restore_ledger
-    from resources.home import Home
-
     home = Home.at()
     try:
         lines = journal.read_text(encoding="utf-8").splitlines()
@@ -185,12 +174,6 @@ def external(
 ) -> None:
     """Write down spending that was done elsewhere. Takes one of the population's people; no budget refuses it, and
     beyond the cap nothing more is admitted."""
-    from dpsynth_assets.gate.approval import Act, Need
-    from ledger.errors import InvalidEvent
-    from ledger.events import from_json
-    from resources.heads import open_ledger
-    from resources.home import Home
-
     try:
         decoded = from_json(json.loads(event))
     except InvalidEvent:
@@ -218,10 +201,6 @@ def report(
     """Write one page for reviewers, and a DuckDB file of views beside it: promise, budget, charges, refusals, who
     approved what, and whether the ledger is intact. Needs no network and no script to read."""
     from ledger.report import registry_entry, write_report
-    from ledger.snapshot import lines_of, write_snapshot
-    from resources.evidence import artifacts, checkpoints
-    from resources.heads import open_ledger
-    from resources.home import Home
 
     home = Home.at()
     out = out or home.root / "audit" / "report.html"
@@ -250,8 +229,6 @@ def report(
 
 
 def _checkpoints_in(path: Path) -> list[Checkpoint]:
-    from ledger import Checkpoint, LedgerError
-
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
         found = [Checkpoint.from_json(json.loads(line)) for line in lines if line.strip()]
@@ -294,9 +271,6 @@ def _entry(entry: Entry) -> dict[str, Any]:
 
 
 def _show(statement: Statement) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     out, balance = console(), statement.balance
     say((balance.population, "bold"), f": {statement.guarantee}")
     say(

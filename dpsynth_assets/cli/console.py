@@ -11,16 +11,22 @@ import io
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from dpsynth_assets.contract import SourcePlaceError, load_contract
+from ledger import LedgerError
+from ledger.seals import public_key_in
 from ledger.visible import visible
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from dpsynth_assets.contract import Contract
 
 
@@ -75,8 +81,6 @@ def say(*parts: Part, style: str = "") -> None:
     Each part is a text, or a pair of a text and its style: `say("Wrote ", (name, "bold"), ".")`. It is one line
     whatever the parts hold, so that no name can add a line to what we say: their line breaks are printed as `\n`.
     """
-    from rich.text import Text
-
     line = Text(style=style)
     for part in parts:
         text, how = (part, "") if isinstance(part, str) else part
@@ -97,8 +101,6 @@ def put(text: str) -> None:
 
 def fail(text: str) -> None:
     """An error on standard error."""
-    from rich.text import Text
-
     message = Text("error: ", style="bold red").append(Text(visible(text), style="default not bold"))
     with suppress(OSError):  # nothing can be said; the exit code says it
         _console(sys.stderr).print(message, soft_wrap=True)
@@ -113,12 +115,6 @@ def fail_unexpectedly(error: BaseException) -> None:
 def _console(file: IO[str], width: int | None = None) -> Console:
     """A console that prints text as text: no markup, no emoji names, and nothing that a terminal would obey but what
     the console itself writes."""
-    from collections.abc import Iterable
-    from typing import Any
-
-    from rich.console import Console, ConsoleOptions, RenderableType
-    from rich.segment import Segment
-    from rich.text import Text
 
     class Terminal(Console):
         def render_str(self, text: str, **options: Any) -> Text:
@@ -141,8 +137,6 @@ def _beside(stream: TextIO) -> TextIO:
 
 def contract_at(path: Path) -> Contract:
     """The contract at a path; a bare id stands for its file under `contracts/`."""
-    from dpsynth_assets.contract import load_contract
-
     if not path.exists() and path.suffix == "":
         guess = Path("contracts") / f"{path}.odcs.yaml"
         path = guess if guess.exists() else path
@@ -175,9 +169,6 @@ def public_key(given: str) -> str:
     Raises:
         BadInput: it is none.
     """
-    from ledger import LedgerError
-    from ledger.seals import public_key_in
-
     file = Path(given)
     try:
         return public_key_in(file.read_text(encoding="utf-8") if len(given) < 256 and file.is_file() else given)
@@ -193,8 +184,6 @@ def require_source(contract: Contract, source: str) -> None:
     Raises:
         BadInput: it is not.
     """
-    from dpsynth_assets.contract import SourcePlaceError
-
     if not source.startswith("hub:") and not Path(source).exists():
         raise BadInput(f"--source {source}: there is no such file")
     try:

@@ -8,6 +8,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from dpsynth_assets.cli.console import BadInput, contract_at, say
+from dpsynth_assets.cli.init import create_home
+from dpsynth_assets.cli.run import run_contract
+from dpsynth_assets.gate.approval import needs, sign
+from resources.heads import open_ledger
+from resources.home import Home
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -21,11 +26,6 @@ def demo() -> None:
 
     Run again, it is refused: the first run spent the budget. It then shows the release that stands.
     """
-    from dpsynth_assets.cli.init import create_home
-    from dpsynth_assets.cli.run import run_contract
-    from resources.heads import open_ledger
-    from resources.home import Home
-
     path = _CONTRACT if _CONTRACT.exists() else Path(__file__).parents[2] / _CONTRACT
     if not path.exists():  # an installed wheel has neither the contract nor the inbox's grammar
         raise BadInput("the demo is part of the project's checkout: run it there")
@@ -43,8 +43,6 @@ def demo() -> None:
 
 def _sign_for_both(contract: Contract, book: Ledger) -> None:
     """The owner's and the reviewer's signature: the bank is invented, and so are they."""
-    from dpsynth_assets.gate.approval import needs, sign
-
     if not needs(contract, book):
         return
     owner, reviewer = contract.owners[0], contract.approvers[0]

@@ -6,9 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from dpsynth_assets.cli.console import BadInput, console, contract_at, say
 from dpsynth_assets.cli.signing import say_who_stands
+from dpsynth_assets.contract.diff import changes, terms_for_approval
+from dpsynth_assets.gate.approval import needs
+from resources.heads import open_ledger
+from resources.home import Home
 
 if TYPE_CHECKING:
     from ledger import Ledger
@@ -21,14 +27,6 @@ def diff(
     ] = None,
 ) -> None:
     """Compare a contract's privacy terms with those approved, or with another file. Exit code 1 if some are weaker."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from dpsynth_assets.contract.diff import changes, terms_for_approval
-    from dpsynth_assets.gate.approval import needs
-    from resources.heads import open_ledger
-    from resources.home import Home
-
     read = contract_at(contract)
     say_who_stands(read)
     if against:

@@ -9,6 +9,7 @@ import typer
 
 from dpsynth_assets.cli.console import BadInput, contract_at, say
 from ledger.visible import visible
+from resources.home import Home
 
 
 def forget(
@@ -20,7 +21,6 @@ def forget(
     """Delete the sensitive copies that their contracts allow to be kept no longer; with a contract, all of its copies.
 
     The source itself, the ledger and what was released stay. Deleted files are unlinked, not overwritten."""
-    from resources.home import Home
     from resources.sensitive_store import SensitiveStore
 
     if not (folder := Home.at().sensitive).is_dir():

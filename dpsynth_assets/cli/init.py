@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dpsynth_assets.cli.console import BadInput, say
-
-if TYPE_CHECKING:
-    from ledger import People
-    from resources.home import Home
+from ledger import People
+from resources.heads import create_ledger
+from resources.home import Home
 
 
 def init(
@@ -28,8 +27,6 @@ def init(
     With --owner and --approver only these people may register a population in it; without, whoever comes first names
     a population's people.
     """
-    from resources.home import Home
-
     home = Home.at()
     people = _people(owner or [], approver or [])
     if home.ledger_file.exists():
@@ -46,15 +43,11 @@ def init(
 
 def create_home(home: Home, people: People | None = None) -> None:
     """The home folder and its empty ledger, with the people who may register populations in it, if any."""
-    from resources.heads import create_ledger
-
     home.create()
     create_ledger(home, people)
 
 
 def _people(owners: list[str], approvers: list[str]) -> People | None:
-    from ledger import People
-
     if not owners and not approvers:
         return None
     named: list[str] = []

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dpsynth_assets.cli.console import BadInput, contract_at, put, say
 from dpsynth_assets.cli.signing import say_who_stands
-
-if TYPE_CHECKING:
-    from dpsynth_assets.contract import Problem
+from dpsynth_assets.contract import ContractError, Problem, lint_contract, load_contract
+from dpsynth_assets.contract.odcs import line_of
+from dpsynth_assets.gate.approval import needs
+from ledger import Ledger, LedgerError, TermsConflict
+from resources.home import Home
 
 
 def lint(
@@ -47,8 +49,6 @@ def lint(
 
 
 def _problems(path: Path) -> list[Problem]:
-    from dpsynth_assets.contract import lint_contract
-
     found = lint_contract(path)
     broken = any(problem.severity == "error" for problem in found)
     return found if broken else sorted([*found, *_taken_id(path), *_contradictions(path)])
@@ -56,9 +56,6 @@ def _problems(path: Path) -> list[Problem]:
 
 def _taken_id(path: Path) -> list[Problem]:
     """Where another contract of the same folder has this one's id: a code location with both does not load."""
-    from dpsynth_assets.contract import ContractError, Problem, load_contract
-    from dpsynth_assets.contract.odcs import line_of
-
     id_ = load_contract(path).id
     for other in sorted(path.parent.glob("*.odcs.yaml")):
         with suppress(ContractError):
@@ -70,8 +67,6 @@ def _taken_id(path: Path) -> list[Problem]:
 
 def _ledger() -> Path | None:
     """Where the ledger is, or would be; None where this account may not look."""
-    from resources.home import Home
-
     file = Home.at().ledger_file
     try:
         file.exists()
@@ -82,11 +77,6 @@ def _ledger() -> Path | None:
 
 def _contradictions(path: Path) -> list[Problem]:
     """Where the contract changes what never changes about its population. Nothing where no ledger can be asked."""
-    from dpsynth_assets.contract import Problem, load_contract
-    from dpsynth_assets.contract.odcs import line_of
-    from dpsynth_assets.gate.approval import needs
-    from ledger import Ledger, LedgerError, TermsConflict
-
     ledger = _ledger()
     if ledger is None or not ledger.exists():
         return []

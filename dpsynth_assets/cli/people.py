@@ -6,13 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from dpsynth_assets.cli.console import BadInput, console, contract_at, say
 from dpsynth_assets.cli.signing import KeyOption, SignatureOption, sign_all
+from dpsynth_assets.gate.approval import Need, people_of, with_known_keys
+from ledger import People, SetPeople
+from ledger.signatures import fingerprint
+from ledger.signatures import public_key as checked
+from resources.heads import open_ledger
+from resources.home import Home
 
 if TYPE_CHECKING:
-    from dpsynth_assets.gate.approval import Need
-    from ledger import Ledger, People
+    from ledger import Ledger
 
 app = typer.Typer(help="Who may sign for each population, and by which keys.", invoke_without_command=True)
 
@@ -25,10 +32,6 @@ def show(context: typer.Context) -> None:
     """Show who stands for the ledger and each population, and whose names are authenticated by a key."""
     if context.invoked_subcommand is not None:
         return
-    from rich.table import Table
-    from rich.text import Text
-
-    from ledger.signatures import fingerprint
 
     book = _book()
     table = Table()
@@ -66,9 +69,6 @@ def set_people(
 ) -> None:
     """Have other people stand for a population, or for the ledger. One who stands there asks, an approver agrees.
     Whoever stays keeps the key."""
-    from dpsynth_assets.gate.approval import Need, people_of, with_known_keys
-    from ledger import People, SetPeople
-
     book = _book()
     if contract is not None:
         read = contract_at(contract)
@@ -102,8 +102,6 @@ def set_key(
         public = public_key.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{public_key} cannot be read ({type(error).__name__}): give the .pub file") from None
-    from ledger.signatures import fingerprint
-    from ledger.signatures import public_key as checked
 
     enrolled = checked(public)
     book = _book()
@@ -126,9 +124,6 @@ def revoke(
 
 def _with_key(book: Ledger, name: str, key: str | None, what: str) -> list[Need]:
     """The change for each place where somebody stands, ledger and populations, that has another key now."""
-    from dpsynth_assets.gate.approval import Need
-    from ledger import SetPeople
-
     places = {place: people for place, people in _standing(book).items() if people.may_ask(name)}
     if not places:
         raise BadInput(f"{name} stands nowhere in this ledger: `dpsynth people` shows who does")
@@ -161,7 +156,4 @@ def _sign(
 
 
 def _book() -> Ledger:
-    from resources.heads import open_ledger
-    from resources.home import Home
-
     return open_ledger(Home.at())

@@ -7,8 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from dpsynth_assets.cli.console import BadInput, console, contract_at, put, say, shown, variant_of
+from dpsynth_assets.gate.approval import needs, scope_of
+from dpsynth_assets.privacy.plan import TrainingPlan
+from dpsynth_assets.releases.registry import plans as plans_of
+from dpsynth_assets.variants import name_of
+from ledger import NEIGHBOURING_RELATION, Ledger, LedgerError, Scope, quote_unregistered
+from ledger.events import from_json
+from resources.home import Home
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -38,12 +47,6 @@ def plan(
 
 
 def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
-    from dpsynth_assets.gate.approval import needs, scope_of
-    from dpsynth_assets.privacy.plan import TrainingPlan
-    from dpsynth_assets.releases.registry import plans as plans_of
-    from ledger import Ledger, quote_unregistered
-    from resources.home import Home
-
     if contract.without_privacy:
         _say_uncharged(contract, as_json=as_json)
         return
@@ -98,8 +101,6 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
 
 
 def _variant(contract: Contract) -> str | None:
-    from dpsynth_assets.variants import name_of
-
     return name_of(contract) if contract.privacy.variants else None
 
 
@@ -118,8 +119,6 @@ def _say_uncharged(contract: Contract, *, as_json: bool) -> None:
 
 def _plan_events(items: list[tuple[str, Event]], epsilon: float, delta: float, *, as_json: bool) -> None:
     """Releases that no contract names: what they would cost a fresh budget."""
-    from ledger import NEIGHBOURING_RELATION, Scope, quote_unregistered
-
     scope = Scope("hypothetical", "unit", NEIGHBOURING_RELATION, epsilon, delta, tuple(event for _, event in items))
     quote = quote_unregistered(scope, items)
     if as_json:
@@ -130,9 +129,6 @@ def _plan_events(items: list[tuple[str, Event]], epsilon: float, delta: float, *
 
 
 def _events_in(path: Path) -> list[tuple[str, Event]]:
-    from ledger import LedgerError
-    from ledger.events import from_json
-
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))
         return [(str(release), from_json(event)) for release, event in listed]
@@ -143,9 +139,6 @@ def _events_in(path: Path) -> list[tuple[str, Event]]:
 
 
 def _show_lines(quote: Quote, items: Any) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table()
     for heading in ("release", "mechanism", "ε alone", "spent after", "left after", "ledger says"):
         table.add_column(heading, justify="left" if heading in ("release", "mechanism", "ledger says") else "right")

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsynth_assets.cli.console import BadInput, console, contract_at, put, require_source, say, variant_of
+from dpsynth_assets.variants import name_of
+from ledger import Ledger
+from resources.home import Home
 
 if TYPE_CHECKING:
     from dpsynth_assets.cli.running import Outcome
     from dpsynth_assets.contract import Contract
-    from resources.home import Home
 
 REFUSED = 3
 
@@ -43,8 +45,6 @@ def run_contract(
 ) -> int:
     """Run it, or the partition of the release variant that it is, show the outcome, and give the exit code."""
     from dpsynth_assets import variants
-    from ledger import Ledger
-    from resources.home import Home
 
     if size is not None and not 0 < size <= 1:
         raise BadInput(f"--size is a share in (0, 1], not {size}")
@@ -97,7 +97,6 @@ def _show(contract: Contract, home: Home, outcome: Outcome) -> None:
 
 def _as_json(contract: Contract, home: Home, outcome: Outcome) -> dict[str, object]:
     from dpsynth_assets.cli import summary
-    from dpsynth_assets.variants import name_of
 
     return {
         "contract": contract.declared.id,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster import DagsterEventType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from dpsynth_assets.assets.common import partitions_of
 from dpsynth_assets.assets.progress import shown_by
@@ -24,7 +26,6 @@ from resources.platform import platform_resources
 if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
     from rich.console import Console
-    from rich.progress import Progress
 
     from dpsynth_assets.contract import Contract
     from resources.home import Home
@@ -150,7 +151,6 @@ class _Display:
     def __enter__(self) -> _Display:
         if self._out is None:
             return self
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self._progress = Progress(
             SpinnerColumn(),
@@ -209,7 +209,6 @@ class _Display:
         """One of Dagster's events."""
         if self._out is None or event.step_key is None:
             return
-        from rich.text import Text
 
         name = _short(event.step_key)
         label = _title(name)

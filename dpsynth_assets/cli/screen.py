@@ -7,14 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO
+from typing import Annotated, BinaryIO
 
 import typer
 
 from dpsynth_assets.cli.console import BadInput, put
-
-if TYPE_CHECKING:
-    from resources.home import Home
+from ledger.seals import RECEIPT
+from resources.heads import open_ledger
+from resources.home import Home
+from resources.seals import differences, digests_in
 
 
 def screen(
@@ -26,8 +27,6 @@ def screen(
 ) -> None:
     """Say for each line whether to allow, review or block it: a JSON object a line, as they come. Blank lines are left
     out; `line` counts them."""
-    from resources.home import Home
-
     folder = model or newest(Home.at())
     from dpsynth_assets.safety.screening import Screener, ScreeningError
 
@@ -50,10 +49,6 @@ def newest(home: Home) -> Path:
 
     By the ledger's seals, and without `resources.artifact_store`, which would load Dagster.
     """
-    from ledger.seals import RECEIPT
-    from resources.heads import open_ledger
-    from resources.seals import differences, digests_in
-
     made = [seal for seal in open_ledger(home).seals() if seal.kind == "safety_classifier"]
     if not made:
         raise BadInput(

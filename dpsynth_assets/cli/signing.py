@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsynth_assets.cli.console import BadInput, say, shown
+from dpsynth_assets.gate.approval import carry_out, people_differ, to_sign
+from ledger import Ledger, LedgerError
+from ledger.signatures import NAMESPACE, SignatureRefused, require_signature, unarmored
+from resources.home import Home
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.gate.approval import Act, Need, Signer
-    from ledger import Ledger
 
 KeyOption = Annotated[Path | None, typer.Option("--key", help="Your SSH key: ssh-keygen signs with it, here and now.")]
 SignatureOption = Annotated[
@@ -39,8 +42,6 @@ def sign_all(
 ) -> None:
     """Do and say what one person can do about the changes. Somebody with a key, who gave neither key nor signatures,
     is told what to sign instead: exit code 1."""
-    from dpsynth_assets.gate.approval import carry_out, to_sign
-
     signer = _by_key(key) if key else _from_files(signatures) if signatures else None
     if signer is None and (acts := list(to_sign(changes, book, actor=actor, reason=reason))):
         _tell_what_to_sign(acts, actor, name)
@@ -65,18 +66,12 @@ def signature_for(
 
 def say_who_stands(contract: Contract) -> None:
     """Say whether others stand in the ledger than the contract names; silent where there is no ledger to be read."""
-    from dpsynth_assets.gate.approval import people_differ
-    from ledger import Ledger, LedgerError
-    from resources.home import Home
-
     with suppress(LedgerError):
         if differ := people_differ(contract, Ledger(Home.at().ledger_file)):
             say(f"Note: {differ}.")
 
 
 def _tell_what_to_sign(acts: Iterable[Act], actor: str, name: str) -> None:
-    from ledger.signatures import NAMESPACE
-
     files = []
     for number, act in enumerate(acts, 1):
         path = Path(f"{name}-{number}.statement")
@@ -92,8 +87,6 @@ def _tell_what_to_sign(acts: Iterable[Act], actor: str, name: str) -> None:
 
 
 def _by_key(key: Path) -> Signer:
-    from ledger.signatures import NAMESPACE, unarmored
-
     def sign(statement: str, public: str) -> str:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "statement"
@@ -112,8 +105,6 @@ def _by_key(key: Path) -> Signer:
 
 
 def _from_files(paths: Sequence[Path]) -> Signer:
-    from ledger.signatures import SignatureRefused, require_signature, unarmored
-
     try:
         given = [unarmored(path.read_text(encoding="utf-8")) for path in paths]
     except (OSError, UnicodeDecodeError) as error:

@@ -8,14 +8,15 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from dpsynth_assets.cli.console import BadInput, console, public_key, put, say
-
-if TYPE_CHECKING:
-    from resources.home import Home
+from resources.heads import open_ledger
+from resources.home import Home
+from resources.seals import digests_by_seals, digests_of_tables
 
 _SHOWN = 100
 
@@ -40,7 +41,6 @@ def sql(
     from dpsynth_assets.publish.query import Limits
     from dpsynth_assets.publish.query import query as ask
     from dpsynth_assets.publish.warehouse import PARQUET
-    from resources.home import Home
 
     if math.isnan(memory) or math.isnan(timeout):
         raise BadInput("--memory and --timeout are numbers")
@@ -85,11 +85,8 @@ def _plain(value: Any) -> Any:
 
 def _digests(home: Home, tables: Path, key: str) -> dict[str, str]:
     """SHA-256 of the published tables: as the ledger has them, or as their seals say by this key."""
-    from resources.seals import digests_by_seals, digests_of_tables
-
     if key:
         return digests_by_seals(tables, public_key(key))
-    from resources.heads import open_ledger
 
     try:
         return digests_of_tables(open_ledger(home), tables)
@@ -101,8 +98,6 @@ def _digests(home: Home, tables: Path, key: str) -> dict[str, str]:
 
 
 def _show(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
-    from rich.table import Table
-
     table = Table()
     for column in columns:
         table.add_column(column, overflow="fold")  # a name that is cut cannot be copied

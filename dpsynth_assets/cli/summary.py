@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
 from dpsynth_assets.assets.card import CARD
 from dpsynth_assets.classify.comparison import REAL, REAL_WITH_DP, results_in
 from dpsynth_assets.cli.console import console, say, shown
@@ -36,8 +40,6 @@ def show_success(contract: Contract, home: Home, outcome: Outcome) -> None:
 
 def show_refusal(contract: Contract, home: Home, outcome: Outcome) -> None:
     """The ledger's no, and what stands nevertheless."""
-    from rich.panel import Panel
-
     refusal = outcome.refusal or {}
     console().print(
         Panel(
@@ -127,9 +129,6 @@ def _show_accuracy(contract: Contract, results: list[dict[str, Any]]) -> None:
 
 
 def _show_sample(contract: Contract, frame: pd.DataFrame) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(title="synthetic records", title_justify="left", show_lines=False)
     labels = [label.column for label in contract.privacy.labels]
     for column in [*labels, contract.privacy.text.column]:

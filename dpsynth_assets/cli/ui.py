@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from dpsynth_assets.cli.console import BadInput, say
+from resources.home import Home
 
 _TOKEN = "DPSYNTH_UI_TOKEN"
 _ORIGIN = re.compile(r"((?P<scheme>https?)://)?(?P<host>[a-z0-9.-]+|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?")
@@ -33,8 +34,6 @@ def ui(
     stays the same from start to start is taken from $DPSYNTH_UI_TOKEN. docs/operators.md says how to put a login in
     front.
     """
-    from resources.home import Home
-
     origins = origins_of(host, port, allowed_host or ())
     chosen = _chosen_token()
     token = chosen or secrets.token_urlsafe(32)

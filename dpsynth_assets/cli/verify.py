@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsynth_assets.cli.console import BadInput, fail, public_key, say
+from dpsynth_assets.releases.registry import releases
+from ledger import Ledger
+from ledger.errors import SealError
+from ledger.seals import fingerprint
+from resources.home import Home
 
 if TYPE_CHECKING:
     from resources.seals import Verified
@@ -33,7 +38,6 @@ def verify(
     Needs the seal that travels with it (FILE.seal.json, or seal.json in its folder), the publisher's public key, and
     nothing else. Exit code 1 if anything is not as it was sealed.
     """
-    from ledger.errors import SealError
     from resources import seals
 
     by, whose = _key(key)
@@ -49,9 +53,6 @@ def verify(
 
 def _certified(found: Verified, public_key: str, whose: str) -> list[str]:
     """What the seal certifies, in plain words; every fact is from the signed text."""
-    from dpsynth_assets.releases.registry import releases
-    from ledger.seals import fingerprint
-
     seal, promised = found.seal, found.seal.guarantee
     results = {release.name: release.result for release in releases()}
     what = results.get(seal.kind) or _KINDS.get(seal.kind, f"an artifact of kind {seal.kind}")
@@ -84,9 +85,6 @@ def _relation(neighbouring: str) -> str:
 
 def _key(given: str) -> tuple[str, str]:
     """The public key to check with, in hex, and where it came from."""
-    from ledger import Ledger
-    from resources.home import Home
-
     if not given:
         home = Home.at()
         if not home.ledger_file.exists():

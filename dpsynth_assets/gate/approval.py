@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.contract.diff import changes, terms_for_approval
 from dpsynth_assets.releases.registry import plans
 from ledger import (
     AddPopulation,
@@ -125,8 +126,6 @@ def needs(contract: Contract, book: Ledger) -> list[Need]:
         TermsConflict: the population stands registered under terms that never change, and the contract has others: no
             signature would let it run.
     """
-    from dpsynth_assets.contract.diff import changes, terms_for_approval
-
     contract = contract.declared
     terms, found = contract.privacy, []
     if terms.population not in book.populations():

@@ -32,6 +32,7 @@ from dpsynth_assets.privacy.clipping_methods import CLIPPING_METHODS, Clipping
 from dpsynth_assets.privacy.correlation import noise_growth
 from dpsynth_assets.releases.adapter import ADAPTER
 from ledger import PoissonSampledGaussian
+from ledger.accounting import calibrate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -328,8 +329,6 @@ def calibrated(shape: DpSgd, epsilon: float, delta: float) -> DpSgd:
 
     An infinite epsilon is plain training: no noise, no clip, and no event that could be charged.
     """
-    from ledger.accounting import calibrate
-
     if math.isinf(epsilon):
         return replace(shape, noise_multiplier=0.0, l2_clip_norm=math.inf)
 

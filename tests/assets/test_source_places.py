@@ -352,14 +352,14 @@ class _Artifacts:
 
 
 def test_a_benchmark_in_homes_of_its_own_does_not_read_them_either(contract, snapshotted, store, agree, monkeypatch):
-    from dpsynth_assets.cli import bench
     from dpsynth_assets.cli.console import BadInput
+    from dpsynth_assets.cli.utility import compare
 
     public = published(contract)
-    bench._require_unprotected(public, None)
+    compare._require_unprotected(public, None)
     write(public, "published.jsonl", secrets_of(contract))
     with pytest.raises(BadInput, match="records of a source that is protected"):
-        bench._require_unprotected(public, None)
+        compare._require_unprotected(public, None)
 
 
 # Test splits and rows to mix in.

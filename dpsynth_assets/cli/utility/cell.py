@@ -14,22 +14,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from dpsynth_assets import variants
+from dpsynth_assets.classify.contracted import load_teacher
+from dpsynth_assets.classify.evaluation import evaluate
+from dpsynth_assets.classify.recipes import RECIPES, load_classifier
+from dpsynth_assets.classify.training_rows import TrainingSet
+from dpsynth_assets.classify.vectors import kept_in
+from dpsynth_assets.cli.own_home import NotMadeError, made_in
 from dpsynth_assets.cli.utility.grid import BAR, BAR_STEPS, REAL, REAL_DP, GridCell, GridError
+from dpsynth_assets.contract.synthesis import Curation
+from dpsynth_assets.gate.public_rows import public_rows, test_rows
+from dpsynth_assets.publish.record import composed_epsilon
 from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.registry import planned_names
 from dpsynth_assets.releases.votes import CANDIDATES, VOTES
+from dpsynth_assets.synthesis.candidates import DRAWN, rows_wanted
+from dpsynth_assets.synthesis.corpus import choose
+from resources.home import Home
+from resources.sensitive_store import SensitiveStore
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dpsynth_assets.classify.encoder import Remembered
     from dpsynth_assets.classify.evaluation import Classifier
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.releases.classifiers import ClassifierTerms
     from resources.artifact_store import ArtifactStore
 
 AS_DRAWN, CURATED = "as drawn", "curated"
@@ -84,14 +97,6 @@ Found = Iterator[dict[str, Any]]
 
 def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """The variant's releases, its candidates as they were drawn, and as the contract has them curated."""
-    import pandas as pd
-
-    from dpsynth_assets.classify.contracted import load_teacher
-    from dpsynth_assets.contract.synthesis import Curation
-    from dpsynth_assets.publish.record import composed_epsilon
-    from dpsynth_assets.synthesis.candidates import DRAWN, rows_wanted
-    from dpsynth_assets.synthesis.corpus import choose
-
     contract = _affording(variants.variant(setup.contract, cell.line.name), 2 * (cell.line.epsilon or 0.0))
     names = planned_names(contract)
     store = _made(contract, folder, (*names, CANDIDATES), setup)
@@ -122,10 +127,6 @@ def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str,
 
 def _with_dp(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """A classifier of each kind that was trained on the real rows with DP-SGD, each with the whole epsilon."""
-    from dpsynth_assets.classify.evaluation import evaluate
-    from dpsynth_assets.classify.recipes import load_classifier
-    from dpsynth_assets.publish.record import composed_epsilon
-    from dpsynth_assets.releases.classifiers import CLASSIFIER
 
     def found() -> Found:
         for kind in (kind for kind in setup.kinds if kind in BAR):
@@ -148,9 +149,6 @@ def _with_dp(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any]
 
 def _on_real(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """Classifiers of all the real rows, without privacy."""
-    from dpsynth_assets.gate.public_rows import public_rows
-    from resources.sensitive_store import SensitiveStore
-
     _made(setup.contract, folder, (), setup)
     rows = public_rows(setup.contract, SensitiveStore(home=str(_home(folder).root)))
     if setup.size is not None:
@@ -169,10 +167,6 @@ def _trained(
     teacher: Classifier | None = None,
 ) -> Found:
     """Classifiers of each kind and seed on a corpus, judged on the public test split."""
-    from dpsynth_assets.classify.evaluation import evaluate
-    from dpsynth_assets.classify.recipes import RECIPES
-    from dpsynth_assets.classify.training_rows import TrainingSet
-
     privacy = setup.contract.privacy
     target = privacy.classifier.target
     texts, labels = frame["text"].tolist(), frame[target].tolist()
@@ -189,9 +183,6 @@ def _trained(
 
 def _made(contract: Contract, folder: Path, names: Sequence[str], setup: Setup) -> ArtifactStore:
     """The cell's home, with its snapshot and the named assets in it: made, unless they are there."""
-    from dpsynth_assets.classify.vectors import kept_in
-    from dpsynth_assets.cli.own_home import NotMadeError, made_in
-
     setup.say(f"making {', '.join(names) or 'the snapshot'}, unless it is there")
     try:
         with kept_in(setup.vectors):
@@ -201,15 +192,10 @@ def _made(contract: Contract, folder: Path, names: Sequence[str], setup: Setup) 
 
 
 def _home(folder: Path) -> Any:
-    from resources.home import Home
-
     return Home.at(folder.absolute() / "home")
 
 
 def _test(contract: Contract, folder: Path) -> pd.DataFrame:
-    from dpsynth_assets.gate.public_rows import test_rows
-    from resources.sensitive_store import SensitiveStore
-
     return test_rows(contract, SensitiveStore(home=str(_home(folder).root)))
 
 
@@ -223,8 +209,6 @@ def _affording(contract: Contract, epsilon: float) -> Contract:
 
 def _baseline(kind: str, epsilon: float, units: int) -> ClassifierTerms:
     """DP training of a classifier with the grid's fixed settings."""
-    from dpsynth_assets.releases.classifiers import ClassifierTerms
-
     batch, rate = BAR[kind]
     return ClassifierTerms(
         classifier="minilm" if kind == "minilm" else "word_cnn",

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock, Timeout
+
 from dpsynth_assets import variants
 from resources.home import replace_atomically
 
@@ -106,8 +108,6 @@ def cells(chosen: Sequence[Line], runs: int) -> list[GridCell]:
 def claimed(cell: GridCell, out: Path, kinds: Sequence[str] = (), seeds: int = 1) -> Iterator[bool]:
     """Whether the cell is ours to measure: not in another process' hands, and not measured yet with these kinds of
     classifiers and so many seeds of each."""
-    from filelock import FileLock, Timeout
-
     folder = cell.folder(out)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")

@@ -11,15 +11,15 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
 
 from dpsynth_assets.classify.evaluation import interval_of_mean
 from dpsynth_assets.cli.utility.cell import AS_DRAWN, CURATED
 from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, GridCell
 from dpsynth_assets.markdown import table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _CORPORA = (REAL, REAL_DP, AS_DRAWN, CURATED)
 _COLOURS = {"lora": "#1f77b4", "prompt": "#ff7f0e", "full": "#2ca02c", REAL_DP: "#d62728", REAL: "#7f7f7f"}
@@ -61,8 +61,6 @@ class Figure:
 
 def raw(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> pd.DataFrame:
     """A row for each classifier that was trained."""
-    import pandas as pd
-
     return pd.DataFrame(
         [
             {"line": cell.line.name, "method": cell.line.method, "epsilon": cell.line.epsilon, "run": cell.run, **each}
@@ -136,8 +134,6 @@ def _mean(figure: Figure) -> str:
 
 def chart(found: Sequence[Figure], title: str, file: Path) -> None:
     """Accuracy by epsilon, a panel for each classifier and a line for each method; training on real rows is the bar."""
-    from matplotlib.figure import Figure as Canvas
-
     kinds = sorted({each.classifier for each in found})
     ticks = sorted({each.epsilon for each in found if each.epsilon is not None})
     without = any(each.epsilon is None and each.corpus != REAL for each in found)  # the real rows' is a bar
