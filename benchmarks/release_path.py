@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-ROOMS = ("ledger", "resources", "dpsynth_assets")
+PACKAGES = ("ledger", "resources", "dpsynth_assets")
 
 
 def main() -> None:
@@ -54,13 +54,13 @@ def main() -> None:
         finally:
             sys.setprofile(None)
     own = {each for each in entered if Path(each[0]).is_relative_to(root) and "<" not in each[1]}
-    by_room = Counter(Path(file).relative_to(root).parts[0] for file, _, _ in own)
+    by_package = Counter(Path(file).relative_to(root).parts[0] for file, _, _ in own)
     listed = subprocess.run(["git", "ls-files", "*.py"], cwd=root, capture_output=True, text=True, check=True).stdout
-    files = [root / name for name in listed.split() if name.split("/")[0] in ROOMS]
+    files = [root / name for name in listed.split() if name.split("/")[0] in PACKAGES]
     lines = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in files if path.exists())
     print(f"transactions of the ledger      {counts['transaction']}")
     print(f"loads of the base model         {counts['load_base_model']}")
-    print(f"functions entered               {sum(by_room[room] for room in ROOMS)} {dict(by_room)}")
+    print(f"functions entered               {sum(by_package[package] for package in PACKAGES)} {dict(by_package)}")
     print(f"files entered                   {len({file for file, _, _ in own})}")
     print(f"lines of the product            {lines:,} in {len(files)} files")
 

@@ -1,4 +1,4 @@
-"""How far a long piece of work has come, as the rooms tell it."""
+"""How far a long piece of work has come, as the work tells it."""
 
 from collections.abc import Callable
 

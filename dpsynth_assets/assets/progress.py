@@ -32,7 +32,7 @@ def shown_by(sink: Sink) -> Iterator[None]:
 
 
 def reporter(context: dg.AssetExecutionContext | dg.OpExecutionContext, title: str) -> Progress:
-    """A callback `progress(step, steps)` for the room that does the work."""
+    """A callback `progress(step, steps)` for what does the work."""
     sink = _sink.get()
     if sink is not None:
         return lambda step, steps: sink(title, step, steps)

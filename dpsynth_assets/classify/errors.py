@@ -1,4 +1,4 @@
-"""The errors of this room: their texts are for people, and quote no row."""
+"""The errors of this package: their texts are for people, and quote no row."""
 
 
 class ClassifierError(ValueError):

@@ -112,7 +112,7 @@ def _of_the_system(error: OSError) -> str:
 
 
 def _spoken_errors() -> tuple[type[Exception], ...]:
-    """Error types that quote no sensitive text, by design. Those of rooms that were not loaded cannot have occurred."""
+    """Error types that quote no sensitive text, by design. Of a module that was not loaded none can have come."""
     from dpsynth_assets.contract import ContractError
     from ledger import LedgerError
 

@@ -139,7 +139,7 @@ def _short(step_key: str | None) -> str:
 
 
 class _Display:
-    """Progress bars while a contract's assets run: fed by Dagster's events and by the rooms' reports."""
+    """Progress bars while a contract's assets run: fed by Dagster's events and by what the work reports."""
 
     def __init__(self, contract: Contract, out: Console | None) -> None:
         self._out = out
@@ -171,7 +171,7 @@ class _Display:
             self._progress.stop()
 
     def report(self, title: str, step: int, steps: int) -> None:
-        """Called by the rooms: step of steps."""
+        """Called by the work: step of steps."""
         if self._progress is None or self._out is None:
             return
         if not self._out.is_terminal:  # no bar in a pipe, but a sign of life at every quarter

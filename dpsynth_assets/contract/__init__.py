@@ -1,7 +1,7 @@
-"""What a contract says: the public face of this room.
+"""What a contract says: the public face of this package.
 
-A contract is an ODCS 3.x file with strict privacy terms. Nothing in this room opens a source, draws a random number or
-knows what runs later.
+A contract is an ODCS 3.x file with strict privacy terms. Nothing here opens a source, draws a random number or knows
+what runs later.
 """
 
 from dpsynth_assets.contract.model import Column, Contract, QualityRule, SourcePlaceError, resolve

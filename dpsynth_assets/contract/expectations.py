@@ -123,7 +123,7 @@ _BETWEEN: dict[str, Check] = {"strict_min": _truth, "strict_max": _truth}
 
 @dataclass(frozen=True)
 class Figure(Expectation):
-    """A figure of the corpus that the quality room measures itself, with a lower or an upper bound, or both.
+    """A figure of the corpus that the quality package measures itself, with a lower or an upper bound, or both.
 
     Attributes:
         unit: of the figure and its bounds.

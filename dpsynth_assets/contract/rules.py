@@ -24,7 +24,7 @@ from dpsynth_assets.contract.model import QualityRule
 from dpsynth_assets.contract.problems import Problem, choose_from, did_you_mean, listing
 
 ENGINES = ("greatExpectations", "great-expectations")
-# Rules that the quality room applies to every corpus go by these names; a contract's own need others.
+# Rules that the quality package applies to every corpus go by these names; a contract's own need others.
 TAKEN = re.compile(r"columns_as_declared|some_rows|no_null_.*|declared_.*|no_account_numbers|no_addresses")
 BLOCKING = {"error": True, "warning": False}
 

@@ -4,7 +4,7 @@ For a contract `inbox` with a table `messages` it holds the view `inbox.messages
 release (`inbox.messages__<release>`), and in its main schema the tables `releases` and `quality`. A release variant
 `inbox--lora-3` has a schema of its own, `inbox__lora_3`. Comments on views and columns carry the guarantee.
 
-It is written from the papers of the releases alone. Knows neither where the database lies nor who asks.
+It is written from the metadata of the releases alone. Knows neither where the database lies nor who asks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from dpsynth_assets.publish.sql import identifier, literal, plain, schema_of
 
 if TYPE_CHECKING:
-    from dpsynth_assets.publish.parquet import Papers
+    from dpsynth_assets.publish.parquet import ReleaseMetadata
     from dpsynth_assets.publish.release import ReleaseRecord
 
 _SCHEMA = """
@@ -46,23 +46,23 @@ COMMENT ON TABLE quality IS 'The rules each release was judged by before publica
 """
 
 
-def write(connection: Any, everything: Sequence[Papers], place: Callable[[Papers], str]) -> None:
+def write(connection: Any, everything: Sequence[ReleaseMetadata], place: Callable[[ReleaseMetadata], str]) -> None:
     """Fill an empty database. `everything` is oldest first; `place` says where a release's file is read from."""
     connection.execute(_SCHEMA)
     latest = {(p.release.contract, p.release.table): p.release.id for p in everything}  # the last one wins
     taken = set(latest)
-    for papers in everything:
-        release = papers.release
+    for metadata in everything:
+        release = metadata.release
         name = _view_of_release(release, taken)
         schema = schema_of(release.contract)
-        _create_view(connection, (schema, name), papers, place(papers))
+        _create_view(connection, (schema, name), metadata, place(metadata))
         current = latest[release.contract, release.table] == release.id
         if current:
-            _create_view(connection, (schema, release.table), papers, place(papers))
-        _insert(connection, papers, plain(schema, name), current)
+            _create_view(connection, (schema, release.table), metadata, place(metadata))
+        _insert(connection, metadata, plain(schema, name), current)
 
 
-def tables(everything: Sequence[Papers]) -> list[str]:
+def tables(everything: Sequence[ReleaseMetadata]) -> list[str]:
     """The tables an analyst can ask: the latest view of each, then the catalogue's own."""
     named = sorted({(p.release.contract, p.release.table) for p in everything})
     return [*(plain(schema_of(contract), table) for contract, table in named), "releases", "quality"]
@@ -78,24 +78,26 @@ def _view_of_release(release: ReleaseRecord, taken: set[tuple[str, str]]) -> str
     return name
 
 
-def _create_view(connection: Any, name: tuple[str, str], papers: Papers, place: str) -> None:
+def _create_view(connection: Any, name: tuple[str, str], metadata: ReleaseMetadata, place: str) -> None:
     view = identifier(*name)
-    columns = ", ".join(identifier(column) for column in papers.columns)
+    columns = ", ".join(identifier(column) for column in metadata.columns)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(name[0])}")
     connection.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM read_parquet({literal(place)})")
-    comment = f"{papers.description}\n{papers.guarantee}\nRelease {papers.release.id}, {papers.release.created}."
+    comment = (
+        f"{metadata.description}\n{metadata.guarantee}\nRelease {metadata.release.id}, {metadata.release.created}."
+    )
     connection.execute(f"COMMENT ON VIEW {view} IS {literal(comment)}")
-    for column, description in papers.columns.items():
+    for column, description in metadata.columns.items():
         words = f"{description} (synthetic)".strip()
         connection.execute(f"COMMENT ON COLUMN {view}.{identifier(column)} IS {literal(words)}")
 
 
-def _insert(connection: Any, papers: Papers, view: str, current: bool) -> None:
-    release, verdict = papers.release, papers.verdict
+def _insert(connection: Any, metadata: ReleaseMetadata, view: str, current: bool) -> None:
+    release, verdict = metadata.release, metadata.verdict
     row = (
         *(release.id, release.contract, release.contract_version, release.table, view, current),
         *(release.population, release.unit, release.neighbouring_relation),
-        *(release.epsilon, release.delta, papers.guarantee, release.rows, release.moment),
+        *(release.epsilon, release.delta, metadata.guarantee, release.rows, release.moment),
         *(json.dumps(release.receipts), verdict.passed, verdict.summary()),
         *(verdict.corpus_digest, verdict.contract_digest, release.parquet),
     )

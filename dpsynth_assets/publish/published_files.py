@@ -1,6 +1,6 @@
 """The published releases as a file system that holds nothing else and cannot be written: what a query may read.
 
-Every release is opened once, as a plain file at the place that its own papers name, compared with what was sealed,
+Every release is opened once, as a plain file at the place that its own metadata names, compared with what was sealed,
 and read through that descriptor from then on. Nothing here opens anything later: it works in a process that cannot
 (`confinement`), and a file that is put in a release's place meanwhile is not what is read.
 """
@@ -25,19 +25,19 @@ from dpsynth_assets.publish.release import PublishError
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-    from dpsynth_assets.publish.parquet import Papers
+    from dpsynth_assets.publish.parquet import ReleaseMetadata
 
 PROTOCOL = "published"
 
 
-def opened(folder: Path, digests: Mapping[str, str], held: ExitStack) -> list[tuple[Papers, int]]:
+def opened(folder: Path, digests: Mapping[str, str], held: ExitStack) -> list[tuple[ReleaseMetadata, int]]:
     """Every release with an open descriptor, oldest first; `held` closes them.
 
     Args:
         digests: SHA-256 of each sealed release, by its name below the folder. What is not named here is not read.
 
     Raises:
-        PublishError: a release is not the file that was sealed, or is not where its papers say.
+        PublishError: a release is not the file that was sealed, or is not where its metadata says.
     """
     found = []
     for path, digest in ((folder / name, digest) for name, digest in sorted(digests.items())):
@@ -57,19 +57,19 @@ def opened(folder: Path, digests: Mapping[str, str], held: ExitStack) -> list[tu
                     "verify` says what else was"
                 )
             file.seek(0)
-            papers = parquet.read(path, file)
-        if path.resolve() != parquet.path_of(folder.resolve(), papers.release):
+            metadata = parquet.read(path, file)
+        if path.resolve() != parquet.path_of(folder.resolve(), metadata.release):
             raise PublishError(
-                f"{path} is not where its papers belong, {parquet.path_of(folder, papers.release)}; move it out of the "
-                "warehouse folder"
+                f"{path} is not where its metadata belongs, {parquet.path_of(folder, metadata.release)}; move it out of "
+                "the warehouse folder"
             )
-        found.append((papers, descriptor))
+        found.append((metadata, descriptor))
     return sorted(found, key=lambda each: (each[0].release.moment, each[0].release.id))
 
 
-def place(papers: Papers) -> str:
+def place(metadata: ReleaseMetadata) -> str:
     """The name of a release's file in the file system."""
-    return f"{PROTOCOL}://{parquet.path_of(Path(), papers.release).as_posix()}"
+    return f"{PROTOCOL}://{parquet.path_of(Path(), metadata.release).as_posix()}"
 
 
 class PublishedFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types

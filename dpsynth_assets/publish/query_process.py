@@ -5,7 +5,7 @@ Three walls stand between a query and the rest of the machine, each sufficient b
 1. The process is confined (`confinement`): it has the releases open for reading and two pipes, and can open nothing.
 2. DuckDB has no local file system, no extensions, no secrets and a locked configuration; the one file system it has
    holds the releases, read-only (`published_files`). The transaction is read-only, the catalogue lies in memory, and is
-   written from the releases' papers, never from SQL that stands in a file.
+   written from the releases' metadata, never from SQL that stands in a file.
 3. One statement, which the engine's own parser takes for a question.
 
 It reads a request, one JSON mapping, on standard input, and writes JSON lines: `columns`, any number of `rows`, and
@@ -88,7 +88,7 @@ def _answer(request: dict[str, Any], say: Any) -> None:
         open_nothing(memory)
         connection.register_filesystem(PublishedFiles({published_files.place(p): number for p, number in releases}))
         connection.execute("ATTACH ':memory:' AS warehouse; USE warehouse; SET TimeZone = 'UTC'")
-        catalogue.write(connection, [papers for papers, _ in releases], published_files.place)
+        catalogue.write(connection, [metadata for metadata, _ in releases], published_files.place)
         connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
         connection.execute(f"SET allowed_directories = ['{published_files.PROTOCOL}://']")
         connection.execute("SET enable_external_access = false")
@@ -103,7 +103,7 @@ def _answer(request: dict[str, Any], say: Any) -> None:
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
-            raise QueryError(_in_words(error, catalogue.tables([papers for papers, _ in releases]))) from None
+            raise QueryError(_in_words(error, catalogue.tables([metadata for metadata, _ in releases]))) from None
 
 
 def _require_question(connection: Any, sql: str) -> None:

@@ -26,7 +26,7 @@ from filelock import FileLock
 
 from dpsynth_assets.publish import catalogue, parquet
 from dpsynth_assets.publish.contents import contents
-from dpsynth_assets.publish.parquet import Papers
+from dpsynth_assets.publish.parquet import ReleaseMetadata
 from dpsynth_assets.publish.release import PublishRefused, ReleaseRecord, guarantee
 from dpsynth_assets.publish.sql import schema_of
 from dpsynth_assets.quality.digest import digest_of_table
@@ -65,7 +65,7 @@ def publish(
     """Publish a judged corpus and return its release file. The rows are read from storage and digested again."""
     table = _read_rows(frame_parquet)
     _refuse_unless_fit(table, contract, release, verdict)
-    papers = Papers(
+    metadata = ReleaseMetadata(
         release=replace(release, parquet=""),
         verdict=verdict,
         guarantee=guarantee(release, contract),
@@ -75,7 +75,7 @@ def publish(
     with _single_publisher(home_warehouse):
         _refuse_taken_schema(home_warehouse, release, tables)
         _make_room(parquet.path_of(home_warehouse / PARQUET, release), tables)
-        path = parquet.write(home_warehouse / PARQUET, table, papers)
+        path = parquet.write(home_warehouse / PARQUET, table, metadata)
         tables.seal(path)
         _rebuild(home_warehouse, tables)
     return path
@@ -113,7 +113,7 @@ def put_right(home_warehouse: Path, tables: Tables) -> Path | None:
 
 def releases(home_warehouse: Path, tables: Tables) -> list[ReleaseRecord]:
     """Every published release that is as it was sealed, oldest first, from the files themselves."""
-    return [papers.release for papers in _papers(home_warehouse, tables)]
+    return [metadata.release for metadata in _papers(home_warehouse, tables)]
 
 
 def left_out(home_warehouse: Path, tables: Tables) -> list[Path]:
@@ -142,7 +142,7 @@ def differences(home_warehouse: Path, tables: Tables) -> list[str]:
     ]
 
 
-def _papers(home_warehouse: Path, tables: Tables) -> list[Papers]:
+def _papers(home_warehouse: Path, tables: Tables) -> list[ReleaseMetadata]:
     return list(parquet.stored(home_warehouse / PARQUET, lambda path: tables.state(path) == "sealed"))
 
 
@@ -225,7 +225,7 @@ def _rebuild(home_warehouse: Path, tables: Tables, name: str = DATABASE) -> Path
     everything = _papers(home_warehouse, tables)
     try:
         with closing(duckdb.connect(str(temporary))) as connection:
-            catalogue.write(connection, everything, lambda papers: papers.release.parquet)
+            catalogue.write(connection, everything, lambda metadata: metadata.release.parquet)
         temporary.chmod(temporary.stat().st_mode & ~0o222)
         temporary.replace(target)
     finally:

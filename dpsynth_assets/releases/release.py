@@ -3,7 +3,7 @@
 Everything about releases is derived from such values: the contract's terms, the assets and their partitions, the plan's
 table, the labels of the command line, what `lint` asks. A new release is a module here and an entry in the registry.
 
-Knows no Dagster, no ledger and no store. How it is planned and what it computes stand in other rooms, above the
+Knows no Dagster, no ledger and no store. How it is planned and what it computes stand in other packages, above the
 contract, and are imported by name when they are needed: a code location must load without torch.
 """
 

@@ -91,8 +91,10 @@ def small(student: str, classifier: StoredClassifier, *, int8: bool = True) -> S
         graph = graphs.minilm(bert, classifier.head.weights, classifier.head.bias, limit, int8=int8)
         return _wordpiece(student, graph, limit)
     if isinstance(classifier, Neural):
-        network, heat = classifier.network, classifier.temperature
-        weights, bias = (p.detach().double().numpy() / heat for p in (network.output.weight, network.output.bias))
+        network, temperature = classifier.network, classifier.temperature
+        weights, bias = (
+            p.detach().double().numpy() / temperature for p in (network.output.weight, network.output.bias)
+        )
         if isinstance(network, TunedMiniLM):
             limit = int(network.about()["max_tokens"])
             return _wordpiece(student, graphs.minilm(network.bert, weights, bias, limit, int8=int8), limit)

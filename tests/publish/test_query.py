@@ -279,7 +279,7 @@ assert file.read() == b"kept"
 
 
 def test_a_forged_database_is_not_believed(home, put, secret):
-    """Views are made from the releases' papers; SQL text in a file is nobody's word."""
+    """Views are made from the releases' metadata; SQL text in a file is nobody's word."""
     put()
     file = home / "warehouse.duckdb"
     file.unlink()
@@ -310,7 +310,7 @@ def test_what_lies_in_the_folder_and_is_no_release_is_not_read(home, put, secret
             query(home, "SELECT * FROM releases")
 
 
-@pytest.mark.parametrize("what", ["link", "folder", "other bytes", "other rows under the same papers"])
+@pytest.mark.parametrize("what", ["link", "folder", "other bytes", "other rows under the same metadata"])
 def test_a_table_that_is_not_the_one_that_was_sealed_is_refused_by_name(home, put, secret, what):
     path = put()
     whole = pq.read_table(path)
@@ -331,7 +331,7 @@ def test_a_linked_folder_is_refused(home, put, tmp_path):
     path = put()
     path.parent.rename(tmp_path / "elsewhere")
     path.parent.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(QueryError, match="not where its papers belong"):
+    with pytest.raises(QueryError, match="not where its metadata belongs"):
         query(home, "SELECT * FROM releases")
 
 

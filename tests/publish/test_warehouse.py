@@ -53,10 +53,10 @@ def test_comments_state_the_guarantee_in_words(home, put):
 
 def test_the_parquet_file_carries_its_papers_and_is_not_writable(put):
     path = put()
-    papers = parquet.read(path)
-    assert papers.release.receipts[0]["entry"] == 7
-    assert papers.verdict.passed
-    assert "epsilon = 8" in papers.guarantee
+    metadata = parquet.read(path)
+    assert metadata.release.receipts[0]["entry"] == 7
+    assert metadata.verdict.passed
+    assert "epsilon = 8" in metadata.guarantee
     assert path.stat().st_mode & 0o222 == 0
     assert pd.read_parquet(path).columns.tolist() == ["message", "topic"]
 
@@ -329,9 +329,9 @@ def test_verify_finds_rows_edited_in_place_and_foreign_files(home, put):
     folder = home / "parquet"
     assert parquet.verify(folder) == []
     table = pd.read_parquet(bad)
-    papers = parquet.read(bad)
+    metadata = parquet.read(bad)
     bad.unlink()
-    parquet.write(folder, pa.Table.from_pandas(table.assign(message="forged"), preserve_index=False), papers)
+    parquet.write(folder, pa.Table.from_pandas(table.assign(message="forged"), preserve_index=False), metadata)
     (problem,) = parquet.verify(folder)
     assert str(bad) in problem
     with pytest.raises(PublishError, match="not those that passed"):
