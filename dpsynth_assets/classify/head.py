@@ -113,7 +113,7 @@ def train_head(
         theirs = class_targets(class_codes(names, classes), len(classes))
         return np.concatenate([matrix[train], others]), np.concatenate([own[train], theirs])
 
-    strength, scores, fitted = _choose(matrix, codes, own, strengths, seed, with_others)
+    strength, scores, best_temperature = _choose(matrix, codes, own, strengths, seed, with_others)
     everything, wanted = with_others(np.arange(len(codes)), np.arange(0))
     fitted = _fit(everything, wanted, strength)
     present = fitted.classes_
@@ -129,12 +129,12 @@ def train_head(
         "dimension": matrix.shape[1],
         "seed": seed,
         "strength": strength,
-        "temperature": fitted,
+        "temperature": best_temperature,
         "cross_validated_macro_f1": scores,
         "classes_without_rows": [name for i, name in enumerate(classes) if i not in present],
         "provenance": dict(provenance or {}),
     }
-    return Head(tuple(classes), weights / fitted, bias / fitted, facts)
+    return Head(tuple(classes), weights / best_temperature, bias / best_temperature, facts)
 
 
 def _choose(

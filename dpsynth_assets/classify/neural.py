@@ -144,7 +144,7 @@ def train_network(
         train = [*(prepared[row] for row in rows), *network.prepare(beside.texts)], torch.as_tensor(wanted).float()
         judge = [prepared[row] for row in held_out], own_targets[held_out]
         steps, loss = _fit(network, train, judge, torch.as_tensor(weights).float(), schedule, progress)
-    fitted = temperature(_scores(network, judge[0], len(classes)), judge[1])
+    best_temperature = temperature(_scores(network, judge[0], len(classes)), judge[1])
     facts = {
         "rows": len(codes),
         "rows_beside": len(beside),
@@ -155,7 +155,7 @@ def train_network(
         "classes_without_rows": [name for i, name in enumerate(classes) if not wanted[:, i].any() and i not in codes],
         "provenance": dict(provenance or {}),
     }
-    return Neural(kind, tuple(classes), network.eval(), fitted, facts)
+    return Neural(kind, tuple(classes), network.eval(), best_temperature, facts)
 
 
 def _fit(

@@ -60,8 +60,8 @@ def opened(folder: Path, digests: Mapping[str, str], held: ExitStack) -> list[tu
             metadata = parquet.read(path, file)
         if path.resolve() != parquet.path_of(folder.resolve(), metadata.release):
             raise PublishError(
-                f"{path} is not where its metadata belongs, {parquet.path_of(folder, metadata.release)}; move it out of "
-                "the warehouse folder"
+                f"{path} is not where its metadata belongs, {parquet.path_of(folder, metadata.release)}; move it out "
+                "of the warehouse folder"
             )
         found.append((metadata, descriptor))
     return sorted(found, key=lambda each: (each[0].release.moment, each[0].release.id))
