@@ -1,7 +1,7 @@
 """How long the way of one release is: transactions of the ledger, functions entered, loads of the base model, lines.
 
-    python -m benchmarks.release_path                     # the demo contract's adapter, on a fiftieth of its units
-    PYTHONPATH=FORMER python FORMER/../release_path.py    # the same of another checkout
+    python -m benchmarks.release_path adapter                     # the demo contract's, on a fiftieth of its units
+    PYTHONPATH=FORMER python FORMER/../release_path.py adapter    # the same of another checkout
 
 The release runs as `dpsynth run` does, in a home of its own. A function counts once, however often it is called.
 """
@@ -50,7 +50,7 @@ def main() -> None:
 
         sys.setprofile(profile)
         try:
-            _require(materialize(contract, home, only=("adapter",)))
+            _require(materialize(contract, home, only=(sys.argv[1],)))
         finally:
             sys.setprofile(None)
     own = {each for each in entered if Path(each[0]).is_relative_to(root) and "<" not in each[1]}
