@@ -197,6 +197,11 @@ class Ledger(Admission, Charging, Elsewhere, Governing, Sealing):
         with self._store.transaction() as book:
             return state_of(history_of(book, reservation_id))
 
+    def was_redeemed(self, reservation_id: str) -> bool:
+        """Whether the right to read a charge's rows was ever used."""
+        with self._store.transaction() as book:
+            return any(record.kind == "redeemed" for record in history_of(book, reservation_id))
+
     # Integrity ------------------------------------------------------------------------------------------------------
 
     def checkpoint(self) -> Checkpoint:

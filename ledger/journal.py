@@ -89,6 +89,7 @@ def reservation_of(ledger_id: str, history: Sequence[Record]) -> Reservation:
         epsilon_alone=chain.real(payload["epsilon_alone"]),
         state=state,
         replayed=tuple(event_of(record) for record in resumed if record.payload["event"] is not None),
+        redeemed=any(record.kind == "redeemed" for record in history),
     )
 
 

@@ -176,6 +176,7 @@ class Reservation:
     epsilon_alone: float
     state: State = "reserved"
     replayed: tuple[Event, ...] = ()  # steps that ran a second time after a kill, charged on top
+    redeemed: bool = False  # whether the right to read its rows was ever used
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,17 @@ class ArtifactStore(Deployed):
             if not draft.kept:
                 shutil.rmtree(draft.folder, ignore_errors=True)
 
+    def finished(self, contract: str, kind: str, identity: str) -> Draft | None:
+        """A draft that was kept, by its id; None where no such folder is here."""
+        if not re.fullmatch(r"[0-9A-Za-z-]{1,64}", identity):
+            return None
+        for folder in (self._kind(contract, kind) / UNFINISHED / identity, self._kind(contract, kind) / identity):
+            if folder.is_dir():
+                draft = Draft(contract, kind, folder)
+                draft.kept = True
+                return draft
+        return None
+
     @contextmanager
     def unfinished(self, contract: str, kind: str, *made_of: str) -> Iterator[Path]:
         """A folder that outlives a killed process, the same for the same `made_of`; removed when the block succeeds."""

@@ -15,7 +15,8 @@ from dpsynth_assets.assets.common import contract_asset, of_partition, plain_fai
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
-from dpsynth_assets.gate.gate import release_gate
+from dpsynth_assets.gate.adoption import adopted
+from dpsynth_assets.gate.gate import release_gate, release_name, spec_keys
 from dpsynth_assets.gate.passage import Stores
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.markdown import escaped
@@ -51,6 +52,13 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
             size = sensitive_store.latest(source_of(contract)).size
             made_from = _standing(contract, release, artifact_store)
         plan = release.plan(contract, size)
+        stores = Stores(ledger, sensitive_store, artifact_store)
+        if not contract.without_privacy:
+            keys = spec_keys(release_name(context, contract), plan)
+            if (found := adopted(context, contract, keys, stores, made_from)) is not None:
+                text = f"An earlier run finished and paid for {found.id}: it is sealed now, and nothing was charged."
+                context.log.info(text)
+                return _materialized(contract, plan, found, {"adopted": text})
         progress = reporter(context, release.title)
         ready: list[Any] = []
 
@@ -62,7 +70,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
             context,
             contract,
             plan,
-            Stores(ledger, sensitive_store, artifact_store),
+            stores,
             ready=check,
             replay=getattr(plan, "replay", None),
             made_from=made_from,
@@ -71,16 +79,22 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
             work = Workspace(gate.folder, gate.checkpoints, keep, progress)
             ran = release.computes.run(contract, plan, gate.read(), ready.pop(), work)
             gate.finish(ran.event, ran.replayed)
-        return dg.MaterializeResult(
-            metadata={
-                **_promised(plan, contract),
-                **{name: _shown(fact) for name, fact in ran.facts.items()},
-                "dagster/uri": str(gate.artifact.folder),
-                **receipts_metadata(gate.artifact),
-            }
-        )
+        return _materialized(contract, plan, gate.artifact, ran.facts)
 
     return body
+
+
+def _materialized(
+    contract: Contract, plan: Plan, artifact: Artifact, facts: Mapping[str, Any]
+) -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(
+        metadata={
+            **_promised(plan, contract),
+            **{name: _shown(fact) for name, fact in facts.items()},
+            "dagster/uri": str(artifact.folder),
+            **receipts_metadata(artifact),
+        }
+    )
 
 
 @contextmanager

@@ -3,20 +3,24 @@
     approve  two people agreed to these terms, the snapshot is bound, and what dead runs only reserved is given back
     check    where the ledger would say yes, everything that can fail without a row fails, and costs nothing
     charge   the ledger says yes or no before a row is read; a no is an entry of the ledger, and a failure without retry
-             (or, where a killed run left checkpoints of this very release, it is taken over: `resumption`). A yes is
-             reserved and activated at once: from here it is permanent, whatever happens to this process
+             (or, where a run died in this very release, it is taken over: `resumption`). A yes is reserved and
+             activated at once: from here it is permanent, whatever happens to this process
     read     the sensitive store redeems the grant, once
-    commit   the artifact's digest and the event that really ran; or forfeit, in full, on any exception
-    seal     the artifact exists from here on: the ledger says which files it is, and carries its charges on
+    commit   the artifact's digest and the event that really ran; or forfeit, in full, where the release failed
+    seal     the artifact exists from here on: the ledger says which files it is, and carries its charges on. A release
+             that was finished, and not committed or sealed, is found by the next run: `adoption`
 
 A failure is itself an output computed from the rows, so what an exception says stays in the sensitive folder, and
-Dagster is told its type only. A process killed with -9 leaves an activated reservation: charged, and nothing locked.
+Dagster is told its type only. A process killed with -9 leaves an activated reservation: charged, and the next run of
+the same release goes on with it. So does one after a full disk, too little memory, an interrupt, or any failure before
+the rows were handed out.
 
 Knows the ledger and the store; nothing of what a release computes.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -31,15 +35,15 @@ from dpsynth_assets.gate.confinement import confined_output
 from dpsynth_assets.gate.observation import observe
 from dpsynth_assets.gate.passage import ChargedPassage, Passage, Stores, UnchargedPassage
 from dpsynth_assets.gate.refusal import refused, without_content
-from dpsynth_assets.gate.resumption import Checkpoints, Replay, unfinished
+from dpsynth_assets.gate.resumption import Checkpoints, Replay, starting, unfinished
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.releases.release import Plan
 from ledger import (
     BudgetRefused,
-    Event,
     Grant,
     Ledger,
     LedgerError,
+    ProtocolError,
     Reservation,
 )
 from resources.artifact_store import Artifact, ArtifactError, Draft
@@ -72,8 +76,8 @@ def release_gate(
     `made_from` names what the release was made from beside the rows: its receipt carries their charges too.
 
     The block gets a passage to `read` the rows from, with a `folder` to write in, and to `finish` with the event that
-    ran. After the block its `artifact` is the sealed folder. Whatever is raised in the block forfeits the charge,
-    except that an interrupt leaves a release with checkpoints to be taken over.
+    ran. After the block its `artifact` is the sealed folder. What is raised in the block forfeits the charge, unless
+    it may pass by itself and the release can be taken over.
 
     A contract variant without privacy is let past: nothing is charged, and the artifact's receipt says so.
 
@@ -110,9 +114,10 @@ def _charged(
     except BaseException as error:  # forfeits come before everything else, even on an interrupt
         problem = error
     if problem is None:
-        problem = passage.misstated(again)
+        problem = passage.misstated(again) or _finished(checkpoints, draft, about, made_from)
     if problem is not None:
-        kept = not isinstance(problem, Exception) and checkpoints.exist()
+        passes = replay is not None and not _is_final(problem)
+        kept = passes or not _was_read(book, grant)
         if not kept:
             _forfeit(book, grant.reservation_id, f"failed: {type(problem).__name__}")
         checkpoints.release(discard=not kept)
@@ -121,20 +126,26 @@ def _charged(
         problem = None
         raise substitute from None
     assert passage.event is not None
+    draft.kept, sealed = True, False  # it is paid for: where this process ends now, the next run finds it
     try:
-        _commit(book, grant, draft, passage.event)
-    finally:
-        checkpoints.release(discard=True)
-    draft.kept = True  # it is paid for: where the ledger cannot be asked now, `dpsynth audit seal` seals it later
-    try:
+        book.commit(grant, artifact_digest=draft.digest(), event=passage.event)
         passage.artifact = stores.artifacts.seal(
             draft, made_from=made_from, reservation=grant.reservation_id, about=about
         )
-    except ArtifactError as error:
+        sealed = True
+    except ProtocolError as error:  # the ledger's no, which no later run would turn into a yes
+        draft.kept, sealed = _is_committed(book, grant), True
+        _forfeit(book, grant.reservation_id, "not committed: ProtocolError")
+        text = f"the ledger did not accept the finished release: {error}"
+        raise dg.Failure(text, allow_retries=False) from None
+    except (LedgerError, ArtifactError) as error:
         text = (
-            f"the release is paid for and lies in {draft.folder}, but was not sealed: {error}. Run `dpsynth audit seal`"
+            f"the release is finished, paid for and kept in {draft.folder}, but could not be sealed: {error}. Then run "
+            "the same again: it is found, and nothing is charged for it"
         )
         raise dg.Failure(text, allow_retries=False) from None
+    finally:
+        checkpoints.release(discard=sealed)
     observe(context, contract, book)
 
 
@@ -179,7 +190,7 @@ def _grant(
     """A grant, of a new charge or of a dead run's release that is taken over, and how many steps are charged to run a
     second time; or a failure that says why not."""
     store, release = stores.sensitive, release_name(context, contract)
-    keys = spec_keys(release, plan)
+    keys, held = spec_keys(release, plan), starting(store)
     refusal: dg.Failure
     try:
         book = stores.ledger.open()
@@ -188,18 +199,18 @@ def _grant(
             require_approved(contract, now)
             snapshot = store.readable(source_of(contract))
             dead = _dead(context.instance, now, contract.privacy.population)
-            begun = [each for key in keys for each in now.reservations(key=key)] if replay else []
         bind(contract, snapshot, book, store)
         for reservation in dead:
             with suppress(LedgerError):  # another run may have been quicker
                 book.void(reservation.id, reason="its run ended before activation")
-        if replay and (left := unfinished(begun, store, contract)):
+        if left := unfinished(book, keys, store, contract, replay):
             begun_on = store.readable(source_of(contract), left[0].source)  # and is finished on
             return book, *_take_over(context, book, *left, ready, replay), left[1], _about(begun_on)
 
         def check() -> None:
             ready()
-            Checkpoints.require(store)
+            if not held.is_locked:
+                held.acquire()
 
         grant = book.charge(
             contract.privacy.population,
@@ -213,13 +224,25 @@ def _grant(
         )
         checkpoints = Checkpoints.of(store, grant.reservation_id)
         assert checkpoints is not None, "a new charge's folder is nobody else's"
-        return book, grant, 0, checkpoints, _about(snapshot)
+        return book, grant, 0, _begun(checkpoints), _about(snapshot)
     except BudgetRefused as error:
         observe(context, contract, book)
         refusal = refused(release, error)
     except (LedgerError, SourceError) as error:
         refusal = dg.Failure(str(error), allow_retries=False)
+    finally:
+        held.release(force=True)
     raise refusal
+
+
+def _begun(checkpoints: Checkpoints) -> Checkpoints:
+    """The folder, made; let go again where it cannot be."""
+    try:
+        checkpoints.begin()
+    except BaseException:
+        checkpoints.release(discard=False)
+        raise
+    return checkpoints
 
 
 def _take_over(
@@ -228,15 +251,17 @@ def _take_over(
     reservation: Reservation,
     checkpoints: Checkpoints,
     ready: Callable[[], None],
-    replay: Replay,
+    replay: Replay | None,
 ) -> tuple[Grant, int]:
-    """A dead run's release under this run's name, the steps that run again charged on top."""
+    """A dead run's release under this run's name, the steps that run again charged on top: none where the ledger never
+    handed out the rows."""
     from dpsynth_assets.privacy.checkpoint import CheckpointError
 
     refusal: dg.Failure
     try:
         ready()
-        again = replay(checkpoints.folder, reservation.replayed)
+        again = replay(checkpoints.folder, reservation.replayed) if replay and reservation.redeemed else None
+        checkpoints.begin()
         grant = book.resume(reservation.id, owner=context.run.run_id, replayed=again)
         context.log.info(
             f"Takes over {reservation.id} from its last checkpoint; charged on top: "
@@ -265,18 +290,30 @@ def spec_keys(release: str, plan: Plan) -> tuple[str, ...]:
     return tuple(hashlib.sha256(f"{release}\0{digest}".encode()).hexdigest() for digest in digests)
 
 
-def _commit(book: Ledger, grant: Grant, draft: Draft, event: Event) -> None:
-    """Commit before the artifact is sealed: one that anybody can find has a committed charge."""
+def _finished(
+    checkpoints: Checkpoints, draft: Draft, about: Mapping[str, Any], made_from: Mapping[str, Artifact] | None
+) -> BaseException | None:
+    """Write down by what the finished release is found; what stands in the way, if anything does."""
     try:
-        book.commit(grant, artifact_digest=draft.digest(), event=event)
-        return
+        origins = {name: artifact.id for name, artifact in (made_from or {}).items()}
+        checkpoints.finish(draft=draft.id, digest=draft.digest(), about=dict(about), made_from=origins)
     except BaseException as error:
-        _forfeit(book, grant.reservation_id, f"not committed: {type(error).__name__}")
-        draft.kept = _is_committed(book, grant)  # an interrupt may come when it is durable: it is paid for
-        if not isinstance(error, LedgerError):
-            raise
-        refusal = dg.Failure(f"the ledger did not accept the finished release: {error}", allow_retries=False)
-    raise refusal
+        return error
+    return None
+
+
+def _is_final(problem: BaseException) -> bool:
+    """Whether the same would happen again. A full disk, too little memory and an interrupt may pass."""
+    full = isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
+    return isinstance(problem, Exception) and not full and not isinstance(problem, MemoryError)
+
+
+def _was_read(book: Ledger, grant: Grant) -> bool:
+    """Whether the rows were ever handed out under this charge. True where the ledger cannot be asked."""
+    try:
+        return book.was_redeemed(grant.reservation_id)
+    except LedgerError:
+        return True
 
 
 def _is_committed(book: Ledger, grant: Grant) -> bool:

@@ -1,28 +1,33 @@
 """Taking over a release whose run was killed: under the same reservation, with the steps that run again charged on top.
 
-A release that keeps checkpoints holds a lock on their folder for as long as its process lives; the kernel frees it when
-the process dies. So whoever gets the lock of an unfinished release may take it over, and nobody can take over one that
-still runs. What it takes: the same asset, partition and plan (the reservation's key). It is finished on the snapshot
-that it was begun on, for as long as that is kept, whatever was snapshotted since: what was paid for is found, and
-whether two snapshots hold the same rows is asked by nobody, since the answer would be an output.
+A release holds a lock on its folder here for as long as its process lives; the kernel frees it when the process dies.
+So whoever gets the lock of an unfinished release may take it over, and nobody can take over one that still runs. What
+it takes: the same asset, partition and plan (the reservation's key). It is finished on the snapshot that it was begun
+on, for as long as that is kept, whatever was snapshotted since: what was paid for is found, and whether two snapshots
+hold the same rows is asked by nobody, since the answer would be an output.
 
-Checkpoints lie in the sensitive zone until the release is committed. Knows the ledger and the store; what a checkpoint
+What runs again is nothing where the ledger never handed out the rows. Where it did, the folder knows, which is there
+from before that moment on and goes in one piece: without it nobody can tell what ran, and nothing is taken over.
+
+The folder lies in the sensitive zone until the release is sealed. Knows the ledger and the store; what a checkpoint
 holds is the release's business, which says what would run again.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from dpsynth_assets.gate.sources import source_of
-from ledger import Event, Reservation
-from resources.home import Home, private_folder
+from ledger import Event, Ledger, Reservation
+from resources.home import Home, private_folder, replace_atomically
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
@@ -31,6 +36,15 @@ if TYPE_CHECKING:
 
 # From a checkpoint folder and the steps that were charged as run again before: what runs again now, or None.
 Replay = Callable[[Path, tuple[Event, ...]], Event | None]
+
+
+_BEGUN, _FINISHED = "begun", "finished.json"
+
+
+def starting(store: SensitiveStore) -> FileLock:
+    """Held from before a charge until its folder is locked, and while a folder is locked to be taken over: a charge
+    whose process lives is never taken for one whose process died."""
+    return FileLock(_folders(store) / ".lock", mode=0o600)
 
 
 @dataclass(frozen=True)
@@ -51,40 +65,60 @@ class Checkpoints:
             return None
         return cls(folder, lock)
 
-    @staticmethod
-    def require(store: SensitiveStore) -> None:
-        """Pass if a folder of checkpoints could be locked now: before a charge, since there is no other after it.
-
-        Raises:
-            OSError: the sensitive folder cannot be written to.
-        """
-        with FileLock(_folders(store) / ".lock", mode=0o600):
-            pass
-
     def exist(self) -> bool:
         return self.folder.is_dir() and any(self.folder.iterdir())
 
+    def begin(self) -> None:
+        """Make the folder, durably: to be called before the rows are asked for."""
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        replace_atomically(self.folder / _BEGUN, b"")
+
+    def finish(self, **record: Any) -> None:
+        """Write down what a finished release needs to be found by (`adoption`)."""
+        replace_atomically(self.folder / _FINISHED, json.dumps(record).encode())
+
+    def finished(self) -> dict[str, Any] | None:
+        """What `finish` wrote down; None where nothing was finished, or nothing can be read."""
+        try:
+            record = json.loads((self.folder / _FINISHED).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return record if isinstance(record, dict) else None
+
     def release(self, *, discard: bool) -> None:
-        """Lets the lock go; with `discard` the checkpoints too."""
+        """Lets the lock go; with `discard` the checkpoints too, all at once: part of them would count too few steps."""
         if discard:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            with suppress(OSError):
+                self.folder.rename(self.folder.with_suffix(".gone"))
+            for gone in self.folder.parent.glob("*.gone"):
+                shutil.rmtree(gone, ignore_errors=True)
         self.lock.release()
 
 
+def locked(store: SensitiveStore, reservation: str) -> Checkpoints | None:
+    """A release's folder, where its process has died."""
+    with starting(store):
+        return Checkpoints.of(store, reservation)
+
+
 def unfinished(
-    begun: Iterable[Reservation], store: SensitiveStore, contract: Contract
+    book: Ledger, keys: Iterable[str], store: SensitiveStore, contract: Contract, replay: Replay | None
 ) -> tuple[Reservation, Checkpoints] | None:
-    """Of these reservations, the one that was activated and left with checkpoints, if its process is dead and its rows
-    are kept. A folder that does not exist yet is not even locked: it may be about to be made by a process that lives.
-    """
-    for reservation in begun:
-        left = reservation.state in ("activated", "redeemed") and (_folders(store) / reservation.id).is_dir()
-        if left and _readable(store, contract, reservation):
-            checkpoints = Checkpoints.of(store, reservation.id)
-            if checkpoints is not None and checkpoints.exist():
-                return reservation, checkpoints
-            if checkpoints is not None:
-                checkpoints.release(discard=False)
+    """The release by one of these keys that was activated and not finished, if its process is dead, its rows are kept,
+    and what would run again can be told."""
+    for key in keys:
+        for found in book.reservations(key=key):
+            if found.state not in ("activated", "redeemed") or not _readable(store, contract, found):
+                continue
+            checkpoints = locked(store, found.id)
+            if checkpoints is None:
+                continue
+            # Read again: until the lock was ours its process may have gone on.
+            [now] = [each for each in book.reservations(key=key) if each.id == found.id]
+            told = not now.redeemed or (replay is not None and checkpoints.exist())
+            if now.state in ("activated", "redeemed") and told:
+                return now, checkpoints
+            checkpoints.release(discard=False)
     return None
 
 

@@ -1,12 +1,15 @@
 """Runs the small contract's source and adapter in a process of its own: `one_run.py CONTRACT MODE`.
 
 MODE is `train` (a training stand-in that takes a moment), `hang` (one that says it has begun and never ends), `real`
-(the real one) or `slow` (the real one, which says that it is in its third step and then takes very long). Prints `True`
-or `False` for success. The tests start it, sometimes twice at once, and sometimes kill it.
+(the real one), `slow` (the real one, which says that it is in its third step and then takes very long), or the place
+where the process kills itself: `before` or `after` one of `WORK`, as in `after charge`. Prints `True` or `False` for
+success. The tests start it, sometimes twice at once, and sometimes kill it.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -18,9 +21,25 @@ from dpsynth_assets.contract import load_contract
 from dpsynth_assets.language import finetuning
 from dpsynth_assets.quality import rules
 from dpsynth_assets.releases.adapter import ADAPTER
+from ledger.admission import Admission
+from ledger.charging import Charging
+from ledger.sealing import Sealing
 from resources.platform import platform_resources
 
 REAL = finetuning.fine_tune
+WORK = {"charge": Admission, "redeem": Charging, "commit": Charging, "seal": Sealing}
+
+
+def kill_at(when: str, work: str) -> None:
+    """End this process as if by kill -9, before or after the ledger does that."""
+    real = getattr(WORK[work], work)
+
+    def killed(self, *given, **more):
+        if when == "after":
+            real(self, *given, **more)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(WORK[work], work, killed)
 
 
 def main(path: str, mode: str) -> None:
@@ -43,7 +62,10 @@ def main(path: str, mode: str) -> None:
 
         return REAL(contract, plan, frame, folder, progress=tell, checkpoints=checkpoints)
 
-    if mode in ("train", "hang"):
+    when, _, work = mode.partition(" ")
+    if work:
+        kill_at(when, work)
+    if work or mode in ("train", "hang"):
         finetuning.fine_tune = stand_in
         finetuning.prepare = lambda contract, plan: None
     elif mode == "slow":

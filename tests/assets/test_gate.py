@@ -179,7 +179,7 @@ def test_what_is_still_buffered_as_the_gate_closes_never_comes_out(tmp_path, dis
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt(MARKER), SystemExit(MARKER), GeneratorExit(MARKER)])
-def test_interrupts_forfeit(run, rooms, book, home, interrupt, capfd):
+def test_an_interrupt_leaves_a_release_that_goes_on(run, rooms, book, home, interrupt, capfd):
     def stop(frame):
         raise interrupt
 
@@ -190,8 +190,13 @@ def test_interrupts_forfeit(run, rooms, book, home, interrupt, capfd):
     except BaseException as error:  # how far an interrupt gets is Dagster's business
         caught = error
     assert MARKER not in str(caught)
-    assert states(book) == {"adapter": ["forfeited"]}
+    assert states(book) == {"adapter": ["redeemed"]}
     assert MARKER not in "".join(capfd.readouterr())
+    rooms.train = lambda frame: None
+    spent = book.balance("small-bank", with_pld=False).epsilon_spent
+    assert run("adapter").success
+    assert states(book) == {"adapter": ["committed"]}
+    assert book.balance("small-bank", with_pld=False).epsilon_spent == spent
 
 
 def test_a_release_that_does_not_say_what_ran_is_forfeited(run, rooms, book, monkeypatch, failure_of):

@@ -103,7 +103,7 @@ def test_killed_again_and_again(run, training, book):
 
 def test_an_ordinary_failure_forfeits_and_starts_anew(run, training, rooms, book):
     def fail(contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
-        checkpoints.path.mkdir(parents=True)
+        checkpoints.path.mkdir(parents=True, exist_ok=True)
         (checkpoints.path / "state.pt").write_bytes(b"something")
         raise ValueError
 

@@ -1,0 +1,134 @@
+"""A run that dies anywhere between charge and seal: the same command ends with the release, and it is paid for once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ledger import LedgerBusy
+from ledger.charging import Charging
+from ledger.sealing import Sealing
+from resources.artifact_store import ArtifactMissingError, ArtifactStore
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def store(home):
+    return ArtifactStore(home=str(home.root))
+
+
+@pytest.fixture
+def killed(snapshotted, contract_path, home):
+    """Runs the adapter in a process that kills itself at a place."""
+
+    def run(place: str) -> None:
+        environment = {**os.environ, "DPSYNTH_HOME": str(home.root), "DAGSTER_HOME": str(home.dagster)}
+        script = [sys.executable, str(Path(__file__).with_name("one_run.py")), str(contract_path), place]
+        assert subprocess.run(script, cwd=ROOT, env=environment, capture_output=True, check=False).returncode == -9
+
+    return run
+
+
+def spent(book) -> float:
+    return book.balance("small-bank", with_pld=False).epsilon_spent
+
+
+def states(book) -> list[str]:
+    return [each.state for each in book.reservations()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("dies", "left"),
+    [
+        ("before charge", None),
+        ("after charge", "activated"),
+        ("before redeem", "activated"),
+        ("after redeem", "redeemed"),
+        ("before commit", "redeemed"),
+        ("after commit", "committed"),
+        ("before seal", "committed"),
+    ],
+)
+def test_a_killed_run_is_paid_for_once_and_ends_with_the_next(killed, run, rooms, book, store, home, dies, left):
+    killed(dies)
+    assert states(book) == ([] if left is None else [left])
+    before = spent(book)
+    assert run("adapter").success
+    assert states(book) == ["committed"]
+    assert left is None or spent(book) == before
+    made = store.latest("small", "adapter")
+    assert [charge.reservation for charge in made.charges] == [book.reservations()[0].id]
+    assert rooms.read == (0 if left == "committed" or dies == "before commit" else 1), "finished files are found"
+    assert book.verify() == []
+    assert not [path for path in (home.sensitive / "checkpoints").iterdir() if path.is_dir()]
+
+
+def interrupted_once(monkeypatch, owner, name, error):
+    """The ledger does not do it the first time."""
+    real = getattr(owner, name)
+
+    def fail(self, *given, **more):
+        monkeypatch.setattr(owner, name, real)
+        raise error
+
+    monkeypatch.setattr(owner, name, fail)
+
+
+@pytest.mark.parametrize(("owner", "name"), [(Charging, "commit"), (Sealing, "seal")])
+def test_a_ledger_that_is_busy_at_the_end(run, rooms, book, store, monkeypatch, failure_of, owner, name):
+    interrupted_once(monkeypatch, owner, name, LedgerBusy("another process has held it for 120 s"))
+    result = run("source", "label_histogram")
+    assert "nothing is charged for it" in str(failure_of(result, "label_histogram"))
+    with pytest.raises(ArtifactMissingError):
+        store.latest("small", "label_histogram")
+    before = spent(book)
+    assert run("label_histogram").success
+    assert (states(book), spent(book)) == (["committed"], before)
+    assert store.latest("small", "label_histogram").receipt["about"]["size"] == 1
+
+
+def test_files_that_changed_since_are_not_taken_for_the_release(run, rooms, book, store, home, monkeypatch):
+    interrupted_once(monkeypatch, Charging, "commit", LedgerBusy("held"))
+    assert not run("source", "adapter").success
+    [draft] = (home.artifacts / "small" / "adapter").glob(".unfinished/*")
+    (draft / "adapter.txt").write_text("somebody else's", encoding="utf-8")
+    before = spent(book)
+    assert run("adapter").success
+    assert (states(book), spent(book)) == (["committed"], before), "it goes on from its checkpoints instead"
+    assert (store.latest("small", "adapter").folder / "adapter.txt").read_text(encoding="utf-8") != "somebody else's"
+
+
+def test_without_its_folder_nobody_can_tell_what_ran(run, rooms, book, home, contract_path):
+    """A folder that is gone is no folder in which no step began."""
+
+    def stop(frame):
+        raise KeyboardInterrupt
+
+    rooms.train = stop
+    run("source", "adapter")
+    for folder in (home.sensitive / "checkpoints").glob("*/"):
+        shutil.rmtree(folder)
+    rooms.train = lambda frame: None
+    run("adapter")
+    assert states(book)[0] == "redeemed"
+    assert len(states(book)) == 2 or book.entries()[-1].kind == "refused", "a new charge, or none"
+
+
+def test_a_full_disk_leaves_a_release_that_goes_on(run, rooms, book):
+    def stop(frame):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    rooms.train = stop
+    assert not run("source", "adapter").success
+    assert states(book) == ["redeemed"]
+    rooms.train = lambda frame: None
+    assert run("adapter").success
+    assert states(book) == ["committed"]
