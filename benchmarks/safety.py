@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.public_source import public_contract
-from dpsynth_assets.classify.comparison import FIGURES
+from dpsynth_assets.classify.results import FIGURES
 from dpsynth_assets.cli.own_home import made_in
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.variants import VariantMethod, Variants

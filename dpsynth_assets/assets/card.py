@@ -9,6 +9,7 @@ from dpsynth_assets.assets.classifier import trained_on
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.contamination import contamination_sentence
 from dpsynth_assets.assets.figures import guarantee, preview, receipts_metadata
+from dpsynth_assets.classify.results import results_in
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.language.contamination.facts import Facts
 from dpsynth_assets.markdown import escaped
@@ -33,8 +34,6 @@ def card_asset(declared: Contract) -> dg.AssetsDefinition:
         after=("synthetic", "evaluation"),
     )
     def card(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
-        from dpsynth_assets.classify.comparison import results_in
-
         contract = of_partition(declared, context)
         with plain_failures(ArtifactError, QualityError):
             synthetic = artifact_store.latest(contract.id, "synthetic")

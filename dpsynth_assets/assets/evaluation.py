@@ -14,6 +14,7 @@ from dpsynth_assets.assets.common import contract_asset, of_partition, plain_fai
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.classify.errors import ClassifierError
+from dpsynth_assets.classify.results import numbers
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.public_rows import public_rows, test_rows
 from dpsynth_assets.markdown import escaped
@@ -43,7 +44,7 @@ def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
     def evaluation(
         context: dg.AssetExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore
     ) -> dg.MaterializeResult[None]:
-        from dpsynth_assets.classify.comparison import compare, numbers, save
+        from dpsynth_assets.classify.comparison import compare, save
         from dpsynth_assets.classify.evaluation import markdown, table
 
         contract = of_partition(declared, context)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dpsynth_assets.classify import encoder as encoders
 from dpsynth_assets.classify.contracted import folder_of, seeds
 from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.evaluation import Classifier, evaluate, over_seeds
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
+from dpsynth_assets.classify.results import FIGURES, REAL, REAL_WITH_DP, SYNTHETIC, Result
 from dpsynth_assets.classify.training_rows import Additions, TrainingSet
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.classifiers import CLASSIFIER
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dpsynth_assets.contract import Contract
-
-FIGURES = "evaluation.json"
-SYNTHETIC, REAL, REAL_WITH_DP = "synthetic rows", "real rows", "real rows with DP-SGD"
-
-Result = dict[str, Any]
-"""`classifier`, its kind, `trained_on`, and its figures (`dpsynth_assets.classify.evaluation.over_seeds`)."""
 
 
 def compare(
@@ -95,22 +90,3 @@ def _on_real(
 def save(results: list[Result], folder: Path) -> None:
     """Keep the results in a folder."""
     (folder / FIGURES).write_text(json.dumps(results, indent=2), encoding="utf-8")
-
-
-def results_in(folder: Path) -> list[Result]:
-    """The results that a folder keeps."""
-    stored: list[Result] = json.loads((folder / FIGURES).read_text(encoding="utf-8"))
-    return stored
-
-
-def numbers(results: list[Result]) -> dict[str, float]:
-    """Numbers to plot: `accuracy` of the contract's first kind, `accuracy_word_cnn` of another, and with `_on_real` or
-    `_with_dp` behind them those of classifiers trained on real rows."""
-    behind = {SYNTHETIC: "", REAL: "_on_real", REAL_WITH_DP: "_with_dp"}
-    found = {}
-    for result in results:
-        kind = "" if result["classifier"] == results[0]["classifier"] else f"_{result['classifier']}"
-        for name, value in result.items():
-            if isinstance(value, int | float):
-                found[f"{name}{kind}{behind[result['trained_on']]}"] = float(value)
-    return found

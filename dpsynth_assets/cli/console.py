@@ -35,6 +35,9 @@ _WIDTH = 110
 Part = str | tuple[str, str]
 
 
+REFUSED = 3  # the exit code where the ledger says no
+
+
 class BadInput(Exception):  # noqa: N818 - a user's mistake, not the program's
     """What the user gave cannot be used; the message says what to give instead."""
 

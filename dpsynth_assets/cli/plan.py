@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from dpsynth_assets.cli.console import BadInput, console, contract_at, put, say, shown, variant_of
+from dpsynth_assets.cli.console import REFUSED, BadInput, console, contract_at, put, say, shown, variant_of
 from dpsynth_assets.gate.approval import needs, scope_of
 from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.releases.registry import plans as plans_of
@@ -35,21 +35,24 @@ def plan(
     delta: Annotated[float, typer.Option(help="With --events: the budget's delta.")] = 1e-6,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
-    """Show what the releases of a contract would cost now. Spends nothing, reads no row."""
+    """Show what the releases of a contract would cost now. Spends nothing, reads no row. Exit code 3 if the ledger
+    would refuse one of them."""
     if (contract is None) == (events is None):
         raise BadInput("give a contract, or --events FILE with a list of releases")
     if not 0 < size <= 1:
         raise BadInput(f"--size is a share in (0, 1], not {size}")
     if contract is not None:
-        _plan_contract(variant_of(contract_at(contract), variant), size, as_json=as_json)
-    elif events is not None:
-        _plan_events(_events_in(events), epsilon, delta, as_json=as_json)
+        admitted = _plan_contract(variant_of(contract_at(contract), variant), size, as_json=as_json)
+    else:
+        assert events is not None
+        admitted = _plan_events(_events_in(events), epsilon, delta, as_json=as_json)
+    raise typer.Exit(0 if admitted else REFUSED)
 
 
-def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
+def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> bool:
     if contract.without_privacy:
         _say_uncharged(contract, as_json=as_json)
-        return
+        return True
     planned = plans_of(contract, size)
     items = [(release, each.event()) for release, each in planned.items()]
     plans = {release: each.describe() for release, each in planned.items()}
@@ -65,7 +68,7 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
     if as_json:
         about = {"contract": contract.declared.id, "variant": _variant(contract), "needs_approval": lacking}
         put(json.dumps(_as_json(quote, items, plans) | about, indent=2))
-        return
+        return quote.admitted
     terms = contract.privacy
     named = f", variant {_variant(contract)}," if contract.base else ""
     say(
@@ -98,6 +101,7 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> None:
             ("dpsynth sql", "bold"),
             "); more needs a larger budget in the contract, approved by its owners and approvers.",
         )
+    return quote.admitted
 
 
 def _variant(contract: Contract) -> str | None:
@@ -117,15 +121,16 @@ def _say_uncharged(contract: Contract, *, as_json: bool) -> None:
     )
 
 
-def _plan_events(items: list[tuple[str, Event]], epsilon: float, delta: float, *, as_json: bool) -> None:
+def _plan_events(items: list[tuple[str, Event]], epsilon: float, delta: float, *, as_json: bool) -> bool:
     """Releases that no contract names: what they would cost a fresh budget."""
     scope = Scope("hypothetical", "unit", NEIGHBOURING_RELATION, epsilon, delta, tuple(event for _, event in items))
     quote = quote_unregistered(scope, items)
     if as_json:
         put(json.dumps(_as_json(quote, items, {}), indent=2))
-        return
+        return quote.admitted
     say(f"{len(items)} releases on a fresh budget of ε {epsilon:g} at δ {delta:g}. Nothing was spent.")
     _show_lines(quote, items)
+    return quote.admitted
 
 
 def _events_in(path: Path) -> list[tuple[str, Event]]:

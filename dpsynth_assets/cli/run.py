@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dpsynth_assets.cli.console import BadInput, console, contract_at, put, require_source, say, variant_of
+from dpsynth_assets.cli.console import REFUSED, BadInput, console, contract_at, put, require_source, say, variant_of
 from dpsynth_assets.variants import name_of
 from ledger import Ledger
 from resources.home import Home
@@ -16,8 +16,6 @@ from resources.home import Home
 if TYPE_CHECKING:
     from dpsynth_assets.cli.running import Outcome
     from dpsynth_assets.contract import Contract
-
-REFUSED = 3
 
 
 def run(

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpsynth_assets.assets.card import CARD
-from dpsynth_assets.classify.comparison import REAL, REAL_WITH_DP, results_in
+from dpsynth_assets.classify.results import REAL, REAL_WITH_DP, results_in
 from dpsynth_assets.cli.console import console, say, shown
 from dpsynth_assets.publish.release import NO_GUARANTEE
 from dpsynth_assets.publish.sql import plain, schema_of

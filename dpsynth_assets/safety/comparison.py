@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dpsynth_assets.classify import encoder as encoders
-from dpsynth_assets.classify.comparison import FIGURES, REAL, REAL_WITH_DP, SYNTHETIC
 from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.recipes import load_classifier
+from dpsynth_assets.classify.results import FIGURES, REAL, REAL_WITH_DP, SYNTHETIC
 from dpsynth_assets.classify.training_rows import Labelled
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.classifiers import CLASSIFIER
