@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from dpsynth_assets.gate.approval import require_approved
-from dpsynth_assets.gate.resumption import Checkpoints, locked
+from dpsynth_assets.gate.resumption import Checkpoints, locked, was_finished
 from ledger import Ledger, LedgerError, Reservation
 from resources.artifact_store import Artifact, ArtifactError, Draft
 
@@ -38,13 +38,14 @@ def adopted(
     kind = context.asset_key.path[-1]
     try:
         book = stores.ledger.open()
-        for found in _unsealed(book, keys):
+        for found in _finished(book, keys, stores):
             checkpoints = locked(stores.sensitive, found.id)
             if checkpoints is None:
                 continue
             sealed = False
             try:
-                draft = _draft(checkpoints, contract, kind, stores, made_from)
+                sealed = _is_sealed(book, found)  # and its process died before it could tidy up
+                draft = None if sealed else _draft(checkpoints, contract, kind, stores, made_from)
                 now = _as_it_is(book, found)
                 if draft is None or now.state not in ("activated", "redeemed", "committed"):
                     continue
@@ -65,12 +66,10 @@ def adopted(
     return None
 
 
-def _unsealed(book: Ledger, keys: tuple[str, ...]) -> Iterator[Reservation]:
-    """Charges by these keys that were activated, and that no seal rests on as its own."""
+def _finished(book: Ledger, keys: tuple[str, ...], stores: Stores) -> Iterator[Reservation]:
+    """Charges by these keys whose release left word that it was finished."""
     for key in keys:
-        for found in book.reservations(key=key):
-            if found.redeemed and found.state in ("activated", "redeemed", "committed") and not _is_sealed(book, found):
-                yield found
+        yield from (each for each in book.reservations(key=key) if was_finished(stores.sensitive, each.id))
 
 
 def _is_sealed(book: Ledger, found: Reservation) -> bool:

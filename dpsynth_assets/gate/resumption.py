@@ -95,6 +95,11 @@ class Checkpoints:
         self.lock.release()
 
 
+def was_finished(store: SensitiveStore, reservation: str) -> bool:
+    """Whether a release left word that it was finished. It goes when the release is sealed."""
+    return (_folders(store) / reservation / _FINISHED).is_file()
+
+
 def locked(store: SensitiveStore, reservation: str) -> Checkpoints | None:
     """A release's folder, where its process has died."""
     with starting(store):
