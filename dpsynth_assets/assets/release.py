@@ -11,7 +11,7 @@ from typing import Any
 
 import dagster as dg
 
-from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
+from dpsynth_assets.assets.common import asset_key, contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
@@ -22,6 +22,7 @@ from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.registry import planned
 from dpsynth_assets.releases.release import Markdown, Plan, Release, Workspace
+from ledger import Event
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
@@ -74,6 +75,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
             ready=check,
             replay=getattr(plan, "replay", None),
             made_from=made_from,
+            later=_later(context, contract, release, size),
         ) as gate:
             keep = partial(sensitive_store.keep_figures, source_of(contract))
             work = Workspace(gate.folder, gate.checkpoints, keep, progress)
@@ -95,6 +97,22 @@ def _materialized(
             **receipts_metadata(artifact),
         }
     )
+
+
+def _later(
+    context: dg.AssetExecutionContext, contract: Contract, release: Release[Any], size: float
+) -> list[tuple[str, Event]]:
+    """What this run charges after this release, by the names that it is charged under."""
+    order = list(planned(contract))
+    if contract.without_privacy or release not in order:
+        return []
+    of_this_run = context.op_execution_context.job_def.asset_layer.executable_asset_keys
+    after = order[order.index(release) + 1 :]
+    return [
+        (f"{contract.id}/{each.name}", each.plan(contract, size).event())
+        for each in after
+        if asset_key(contract.declared, each.name) in of_this_run
+    ]
 
 
 @contextmanager

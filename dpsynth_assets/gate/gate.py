@@ -22,24 +22,25 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.gate.approval import require_approved
+from dpsynth_assets.gate.approval import require_approved, scope_of
 from dpsynth_assets.gate.binding import bind
 from dpsynth_assets.gate.confinement import confined_output
 from dpsynth_assets.gate.observation import observe
 from dpsynth_assets.gate.passage import ChargedPassage, Passage, Stores, UnchargedPassage
-from dpsynth_assets.gate.refusal import refused, without_content
+from dpsynth_assets.gate.refusal import beside, refused, without_content
 from dpsynth_assets.gate.resumption import Checkpoints, Replay, starting, unfinished
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.releases.release import Plan
 from ledger import (
     BudgetRefused,
+    Event,
     Grant,
     Ledger,
     LedgerError,
@@ -65,6 +66,7 @@ def release_gate(
     ready: Callable[[], None] = lambda: None,
     replay: Replay | None = None,
     made_from: Mapping[str, Artifact] | None = None,
+    later: Sequence[tuple[str, Event]] = (),
 ) -> Iterator[Passage]:
     """Open the gate for one release, or raise `dg.Failure`.
 
@@ -74,6 +76,8 @@ def release_gate(
     `replay` makes a release one that can be taken over after a kill: it says what runs again from a checkpoint folder.
 
     `made_from` names what the release was made from beside the rows: its receipt carries their charges too.
+
+    `later` is what the same run charges after it: where not all of it fits, none of it is charged.
 
     The block gets a passage to `read` the rows from, with a `folder` to write in, and to `finish` with the event that
     ran. After the block its `artifact` is the sealed folder. What is raised in the block forfeits the charge, unless
@@ -88,7 +92,7 @@ def release_gate(
             with _uncharged(contract, plan, stores, draft, ready, made_from) as let_past:
                 yield let_past
         else:
-            with _charged(context, contract, plan, stores, draft, ready, replay, made_from) as passage:
+            with _charged(context, contract, plan, stores, draft, ready, replay, made_from, later) as passage:
                 yield passage
 
 
@@ -102,10 +106,11 @@ def _charged(
     ready: Callable[[], None],
     replay: Replay | None,
     made_from: Mapping[str, Artifact] | None,
+    later: Sequence[tuple[str, Event]],
 ) -> Iterator[ChargedPassage]:
     """Through the gate, in the order at the head of this module."""
     store = stores.sensitive
-    book, grant, again, checkpoints, about = _grant(context, contract, plan, stores, ready, replay)
+    book, grant, again, checkpoints, about = _grant(context, contract, plan, stores, ready, replay, later)
     passage = ChargedPassage(contract, grant, store, draft, checkpoints.folder)
     problem: BaseException | None = None
     try:
@@ -186,6 +191,7 @@ def _grant(
     stores: Stores,
     ready: Callable[[], None],
     replay: Replay | None,
+    later: Sequence[tuple[str, Event]],
 ) -> tuple[Ledger, Grant, int, Checkpoints, dict[str, Any]]:
     """A grant, of a new charge or of a dead run's release that is taken over, and how many steps are charged to run a
     second time; or a failure that says why not."""
@@ -206,6 +212,11 @@ def _grant(
         if left := unfinished(book, keys, store, contract, replay):
             begun_on = store.readable(source_of(contract), left[0].source)  # and is finished on
             return book, *_take_over(context, book, *left, ready, replay), left[1], _about(begun_on)
+
+        if later:
+            asked = [(release, plan.event()), *later]
+            if no := beside(book.quote(scope_of(contract, planned=False), asked, source=snapshot.identity), asked):
+                raise no
 
         def check() -> None:
             ready()

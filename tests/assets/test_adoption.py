@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from ledger import LedgerBusy
+from dpsynth_assets.gate.approval import scope_of
+from dpsynth_assets.releases import registry
+from ledger import Gaussian, LedgerBusy
 from ledger.charging import Charging
 from ledger.sealing import Sealing
 from resources.artifact_store import ArtifactMissingError, ArtifactStore
@@ -137,3 +139,24 @@ def test_a_full_disk_leaves_a_release_that_goes_on(run, rooms, book):
     rooms.train = lambda frame: None
     assert run("adapter").success
     assert states(book) == ["committed"]
+
+
+def room_for_either(contract, book) -> Gaussian:
+    """What leaves room for each release of the contract and not for both."""
+    scope, asked = scope_of(contract), [(name, plan.event()) for name, plan in registry.plans(contract).items()]
+    for noise in range(80, 4, -1):
+        other = ("other", Gaussian(noise / 10))
+        if not book.quote(scope, [other, *asked]).admitted:
+            assert all(book.quote(scope, [other, each]).admitted for each in asked)
+            return other[1]
+    raise AssertionError
+
+
+def test_releases_of_one_run_are_admitted_together_or_not_at_all(run, rooms, contract, book, reserve, failure_of):
+    assert run("source").success
+    reserve(room_for_either(contract, book), release="other", key="other")
+    before = len(book.entries())
+    result = run("adapter", "label_histogram")
+    assert "do not all fit" in str(failure_of(result, registry.releases()[0].name))
+    assert (len(book.entries()), rooms.read) == (before, 0), "nothing was asked of the ledger"
+    assert run("label_histogram").success, "alone it fits"
