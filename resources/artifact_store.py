@@ -158,7 +158,7 @@ class ArtifactStore(Deployed):
             protected: False for what was made without privacy.
 
         Raises:
-            ArtifactError: the ledger cannot be used, or does not seal it.
+            ArtifactError: the ledger cannot be used, or does not seal it, or the disk takes no more.
         """
         before = dict(made_from or {})
         receipt = {
@@ -170,9 +170,9 @@ class ArtifactStore(Deployed):
             "about": {**{name: each.id for name, each in before.items()}, **(about or {})},
         }
         data = json.dumps(receipt, indent=2, sort_keys=True, allow_nan=False).encode()
-        replace_atomically(draft.folder / RECEIPT, data)
-        draft.folder = draft.folder.rename(self._kind(draft.contract, draft.kind) / draft.id)
         with _spoken():
+            replace_atomically(draft.folder / RECEIPT, data)
+            draft.folder = draft.folder.rename(self._kind(draft.contract, draft.kind) / draft.id)
             book = self._ledger()
             new = book.seal(
                 f"{draft.contract}/{draft.kind}",
@@ -323,8 +323,11 @@ def _write_seal(folder: Path, portable: bytes) -> None:
 
 @contextmanager
 def _spoken() -> Iterator[None]:
-    """What the ledger says, as an error about an artifact: its sentences are written for people."""
+    """What the ledger or the disk says, as an error about an artifact: in sentences that are written for people."""
     try:
         yield
     except LedgerError as error:
         raise ArtifactError(str(error)) from error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise ArtifactError(f"{where}{error.strerror or type(error).__name__}") from error

@@ -12,6 +12,7 @@ holds is the release's business, which says what would run again.
 
 from __future__ import annotations
 
+import secrets
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,12 +23,14 @@ from filelock import FileLock, Timeout
 
 from dpsynth_assets.gate.sources import source_of
 from ledger import Event, Reservation
-from resources.home import Home, private_folder
+from resources.home import Home, private_folder, write_private
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
+
+_ROOM = 2**20  # bytes: many times what the ledger writes of a charge
 
 # From a checkpoint folder and the steps that were charged as run again before: what runs again now, or None.
 Replay = Callable[[Path, tuple[Event, ...]], Event | None]
@@ -53,13 +56,29 @@ class Checkpoints:
 
     @staticmethod
     def require(store: SensitiveStore) -> None:
-        """Pass if a folder of checkpoints could be locked now: before a charge, since there is no other after it.
+        """Pass if a folder of checkpoints could be locked and written now, and the ledger's head be remembered beside
+        it: before a charge, since a disk that is full after it leaves a charge and no release.
 
         Raises:
-            OSError: the sensitive folder cannot be written to.
+            SourceError: the sensitive folder cannot be written to.
         """
-        with FileLock(_folders(store) / ".lock", mode=0o600):
-            pass
+        folder = Home.at(store.home).sensitive
+        try:
+            with FileLock(_folders(store) / ".lock", mode=0o600):
+                probe = _folders(store) / ".room"
+                probe.unlink(missing_ok=True)
+                try:
+                    write_private(probe, secrets.token_bytes(_ROOM))
+                finally:
+                    probe.unlink(missing_ok=True)
+        except OSError as error:
+            problem = error.strerror or type(error).__name__
+        else:
+            return
+        raise SourceError(
+            f"{folder} cannot be written to ({problem}), so a release could not be finished: free some space there, or "
+            "let this account write. Nothing was charged"
+        )
 
     def exist(self) -> bool:
         return self.folder.is_dir() and any(self.folder.iterdir())
