@@ -171,7 +171,7 @@ class ArtifactStore(Deployed):
         }
         data = json.dumps(receipt, indent=2, sort_keys=True, allow_nan=False).encode()
         with _spoken():
-            replace_atomically(draft.folder / RECEIPT, data)
+            _put(draft.folder / RECEIPT, data, self._kind(draft.contract, draft.kind))
             draft.folder = draft.folder.rename(self._kind(draft.contract, draft.kind) / draft.id)
             book = self._ledger()
             new = book.seal(
@@ -318,7 +318,15 @@ def _write_seal(folder: Path, portable: bytes) -> None:
     """Put the seal beside its files. Where there is none yet the artifact stands all the same, and `dpsynth audit
     verify` says what is missing."""
     with suppress(OSError):
-        replace_atomically(folder / SEAL, portable)
+        _put(folder / SEAL, portable, folder.parent)
+
+
+def _put(path: Path, data: bytes, kind: Path) -> None:
+    """Write a file of an artifact so that a kill, or a full disk, leaves nothing among its files: they would be others
+    than were committed and sealed."""
+    drafts = kind / UNFINISHED
+    drafts.mkdir(parents=True, exist_ok=True)
+    replace_atomically(path, data, drafts=drafts)
 
 
 @contextmanager
