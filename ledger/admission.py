@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from ledger import accounting, chain, events
 from ledger.chain import Draft
@@ -38,6 +39,7 @@ from ledger.records import Grant, Reservation, opaque, words
 from ledger.scopes import Budgets, Standings, population_of, spent, tightest
 from ledger.store import Store
 from ledger.transaction import Transaction
+from ledger.view import OneView
 
 
 @dataclass(frozen=True)
@@ -99,15 +101,19 @@ class Admission:
         owner: str,
         plan_digest: str,
         ready: Callable[[], None],
+        permitted: Callable[[Self], None] | None = None,
     ) -> Grant:
         """Reserve and activate in one transaction, or raise BudgetRefused: the charge is permanent once it stands.
 
         `ready` is called before a charge that would be admitted, once, with no lock held. If it raises, nothing is
         charged; if meanwhile the budget went elsewhere, the charge is refused all the same. It is not called for a
         charge that is refused. What this owner only reserved, under this key, is activated and not charged again.
+
+        `permitted` looks at the ledger in the very transaction that charges, so that what it found still holds then.
+        If it raises, nothing is charged and nothing is entered. `ready` may take minutes, in which people sign.
         """
         asked, token = _Request(population, event, source, release, key, owner, plan_digest), secrets.token_urlsafe(32)
-        return grant_of(self._admit(asked, ready, token), token)
+        return grant_of(self._admit(asked, ready, token, permitted), token)
 
     def activate(self, reservation: Reservation) -> Grant:
         """Make the charge permanent and hand out the grant. Once per reservation."""
@@ -123,7 +129,19 @@ class Admission:
             _activate(book, history, token)
         return grant_of(stored, token)
 
-    def _admit(self, asked: _Request, ready: Callable[[], None], token: str | None) -> Reservation:
+    def _as_it_stands_in(self, book: Transaction) -> Self:
+        """This ledger as one transaction sees it. Nothing can be written to it."""
+        view = copy(self)
+        view._store = OneView(book)
+        return view
+
+    def _admit(
+        self,
+        asked: _Request,
+        ready: Callable[[], None],
+        token: str | None,
+        permitted: Callable[[Self], None] | None = None,
+    ) -> Reservation:
         """The charge, activated if there is a `token`; BudgetRefused where it does not fit."""
         with self._store.transaction() as book:
             require_key(self._key, public_key_of(book))
@@ -139,6 +157,8 @@ class Admission:
         while True:
             with self._store.transaction() as book:
                 require_key(self._key, public_key_of(book))
+                if permitted is not None:
+                    permitted(self._as_it_stands_in(book))
                 outcome = _decide(book, asked, price, token, admit=checked)
             if isinstance(outcome, BudgetRefused):
                 raise outcome  # after the transaction: the refusal must be in the ledger

@@ -11,7 +11,6 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,6 @@ from ledger.statements import Statement, spending_of, statement_of
 from ledger.store import DuckDBStore, Store
 from ledger.transaction import now
 from ledger.verification import problems_of
-from ledger.view import OneView
 
 
 class Ledger(Admission, Charging, Elsewhere, Governing, Sealing):
@@ -118,9 +116,7 @@ class Ledger(Admission, Charging, Elsewhere, Governing, Sealing):
     def reading(self) -> Iterator[Ledger]:
         """The ledger as it stands now, for several questions in one transaction. Nothing can be written to it."""
         with self._store.transaction() as book:
-            view = copy(self)
-            view._store = OneView(book)
-            yield view
+            yield self._as_it_stands_in(book)
 
     # Prices ---------------------------------------------------------------------------------------------------------
 

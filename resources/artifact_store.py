@@ -169,7 +169,7 @@ class ArtifactStore(Deployed):
             protected: False for what was made without privacy.
 
         Raises:
-            ArtifactError: the ledger cannot be used, or does not seal it.
+            ArtifactError: the ledger cannot be used, or does not seal it, or the disk takes no more.
         """
         before = dict(made_from or {})
         receipt = {
@@ -181,9 +181,9 @@ class ArtifactStore(Deployed):
             "about": {**{name: each.id for name, each in before.items()}, **(about or {})},
         }
         data = json.dumps(receipt, indent=2, sort_keys=True, allow_nan=False).encode()
-        replace_atomically(draft.folder / RECEIPT, data)
-        draft.folder = draft.folder.rename(self._kind(draft.contract, draft.kind) / draft.id)
         with _spoken():
+            _put(draft.folder / RECEIPT, data, self._kind(draft.contract, draft.kind))
+            draft.folder = draft.folder.rename(self._kind(draft.contract, draft.kind) / draft.id)
             book = self._ledger()
             new = book.seal(
                 f"{draft.contract}/{draft.kind}",
@@ -329,13 +329,24 @@ def _write_seal(folder: Path, portable: bytes) -> None:
     """Put the seal beside its files. Where there is none yet the artifact stands all the same, and `dpsynth audit
     verify` says what is missing."""
     with suppress(OSError):
-        replace_atomically(folder / SEAL, portable)
+        _put(folder / SEAL, portable, folder.parent)
+
+
+def _put(path: Path, data: bytes, kind: Path) -> None:
+    """Write a file of an artifact so that a kill, or a full disk, leaves nothing among its files: they would be others
+    than were committed and sealed."""
+    drafts = kind / UNFINISHED
+    drafts.mkdir(parents=True, exist_ok=True)
+    replace_atomically(path, data, drafts=drafts)
 
 
 @contextmanager
 def _spoken() -> Iterator[None]:
-    """What the ledger says, as an error about an artifact: its sentences are written for people."""
+    """What the ledger or the disk says, as an error about an artifact: in sentences that are written for people."""
     try:
         yield
     except LedgerError as error:
         raise ArtifactError(str(error)) from error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise ArtifactError(f"{where}{error.strerror or type(error).__name__}") from error

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,13 +141,19 @@ def write_private(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def replace_atomically(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Put `data` at `path` in one step: readers see the old content or the new, never half; after a power cut too."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    write_private(temporary, data)
-    temporary.chmod(mode)
-    temporary.replace(path)
+def replace_atomically(path: Path, data: bytes, mode: int = 0o644, *, drafts: Path | None = None) -> None:
+    """Put `data` at `path` in one step: readers see the old content or the new, never half; after a power cut too.
+
+    Until then it lies hidden in `drafts`, of the same file system, where a kill may leave it; beside `path` unless
+    given.
+    """
+    temporary = (drafts or path.parent) / f".{path.name}.{secrets.token_hex(8)}.tmp"
+    try:
+        write_private(temporary, data)
+        temporary.chmod(mode)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -4,7 +4,8 @@
     check    where the ledger would say yes, everything that can fail without a row fails, and costs nothing
     charge   the ledger says yes or no before a row is read; a no is an entry of the ledger, and a failure without retry
              (or, where a run died in this very release, it is taken over: `resumption`). A yes is reserved and
-             activated at once: from here it is permanent, whatever happens to this process
+             activated at once, in a transaction that finds the terms still approved: from here it is permanent,
+             whatever happens to this process
     read     the sensitive store redeems the grant, once
     commit   the artifact's digest and the event that really ran; or forfeit, in full, where the release failed
     seal     the artifact exists from here on: the ledger says which files it is, and carries its charges on. A release
@@ -24,6 +25,7 @@ import errno
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +37,7 @@ from dpsynth_assets.gate.confinement import confined_output
 from dpsynth_assets.gate.observation import observe
 from dpsynth_assets.gate.passage import ChargedPassage, Passage, Stores, UnchargedPassage
 from dpsynth_assets.gate.refusal import beside, refused, without_content
-from dpsynth_assets.gate.resumption import Checkpoints, Replay, starting, unfinished
+from dpsynth_assets.gate.resumption import Checkpoints, Replay, require_room, starting, unfinished
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.releases.release import Plan
 from ledger import (
@@ -173,6 +175,8 @@ def _uncharged(
         snapshot = stores.sensitive.readable(source_of(contract))
         bind(contract, snapshot, book, stores.sensitive)
         ready()
+        with book.reading() as now:
+            require_approved(contract, now)  # people may have signed while a model was loaded
         data = snapshot.content or snapshot.identity
         with stores.artifacts.unfinished(contract.id, draft.kind, plan.digest(), data) as folder:
             passage = UnchargedPassage(contract, stores.sensitive, draft, folder)
@@ -211,7 +215,13 @@ def _grant(
                 book.void(reservation.id, reason="its run ended before activation")
         if left := unfinished(book, keys, store, contract, replay):
             begun_on = store.readable(source_of(contract), left[0].source)  # and is finished on
-            return book, *_take_over(context, book, *left, ready, replay), left[1], _about(begun_on)
+
+            def check_again() -> None:
+                ready()
+                with book.reading() as now:
+                    require_approved(contract, now)
+
+            return book, *_take_over(context, book, *left, check_again, replay), left[1], _about(begun_on)
 
         if later:
             asked = [(release, plan.event()), *later]
@@ -220,8 +230,8 @@ def _grant(
 
         def check() -> None:
             ready()
-            if not held.is_locked:
-                held.acquire()
+            require_room(store, held)
+            store.readable(source_of(contract), snapshot.identity)  # they may have been forgotten meanwhile
 
         grant = book.charge(
             contract.privacy.population,
@@ -232,6 +242,7 @@ def _grant(
             owner=context.run.run_id,
             plan_digest=plan.digest(),
             ready=check,
+            permitted=partial(require_approved, contract),
         )
         checkpoints = Checkpoints.of(store, grant.reservation_id)
         assert checkpoints is not None, "a new charge's folder is nobody else's"

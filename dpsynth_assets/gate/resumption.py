@@ -16,6 +16,7 @@ holds is the release's business, which says what would run again.
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -27,12 +28,14 @@ from filelock import FileLock, Timeout
 
 from dpsynth_assets.gate.sources import source_of
 from ledger import Event, Ledger, Reservation
-from resources.home import Home, private_folder, replace_atomically
+from resources.home import Home, private_folder, replace_atomically, write_private
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
+
+_ROOM = 2**20  # bytes: many times what the ledger writes of a charge
 
 # From a checkpoint folder and the steps that were charged as run again before: what runs again now, or None.
 Replay = Callable[[Path, tuple[Event, ...]], Event | None]
@@ -45,6 +48,30 @@ def starting(store: SensitiveStore) -> FileLock:
     """Held from before a charge until its folder is locked, and while a folder is locked to be taken over: a charge
     whose process lives is never taken for one whose process died."""
     return FileLock(_folders(store) / ".lock", mode=0o600)
+
+
+def require_room(store: SensitiveStore, held: FileLock) -> None:
+    """Take the lock of `starting`, and pass if a folder could be made and written to now: before a charge, since a disk
+    that is full after it leaves a charge and no release.
+
+    Raises:
+        SourceError: the sensitive folder cannot be written to.
+    """
+    folder = Home.at(store.home).sensitive
+    try:
+        if not held.is_locked:
+            held.acquire()
+        probe = _folders(store) / ".room"
+        probe.unlink(missing_ok=True)
+        try:
+            write_private(probe, secrets.token_bytes(_ROOM))
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise SourceError(
+            f"{folder} cannot be written to ({error.strerror or type(error).__name__}), so a release could not be "
+            "finished: free some space there, or let this account write. Nothing was charged"
+        ) from None
 
 
 @dataclass(frozen=True)

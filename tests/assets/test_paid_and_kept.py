@@ -6,10 +6,14 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
+from resources import home as home_of_files
 from resources.artifact_store import ArtifactStore
+from resources.evidence import contradictions
 
 
 @pytest.fixture
@@ -106,3 +110,51 @@ def test_what_is_no_file_or_no_receipt_stops_no_audit(ran, rooms, home, book):
             os.mkfifo(folder / "receipt.json")
     assert len(checkpoints(home)) == 1
     assert [receipt for _, receipt in receipts(home) if receipt] != []
+
+
+_KILLED = """
+import os, pathlib, sys
+replace = pathlib.Path.replace
+def replacing(self, target):
+    if pathlib.Path(target).name == {name!r}:
+        os._exit(9)
+    return replace(self, target)
+pathlib.Path.replace = replacing
+sys.argv[0] = "dpsynth"
+from dpsynth_assets.cli.app import run
+run()
+"""
+
+
+@pytest.mark.parametrize("name", ["receipt.json", "seal.json"])
+def test_a_kill_while_what_lies_beside_a_release_is_written_loses_nothing(
+    name, ran, rooms, home, book, store, contract_path
+):
+    """A half-written file among those of the release would be one that was neither committed nor sealed with it."""
+    ran("source")
+    arguments = [sys.executable, "-c", _KILLED.format(name=name), "run", contract_path, "--only", "label_histogram"]
+    assert subprocess.run(arguments, capture_output=True).returncode == 9
+    assert [charge.state for charge in book.reservations()] == ["committed"]
+    assert len(store.seal_committed()) == (name == "receipt.json")
+    assert len(store.latest("small", "label_histogram").charges) == 1  # and `seal.json` is written where it is missing
+    assert contradictions(home, book) == []
+
+
+@pytest.mark.parametrize("name", ["receipt.json", "seal.json"])
+def test_a_disk_that_is_full_by_then_loses_nothing(name, ran, run, rooms, home, book, store, monkeypatch):
+    """Whatever can be written of the file lies there already when the disk is full."""
+    ran("source")
+    write = home_of_files.write_private
+
+    def full(path, data):
+        if name in path.name:
+            write(path, data[:1])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(home_of_files, "write_private", full)
+    assert run("label_histogram").success == (name == "seal.json")
+    monkeypatch.setattr(home_of_files, "write_private", write)
+    assert len(store.seal_committed()) == (name == "receipt.json")
+    assert store.latest("small", "label_histogram").charges
+    assert contradictions(home, book) == []

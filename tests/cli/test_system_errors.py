@@ -126,3 +126,15 @@ def test_numbers_and_places_that_cannot_be_are_refused(arguments, dpsynth, home,
     assert code == 2
     assert one_sentence(err)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_demo_of_an_installed_wheel_is_a_sentence_where_its_contract_lies(dpsynth, tmp_path, monkeypatch):
+    """The wheel leaves out what writes the inbox; the contract may have been copied."""
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts" / "inbox.odcs.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "dpsynth_assets.demo", None)
+    code, _, err = dpsynth("demo")
+    assert code == 2
+    assert one_sentence(err)
+    assert "checkout" in err

@@ -212,3 +212,30 @@ def test_what_is_spent_is_told_off_few_entries_as_off_all(
         assert vars(spending).items() <= vars(balance).items()
         assert spending.epsilon_spent > 0
     assert 0 < ledger.spending("inbox").epsilon_reserved < ledger.spending("inbox").epsilon_spent
+
+
+def test_what_was_permitted_still_holds_in_the_transaction_that_charges(book: Ledger) -> None:
+    """What people sign while the caller makes ready counts, whatever it had found before."""
+    seen: list[float] = []
+
+    def permitted(now: Ledger) -> None:
+        seen.append(now.cap("inbox"))
+        if now.cap("inbox") < 3.0:
+            raise LedgerError("the terms are no longer those")
+
+    def lower() -> None:
+        book.lower_cap("inbox", 2.5, actor="alice@example.org", reason="less is enough")
+
+    with pytest.raises(LedgerError, match="no longer those"):
+        book.charge("inbox", EVENT, ready=lower, permitted=permitted, **asked())
+    assert seen == [2.5]
+    assert kinds(book) == ["cap_changed"]
+
+
+def test_what_permits_a_charge_can_enter_nothing(book: Ledger) -> None:
+    def permitted(now: Ledger) -> None:
+        now.lower_cap("inbox", 2.5, actor="alice@example.org", reason="less is enough")
+
+    with pytest.raises(ProtocolError, match="a view takes no entry"):
+        book.charge("inbox", EVENT, ready=lambda: None, permitted=permitted, **asked())
+    assert kinds(book) == []
