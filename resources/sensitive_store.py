@@ -6,9 +6,9 @@ has handed out a single-use token for it. The store redeems the token at the led
 rows without a charge do not exist for anybody who goes through the platform, whichever way the run was launched.
 
 Formal claim: each frame that `read` returns is computed from the snapshot unit by unit (thinning, filtering to the
-declared label set, bounding a unit's records), so that adding or removing one unit changes that unit's rows and no
-others. Misuse that breaks it: reading the files under `sensitive/` by other means. What does that here is refused in
-review, and an administrator of the machine cannot be stopped by a program on it.
+declared label set, bounding a unit's records, cutting texts), so that adding or removing one unit changes that unit's
+rows and no others. Misuse that breaks it: reading the files under `sensitive/` by other means. What does that here is
+refused in review, and an administrator of the machine cannot be stopped by a program on it.
 
 Nothing that depends on the rows leaves this module but what `read` returns: the identity by which the ledger knows a
 snapshot is drawn at random, and no count is kept outside `sensitive/`. Which snapshot stands is `resources.snapshots`'
@@ -32,10 +32,21 @@ from resources.known_records import KnownRecords, blocks_of
 from resources.ledger import LedgerResource
 from resources.snapshots import FIGURES, Snapshot, Snapshots, new_names
 from resources.source import Source
-from resources.tabular import SourceError, as_rows, bound_units, figures, fingerprint, table_at, thin
+from resources.tabular import (
+    SourceError,
+    as_rows,
+    bound_units,
+    figures,
+    fingerprint,
+    present,
+    shortened,
+    table_at,
+    thin,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 class GrantRequiredError(Exception):
@@ -167,7 +178,8 @@ class SensitiveStore(Deployed):
         return chosen
 
     def read(self, grant: Grant, source: Source) -> pd.DataFrame:
-        """The sensitive rows: `unit`, `text` and the label columns, at most `max_records` records of each unit.
+        """The sensitive rows: `unit`, `text` and the label columns, at most `max_records` records of each unit, and of
+        each text its first `max_characters`.
 
         They are those of the snapshot that the grant was given for, which need not stand any more. The grant is
         redeemed at the ledger first; it works once, for its own population and this very source.
@@ -195,11 +207,12 @@ class SensitiveStore(Deployed):
             ProtectedRowsError: its rows are records of a source that is not.
         """
         require_public(source)
-        rows = self._rows(self.readable(source), source)
-        self.require_unprotected(rows["text"].tolist(), source, "the source")
-        return rows
+        snapshot = self.readable(source)
+        whole = present(self._table(snapshot), source.columns.text)  # by whole texts records are known again
+        self.require_unprotected(whole, source, "the source")
+        return self._rows(snapshot, source)
 
-    def require_unprotected(self, texts: Iterable[str], source: Source, what: str) -> None:
+    def require_unprotected(self, texts: Iterable[str | None], source: Source, what: str) -> None:
         """Pass if these texts, which the contract of the source declares public, are not known as records of a
         protected source.
 
@@ -239,10 +252,14 @@ class SensitiveStore(Deployed):
         self._known().settle(source.population, identity, bound=False)
 
     def _rows(self, snapshot: Snapshot, source: Source) -> pd.DataFrame:
+        """What all releases are handed: the one place where texts are cut, each by itself."""
+        rows = bound_units(as_rows(self._table(snapshot), source.columns), source.max_records, self._key())
+        return shortened(rows, source.max_characters)
+
+    def _table(self, snapshot: Snapshot) -> pa.Table:
         import pyarrow.parquet
 
-        table = pyarrow.parquet.read_table(self._snapshots().rows(snapshot))
-        return bound_units(as_rows(table, source.columns), source.max_records, self._key())
+        return pyarrow.parquet.read_table(self._snapshots().rows(snapshot))
 
     def _snapshots(self) -> Snapshots:
         return Snapshots(Home.at(self.home).sensitive)

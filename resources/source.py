@@ -65,6 +65,7 @@ class Source:
         copy: the place again, where it is not the contract's own.
         public: whether its owner declares it so.
         max_records: of one unit.
+        max_characters: of one text, as it is handed out; the copy keeps more of it, by which it is known again.
     """
 
     contract: str
@@ -77,4 +78,5 @@ class Source:
     columns: Columns
     public: bool
     max_records: int
+    max_characters: int
     retention_days: int

@@ -111,6 +111,14 @@ def bound_units(rows: pd.DataFrame, max_records: int, key: bytes) -> pd.DataFram
     return rows.iloc[sorted(kept)].reset_index(drop=True)
 
 
+def shortened(rows: pd.DataFrame, max_characters: int) -> pd.DataFrame:
+    """The rows with no more than the beginning of each text."""
+    import pandas as pd
+
+    texts = [text[:max_characters] for text in rows["text"]]
+    return rows.assign(text=pd.Series(texts, index=rows.index, dtype=object))
+
+
 def thin(table: pa.Table, columns: Columns, size: float, key: bytes) -> pa.Table:
     """Each unit with probability `size`, decided by a keyed hash of the unit alone (of the text for record units)."""
     import pyarrow as pa

@@ -6,6 +6,7 @@ Apart from the corpus, so that curating again draws nothing again, and so that a
 import dagster as dg
 
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
+from dpsynth_assets.assets.enough import require_rows_by
 from dpsynth_assets.assets.figures import preview, receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
@@ -13,6 +14,7 @@ from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.votes import CANDIDATES
 from dpsynth_assets.synthesis.candidates import DRAWN, draw, rows_drawn
+from dpsynth_assets.synthesis.label_histogram import NoRowsError
 from resources.artifact_store import ArtifactError, ArtifactStore
 
 
@@ -35,9 +37,10 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
     )
     def candidates(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactError):
+        with plain_failures(ArtifactError, NoRowsError):
             adapter = artifact_store.latest(contract.id, ADAPTER.name)
             histogram = artifact_store.latest(contract.id, LABEL_HISTOGRAM.name)
+            require_rows_by(contract, histogram)
         size = float(adapter.receipt["about"].get("size", 1.0))
         progress = reporter(context, "Generating synthetic records")
         marks = (adapter.id, histogram.id, contract.digest, str(rows_drawn(contract, size)))

@@ -1,6 +1,7 @@
 """The one body of all assets that read sensitive rows: what a release says, put through the gate. Spends budget.
 
-Knows no release by name. What is computed is the release's business, when it may be the gate's.
+Knows no release by name but the label histogram: what comes after it stops where that counts next to nothing. What is
+computed is the release's business, when it may be the gate's.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from dpsynth_assets.assets.common import asset_key, contract_asset, of_partition, plain_failures
+from dpsynth_assets.assets.enough import require_rows_of
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
@@ -20,6 +22,7 @@ from dpsynth_assets.gate.gate import release_gate, release_name, spec_keys
 from dpsynth_assets.gate.passage import Stores
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.markdown import escaped
+from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.registry import planned
 from dpsynth_assets.releases.release import Markdown, Plan, Release, Workspace
 from ledger import Event
@@ -50,9 +53,9 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
     ) -> dg.MaterializeResult[None]:
         contract = of_partition(declared, context) if release.in_variants else declared
         with plain_failures(SourceError, ArtifactError):
-            size = sensitive_store.latest(source_of(contract)).size
+            snapshot = sensitive_store.latest(source_of(contract))
             made_from = _standing(contract, release, artifact_store)
-        plan = release.plan(contract, size)
+        plan = release.plan(contract, snapshot.size)
         stores = Stores(ledger, sensitive_store, artifact_store)
         if not contract.without_privacy:
             keys = spec_keys(release_name(context, contract), plan)
@@ -65,6 +68,8 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
 
         def check() -> None:
             with _before_rows(contract, release):
+                if LABEL_HISTOGRAM.name in release.after:
+                    require_rows_of(contract, snapshot, artifact_store)
                 ready.append(release.computes.check(contract, plan, made_from, progress))
 
         with release_gate(
@@ -75,13 +80,16 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
             ready=check,
             replay=getattr(plan, "replay", None),
             made_from=made_from,
-            later=_later(context, contract, release, size),
+            later=_later(context, contract, release, snapshot.size),
         ) as gate:
             keep = partial(sensitive_store.keep_figures, source_of(contract))
             work = Workspace(gate.folder, gate.checkpoints, keep, progress)
             ran = release.computes.run(contract, plan, gate.read(), ready.pop(), work)
             gate.finish(ran.event, ran.replayed)
-        return _materialized(contract, plan, gate.artifact, ran.facts)
+        if ran.warning is not None:
+            context.log.warning(ran.warning)
+        more = {} if ran.warning is None else {"warning": ran.warning}
+        return _materialized(contract, plan, gate.artifact, {**ran.facts, **more})
 
     return body
 

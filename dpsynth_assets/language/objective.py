@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+_AT_ONCE = 64  # texts: a tokenizer holds a multiple of what they are, the part that is cut off included
+
+
 class ObjectiveError(RuntimeError):
     """The base model's loss is not the one that would be trained."""
 
@@ -57,9 +60,10 @@ def encode(
         prefixes: for each record, the ids from `encode_prefix`.
         texts: for each record, its text; sensitive.
     """
-    if not texts:
-        return []
-    bodies = tokenizer(list(texts), add_special_tokens=False, truncation=True, max_length=max_tokens)["input_ids"]
+    bodies: list[list[int]] = []
+    for start in range(0, len(texts), _AT_ONCE):
+        some = list(texts[start : start + _AT_ONCE])
+        bodies += tokenizer(some, add_special_tokens=False, truncation=True, max_length=max_tokens)["input_ids"]
     return [
         Encoded((*prefix, *body, tokenizer.eos_token_id)[: len(prefix) + max_tokens], len(prefix))
         for prefix, body in zip(prefixes, bodies, strict=True)

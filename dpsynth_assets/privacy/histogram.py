@@ -107,6 +107,21 @@ class HistogramPlan:
             return counts
         return {cell: max(0, count + discrete_laplace(Fraction(self.scale))) for cell, count in counts.items()}
 
+    def margin(self, cells: int, probability: float) -> float:
+        """What the noise of so many counts together exceeds with at most that probability, and so with its sign turned.
+
+        The noise is sub-gamma with variance factor 2 x cells x scale^2 and scale parameter `scale`, as continuous
+        Laplace noise is, which it has no larger moment generating function than (Boucheron, Lugosi and Massart 2013,
+        "Concentration Inequalities", section 2.4).
+        """
+        needed = math.log(1 / probability)
+        return self.scale * (2 * math.sqrt(cells * needed) + needed)
+
+    def of_nobody(self, cells: int, probability: float) -> float:
+        """What the counts of so many cells without a record come to together, but for that probability: each was
+        released as zero where its noise was negative, and has half a scale on average."""
+        return cells * self.scale / 2 + self.margin(cells, probability)
+
     def exact(self, records: Sequence[Cell], units: Sequence[str]) -> dict[Cell, int]:
         """The counts before noise, which must not leave the mechanism. Arguments and error as of `release`.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, model_validator
 
 from dpsynth_assets.releases.classifiers import batch_fits
+from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.release import Release
 from dpsynth_assets.releases.terms import ReleaseTerms
 from dpsynth_assets.term import Fault, Positive, TermsError
@@ -127,6 +128,7 @@ ADAPTER = Release(
     work="dpsynth_assets.language.adapter",
     technologies=frozenset({"pytorch", "huggingface"}),
     optional=False,
+    after=(LABEL_HISTOGRAM.name,),
     rules=_rules,
     examples={
         "": "{mechanism: dp_sgd, method: lora, epsilon: 7.0, ...}",

@@ -1,7 +1,7 @@
 """`label_histogram`: how many records each label combination has, with noise.
 
-It decides how many synthetic rows of each label are generated. It reads nothing of the adapter, but comes after it:
-where the dear release is refused, the cheap one is not wasted.
+It decides how many synthetic rows of each label are generated. It comes first: what is trained on the rows stops where
+these counts say that there are next to none (`dpsynth_assets.assets.enough`): nothing dear is spent on nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.release import Release
 from dpsynth_assets.releases.terms import ReleaseTerms
 
@@ -45,6 +44,5 @@ LABEL_HISTOGRAM = Release(
     work="dpsynth_assets.synthesis.label_histogram",
     technologies=frozenset({"python"}),
     optional=False,
-    after=(ADAPTER.name,),
     examples={"": "{mechanism: discrete_laplace_histogram, epsilon: 0.5}", "mechanism": MECHANISM},
 )

@@ -20,7 +20,7 @@ from dpsynth_assets.releases.votes import VOTES
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
-_releases: tuple[Release[Any], ...] = (ADAPTER, LABEL_HISTOGRAM, LABELLER, VOTES, DP_BASELINE)
+_releases: tuple[Release[Any], ...] = (LABEL_HISTOGRAM, ADAPTER, LABELLER, VOTES, DP_BASELINE)
 
 
 def releases() -> tuple[Release[Any], ...]:

@@ -88,11 +88,13 @@ class Ran:
         event: what was charged ran like this; None without privacy.
         replayed: what of it ran more than once, where the run was killed on its way.
         facts: released or public values to show: numbers, texts, tables (`Markdown`) or mappings.
+        warning: what whoever runs it should know, made of released or public values.
     """
 
     event: Event | None
     replayed: Event | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    warning: str | None = None
 
 
 class Markdown(str):
@@ -136,7 +138,8 @@ class Release(Generic[T]):
         work: the module of `Work`, by name, or itself.
         technologies: as Dagster shows them.
         optional: whether a contract may leave it out.
-        after: what its asset waits for, where the contract has it.
+        after: what its asset waits for, where the contract has it. After the label histogram, nothing is charged where
+            that says that there are next to no rows.
         made_from: the artifacts that it is made from beside the rows.
         in_variants: whether each release variant of a contract has one of its own.
         rules: what must hold between its terms and the others.

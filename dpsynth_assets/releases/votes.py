@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field
 
-from dpsynth_assets.releases.label_histogram import MECHANISM, HistogramTerms
+from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM, MECHANISM, HistogramTerms
 from dpsynth_assets.releases.release import Release
 from dpsynth_assets.term import Fault
 
@@ -78,6 +78,7 @@ VOTES = Release(
     planner="dpsynth_assets.privacy.histogram:votes_plan",
     work="dpsynth_assets.synthesis.votes",
     technologies=frozenset({"huggingface", "scikitlearn"}),
+    after=(LABEL_HISTOGRAM.name,),
     made_from=(CANDIDATES,),
     rules=_rules,
     examples={"mechanism": MECHANISM, "clusters": "50"},

@@ -27,8 +27,8 @@ def test_everything_is_made_and_each_release_is_charged_once(finished, home, boo
     store = ArtifactStore(home=str(home.root))
     charges = book.statement("small-bank", with_pld=False).reservations
     assert [(charge.release, charge.state) for charge in charges] == [
-        ("small/adapter", "committed"),
         ("small/label_histogram", "committed"),
+        ("small/adapter", "committed"),
     ]
     hashes = {entry.hash for entry in book.entries() if entry.kind == "committed"}
     for kind in ("candidates", "corpus", "verdict", "synthetic", "classifier", "evaluation", "card"):

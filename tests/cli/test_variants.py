@@ -56,7 +56,7 @@ def test_a_variant_is_planned_by_name(dpsynth, contract, contract_path, book):
     code, out, _ = dpsynth("plan", contract_path, "--variant", "lora-6", "--json")
     assert code == 0
     plan = json.loads(out)
-    assert list(plan["releases"]) == ["small--lora-6/adapter", "small--lora-6/label_histogram"]
+    assert list(plan["releases"]) == ["small--lora-6/label_histogram", "small--lora-6/adapter"]
     price = variants.variant(contract, "lora-6").privacy.releases.adapter.epsilon
     assert plan["releases"]["small--lora-6/adapter"]["epsilon_alone"] == pytest.approx(price, rel=1e-3)
     assert price < 6

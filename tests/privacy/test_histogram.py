@@ -6,8 +6,9 @@ import math
 from collections import Counter
 from fractions import Fraction
 
+import numpy as np
 import pytest
-from scipy import stats
+from scipy import signal, stats
 
 from dpsynth_assets.contract.budget import Budget
 from dpsynth_assets.privacy.histogram import HistogramPlan, discrete_laplace
@@ -82,3 +83,22 @@ def test_the_released_distribution_bounds_the_likelihood_ratio_of_neighbours():
     slack = 5 * math.sqrt(1 / (p * draws) + 1 / (q * draws))
     assert math.log(p / q) < 2 / 4 + slack
     assert math.log(p / q) > 2 / 4 - slack  # and the mechanism spends what it says: it is not over-noised either
+
+
+@pytest.mark.parametrize("cells", [1, 2, 7, 50])
+@pytest.mark.parametrize("scale", [0.5, 4.0, 20.0])
+@pytest.mark.parametrize("probability", [1e-2, 1e-6])
+def test_the_noise_of_all_counts_stays_within_its_margin(cells, scale, probability):
+    """By the exact law of the sum, and of the sum of what is released of empty cells: their laws convolved."""
+    made, reach = plan(scale=scale), round(40 * scale) + 1
+    law = stats.dlaplace(1 / scale).pmf(np.arange(-reach, reach + 1))
+    released = np.concatenate([[law[: reach + 1].sum()], law[reach + 1 :]])  # zero in place of a negative count
+    for one, least, bound in (
+        (law, -reach, made.margin(cells, probability)),
+        (released, 0, made.of_nobody(cells, probability)),
+    ):
+        total = np.ones(1)
+        for _ in range(cells):
+            total = signal.fftconvolve(total, one)
+        values = cells * least + np.arange(len(total))
+        assert total[values > bound].sum() <= probability + 1e-9  # the transform's rounding
