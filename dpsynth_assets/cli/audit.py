@@ -193,9 +193,10 @@ def external(
     signed = signature_for(act, actor=actor, key=key, signatures=signature, name=population)
     if not yes:
         stands, only = book.spending(population), f", only {', '.join(block)}" if block else ""
+        alone, left = epsilon(decoded, stands.delta), stands.epsilon_remaining
         question = (
-            f"Charge {decoded.describe()} to population {population}{only}? It is ε {epsilon(decoded, stands.delta):.3f} "
-            f"by itself, ε {stands.epsilon_remaining:.3f} is left, and it stays charged for good."
+            f"Charge {decoded.describe()} to population {population}{only}? It is ε {alone:.3f} by itself, "
+            f"ε {left:.3f} is left, and it stays charged for good."
         )
         typer.confirm(visible(question), abort=True)
     entry = book.external_charge(population, decoded, signature=signed, **spent)
