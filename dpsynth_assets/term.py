@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Name = Annotated[str, Field(min_length=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# Far beyond what anybody means, and what single precision still computes: 1e-300 would be no noise, 1e300 no number.
+Positive = Annotated[float, Field(ge=1e-9, le=1e6, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]

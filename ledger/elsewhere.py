@@ -31,6 +31,7 @@ class Elsewhere:
     ) -> str:
         """What somebody with a key signs to write down spending that was done elsewhere."""
         with self._store.transaction() as book:
+            require_budget(book, population)
             change = spent_elsewhere(population, events.intact(event).to_json(), _named(book, population, blocks))
             return authority_of(book).to_propose(change, actor, reason)
 
@@ -85,5 +86,9 @@ def _named(book: Transaction, population: str, blocks: Iterable[str] | None) -> 
     known = blocks_of(book, population)
     named = sorted(known if blocks is None else set(blocks))
     if not named or not set(named) <= set(known):
-        raise ProtocolError(f"population {population!r} has the blocks {', '.join(known) or 'none yet'}")
+        listed = ", ".join(block.split("/", 1)[1] for block in known)
+        raise ProtocolError(
+            f"population {population!r} has {f'the blocks {listed}: name one of these' if known else 'no block yet'}, "
+            "so nothing was written down"
+        )
     return named

@@ -47,9 +47,10 @@ def authority_of(book: Transaction) -> Authority:
 def require_budget(book: Transaction, population: str) -> Budget:
     budget = budget_of(book, population)
     if budget is None:
+        known = ", ".join(sorted(str(record.population) for record in book.find(kinds=("registered",)))) or "none yet"
         raise LedgerError(
-            f"population {population!r} has no budget in this ledger: one person must propose it and another one "
-            "approve it, before anything may be read (`dpsynth approve`)"
+            f"population {population!r} has no budget in this ledger, which knows {known}: name one of these, or one "
+            "person proposes it and another one approves it, before anything may be read (`dpsynth approve`)"
         )
     return budget
 

@@ -16,10 +16,12 @@ from dpsynth_assets.cli.signing import KeyOption, SignatureOption, signature_for
 from dpsynth_assets.gate.approval import Act, Need
 from dpsynth_assets.releases.registry import releases
 from ledger import Checkpoint, LedgerError
+from ledger.accounting import epsilon
 from ledger.errors import InvalidEvent
 from ledger.events import from_json
 from ledger.seals import fingerprint
 from ledger.snapshot import lines_of, write_snapshot
+from ledger.visible import visible
 from resources.evidence import artifacts, checkpoints, contradictions, gone
 from resources.heads import open_ledger, restore_ledger
 from resources.home import Home
@@ -169,11 +171,12 @@ def external(
     actor: Annotated[str, typer.Option("--as", help="Who writes it down.")],
     reason: Annotated[str, typer.Option(help="What was released where, in a line.")],
     block: Annotated[list[str] | None, typer.Option(help="Only this block (repeat for more).")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     key: KeyOption = None,
     signature: SignatureOption = None,
 ) -> None:
-    """Write down spending that was done elsewhere. Takes one of the population's people; no budget refuses it, and
-    beyond the cap nothing more is admitted."""
+    """Write down spending that was done elsewhere, for good. Takes one of the population's people; no budget refuses
+    it, and beyond the cap nothing more is admitted."""
     try:
         decoded = from_json(json.loads(event))
     except InvalidEvent:
@@ -188,6 +191,14 @@ def external(
     need = Need(f"what was spent elsewhere: {decoded.describe()}", None, population)
     act = Act(need, "write down", None, statement, book.key_of(actor, population))
     signed = signature_for(act, actor=actor, key=key, signatures=signature, name=population)
+    if not yes:
+        stands, only = book.spending(population), f", only {', '.join(block)}" if block else ""
+        alone, left = epsilon(decoded, stands.delta), stands.epsilon_remaining
+        question = (
+            f"Charge {decoded.describe()} to population {population}{only}? It is ε {alone:.3f} by itself, "
+            f"ε {left:.3f} is left, and it stays charged for good."
+        )
+        typer.confirm(visible(question), abort=True)
     entry = book.external_charge(population, decoded, signature=signed, **spent)
     left = book.spending(population).epsilon_remaining
     say(f"Written down as entry {entry.seq}: {decoded.describe()}. ε {left:.3f} is left.")

@@ -33,6 +33,8 @@ _RESERVED = """
 """
 RESERVED = frozenset(_RESERVED.split())
 _OWN = ("known",)  # folders of the sensitive store that are no contract's
+# A contract's id is the schema of its tables, and in DuckDB these are schemas or databases of another meaning.
+_SCHEMAS = frozenset({"main", "temp", "system", "memory", "warehouse", "information_schema", "pg_catalog"})
 
 
 def problems_of(draft: Draft) -> list[Problem]:
@@ -56,6 +58,9 @@ def names(draft: Draft) -> Iterator[Problem]:
             )
         elif name in RESERVED:
             yield draft.problem(path, f"the {said} `{name}` is a word of SQL", "Choose another name")
+        elif said == "id" and name in _SCHEMAS:
+            what = f"the id `{name}` is a name that DuckDB reserves, and the schema of published tables is called so"
+            yield draft.problem(path, what, "Choose another name")
         elif said == "id" and name in _OWN:
             yield draft.problem(
                 path, f"the id `{name}` is the name of a folder of the platform's own", "Choose another name"

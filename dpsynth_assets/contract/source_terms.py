@@ -24,7 +24,7 @@ class PrivacyUnit(Terms):
     name: Annotated[Identifier, Field(description="what one unit is called, such as customer")]
     column: Annotated[Name | None, Field(description="the column that tells units apart")] = None
     max_records: Annotated[int, Field(ge=1, le=10_000, description="at most so many records of one unit are used")] = 1
-    public_count: Annotated[int, Field(ge=2, description="a round, public estimate of the number of units")]
+    public_count: Annotated[int, Field(ge=2, le=10**10, description="a round, public estimate of the number of units")]
     neighbouring_relation: Annotated[
         Literal["add_or_remove_one_unit"], Field(description="which two data sets must be indistinguishable")
     ]

@@ -36,21 +36,23 @@ class BaseModelTerms(Terms):
 class Generation(Terms):
     """How many synthetic records to draw, and how. Post-processing of releases: costs nothing."""
 
-    rows: Annotated[int, Field(ge=1, description="how many synthetic records are drawn")]
+    rows: Annotated[int, Field(ge=1, le=10**8, description="how many synthetic records are drawn")]
     max_new_tokens: Annotated[int, Field(ge=4, le=4096, description="the longest synthetic text, in tokens")]
     temperature: Annotated[Positive, Field(description="below 1 more usual texts, above 1 more varied ones")] = 1.0
     top_p: Annotated[Share, Field(description="each token comes from the likeliest ones that make up this share")] = (
         0.95
     )
     top_k: Annotated[
-        int | None, Field(ge=1, description="each token is one of so many likeliest; no bound if not given")
+        int | None, Field(ge=1, le=10**6, description="each token is one of so many likeliest; no bound if not given")
     ] = None
-    min_characters: Annotated[int, Field(ge=1, description="shorter synthetic texts are drawn again")] = 1
+    min_characters: Annotated[int, Field(ge=1, le=10**5, description="shorter synthetic texts are drawn again")] = 1
     stop: Annotated[
         tuple[Name, ...], Field(strict=False, description="a synthetic text ends before the first of these")
     ] = ()
-    batch_size: Annotated[int, Field(ge=1, description="how many texts are drawn at once: memory and speed only")] = 256
-    seed: Annotated[int, Field(description="the same seed draws the same texts")] = 0
+    batch_size: Annotated[
+        int, Field(ge=1, le=10**5, description="how many texts are drawn at once: memory and speed only")
+    ] = 256
+    seed: Annotated[int, Field(ge=0, lt=2**32, description="the same seed draws the same texts")] = 0
 
 
 class Curation(Terms):

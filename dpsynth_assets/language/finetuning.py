@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, PeftModel, PromptTuningConfig, PromptTuningInit, TaskType, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, PromptTuningConfig, PromptTuningInit, TaskType, get_peft_model
 from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from dpsynth_assets.language.base_model import device, has_bfloat16, load_base_model
+from dpsynth_assets.language.base_model import BaseModelError, device, has_bfloat16, load_base_model
 from dpsynth_assets.language.objective import Encoded, encode, encode_prefix, losses, verify_objective
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
@@ -123,13 +123,14 @@ def prepare(contract: Contract, plan: TrainingPlan) -> Prepared:
             here or anywhere; found on made-up records.
     """
     base, tokenizer = load_base_model(plan.base_model)
+    prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
+    lengths = [len(prefix) for prefix in prefixes.values()]
+    longest = max(lengths) + plan.max_tokens
+    _require_context(base, plan, longest)
     model: Any = attach_adapter(base, plan)
     model.to(base.device)  # an adapter's own parameters are made on the CPU
     if plan.gradient_checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
-    prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
-    lengths = [len(prefix) for prefix in prefixes.values()]
-    longest = max(lengths) + plan.max_tokens
     rounder = plan.precision == "bfloat16" and has_bfloat16()
     bfloat16 = _verify(model, plan, tokenizer.pad_token_id, len(tokenizer), longest, min(lengths), rounder)
     return Prepared(model, tokenizer, prefixes, longest, min(lengths), bfloat16)
@@ -191,6 +192,18 @@ def fine_tune(
     return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.attempts), precision)
 
 
+def _require_context(base: PreTrainedModel, plan: TrainingPlan, longest: int) -> None:
+    """BaseModelError where the longest record has more tokens than the model has places for."""
+    places = getattr(base.config.get_text_config(), "max_position_embeddings", None)
+    needed = longest + (plan.prompt_tokens or 0)
+    if places is not None and needed > places:
+        raise BaseModelError(
+            f"base model {plan.base_model!r} reads {places} tokens at once, and a text with its labels in front may "
+            f"have {needed}: lower `text.max_tokens` from {plan.max_tokens} to {plan.max_tokens - needed + places} or "
+            "less, or name a model with a longer context"
+        )
+
+
 def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedModel | PeftModel:
     """The model with what the plan's method trains, and only that, trainable. In training mode only once it is trained.
 
@@ -198,31 +211,38 @@ def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedMode
     vocabulary. `full`: every parameter.
 
     Without dropout: its masks would be one more source of variance, and clipping already bounds what one unit can do.
+
+    Raises:
+        BaseModelError: peft cannot adapt this kind of model.
     """
     _without_dropout(model)
     if plan.method == "full":
         return model.requires_grad_(True)
+    try:
+        return get_peft_model(model, _adapter_config(model, plan))
+    except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        raise BaseModelError(
+            f"base model {plan.base_model!r} ({type(model).__name__}) cannot be adapted by method `{plan.method}` "
+            f"({error}): write `method: full`, or name a model of attention layers"
+        ) from error
+
+
+def _adapter_config(model: PreTrainedModel, plan: TrainingPlan) -> PeftConfig:
     if plan.method == "prompt":
         assert plan.prompt_tokens is not None
-        return get_peft_model(
-            model,
-            PromptTuningConfig(
-                task_type=TaskType.CAUSAL_LM,
-                num_virtual_tokens=plan.prompt_tokens,
-                prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB,
-            ),
-        )
-    return get_peft_model(
-        model,
-        LoraConfig(
+        return PromptTuningConfig(
             task_type=TaskType.CAUSAL_LM,
-            r=plan.rank,
-            lora_alpha=plan.alpha,
-            lora_dropout=0.0,
-            target_modules="all-linear",
-            bias="none",
-            fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2's way of storing
-        ),
+            num_virtual_tokens=plan.prompt_tokens,
+            prompt_tuning_init=PromptTuningInit.SAMPLE_VOCAB,
+        )
+    return LoraConfig(
+        task_type=TaskType.CAUSAL_LM,
+        r=plan.rank,
+        lora_alpha=plan.alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        bias="none",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2's way of storing
     )
 
 

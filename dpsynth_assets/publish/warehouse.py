@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 DATABASE = "warehouse.duckdb"
 PARQUET = "parquet"
 
-# Names that DuckDB gives a meaning of its own; a contract's schema under one of them would be ambiguous.
-_RESERVED = frozenset({"main", "temp", "system", "memory", "warehouse", "information_schema", "pg_catalog"})
-
 
 class Tables(Protocol):
     """Which published files are as they were sealed."""
@@ -189,10 +186,6 @@ def _refuse_unless_fit(table: pa.Table, contract: Contract, release: ReleaseReco
     for name, (says, expected) in declared.items():
         if says != expected:
             raise PublishRefused(f"the release record's {name} is {says!r}, but should be {expected!r}")
-    if schema_of(contract.id).lower() in _RESERVED:
-        raise PublishRefused(
-            f"contract id {contract.id!r} is a name that DuckDB reserves; give the contract another id"
-        )
 
 
 def _refuse_taken_schema(home_warehouse: Path, release: ReleaseRecord, tables: Tables) -> None:

@@ -50,6 +50,7 @@ class AdapterTerms(ReleaseTerms):
         int,
         Field(
             ge=64,
+            le=2**24,
             description="how many tokens are computed at once, padding included: memory and time, not the guarantee",
         ),
     ] = 2048

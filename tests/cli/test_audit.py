@@ -128,13 +128,14 @@ def test_a_checkpoint_kept_elsewhere_is_compared_with(dpsynth, released, tmp_pat
 
 def test_spending_elsewhere_is_written_down(dpsynth, released):
     before = released.balance("small-bank", with_pld=False).epsilon_spent
-    code, out, err = dpsynth("audit", "external", "small-bank", GAUSSIAN, "--as", OWNER, "--reason", "a mean, in May")
+    spent = ("audit", "external", "small-bank", GAUSSIAN, "--as", OWNER, "--reason", "a mean, in May")
+    code, out, err = dpsynth(*spent, "--yes")
     assert code == 0, err
     assert released.balance("small-bank", with_pld=False).epsilon_spent > before
     code, out, _ = dpsynth("audit")
     assert "a mean, in May" in words(out)
     for event, says in (("{", "not JSON"), ('{"event": "magic", "version": 1}', "magic")):
-        code, _, err = dpsynth("audit", "external", "small-bank", event, "--as", OWNER, "--reason", "x")
+        code, _, err = dpsynth("audit", "external", "small-bank", event, "--yes", "--as", OWNER, "--reason", "x")
         assert code == 2
         assert says in err
 

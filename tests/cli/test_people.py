@@ -142,7 +142,7 @@ def test_spending_elsewhere_is_signed_by_who_has_a_key(dpsynth, signed, contract
     for actor, mine in ((OWNER, owners), (REVIEWER, reviewers)):
         assert approve(dpsynth, contract_path, actor, "--key", mine)[0] == 0
     event = '{"event": "gaussian", "version": 1, "noise_multiplier": 30.0}'
-    spent = ("audit", "external", "small-bank", event, "--as", REVIEWER, "--reason", "a mean, in May")
+    spent = ("audit", "external", "small-bank", event, "--yes", "--as", REVIEWER, "--reason", "a mean, in May")
     code, out, _ = dpsynth(*spent)
     assert (code, "to write down what was spent elsewhere" in words(out)) == (1, True)
     statement = tmp_path / "small-bank-1.statement"
@@ -151,7 +151,9 @@ def test_spending_elsewhere_is_signed_by_who_has_a_key(dpsynth, signed, contract
     assert dpsynth(*spent, "--signature", f"{statement}.sig")[0] == 0
     assert dpsynth(*spent, "--signature", f"{statement}.sig")[0] == 2  # once
     assert dpsynth(*spent, "--key", reviewers)[0] == 0
-    code, _, err = dpsynth("audit", "external", "small-bank", event, "--as", "nobody@example.org", "--reason", "spite")
+    code, _, err = dpsynth(
+        "audit", "external", "small-bank", event, "--yes", "--as", "nobody@example.org", "--reason", "spite"
+    )
     assert (code, "does not stand for population small-bank" in words(err)) == (2, True)
     assert dpsynth("audit", "verify")[0] == 0
 
@@ -159,7 +161,7 @@ def test_spending_elsewhere_is_signed_by_who_has_a_key(dpsynth, signed, contract
 def test_what_is_no_json_is_refused_in_a_sentence(dpsynth, book, tmp_path):
     deep = "[" * 100_000
     for event in (deep, '{"event": "gaussian", "version": 1, "noise_multiplier": ' + "9" * 5000 + "}"):
-        code, _, err = dpsynth("audit", "external", "small-bank", event, "--as", OWNER, "--reason", "x")
+        code, _, err = dpsynth("audit", "external", "small-bank", event, "--yes", "--as", OWNER, "--reason", "x")
         assert (code, "is not JSON" in words(err)) == (2, True)
     for text in (deep, '{"seq": ' + "9" * 5000 + "}"):
         kept = tmp_path / "kept"

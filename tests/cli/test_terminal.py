@@ -145,7 +145,7 @@ def signed(home, contract_path):
 def test_markup_in_reasons_and_titles_breaks_no_command(dpsynth, signed, contract_path, rooms):
     event = '{"event": "gaussian", "version": 1, "noise_multiplier": 30.0}'
     commands = (
-        ("audit", "external", "small-bank", event, "--as", "owner@example.org", "--reason", HOSTILE),
+        ("audit", "external", "small-bank", event, "--yes", "--as", "owner@example.org", "--reason", HOSTILE),
         ("approve", "--list"),
         ("audit",),
         ("audit", "verify"),

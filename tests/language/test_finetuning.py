@@ -82,6 +82,20 @@ def test_only_the_adapter_is_trainable_and_the_head_has_none(tiny_model, plan):
     }
 
 
+def test_a_context_that_is_too_short_is_said_before_anything_is_charged(contract, plan):
+    places = load_base_model(plan.base_model)[0].config.max_position_embeddings
+    with pytest.raises(BaseModelError, match=rf"reads {places} tokens at once.*lower `text.max_tokens` from {places}"):
+        finetuning.prepare(contract, replace(plan, max_tokens=places))
+
+
+def test_a_model_that_takes_no_adapter_is_said_so(plan):
+    from transformers import MambaConfig, MambaForCausalLM
+
+    model = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1, state_size=4))
+    with pytest.raises(BaseModelError, match=r"\(MambaForCausalLM\) cannot be adapted by method `lora`.*method: full"):
+        attach_adapter(model, plan)
+
+
 def test_an_adapter_is_trained_and_a_corpus_drawn_from_it(contract, plan, tmp_path):
     steps = []
     frame = frame_of(contract, per_unit=2)

@@ -252,7 +252,7 @@ def test_spending_elsewhere_may_concern_some_blocks(
     from dataclasses import replace
 
     register(blank, replace(scope, blocks_by="month of joining"))
-    with pytest.raises(ProtocolError, match="has the blocks none yet"):
+    with pytest.raises(ProtocolError, match="has no block yet"):
         blank.external_charge("inbox", Gaussian(4.0), actor=ALICE, reason="too early")
     blank.bind_source("inbox", FINGERPRINT, blocks=("january", "february"))
     blank.external_charge("inbox", Gaussian(4.0), actor=ALICE, reason="some", blocks=["inbox/january"])

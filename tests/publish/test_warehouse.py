@@ -200,11 +200,6 @@ def test_a_malformed_record_cannot_be_made(release, wrong):
         release(**wrong)
 
 
-def test_a_reserved_contract_id_is_refused(put, contract):
-    with pytest.raises(PublishRefused, match="reserves"):
-        put(under=replace(contract, id="main"))
-
-
 def test_a_release_never_changes_and_publishing_it_again_is_harmless(home, put):
     first = put("a", "b")
     before = first.stat().st_mtime_ns
