@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.contract.diff import changes, terms_for_approval
-from dpsynth_assets.releases.registry import plans
+from dpsynth_assets.releases.registry import place_in_scope, plans
 from ledger import (
     AddPopulation,
     LedgerError,
@@ -74,6 +74,7 @@ def scope_of(contract: Contract, *, planned: bool = True, size: float = 1.0) -> 
     terms = contract.privacy
     closed = terms.budget.rule == "closed_plan"
     items = planned_releases(contract, size) if planned or closed else ()
+    items = tuple(sorted(items, key=lambda item: place_in_scope(item[0].rpartition("/")[2])))
     return Scope(
         population=terms.population,
         unit=terms.unit.name,

@@ -20,7 +20,10 @@ from dpsynth_assets.releases.votes import VOTES
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
+# In the order in which they are made.
 _releases: tuple[Release[Any], ...] = (LABEL_HISTOGRAM, ADAPTER, LABELLER, VOTES, DP_BASELINE)
+# In the order in which ledgers hold the plans of populations, for good.
+_as_registered: tuple[Release[Any], ...] = (ADAPTER, LABEL_HISTOGRAM, LABELLER, VOTES, DP_BASELINE)
 
 
 def releases() -> tuple[Release[Any], ...]:
@@ -50,6 +53,12 @@ def planned(contract: Contract) -> tuple[Release[Any], ...]:
 def planned_names(contract: Contract) -> tuple[str, ...]:
     """The names of the releases that a contract plans."""
     return tuple(release.name for release in planned(contract))
+
+
+def place_in_scope(name: str) -> int:
+    """Where a release stands in the plan that a population is registered with; new ones come last."""
+    names = [release.name for release in _as_registered]
+    return names.index(name) if name in names else len(names)
 
 
 def plans(contract: Contract, size: float = 1.0) -> dict[str, Plan]:

@@ -10,6 +10,8 @@ import json
 import re
 from pathlib import Path
 
+from dpsynth_assets.gate.approval import planned_releases, scope_of
+
 GOLDEN = Path(__file__).with_name("golden")
 STORED = json.loads((GOLDEN / "stored.json").read_text(encoding="utf-8"))
 
@@ -31,3 +33,9 @@ def test_a_home_has_the_folders_and_files_that_it_had(run, home, book):
     assert receipts == STORED["receipts"]
     kinds = {entry.kind: sorted(entry.payload) for entry in book.entries()}
     assert kinds == STORED["entries"]
+
+
+def test_a_population_s_plan_keeps_the_order_that_it_is_registered_in(contract):
+    """A closed plan is compared item by item with what the ledger holds, whatever order releases are made in now."""
+    events = dict(planned_releases(contract))
+    assert scope_of(contract).planned == (events["small/adapter"], events["small/label_histogram"])
