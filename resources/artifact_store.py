@@ -29,6 +29,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from ledger import Charge, Checkpoint, Ledger, LedgerError, Seal
 from ledger.errors import SealError
 from ledger.seals import RECEIPT, content_digest, read_portable
@@ -171,14 +173,25 @@ class ArtifactStore(Deployed):
         Raises:
             ArtifactError: the ledger cannot be used, or does not seal it, or the disk takes no more.
         """
-        before = dict(made_from or {})
+        with self._sealing(draft.contract, draft.kind):
+            return self._seal(draft, dict(made_from or {}), reservation, dict(about or {}), protected=protected)
+
+    def _seal(
+        self,
+        draft: Draft,
+        before: Mapping[str, Artifact | Seal],
+        reservation: str | None,
+        about: Mapping[str, Any],
+        *,
+        protected: bool = True,
+    ) -> Artifact:
         receipt = {
             "contract": draft.contract,
             "kind": draft.kind,
             "id": draft.id,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "artifact_digest": draft.digest(),
-            "about": {**{name: each.id for name, each in before.items()}, **(about or {})},
+            "about": {**{name: each.id for name, each in before.items()}, **about},
         }
         data = json.dumps(receipt, indent=2, sort_keys=True, allow_nan=False).encode()
         with _spoken():
@@ -249,10 +262,27 @@ class ArtifactStore(Deployed):
                     reservation = committed.get((f"{contract}/{kind}", folder_digest(folder)))
                 except SealError:  # it holds a link, or what cannot be read: it is nobody's release
                     continue
-                if reservation is not None:
-                    about = _facts(_stated(folder).get("about"))
-                    found.append(self.seal(Draft(contract, kind, folder), reservation=reservation, about=about))
+                if reservation is None:
+                    continue
+                with self._sealing(contract, kind):  # the run that made it, or another audit, may be sealing it now
+                    if folder.is_dir() and standing(book, f"{contract}/{kind}", folder.name) is None:
+                        about = _facts(_stated(folder).get("about"))
+                        found.append(self._seal(Draft(contract, kind, folder), {}, reservation, about))
         return found
+
+    @contextmanager
+    def _sealing(self, contract: str, kind: str) -> Iterator[None]:
+        """One process at a time writes receipts and seals of a kind: two that seal the same files, each with a receipt
+        of its own, would leave one that the newest seal does not know."""
+        folder = self._kind(contract, kind) / UNFINISHED
+        with _spoken():
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / ".lock")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _proven(self, contract: str, kind: str, identity: str | None) -> Artifact:
         with _spoken():

@@ -8,9 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
+from resources import artifact_store
 from resources import home as home_of_files
 from resources.artifact_store import ArtifactStore
 from resources.evidence import contradictions
@@ -158,3 +161,28 @@ def test_a_disk_that_is_full_by_then_loses_nothing(name, ran, run, rooms, home, 
     assert len(store.seal_committed()) == (name == "receipt.json")
     assert store.latest("small", "label_histogram").charges
     assert contradictions(home, book) == []
+
+
+def test_two_that_seal_a_release_at_once_leave_one_that_stands(run, ran, rooms, home, store, monkeypatch):
+    """Each writes a receipt of its own: the newest seal must be of the one that lies there."""
+    seal, digests_in = ArtifactStore.seal, artifact_store.digests_in
+    ran("source")
+    monkeypatch.setattr(ArtifactStore, "seal", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("killed")))
+    run("label_histogram")
+    monkeypatch.setattr(ArtifactStore, "seal", seal)
+    found: list[list[artifact_store.Artifact]] = []
+    other = threading.Thread(target=lambda: found.append(store.seal_committed()))
+
+    def while_another_seals(folder):
+        digests = digests_in(folder)
+        if threading.current_thread() is not other and (folder / "receipt.json").exists() and not other.ident:
+            time.sleep(1.1)  # receipts say the second in which they were made
+            other.start()
+            other.join(2)
+        return digests
+
+    monkeypatch.setattr(artifact_store, "digests_in", while_another_seals)
+    found.append(store.seal_committed())
+    other.join()
+    assert sum(map(len, found)) == 1
+    assert store.latest("small", "label_histogram").charges
