@@ -17,8 +17,8 @@ STORED = json.loads((GOLDEN / "stored.json").read_text(encoding="utf-8"))
 
 
 def names(folder: Path) -> list[str]:
-    """The files below a folder, with what is drawn or dated in their names left out."""
-    found = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """The files below a folder but locks, which hold nothing, with what is drawn or dated in their names left out."""
+    found = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
     return sorted({re.sub(r"\d{8}T\d{6}Z-[0-9a-f]{6}", "ID", name) for name in found})
 
 
