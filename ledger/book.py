@@ -68,8 +68,13 @@ class Ledger(Admission, Charging, Elsewhere, Governing, Sealing):
         store = DuckDBStore(path)
         store.require_absent()
         ledger_id = secrets.token_hex(6)
-        first = first_record(ledger_id, new_key(store.key_path), store.schema_digest(), people)
-        store.create(ledger_id, [first])
+        public = new_key(store.key_path)
+        try:
+            store.create(ledger_id, [first_record(ledger_id, public, store.schema_digest(), people)])
+        except BaseException:
+            if not store.path.exists():  # the key of no ledger would say that one was here, for good
+                store.key_path.unlink(missing_ok=True)
+            raise
         return cls(path)
 
     @classmethod

@@ -84,18 +84,27 @@ class DuckDBStore:
         with self._lock():
             self.require_absent()
             draft_path = self.path.with_name(self.path.name + ".new")
-            for path in (draft_path, self._wal(draft_path)):
+            drafts = (draft_path, self._wal(draft_path))
+            for path in drafts:
                 path.unlink(missing_ok=True)
-            connection = duckdb.connect(str(draft_path), config=_CONFIG)
             try:
-                connection.execute("BEGIN")
-                connection.execute(_schema())
-                connection.execute("INSERT INTO ledger VALUES (?, ?)", [SCHEMA_VERSION, ledger_id])
-                insert(connection, records)
-                connection.execute("COMMIT")
-                connection.execute("CHECKPOINT")
-            finally:
-                connection.close()
+                connection = duckdb.connect(str(draft_path), config=_CONFIG)
+                try:
+                    connection.execute("BEGIN")
+                    connection.execute(_schema())
+                    connection.execute("INSERT INTO ledger VALUES (?, ?)", [SCHEMA_VERSION, ledger_id])
+                    insert(connection, records)
+                    connection.execute("COMMIT")
+                    connection.execute("CHECKPOINT")
+                finally:
+                    connection.close()
+            except duckdb.Error as error:
+                for path in drafts:
+                    path.unlink(missing_ok=True)
+                raise LedgerError(
+                    f"{self.path} could not be made ({type(error).__name__}), and nothing of it was left: see that its "
+                    "disk has room and takes files of a few megabytes, then try again"
+                ) from error
             draft_path.chmod(0o600)
             draft_path.rename(self.path)
             _make_durable(self.path.parent)

@@ -29,7 +29,7 @@ from dpsynth_assets.cli import (
 )
 from dpsynth_assets.cli import run as run_verb
 from dpsynth_assets.cli.console import BadInput, fail, fail_unexpectedly, open_streams, output_fails
-from resources.home import nobody_else_writes
+from resources.home import Home, nobody_else_writes
 
 app = typer.Typer(
     name="dpsynth",
@@ -84,8 +84,22 @@ def _said(error: Exception) -> int:
     if isinstance(error, _spoken_errors()):
         fail(str(error))
         return 2
+    if said := _of_dagster_s_storage(error):
+        fail(said)
+        return 2
     fail_unexpectedly(error)
     return 1
+
+
+def _of_dagster_s_storage(error: Exception) -> str | None:
+    """What SQLite says of its files: neither statements nor values."""
+    storage = sys.modules.get("sqlalchemy.exc")
+    if storage is None or not isinstance(error, storage.OperationalError):
+        return None
+    return (
+        f"{Home.at().dagster}: Dagster's storage cannot be used ({error.orig}): free some space there, or let this "
+        "account write there"
+    )
 
 
 _REMEDIES = {

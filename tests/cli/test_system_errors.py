@@ -138,3 +138,19 @@ def test_the_demo_of_an_installed_wheel_is_a_sentence_where_its_contract_lies(dp
     assert code == 2
     assert one_sentence(err)
     assert "checkout" in err
+
+
+def test_dagster_s_storage_on_a_full_disk_is_a_sentence(dpsynth, tmp_path, monkeypatch):
+    import dagster as dg
+    from sqlalchemy.exc import OperationalError
+
+    def full(*_, **__):
+        raise OperationalError("INSERT INTO runs VALUES (?)", ("a value",), Exception("database or disk is full"))
+
+    monkeypatch.setenv("DPSYNTH_HOME", str(tmp_path / "another"))
+    monkeypatch.setattr(dg.DagsterInstance, "from_config", full)
+    code, _, err = dpsynth("init")
+    assert code == 2
+    assert one_sentence(err)
+    assert "disk is full" in err
+    assert "a value" not in err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -214,3 +216,22 @@ def test_threads_of_one_process_share_the_budget(ledger: Ledger) -> None:
         thread.join()
     assert sorted(outcomes) == ["admitted", "refused", "refused", "refused"]
     assert ledger.balance("inbox", with_pld=False).epsilon_spent <= 3.0
+
+
+_ON_A_FULL_DISK = """
+import resource, sys
+from ledger import Ledger, LedgerError
+resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+try:
+    Ledger.create(sys.argv[1])
+except LedgerError as error:
+    print(error)
+"""
+
+
+def test_a_ledger_that_could_not_be_made_leaves_nothing_that_says_one_was_here(tmp_path: Path) -> None:
+    path = tmp_path / "ledger" / "ledger.duckdb"
+    ran = subprocess.run([sys.executable, "-c", _ON_A_FULL_DISK, path], capture_output=True, text=True)
+    assert "could not be made" in ran.stdout, ran.stderr
+    assert [file.name for file in path.parent.iterdir()] == ["ledger.duckdb.lock"]
+    assert Ledger.create(path).verify() == []
