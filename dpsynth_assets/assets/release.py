@@ -17,6 +17,7 @@ from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.gate import release_gate
 from dpsynth_assets.gate.passage import Stores
+from dpsynth_assets.gate.public_rows import require_public_rows
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.registry import planned
@@ -56,6 +57,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
 
         def check() -> None:
             with _before_rows(contract, release):
+                require_public_rows(contract, sensitive_store)
                 ready.append(release.computes.check(contract, plan, made_from, progress))
 
         with release_gate(
