@@ -141,11 +141,15 @@ class DuckDBStore:
             ledger_id = _identity(connection)
             records = all_records(connection)
             wrong = list(_differences(_shape(connection), _expected_shape()))
-            if self._witness is not None:
-                with suppress(LedgerBroken):  # what else is wrong with the head is found in the records
-                    head = trusted_head(connection)
+            head = None
+            with suppress(LedgerBroken):  # what is wrong with the head is found in the records
+                head = trusted_head(connection)
+            if self._witness is not None and head is not None:
+                try:
                     said = self._witness.contradiction(DuckDBTransaction(connection, ledger_id, head, None))
-                    wrong += [said] if said else []
+                except LedgerBroken as error:  # what is known cannot be read: nobody can say that all is well
+                    said = str(error)
+                wrong += [said] if said else []
         return ledger_id, records, wrong
 
     def schema_digest(self) -> str:
@@ -170,6 +174,11 @@ class DuckDBStore:
                 finally:
                     connection.close()
             except duckdb.Error as error:
+                if "No space left" in str(error):
+                    raise LedgerError(
+                        f"no space is left on the disk of {self.path}, so nothing was entered: free some there, and "
+                        "give the same command again"
+                    ) from error
                 raise LedgerBroken(
                     f"the ledger {self.path} cannot be used ({type(error).__name__}); nothing is admitted. Close other "
                     "programs that have it open, run `dpsynth audit verify`, or restore it from a trusted copy"

@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import sqlite3
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,10 @@ telemetry:
 nux:
   enabled: false
 """
+
+
+class HomeError(RuntimeError):
+    """The home holds something that cannot be used; the message says what and what to do."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,8 @@ class Home:
         Raises:
             OSError: it cannot be written.
         """
-        ready = self.dagster / ".storage-ready"
-        if ready.exists():
+        ready, settings = self.dagster / ".storage-ready", self.dagster / "dagster.yaml"
+        if ready.exists() and settings.exists():
             if not os.access(self.dagster, os.W_OK | os.X_OK):  # Dagster's own error would name no place
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.dagster))
             return self.dagster
@@ -100,7 +105,6 @@ class Home:
 
         self.dagster.mkdir(parents=True, exist_ok=True, mode=0o700)
         with filelock.FileLock(self.dagster / ".storage.lock"):
-            settings = self.dagster / "dagster.yaml"
             if not settings.exists():
                 settings.write_text(DAGSTER_YAML, encoding="utf-8")
             with dg.DagsterInstance.from_config(str(self.dagster)):
@@ -113,6 +117,35 @@ class Home:
         self._shut()
         os.environ["DPSYNTH_HOME"] = str(self.root)
         os.environ["DAGSTER_HOME"] = str(self.prepare_dagster())
+        self._require_settings()
+
+    def _require_settings(self) -> None:
+        """HomeError where Dagster cannot be set up as its dagster.yaml says; its own error is a page of trace. What
+        SQLite says of its files goes through."""
+        import dagster as dg
+
+        try:
+            with dg.DagsterInstance.from_config(str(self.dagster)):
+                return
+        except OSError:
+            raise
+        except Exception as error:
+            if of_sqlite(error) is not None:
+                raise
+            settings, why = self.dagster / "dagster.yaml", type(error).__name__
+        raise HomeError(
+            f"{settings} is not a configuration of Dagster ({why}): correct it, or move it away and one that works is "
+            "written. Nothing was charged"
+        )
+
+
+def of_sqlite(error: BaseException | None) -> sqlite3.Error | None:
+    """What SQLite said, where that is what an error comes of: Dagster keeps its history there."""
+    while error is not None:
+        if isinstance(error, sqlite3.Error):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def nobody_else_writes() -> None:

@@ -293,5 +293,6 @@ def _require_all(left: list[str]) -> None:
     if left:
         raise SourceError(
             f"sensitive copies may be kept longer than their contracts allow, since this account cannot look at or "
-            f"delete {', '.join(left)}: let the account do it that they belong to"
+            f"delete {', '.join(left)}: let the account do it that they belong to, or delete by "
+            "hand what is damaged"
         )

@@ -20,6 +20,7 @@ from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.adoption import adopted
 from dpsynth_assets.gate.gate import release_gate, release_name, spec_keys
 from dpsynth_assets.gate.passage import Stores
+from dpsynth_assets.gate.public_rows import require_public_rows
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
@@ -70,6 +71,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
             with _before_rows(contract, release):
                 if LABEL_HISTOGRAM.name in release.after:
                     require_rows_of(contract, snapshot, artifact_store)
+                require_public_rows(contract, sensitive_store)
                 ready.append(release.computes.check(contract, plan, made_from, progress))
 
         with release_gate(

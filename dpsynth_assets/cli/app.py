@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import sys
 
 import typer
@@ -29,7 +30,7 @@ from dpsynth_assets.cli import (
 )
 from dpsynth_assets.cli import run as run_verb
 from dpsynth_assets.cli.console import BadInput, fail, fail_unexpectedly, open_streams, output_fails
-from resources.home import Home, nobody_else_writes
+from resources.home import Home, nobody_else_writes, of_sqlite
 
 app = typer.Typer(
     name="dpsynth",
@@ -84,22 +85,11 @@ def _said(error: Exception) -> int:
     if isinstance(error, _spoken_errors()):
         fail(str(error))
         return 2
-    if said := _of_dagster_s_storage(error):
-        fail(said)
+    if (said := of_sqlite(error)) is not None:
+        fail(_of_the_history(said))
         return 2
     fail_unexpectedly(error)
     return 1
-
-
-def _of_dagster_s_storage(error: Exception) -> str | None:
-    """What SQLite says of its files: neither statements nor values."""
-    storage = sys.modules.get("sqlalchemy.exc")
-    if storage is None or not isinstance(error, storage.OperationalError):
-        return None
-    return (
-        f"{Home.at().dagster}: Dagster's storage cannot be used ({error.orig}): free some space there, or let this "
-        "account write there"
-    )
 
 
 _REMEDIES = {
@@ -125,6 +115,25 @@ def _of_the_system(error: OSError) -> str:
     return said if where is None or isinstance(where, int) else f"{os.fsdecode(where)}: {said}"
 
 
+def _of_the_history(error: sqlite3.Error) -> str:
+    """What is wrong with Dagster's files, and what to do. They say what ran when; what was charged, the ledger says."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_FULL"):
+        remedy = "free some space there"
+    elif name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        remedy = "let this account write there, or name another home with $DPSYNTH_HOME"
+    elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        remedy = "let the other run end, and try again"
+    else:
+        remedy = (
+            "move the folder away and the next command makes it anew. Only the history of runs goes with it: budget, "
+            "releases and tables lie elsewhere"
+        )
+    return (
+        f"Dagster's files in {Home.at().dagster} cannot be used ({error}): {remedy}. `dpsynth audit` says what stands"
+    )
+
+
 def _spoken_errors() -> tuple[type[Exception], ...]:
     """Error types that quote no sensitive text, by design. Of a module that was not loaded none can have come."""
     from dpsynth_assets.contract import ContractError
@@ -132,6 +141,7 @@ def _spoken_errors() -> tuple[type[Exception], ...]:
 
     spoken: list[type[Exception]] = [BadInput, ContractError, LedgerError]
     for module, name in (
+        ("resources.home", "HomeError"),
         ("resources.tabular", "SourceError"),
         ("resources.artifact_store", "ArtifactError"),
         ("dpsynth_assets.publish.release", "PublishError"),

@@ -42,7 +42,7 @@ def test_rows(contract: Contract, store: SensitiveStore) -> pd.DataFrame:
     contract = _as_snapshotted(contract, store)
     rows = _test_rows(contract)
     if rows.empty:
-        raise SourceError(f"the public test split of {contract.id} holds no row that the contract describes")
+        raise SourceError(f"the public test split of {contract.id} {_undescribed('test_split', contract)}")
     return _unprotected(rows, contract, store, "the public test split")
 
 
@@ -56,8 +56,21 @@ def mixed_rows(contract: Contract, mix: PublicRows, store: SensitiveStore) -> pd
     store.latest(source_of(contract))  # these terms are those that were approved when the source was read
     rows = _rows(contract, mix.path, mix.where)
     if rows.empty:
-        raise SourceError(f"the public rows to mix in for {contract.id} hold none that the contract describes")
+        raise SourceError(f"the public rows to mix in for {contract.id}: their place {_undescribed('mix', contract)}")
     return _unprotected(rows, contract, store, "the public rows to mix in")
+
+
+def require_public_rows(contract: Contract, store: SensitiveStore) -> None:
+    """Pass if the public rows that free assets need later are there: nothing is charged for a table that nobody could
+    evaluate.
+
+    Raises:
+        SourceError: they cannot be read, there are none, or they are records of a protected source.
+    """
+    test_rows(contract, store)
+    for part in (contract.privacy.classifier, contract.privacy.safety_classifier):
+        if part is not None and part.mix is not None:
+            mixed_rows(contract, part.mix, store)
 
 
 def require_unprotected(contract: Contract, store: SensitiveStore) -> None:
@@ -69,6 +82,14 @@ def require_unprotected(contract: Contract, store: SensitiveStore) -> None:
     require_public(source_of(contract))
     for what, read in (("the source", _source_rows), ("the public test split", _test_rows)):
         _unprotected(read(contract), contract, store, what)
+
+
+def _undescribed(term: str, contract: Contract) -> str:
+    labels = ", ".join(f"`{label.column}`" for label in contract.privacy.labels)
+    return (
+        "holds no row that the contract describes, with a text and a declared value of every label: correct "
+        f"`{term}.path` or `{term}.where`, or the values, codes and spellings of {labels} in the contract"
+    )
 
 
 def _as_snapshotted(contract: Contract, store: SensitiveStore) -> Contract:

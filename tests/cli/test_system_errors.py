@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -145,7 +146,8 @@ def test_dagster_s_storage_on_a_full_disk_is_a_sentence(dpsynth, tmp_path, monke
     from sqlalchemy.exc import OperationalError
 
     def full(*_, **__):
-        raise OperationalError("INSERT INTO runs VALUES (?)", ("a value",), Exception("database or disk is full"))
+        why = sqlite3.OperationalError("database or disk is full")
+        raise OperationalError("INSERT INTO runs VALUES (?)", ("a value",), why) from why
 
     monkeypatch.setenv("DPSYNTH_HOME", str(tmp_path / "another"))
     monkeypatch.setattr(dg.DagsterInstance, "from_config", full)

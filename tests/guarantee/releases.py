@@ -18,6 +18,7 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+from transformers import PretrainedConfig
 
 from dpsynth_assets.classify import dp_training
 from dpsynth_assets.classify.encoder import DIMENSION, MiniLM
@@ -76,7 +77,7 @@ def adapter(contract: Contract, rows: pd.DataFrame) -> list[Input]:
     """Token ids and supervised part of each record, unit by unit."""
     plan = TrainingPlan.from_contract(contract)
     _, tokenizer = _base("embedded")
-    model = SimpleNamespace(to=lambda device: None, device="cpu")
+    model = SimpleNamespace(to=lambda device: None, device="cpu", config=PretrainedConfig())
     with (
         mock.patch.object(finetuning, "load_base_model", return_value=(model, tokenizer)),
         mock.patch.object(finetuning, "attach_adapter", lambda model, plan: model),
