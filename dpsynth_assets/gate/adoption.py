@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from dpsynth_assets.gate.approval import require_approved
-from dpsynth_assets.gate.resumption import Checkpoints, locked, was_finished
+from dpsynth_assets.gate.resumption import Checkpoints, as_it_is, finished, locked
 from ledger import Ledger, LedgerError, Reservation
 from resources.artifact_store import Artifact, ArtifactError, Draft
 
@@ -46,7 +46,7 @@ def adopted(
             try:
                 sealed = _is_sealed(book, found)  # and its process died before it could tidy up
                 draft = None if sealed else _draft(checkpoints, contract, kind, stores, made_from)
-                now = _as_it_is(book, found)
+                now = as_it_is(book, found)
                 if draft is None or now.state not in ("activated", "redeemed", "committed"):
                     continue
                 book.require_signing_key()
@@ -67,19 +67,14 @@ def adopted(
 
 
 def _finished(book: Ledger, keys: tuple[str, ...], stores: Stores) -> Iterator[Reservation]:
-    """Charges by these keys whose release left word that it was finished."""
-    for key in keys:
-        yield from (each for each in book.reservations(key=key) if was_finished(stores.sensitive, each.id))
+    """Charges by these keys whose release left word that it was finished; the ledger is asked where any did."""
+    if said := finished(stores.sensitive):
+        for key in keys:
+            yield from (each for each in book.reservations(key=key) if each.id in said)
 
 
 def _is_sealed(book: Ledger, found: Reservation) -> bool:
     return any(charge.reservation == found.id for seal in book.seals(found.release) for charge in book.charges_of(seal))
-
-
-def _as_it_is(book: Ledger, found: Reservation) -> Reservation:
-    """Read again: until the lock was ours its process may have gone on."""
-    [now] = [each for each in book.reservations(key=found.key) if each.id == found.id]
-    return now
 
 
 def _draft(

@@ -209,11 +209,12 @@ def _grant(
             require_approved(contract, now)
             snapshot = store.readable(source_of(contract))
             dead = _dead(context.instance, now, contract.privacy.population)
+            begun = [each for key in keys for each in now.reservations(key=key)]
         bind(contract, snapshot, book, store)
         for reservation in dead:
             with suppress(LedgerError):  # another run may have been quicker
                 book.void(reservation.id, reason="its run ended before activation")
-        if left := unfinished(book, keys, store, contract, replay):
+        if left := unfinished(begun, book, store, contract, replay):
             begun_on = store.readable(source_of(contract), left[0].source)  # and is finished on
 
             def check_again() -> None:

@@ -122,9 +122,9 @@ class Checkpoints:
         self.lock.release()
 
 
-def was_finished(store: SensitiveStore, reservation: str) -> bool:
-    """Whether a release left word that it was finished. It goes when the release is sealed."""
-    return (_folders(store) / reservation / _FINISHED).is_file()
+def finished(store: SensitiveStore) -> set[str]:
+    """The reservations whose release left word that it was finished. It goes when the release is sealed."""
+    return {path.parent.name for path in _folders(store).glob(f"*/{_FINISHED}")}
 
 
 def locked(store: SensitiveStore, reservation: str) -> Checkpoints | None:
@@ -134,24 +134,28 @@ def locked(store: SensitiveStore, reservation: str) -> Checkpoints | None:
 
 
 def unfinished(
-    book: Ledger, keys: Iterable[str], store: SensitiveStore, contract: Contract, replay: Replay | None
+    begun: Iterable[Reservation], book: Ledger, store: SensitiveStore, contract: Contract, replay: Replay | None
 ) -> tuple[Reservation, Checkpoints] | None:
-    """The release by one of these keys that was activated and not finished, if its process is dead, its rows are kept,
+    """Of these reservations, the one that was activated and not finished, if its process is dead, its rows are kept,
     and what would run again can be told."""
-    for key in keys:
-        for found in book.reservations(key=key):
-            if found.state not in ("activated", "redeemed") or not _readable(store, contract, found):
-                continue
-            checkpoints = locked(store, found.id)
-            if checkpoints is None:
-                continue
-            # Read again: until the lock was ours its process may have gone on.
-            [now] = [each for each in book.reservations(key=key) if each.id == found.id]
-            told = not now.redeemed or (replay is not None and checkpoints.exist())
-            if now.state in ("activated", "redeemed") and told:
-                return now, checkpoints
-            checkpoints.release(discard=False)
+    for found in begun:
+        if found.state not in ("activated", "redeemed") or not _readable(store, contract, found):
+            continue
+        checkpoints = locked(store, found.id)
+        if checkpoints is None:
+            continue
+        now = as_it_is(book, found)
+        told = not now.redeemed or (replay is not None and checkpoints.exist())
+        if now.state in ("activated", "redeemed") and told:
+            return now, checkpoints
+        checkpoints.release(discard=False)
     return None
+
+
+def as_it_is(book: Ledger, found: Reservation) -> Reservation:
+    """Read again under the lock: until it was ours the release's process may have gone on."""
+    [now] = [each for each in book.reservations(key=found.key) if each.id == found.id]
+    return now
 
 
 def _folders(store: SensitiveStore) -> Path:
