@@ -124,7 +124,7 @@ class Admission:
             require_key(self._key, public_key_of(book))
             history = history_of(book, reservation.id)
             stored = reservation_of(book.ledger_id, history)
-            if replace(reservation, state=stored.state) != stored:
+            if replace(reservation, state=stored.state, redeemed=stored.redeemed) != stored:
                 raise ProtocolError(f"reservation {reservation.id} was handed back with other contents than it holds")
             _activate(book, history, token)
         return grant_of(stored, token)

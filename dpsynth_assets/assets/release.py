@@ -26,7 +26,6 @@ from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.registry import planned
 from dpsynth_assets.releases.release import Markdown, Plan, Release, Workspace
-from ledger import Event
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
@@ -111,7 +110,7 @@ def _materialized(
 
 def _later(
     context: dg.AssetExecutionContext, contract: Contract, release: Release[Any], size: float
-) -> list[tuple[str, Event]]:
+) -> list[tuple[str, Plan]]:
     """What this run charges after this release, by the names that it is charged under."""
     order = list(planned(contract))
     if contract.without_privacy or release not in order:
@@ -119,7 +118,7 @@ def _later(
     of_this_run = context.op_execution_context.job_def.asset_layer.executable_asset_keys
     after = order[order.index(release) + 1 :]
     return [
-        (f"{contract.id}/{each.name}", each.plan(contract, size).event())
+        (f"{contract.id}/{each.name}", each.plan(contract, size))
         for each in after
         if asset_key(contract.declared, each.name) in of_this_run
     ]

@@ -36,13 +36,12 @@ from dpsynth_assets.gate.binding import bind
 from dpsynth_assets.gate.confinement import confined_output
 from dpsynth_assets.gate.observation import observe
 from dpsynth_assets.gate.passage import ChargedPassage, Passage, Stores, UnchargedPassage
-from dpsynth_assets.gate.refusal import beside, refused, without_content
+from dpsynth_assets.gate.refusal import refused, without_content
 from dpsynth_assets.gate.resumption import Checkpoints, Replay, require_room, starting, unfinished
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.releases.release import Plan
 from ledger import (
     BudgetRefused,
-    Event,
     Grant,
     Ledger,
     LedgerError,
@@ -68,7 +67,7 @@ def release_gate(
     ready: Callable[[], None] = lambda: None,
     replay: Replay | None = None,
     made_from: Mapping[str, Artifact] | None = None,
-    later: Sequence[tuple[str, Event]] = (),
+    later: Sequence[tuple[str, Plan]] = (),
 ) -> Iterator[Passage]:
     """Open the gate for one release, or raise `dg.Failure`.
 
@@ -108,7 +107,7 @@ def _charged(
     ready: Callable[[], None],
     replay: Replay | None,
     made_from: Mapping[str, Artifact] | None,
-    later: Sequence[tuple[str, Event]],
+    later: Sequence[tuple[str, Plan]],
 ) -> Iterator[ChargedPassage]:
     """Through the gate, in the order at the head of this module."""
     store = stores.sensitive
@@ -195,7 +194,7 @@ def _grant(
     stores: Stores,
     ready: Callable[[], None],
     replay: Replay | None,
-    later: Sequence[tuple[str, Event]],
+    later: Sequence[tuple[str, Plan]],
 ) -> tuple[Ledger, Grant, int, Checkpoints, dict[str, Any]]:
     """A grant, of a new charge or of a dead run's release that is taken over, and how many steps are charged to run a
     second time; or a failure that says why not."""
@@ -225,9 +224,7 @@ def _grant(
             return book, *_take_over(context, book, *left, check_again, replay), left[1], _about(begun_on)
 
         if later:
-            asked = [(release, plan.event()), *later]
-            if no := beside(book.quote(scope_of(contract, planned=False), asked, source=snapshot.identity), asked):
-                raise no
+            _require_all(book, contract, snapshot, context.run.run_id, [(release, plan), *later])
 
         def check() -> None:
             ready()
@@ -256,6 +253,41 @@ def _grant(
     finally:
         held.release(force=True)
     raise refusal
+
+
+def _require_all(
+    book: Ledger, contract: Contract, snapshot: Snapshot, owner: str, plans: Sequence[tuple[str, Plan]]
+) -> None:
+    """Pass if the ledger would admit all of these, one after the other. Where the first fits and a later one does not,
+    the ledger says so of that one, in an entry, and gets back what was reserved to ask it.
+
+    Raises:
+        dg.Failure: they do not all fit.
+    """
+    items = [(release, plan.event()) for release, plan in plans]
+    quote = book.quote(scope_of(contract, planned=False), items, source=snapshot.identity)
+    if quote.admitted or not quote.lines[0].admitted:
+        return
+    reserved = []
+    try:
+        for release, plan in plans:
+            asked = release
+            reserved.append(
+                book.reserve(
+                    contract.privacy.population,
+                    plan.event(),
+                    source=snapshot.identity,
+                    release=release,
+                    key=spec_keys(release, plan)[0],
+                    owner=owner,
+                    plan_digest=plan.digest(),
+                )
+            )
+    except BudgetRefused as error:
+        raise refused(asked, error) from None
+    finally:
+        for reservation in reserved:
+            book.void(reservation.id, reason="the releases of its run were not all admitted")
 
 
 def _begun(checkpoints: Checkpoints) -> Checkpoints:

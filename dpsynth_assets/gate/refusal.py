@@ -7,7 +7,7 @@ operator, and what Dagster is told has no content.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from resources.tabular import SourceError
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
-    from ledger import BudgetRefused, Event, Grant, Quote
+    from ledger import BudgetRefused, Grant
 
 
 def refused(release: str, error: BudgetRefused) -> dg.Failure:
@@ -40,31 +40,6 @@ def refused(release: str, error: BudgetRefused) -> dg.Failure:
         "epsilon_cap": float(error.cap),
         "refused_by_privacy_ledger": True,
         "population": error.population,
-    }
-    return dg.Failure(text, metadata=figures, allow_retries=False)
-
-
-def beside(quote: Quote, asked: Sequence[tuple[str, Event]]) -> dg.Failure | None:
-    """A no to all releases of a run, where the first would be admitted and not all would. The ledger has no entry of
-    it: it was not asked to charge anything. Where the first would be refused, it shall say so itself."""
-    first, *_ = quote.lines
-    if quote.admitted or not first.admitted:
-        return None
-    needed = quote.lines[-1].epsilon_spent - quote.epsilon_spent
-    left = first.epsilon_remaining + first.epsilon_spent - quote.epsilon_spent
-    text = (
-        f"{', '.join(name for name, _ in asked)}, which this run makes, do not all fit into the budget of "
-        f"{quote.population!r}: epsilon {quote.epsilon_cap:g} at delta {quote.delta:g}; spent "
-        f"{quote.epsilon_spent:.3f}, asked {needed:.3f}, left {left:.3f}. Nothing was charged, and no sensitive row "
-        "was read. Plan cheaper ones (`dpsynth plan`), have the budget enlarged, or name what is to be made (`--only`)."
-    )
-    figures: dict[str, Any] = {
-        "epsilon_spent": quote.epsilon_spent,
-        "epsilon_asked": needed,
-        "epsilon_left": left,
-        "epsilon_cap": quote.epsilon_cap,
-        "refused_by_privacy_ledger": True,
-        "population": quote.population,
     }
     return dg.Failure(text, metadata=figures, allow_retries=False)
 

@@ -155,8 +155,9 @@ def room_for_either(contract, book) -> Gaussian:
 def test_releases_of_one_run_are_admitted_together_or_not_at_all(run, rooms, contract, book, reserve, failure_of):
     assert run("source").success
     reserve(room_for_either(contract, book), release="other", key="other")
-    before = len(book.entries())
+    before = spent(book)
     result = run("adapter", "label_histogram")
-    assert "do not all fit" in str(failure_of(result, registry.releases()[0].name))
-    assert (len(book.entries()), rooms.read) == (before, 0), "nothing was asked of the ledger"
+    assert "refused small/adapter" in str(failure_of(result, registry.releases()[0].name))
+    assert (spent(book), rooms.read) == (pytest.approx(before), 0)
+    assert [entry.kind for entry in book.entries()[-2:]] == ["refused", "voided"]
     assert run("label_histogram").success, "alone it fits"

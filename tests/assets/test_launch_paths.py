@@ -48,7 +48,7 @@ def test_materialize(exhausted, contract, home, rooms):
 
 def test_an_asset_called_by_hand(exhausted, contract, home, rooms):
     resources = {name: value for name, value in platform_resources(str(home.root)).items() if name != "warehouse"}
-    with pytest.raises(Exception, match="run|invoked"):  # there is no run to charge
+    with pytest.raises(Exception, match=r"run|invoked"):  # there is no run to charge
         release_asset(contract, ADAPTER)(dg.build_asset_context(resources=resources))
     assert rooms.read == 0
 

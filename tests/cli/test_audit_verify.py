@@ -267,16 +267,16 @@ def test_a_release_that_was_paid_for_and_not_sealed_is_sealed_later_and_costs_no
         patched.setattr(Ledger, "seal", unavailable)
         code, out, err = dpsynth("run", contract_path, "--quiet")
     assert code == 1
-    assert "is paid for and lies in" in " ".join(out.split())
+    assert "is finished, paid for and kept in" in " ".join(out.split())
     spent = book.balance("small-bank", with_pld=False)
     with pytest.raises(ArtifactMissingError, match="`dpsynth audit seal`"):
-        store.latest("small", "adapter")
+        store.latest("small", "label_histogram")
     assert "was never sealed in the ledger" in refused(dpsynth)
     code, out, err = dpsynth("audit", "seal")
     assert code == 0, err
-    assert "Sealed small/adapter" in out
-    adapter = store.latest("small", "adapter")
-    assert [charge.release for charge in adapter.charges] == ["small/adapter"]
+    assert "Sealed small/label_histogram" in out
+    made = store.latest("small", "label_histogram")
+    assert [charge.release for charge in made.charges] == ["small/label_histogram"]
     assert book.balance("small-bank", with_pld=False) == spent
     assert dpsynth("audit", "verify")[0] == 0
     assert "Nothing to seal" in dpsynth("audit", "seal")[1]
@@ -286,11 +286,11 @@ def test_an_unsealed_release_with_other_files_is_never_sealed(dpsynth, contract_
     with monkeypatch.context() as patched:
         patched.setattr(Ledger, "seal", lambda *_, **__: (_ for _ in ()).throw(LedgerError("the disk is full")))
         dpsynth("run", contract_path, "--quiet")
-    [adapter] = (Path(store.home) / "artifacts/small/adapter").glob("*/adapter.txt")
-    adapter.write_text("another adapter", encoding="utf-8")
+    [counts] = (Path(store.home) / "artifacts/small/label_histogram").glob("*/counts.json")
+    counts.write_text("[]", encoding="utf-8")
     assert "Nothing to seal" in dpsynth("audit", "seal")[1]
     with pytest.raises(ArtifactMissingError):
-        store.latest("small", "adapter")
+        store.latest("small", "label_histogram")
 
 
 def test_a_missing_copy_of_a_seal_is_written_again(released, store):
