@@ -198,15 +198,20 @@ def test_public_rows_set_thresholds_or_test_and_never_both(published, run, store
     assert json.loads((evaluation.folder / comparison.FIGURES).read_text())[0]["n"] == len(tested)
 
 
-@pytest.mark.parametrize(
-    "contract_path", ["mix: {path: mix.jsonl, declared_public_by: owner@example.org}"], indirect=True
-)
-def test_declared_public_rows_are_mixed_in_and_need_two_signatures(published, run, store, contract):
-    from dpsynth_assets.contract.diff import changes, terms_for_approval
-
+@pytest.fixture
+def mixed_in(contract):
+    """Public rows to mix in, there before anything is charged."""
     (contract.path.parent / "mix.jsonl").write_text(
         "\n".join(json.dumps({"text": f"a public word about a loan {row}", "topic": "loan"}) for row in range(9))
     )
+
+
+@pytest.mark.parametrize(
+    "contract_path", ["mix: {path: mix.jsonl, declared_public_by: owner@example.org}"], indirect=True
+)
+def test_declared_public_rows_are_mixed_in_and_need_two_signatures(mixed_in, published, run, store, contract):
+    from dpsynth_assets.contract.diff import changes, terms_for_approval
+
     assert run("safety_classifier").success
     facts = json.loads((store.latest("small", "safety_classifier").folder / FACTS).read_text())
     assert sum(facts["rows"].values()) == 309

@@ -115,7 +115,7 @@ def test_one_without_privacy_is_charged_nothing_and_says_so(contract, home, book
     assert book.reservations() == []
     assert book.balance("small-bank").epsilon_spent == before
     store = ArtifactStore(home=str(home.root))
-    for name in ("adapter", "label_histogram", "labeller"):
+    for name in ("label_histogram", "adapter", "labeller"):
         artifact = store.latest("small--lora-none", name)
         assert artifact.receipts == []
         assert artifact.without_guarantee
@@ -254,7 +254,7 @@ def test_partitions_share_the_source_and_are_charged_judged_and_published_apart(
         assert {check.partition for check in result.get_asset_check_evaluations()} == {name}
     charged = [charge.release for charge in bank.reservations() if charge.state == "committed"]
     assert charged == [
-        f"small--lora-{epsilon}/{name}" for epsilon in (1, 3) for name in ("adapter", "label_histogram", "labeller")
+        f"small--lora-{epsilon}/{name}" for epsilon in (1, 3) for name in ("label_histogram", "adapter", "labeller")
     ]
     assert bank.balance("small-bank").epsilon_spent > 3
     assert store.find("small", "adapter") is None, "main was not made"
