@@ -120,7 +120,9 @@ def _charged(
     except BaseException as error:  # forfeits come before everything else, even on an interrupt
         problem = error
     if problem is None:
-        problem = passage.misstated(again) or _finished(checkpoints, draft, about, made_from)
+        problem = passage.misstated(again)
+    if problem is None and passage.event == grant.event:  # else the ledger judges what ran, at the commit only
+        problem = _finished(checkpoints, draft, about, made_from)
     if problem is not None:
         passes = replay is not None and not _is_final(problem)
         kept = passes or not _was_read(book, grant)
