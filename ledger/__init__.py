@@ -19,6 +19,7 @@ when first needed. What is not imported here is not public, except `ledger.accou
 `ledger.events` (from_json). `ledger/replay.py` is a program of its own.
 """
 
+from ledger.admission import Request
 from ledger.book import Ledger
 from ledger.checkpoints import Checkpoint
 from ledger.errors import (
@@ -102,6 +103,7 @@ __all__ = [
     "Quote",
     "RaiseCap",
     "RepeatAndSelect",
+    "Request",
     "Reservation",
     "Scope",
     "Seal",

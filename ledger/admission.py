@@ -10,13 +10,15 @@ What fits is decided by a budget (`scopes`), and what becomes of a charge afterw
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from ledger import accounting, chain, events
 from ledger.chain import Draft
+from ledger.charging import give_back
 from ledger.checkpoints import require_key
 from ledger.errors import BudgetRefused, LedgerBroken, ProtocolError
 from ledger.events import Event
@@ -43,8 +45,8 @@ from ledger.view import OneView
 
 
 @dataclass(frozen=True)
-class _Request:
-    """What is asked for, each part of the form that an entry takes."""
+class Request:
+    """What is asked for, each part of the form that an entry takes; `Admission.reserve` says what they are."""
 
     population: str
     event: Event
@@ -72,6 +74,10 @@ class _Price:
     alone: float
 
 
+class _AllAdmitted(Exception):  # noqa: N818 - no error: it rolls back what was only tried
+    pass
+
+
 class Admission:
     """Reserve, activate, or both in one."""
 
@@ -88,7 +94,7 @@ class Admission:
         reservation (a retry after a lost answer); anything else is a new charge, because a second release is a second
         release. Without the ledger's signing key nothing is charged: what was paid for could not be sealed.
         """
-        return self._admit(_Request(population, event, source, release, key, owner, plan_digest), lambda: None, None)
+        return self._admit(Request(population, event, source, release, key, owner, plan_digest), lambda: None, None)
 
     def charge(
         self,
@@ -112,8 +118,36 @@ class Admission:
         `permitted` looks at the ledger in the very transaction that charges, so that what it found still holds then.
         If it raises, nothing is charged and nothing is entered. `ready` may take minutes, in which people sign.
         """
-        asked, token = _Request(population, event, source, release, key, owner, plan_digest), secrets.token_urlsafe(32)
+        asked, token = Request(population, event, source, release, key, owner, plan_digest), secrets.token_urlsafe(32)
         return grant_of(self._admit(asked, ready, token, permitted), token)
+
+    def require_all(self, requests: Sequence[Request], *, reason: str) -> None:
+        """Pass if all of these would be admitted, one after the other. Nothing is charged.
+
+        Where one does not fit, one transaction writes down what was reserved before it, the refusal, and what was given
+        back for this `reason`: so a process that dies leaves all of it or nothing.
+
+        Raises:
+            BudgetRefused: one of them does not fit.
+        """
+        words("reason", reason)
+        prices = [self._priced(asked)[0] for asked in requests]
+        refused: BudgetRefused | None = None
+        with suppress(_AllAdmitted), self._store.transaction() as book:
+            reserved = []
+            for asked, price in zip(requests, prices, strict=True):
+                outcome = _decide(book, asked, price, None, admit=True)
+                if isinstance(outcome, BudgetRefused):
+                    refused = outcome
+                    break
+                assert outcome is not None
+                reserved.append(outcome.id)
+            else:
+                raise _AllAdmitted  # nothing of this transaction stays
+            for each in reserved:
+                give_back(book, each, reason)
+        if refused is not None:
+            raise refused
 
     def activate(self, reservation: Reservation) -> Grant:
         """Make the charge permanent and hand out the grant. Once per reservation."""
@@ -137,20 +171,14 @@ class Admission:
 
     def _admit(
         self,
-        asked: _Request,
+        asked: Request,
         ready: Callable[[], None],
         token: str | None,
         permitted: Callable[[Self], None] | None = None,
     ) -> Reservation:
         """The charge, activated if there is a `token`; BudgetRefused where it does not fit."""
-        with self._store.transaction() as book:
-            require_key(self._key, public_key_of(book))
-            touched = touched_by(book, asked.population, asked.source)
-            budgets, standings = budgets_of(book, asked.population, touched), standings_of(book, touched)
-        # Outside the lock: orders are immutable, and a vector can take a second.
-        costs = {name: accounting.renyi_vector(asked.event, each.rule.orders) for name, each in budgets.items()}
-        price = _Price(budgets, costs, accounting.epsilon(asked.event, budgets[asked.population].rule.delta))
-        _, refused = _with_charge(budgets, standings, price, asked)
+        price, standings = self._priced(asked)
+        _, refused = _with_charge(price.budgets, standings, price, asked)
         checked = refused is None
         if checked:
             ready()
@@ -167,9 +195,20 @@ class Admission:
             ready()  # what stood in the way was given back meanwhile
             checked = True
 
+    def _priced(self, asked: Request) -> tuple[_Price, Standings]:
+        """What a request costs, and what stands charged where it would be charged."""
+        with self._store.transaction() as book:
+            require_key(self._key, public_key_of(book))
+            touched = touched_by(book, asked.population, asked.source)
+            budgets, standings = budgets_of(book, asked.population, touched), standings_of(book, touched)
+        # Outside the lock: orders are immutable, and a vector can take a second.
+        costs = {name: accounting.renyi_vector(asked.event, each.rule.orders) for name, each in budgets.items()}
+        alone = accounting.epsilon(asked.event, budgets[asked.population].rule.delta)
+        return _Price(budgets, costs, alone), standings
+
 
 def _decide(
-    book: Transaction, asked: _Request, price: _Price, token: str | None, *, admit: bool
+    book: Transaction, asked: Request, price: _Price, token: str | None, *, admit: bool
 ) -> Reservation | BudgetRefused | None:
     """Append the charge or its refusal; None, and no entry, where it would be admitted and must not be yet."""
     touched = touched_by(book, asked.population, asked.source)
@@ -223,7 +262,7 @@ def _activate(book: Transaction, history: list[chain.Record], token: str) -> cha
 
 
 def _with_charge(
-    budgets: Budgets, before: Standings, price: _Price, asked: _Request
+    budgets: Budgets, before: Standings, price: _Price, asked: Request
 ) -> tuple[Standings, tuple[str, str] | None]:
     """Every block's standing with the charge, and which block refuses it and why (None if all admit it)."""
     after, refusals = {}, {}

@@ -39,6 +39,7 @@ from ledger.quoting import refusal
 from ledger.records import Entry, Grant, opaque, words
 from ledger.scopes import Budgets, Standings, population_of, spent, tightest
 from ledger.store import Store
+from ledger.transaction import Transaction
 
 
 class Charging:
@@ -188,15 +189,20 @@ class Charging:
         """Give back a charge that was never activated. Nothing was read for it, so nothing was spent."""
         words("reason", reason)
         with self._store.transaction() as book:
-            history = history_of(book, reservation_id)
-            require_step(book, history, "voided")
-            stored, costs = reservation_of(book.ledger_id, history), costs_of(history[0])
-            budgets = budgets_of(book, stored.population, stored.blocks)
-            after = {}
-            for block, standing in standings_of(book, stored.blocks).items():
-                budget = budgets[population_of(block)]
-                after[block] = budget.uncharge(standing, costs[budget.population], stored.release, stored.event)
-            append_step(book, history, "voided", {"reason": reason}, standings=after)
+            give_back(book, reservation_id, reason)
+
+
+def give_back(book: Transaction, reservation_id: str, reason: str) -> None:
+    """Void a charge in this transaction."""
+    history = history_of(book, reservation_id)
+    require_step(book, history, "voided")
+    stored, costs = reservation_of(book.ledger_id, history), costs_of(history[0])
+    budgets = budgets_of(book, stored.population, stored.blocks)
+    after = {}
+    for block, standing in standings_of(book, stored.blocks).items():
+        budget = budgets[population_of(block)]
+        after[block] = budget.uncharge(standing, costs[budget.population], stored.release, stored.event)
+    append_step(book, history, "voided", {"reason": reason}, standings=after)
 
 
 def _replay(budgets: Budgets, before: Standings, costs: Costs) -> tuple[Standings, tuple[str, str] | None]:

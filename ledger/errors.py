@@ -68,6 +68,7 @@ class BudgetRefused(LedgerError):  # noqa: N818
         self,
         message: str,
         *,
+        release: str,
         population: str,
         block: str,
         why: str,
@@ -80,6 +81,7 @@ class BudgetRefused(LedgerError):  # noqa: N818
         entry: int,
     ) -> None:
         super().__init__(message)
+        self.release = release
         self.population = population
         self.block = block
         self.why = why

@@ -83,6 +83,7 @@ def refusal(
         f"ε = {rule.epsilon:g} at δ = {rule.delta:g} there is {_up(spent)} spent and {_down(left)} left; with it ε "
         f"would be {_up(would_be)}: {why}. Nothing was charged and nothing may be read (entry {entry}). Ask for less "
         "(more noise, fewer steps), or use a release that was already committed: that costs nothing",
+        release=release,
         population=budget.population,
         block=block,
         why=why,

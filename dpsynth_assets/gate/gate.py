@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.gate.approval import require_approved, scope_of
+from dpsynth_assets.gate.approval import require_approved
 from dpsynth_assets.gate.binding import bind
 from dpsynth_assets.gate.confinement import confined_output
 from dpsynth_assets.gate.observation import observe
@@ -46,6 +46,7 @@ from ledger import (
     Ledger,
     LedgerError,
     ProtocolError,
+    Request,
     Reservation,
 )
 from resources.artifact_store import Artifact, ArtifactError, Draft
@@ -226,7 +227,19 @@ def _grant(
             return book, *_take_over(context, book, *left, check_again, replay), left[1], _about(begun_on)
 
         if later:
-            _require_all(book, contract, snapshot, context.run.run_id, [(release, plan), *later])
+            together = [
+                Request(
+                    population=contract.privacy.population,
+                    event=each.event(),
+                    source=snapshot.identity,
+                    release=name,
+                    key=spec_keys(name, each)[0],
+                    owner=context.run.run_id,
+                    plan_digest=each.digest(),
+                )
+                for name, each in ((release, plan), *later)
+            ]
+            book.require_all(together, reason="the releases of its run were not all admitted")
 
         def check() -> None:
             ready()
@@ -249,47 +262,12 @@ def _grant(
         return book, grant, 0, _begun(checkpoints), _about(snapshot)
     except BudgetRefused as error:
         observe(context, contract, book)
-        refusal = refused(release, error)
+        refusal = refused(error)
     except (LedgerError, SourceError) as error:
         refusal = dg.Failure(str(error), allow_retries=False)
     finally:
         held.release(force=True)
     raise refusal
-
-
-def _require_all(
-    book: Ledger, contract: Contract, snapshot: Snapshot, owner: str, plans: Sequence[tuple[str, Plan]]
-) -> None:
-    """Pass if the ledger would admit all of these, one after the other. Where the first fits and a later one does not,
-    the ledger says so of that one, in an entry, and gets back what was reserved to ask it.
-
-    Raises:
-        dg.Failure: they do not all fit.
-    """
-    items = [(release, plan.event()) for release, plan in plans]
-    quote = book.quote(scope_of(contract, planned=False), items, source=snapshot.identity)
-    if quote.admitted or not quote.lines[0].admitted:
-        return
-    reserved = []
-    try:
-        for release, plan in plans:
-            asked = release
-            reserved.append(
-                book.reserve(
-                    contract.privacy.population,
-                    plan.event(),
-                    source=snapshot.identity,
-                    release=release,
-                    key=spec_keys(release, plan)[0],
-                    owner=owner,
-                    plan_digest=plan.digest(),
-                )
-            )
-    except BudgetRefused as error:
-        raise refused(asked, error) from None
-    finally:
-        for reservation in reserved:
-            book.void(reservation.id, reason="the releases of its run were not all admitted")
 
 
 def _begun(checkpoints: Checkpoints) -> Checkpoints:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from ledger import BudgetRefused, Grant
 
 
-def refused(release: str, error: BudgetRefused) -> dg.Failure:
+def refused(error: BudgetRefused) -> dg.Failure:
     """The ledger's no, for people: what was spent, asked and left, and what to do."""
     text = (
-        f"The privacy ledger refused {release}, since {error.why}: the budget of {error.block!r} is "
+        f"The privacy ledger refused {error.release}, since {error.why}: the budget of {error.block!r} is "
         f"epsilon {error.cap:g} at delta {error.delta:g}; spent {error.spent:.3f}, "
         f"asked {error.asked:.3f}, left {error.left:.3f}. No sensitive row was read. "
         f"The standing release stays usable without limit (`dpsynth sql`); a further one needs a larger budget "
