@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ledger import BudgetRefused, Gaussian, Grant, Ledger, LedgerError, ProtocolError, Scope, accounting
+from ledger import BudgetRefused, Gaussian, Grant, Ledger, LedgerError, ProtocolError, Request, Scope, accounting
 from ledger.chain import Draft, Record
 from ledger.replay import Replay
 from ledger.store import DuckDBStore
@@ -239,3 +239,45 @@ def test_what_permits_a_charge_can_enter_nothing(book: Ledger) -> None:
     with pytest.raises(ProtocolError, match="a view takes no entry"):
         book.charge("inbox", EVENT, ready=lambda: None, permitted=permitted, **asked())
     assert kinds(book) == []
+
+
+# Several that fit together, or not.
+
+
+def together(book: Ledger, *events: Gaussian) -> None:
+    requests = [Request("inbox", event, **asked(key=str(number))) for number, event in enumerate(events)]
+    book.require_all(requests, reason="not all of them fit")
+
+
+def test_releases_that_all_fit_leave_no_entry(book: Ledger) -> None:
+    together(book, EVENT, EVENT)
+    assert kinds(book) == []
+
+
+def test_of_releases_that_do_not_fit_all_is_written_and_nothing_is_charged(book: Ledger) -> None:
+    before = book.balance("inbox", with_pld=False)
+    with pytest.raises(BudgetRefused):
+        together(book, *[EVENT] * 6)
+    assert kinds(book) == ["reserved"] * 5 + ["refused"] + ["voided"] * 5
+    assert book.balance("inbox", with_pld=False).charges == before.charges
+    assert book.reservations("reserved") == []
+    assert (book.verify(), replay(book)) == ([], [])
+    charge(book)
+
+
+@pytest.mark.parametrize("dies_at", range(1, 12))
+def test_a_process_that_dies_while_several_are_asked_leaves_none(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, dies_at: int
+) -> None:
+    append, count = DuckDBTransaction.append, iter(range(1, 99))
+
+    def dying(self: DuckDBTransaction, draft: Draft) -> Record:
+        if next(count) == dies_at:
+            raise KeyboardInterrupt
+        return append(self, draft)
+
+    monkeypatch.setattr(DuckDBTransaction, "append", dying)
+    with pytest.raises(KeyboardInterrupt):
+        together(ledger, *[EVENT] * 6)
+    assert kinds(ledger) == []
+    assert ledger.verify() == []
