@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dpsynth_assets.gate.approval import scope_of
+from dpsynth_assets.gate.passage import ChargedPassage
 from dpsynth_assets.releases import registry
 from ledger import Gaussian, LedgerBusy
 from ledger.charging import Charging
@@ -161,3 +163,17 @@ def test_releases_of_one_run_are_admitted_together_or_not_at_all(run, rooms, con
     assert (spent(book), rooms.read) == (pytest.approx(before), 0)
     assert [entry.kind for entry in book.entries()[-2:]] == ["refused", "voided"]
     assert run("label_histogram").success, "alone it fits"
+
+
+def test_a_release_that_ran_otherwise_than_planned_is_not_committed_as_planned(run, rooms, book, monkeypatch):
+    """What ran is the ledger's to judge; a later run, which did not see it, makes it again."""
+    finish = ChargedPassage.finish
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            ChargedPassage, "finish", lambda self, event, *more: finish(self, replace(event, steps=2), *more)
+        )
+        interrupted_once(patched, Charging, "commit", LedgerBusy("held"))
+        assert not run("source", "adapter").success
+    assert run("adapter").success
+    assert states(book) == ["committed"]
+    assert rooms.read == 2
