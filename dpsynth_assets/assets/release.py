@@ -18,10 +18,11 @@ from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.adoption import adopted
-from dpsynth_assets.gate.gate import release_gate, release_name, spec_keys
+from dpsynth_assets.gate.gate import release_gate
 from dpsynth_assets.gate.passage import Stores
 from dpsynth_assets.gate.public_rows import require_public_rows
 from dpsynth_assets.gate.sources import source_of
+from dpsynth_assets.gate.spec import release_name, spec_keys
 from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.registry import planned

@@ -22,7 +22,6 @@ Knows the ledger and the store; nothing of what a release computes.
 from __future__ import annotations
 
 import errno
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -35,10 +34,12 @@ from dpsynth_assets.gate.approval import require_approved
 from dpsynth_assets.gate.binding import bind
 from dpsynth_assets.gate.confinement import confined_output
 from dpsynth_assets.gate.observation import observe
-from dpsynth_assets.gate.passage import ChargedPassage, Passage, Stores, UnchargedPassage
+from dpsynth_assets.gate.passage import ChargedPassage, Passage, Stores
 from dpsynth_assets.gate.refusal import refused, without_content
 from dpsynth_assets.gate.resumption import Checkpoints, Replay, require_room, starting, unfinished
 from dpsynth_assets.gate.sources import source_of
+from dpsynth_assets.gate.spec import facts_of, release_name, spec_keys
+from dpsynth_assets.gate.uncharged import uncharged
 from dpsynth_assets.releases.release import Plan
 from ledger import (
     BudgetRefused,
@@ -50,8 +51,7 @@ from ledger import (
     Reservation,
 )
 from resources.artifact_store import Artifact, ArtifactError, Draft
-from resources.sensitive_store import GrantRequiredError, SensitiveStore
-from resources.snapshots import Snapshot
+from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def release_gate(
     """
     with stores.artifacts.draft(contract.id, context.asset_key.path[-1]) as draft:
         if contract.without_privacy:
-            with _uncharged(contract, plan, stores, draft, ready, made_from) as let_past:
+            with uncharged(contract, plan, stores, draft, ready, made_from) as let_past:
                 yield let_past
         else:
             with _charged(context, contract, plan, stores, draft, ready, replay, made_from, later) as passage:
@@ -158,38 +158,6 @@ def _charged(
     observe(context, contract, book)
 
 
-@contextmanager
-def _uncharged(
-    contract: Contract,
-    plan: Plan,
-    stores: Stores,
-    draft: Draft,
-    ready: Callable[[], None],
-    made_from: Mapping[str, Artifact] | None,
-) -> Iterator[UnchargedPassage]:
-    """Past the gate, for a variant without privacy: two people have agreed to it, and nothing is charged. What fails in
-    here may say so: the rows are public."""
-    try:
-        book = stores.ledger.open()
-        with book.reading() as now:
-            now.require_signing_key()
-            require_approved(contract, now)
-        snapshot = stores.sensitive.readable(source_of(contract))
-        bind(contract, snapshot, book, stores.sensitive)
-        ready()
-        with book.reading() as now:
-            require_approved(contract, now)  # people may have signed while a model was loaded
-        data = snapshot.content or snapshot.identity
-        with stores.artifacts.unfinished(contract.id, draft.kind, plan.digest(), data) as folder:
-            passage = UnchargedPassage(contract, stores.sensitive, draft, folder)
-            yield passage
-            passage.artifact = stores.artifacts.seal(
-                draft, made_from=made_from, about=_about(snapshot), protected=False
-            )
-    except (LedgerError, GrantRequiredError, SourceError, ArtifactError) as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
-
-
 def _grant(
     context: dg.AssetExecutionContext,
     contract: Contract,
@@ -224,7 +192,7 @@ def _grant(
                 with book.reading() as now:
                     require_approved(contract, now)
 
-            return book, *_take_over(context, book, *left, check_again, replay), left[1], _about(begun_on)
+            return book, *_take_over(context, book, *left, check_again, replay), left[1], facts_of(begun_on)
 
         if later:
             together = [
@@ -259,7 +227,7 @@ def _grant(
         )
         checkpoints = Checkpoints.of(store, grant.reservation_id)
         assert checkpoints is not None, "a new charge's folder is nobody else's"
-        return book, grant, 0, _begun(checkpoints), _about(snapshot)
+        return book, grant, 0, _begun(checkpoints), facts_of(snapshot)
     except BudgetRefused as error:
         observe(context, contract, book)
         refusal = refused(error)
@@ -313,18 +281,6 @@ def _take_over(
     raise refusal
 
 
-def release_name(context: dg.AssetExecutionContext, contract: Contract) -> str:
-    """What a release is charged under, as `inbox--lora-3/adapter`: the contract of the partition, and the asset."""
-    return f"{contract.id}/{context.asset_key.path[-1]}"
-
-
-def spec_keys(release: str, plan: Plan) -> tuple[str, ...]:
-    """What is released: asset and partition, as the release's name has them, and plan. Not the run: a re-execution is
-    a new charge. The first is the key of now, the others are those of former versions of this program."""
-    digests = (plan.digest(), *plan.former_digests())
-    return tuple(hashlib.sha256(f"{release}\0{digest}".encode()).hexdigest() for digest in digests)
-
-
 def _finished(
     checkpoints: Checkpoints, draft: Draft, about: Mapping[str, Any], made_from: Mapping[str, Artifact] | None
 ) -> BaseException | None:
@@ -367,11 +323,6 @@ def _forfeit(book: Ledger, reservation: str, reason: str) -> None:
 
 def _output_file(store: SensitiveStore, contract: Contract, grant: Grant) -> Path:
     return store.beside(source_of(contract), "output", grant.source) / f"{grant.reservation_id}.txt"
-
-
-def _about(snapshot: Snapshot) -> dict[str, Any]:
-    """What the receipt says of the rows."""
-    return {"snapshot": snapshot.id, "size": snapshot.size}
 
 
 def _dead(instance: dg.DagsterInstance, book: Ledger, population: str) -> list[Reservation]:

@@ -310,7 +310,8 @@ def test_two_people_may_declare_public_what_was_protected(contract, snapshotted,
 
 def test_a_release_without_privacy_asks_the_ledger_like_any_other(contract, book, store, agree, home):
     """Of a home whose ledger was put back to an earlier state, say."""
-    from dpsynth_assets.gate import gate
+    from dpsynth_assets.gate.passage import Stores
+    from dpsynth_assets.gate.uncharged import uncharged
 
     public = published(contract)
     agree(public, book)
@@ -320,8 +321,8 @@ def test_a_release_without_privacy_asks_the_ledger_like_any_other(contract, book
     original = book_of.bind_source
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(book_of, "bind_source", lambda *a, **k: asked.append(k) or original(*a, **k))
-        stores = gate.Stores(_Opens(book), store, _Artifacts())
-        with gate._uncharged(public, _Plan(), stores, _Draft(), lambda: None, None) as passage:
+        stores = Stores(_Opens(book), store, _Artifacts())
+        with uncharged(public, _Plan(), stores, _Draft(), lambda: None, None) as passage:
             assert len(passage.read()) == 40
     assert asked
 
