@@ -41,10 +41,14 @@ def show_success(contract: Contract, home: Home, outcome: Outcome) -> None:
 def show_refusal(contract: Contract, home: Home, outcome: Outcome) -> None:
     """The ledger's no, and what stands nevertheless."""
     refusal = outcome.refusal or {}
+    stopped, refused = f"{contract.id}/{refusal['asset']}", refusal["refused_release"]
+    alone = refused == stopped
+    first = f"{stopped} was not started" if alone else f"{refused} would not fit after {stopped}: neither was started"
+    beside = "" if alone else f", with {stopped} reserved to ask"
     console().print(
         Panel(
-            f"{contract.id}/{refusal['asset']} was not started, and no sensitive row was read for it.\n\n"
-            f"spent  ε {refusal['epsilon_spent']:.3f} of {refusal['epsilon_cap']:g}\n"
+            f"{first};\nno sensitive row was read for it.\n\n"
+            f"spent  ε {refusal['epsilon_spent']:.3f} of {refusal['epsilon_cap']:g}{beside}\n"
             f"asked  ε {refusal['epsilon_asked']:.3f}\n"
             f"left   ε {refusal['epsilon_left']:.3f}\n\n"
             "The refusal is in the ledger (dpsynth audit). To go on: use the release that stands, without limit; or "

@@ -39,6 +39,7 @@ def refused(error: BudgetRefused) -> dg.Failure:
         "epsilon_left": float(error.left),
         "epsilon_cap": float(error.cap),
         "refused_by_privacy_ledger": True,
+        "refused_release": error.release,
         "population": error.population,
     }
     return dg.Failure(text, metadata=figures, allow_retries=False)
