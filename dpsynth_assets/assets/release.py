@@ -18,11 +18,13 @@ from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.adoption import adopted
+from dpsynth_assets.gate.again import earlier_runs
 from dpsynth_assets.gate.gate import release_gate
 from dpsynth_assets.gate.passage import Stores
 from dpsynth_assets.gate.public_rows import require_public_rows
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.gate.spec import release_name, spec_keys
+from dpsynth_assets.gate.standing import inputs, standing_release
 from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.registry import planned
@@ -55,15 +57,11 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
         contract = of_partition(declared, context) if release.in_variants else declared
         with plain_failures(SourceError, ArtifactError):
             snapshot = sensitive_store.latest(source_of(contract))
-            made_from = _standing(contract, release, artifact_store)
+            made_from = inputs(contract, release, artifact_store)
         plan = release.plan(contract, snapshot.size)
         stores = Stores(ledger, sensitive_store, artifact_store)
-        if not contract.without_privacy:
-            keys = spec_keys(release_name(context, contract), plan)
-            if (found := adopted(context, contract, keys, stores, made_from)) is not None:
-                text = f"An earlier run finished and paid for {found.id}: it is sealed now, and nothing was charged."
-                context.log.info(text)
-                return _materialized(contract, plan, found, {"adopted": text})
+        if (found := _found(context, contract, release, plan, stores, made_from)) is not None:
+            return found
         progress = reporter(context, release.title)
         ready: list[Any] = []
 
@@ -94,6 +92,28 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
         return _materialized(contract, plan, gate.artifact, {**ran.facts, **more})
 
     return body
+
+
+def _found(
+    context: dg.AssetExecutionContext,
+    contract: Contract,
+    release: Release[Any],
+    plan: Plan,
+    stores: Stores,
+    made_from: Mapping[str, Artifact],
+) -> dg.MaterializeResult[None] | None:
+    """What an earlier run paid for, and this one goes on with; None where nothing was."""
+    if contract.without_privacy:
+        return None
+    keys = spec_keys(release_name(context, contract), plan)
+    if (found := adopted(context, contract, keys, stores, made_from)) is not None:
+        text = f"An earlier run finished and paid for {found.id}: it is sealed now, and nothing was charged."
+    elif earlier_runs(context) and (found := standing_release(contract, release, plan, stores.artifacts)) is not None:
+        text = f"{found.id} stands, and this run was launched in place of another: it is used, and nothing was charged."
+    else:
+        return None
+    context.log.info(text)
+    return _materialized(contract, plan, found, {"adopted": text})
 
 
 def _materialized(
@@ -134,29 +154,6 @@ def _before_rows(contract: Contract, release: Release[Any]) -> Iterator[None]:
         why = str(error) or type(error).__name__
         text = f"{contract.id}/{release.name} cannot be computed, and nothing was charged for this run: {why}"
         raise dg.Failure(text, allow_retries=False) from error
-
-
-def _standing(contract: Contract, release: Release[Any], artifacts: ArtifactStore) -> dict[str, Artifact]:
-    """The standing artifacts that a release is made from, each made from standing ones: nothing is spent on others.
-
-    Raises:
-        ArtifactError: there is none, or it was made from something that does not stand any more.
-    """
-    found = {name: artifacts.latest(contract.id, name) for name in release.made_from}
-    for name, artifact in found.items():
-        charged = {charge.population for charge in artifact.charges} - {contract.privacy.population}
-        if charged:
-            raise ArtifactError(
-                f"the standing {name} of {contract.id} rest on charges of population {', '.join(sorted(charged))}, and "
-                f"the contract is about {contract.privacy.population} now: make its releases anew. Nothing was charged"
-            )
-        for before, identity in artifact.receipt["about"].items():
-            if before in artifact.seal.made_from and artifacts.latest(contract.id, before).id != identity:
-                raise ArtifactError(
-                    f"the standing {name} of {contract.id} were made from another {before} than the standing one: "
-                    f"materialize {contract.id}/{name} first. Nothing was charged"
-                )
-    return found
 
 
 def _promised(plan: Plan, contract: Contract) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sqlite3
 import sys
 
@@ -61,6 +62,7 @@ def run() -> None:
     """Run the command line. Only errors whose texts are written for people are shown by their text."""
     nobody_else_writes()
     open_streams()
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both end a run in the same words
     try:
         ended = app(standalone_mode=False)  # typer would print what it was given as it is, controls included
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpsynth_assets.cli.console import REFUSED, BadInput, console, contract_at, put, say, shown, variant_of
+from dpsynth_assets.gate.ahead import give_back
 from dpsynth_assets.gate.approval import needs, scope_of
 from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.releases.registry import plans as plans_of
@@ -63,6 +65,8 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> bool:
         lacking = [f"a ledger: `dpsynth init` makes one, and `dpsynth approve {shown(contract.path)}` signs for this"]
     else:
         book = Ledger(ledger_file)
+        with suppress(OSError, LedgerError):  # a home that cannot be written: then it counts as spent
+            give_back(book.reservations("reserved"), book, "", contract.privacy.population)
         lacking = [need.what for need in needs(contract, book)]
         quote = book.quote(scope, items)
     if as_json:
