@@ -6,6 +6,7 @@ from __future__ import annotations
 import multiprocessing
 import random
 import shutil
+import signal
 import subprocess
 from collections import Counter
 from pathlib import Path
@@ -131,6 +132,22 @@ def test_killed_at_a_place(number, places, runs):
 @pytest.mark.parametrize("number", range(TIMED))
 def test_killed_at_some_time(number, runs):
     runs.run(kill_after=random.Random(number).uniform(0, 10))
+    code, said = runs.run()
+    assert code == 0, said
+    require_whole(runs)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.6, 0.8])
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_a_signal(by, share, places, runs):
+    code, said = runs.run(kill_at=int(share * places), by=by)
+    assert code == 1, said
+    assert "Traceback" not in said
+    charged = [each for each in runs.book.reservations() if each.state != "voided"]
+    assert all(each.state != "reserved" for each in charged), "what it does not come to is given back"
+    assert ("This run was charged" in said) == bool(charged)
+    assert "dpsynth run" in said
+    assert all(each.release in said for each in charged)
     code, said = runs.run()
     assert code == 0, said
     require_whole(runs)

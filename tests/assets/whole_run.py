@@ -1,4 +1,4 @@
-"""`dpsynth run` of a small contract in a process of its own, which may kill itself (-9) anywhere on its way.
+"""`dpsynth run` of a small contract in a process of its own, which may be ended (-9, or otherwise) anywhere on its way.
 
 Places are counted: each entry of the ledger, each end of its transactions, and whatever Python is asked to do to a
 file of the home. Training is real; drawing texts and the encoder are stand-ins. Started by the tests, from a server
@@ -28,8 +28,8 @@ _TO_FILES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod
 class Places:
     """Counts the places that a run comes to, and kills its process at one of them."""
 
-    def __init__(self, home: str, kill_at: int | None) -> None:
-        self.home, self.kill_at, self.reached = home, kill_at, 0
+    def __init__(self, home: str, kill_at: int | None, by: int) -> None:
+        self.home, self.kill_at, self.by, self.reached = home, kill_at, by, 0
         append, commit = DuckDBTransaction.append, DuckDBStore._commit
 
         def appended(book, draft):
@@ -51,11 +51,17 @@ class Places:
     def reach(self) -> None:
         self.reached += 1
         if self.reached == self.kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self.by)
 
 
 def whole_run(
-    arguments: list[str], home: str, said: str, *, kill_at: int | None = None, kill_after: float | None = None
+    arguments: list[str],
+    home: str,
+    said: str,
+    *,
+    kill_at: int | None = None,
+    by: int = signal.SIGKILL,
+    kill_after: float | None = None,
 ) -> None:
     """The command line with these arguments on that home, killed at a place or after a time in seconds. What it says is
     in the file `said`, and how many places it reached in the one beside it."""
@@ -70,7 +76,7 @@ def whole_run(
     sys.argv = ["dpsynth", *arguments]
     if kill_after is not None:
         threading.Timer(kill_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
-    places = Places(home, kill_at)
+    places = Places(home, kill_at, by)
     try:
         command_line()
     finally:
