@@ -16,7 +16,7 @@ import pandas as pd
 
 from dpsynth_assets.atomic import replacing
 from dpsynth_assets.language.finetuning import load_tuned
-from dpsynth_assets.language.objective import encode_prefix
+from dpsynth_assets.language.prompts import prefixes_of
 from dpsynth_assets.language.sampling import Decoding, sampler_for
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.histogram import Cell
@@ -111,10 +111,12 @@ def _drawing(contract: Contract, adapter_folder: Path) -> Draw:
     """What draws one text for each of some cells."""
     terms = contract.privacy
     generation = terms.generation
-    decoding = Decoding(generation.max_new_tokens, generation.temperature, generation.top_p, generation.top_k)
+    decoding = Decoding(
+        generation.max_new_tokens, generation.temperature, generation.top_p, generation.top_k, generation.min_p
+    )
     model, tokenizer = load_tuned(terms.base_model.name, terms.releases[ADAPTER].method, adapter_folder)
     sampler = sampler_for(model, tokenizer.eos_token_id, decoding, generation.batch_size)
-    prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
+    prefixes = prefixes_of(contract, tokenizer)
 
     def draw(cells: Sequence[Cell], seed: int, told: Callable[[int], None]) -> list[str]:
         drawn = sampler.sample([prefixes[cell] for cell in cells], seed, told)
