@@ -149,6 +149,7 @@ def _spoken_errors() -> tuple[type[Exception], ...]:
         ("dpsynth_assets.publish.release", "PublishError"),
         ("dpsynth_assets.quality.verdict", "QualityError"),
         ("dpsynth_assets.language.base_model", "BaseModelError"),
+        ("dpsynth_assets.language.prompts", "PromptError"),
     ):
         if module in sys.modules:
             spoken.append(getattr(sys.modules[module], name))

@@ -92,6 +92,8 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> bool:
         f"{mechanism.noise_multiplier:.3f} times the clip{correlated}.",
         style="dim",
     )
+    if terms.prompt is not None:
+        say(f"A text is asked for by words such as: {contract.asking(contract.cells[0])}", style="dim")
     if lacking:
         say(f"Nothing was spent. It lacks {'; '.join(lacking)}.")
         signing = f"dpsynth approve {shown(contract.path)} --as OWNER --reason ..."

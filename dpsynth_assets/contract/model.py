@@ -118,6 +118,13 @@ class Contract:
         pairs = ", ".join(f"{label.column}: {value}" for label, value in zip(labels, cell, strict=True))
         return pairs.replace("_", " ")  # underscores are for columns; a language model has read words
 
+    def asking(self, cell: tuple[str, ...]) -> str:
+        """What the language model is asked for a text of a cell: the contract's prompt, or the plain label."""
+        terms = self.privacy
+        if terms.prompt is None:
+            return self.plain_label(cell)
+        return terms.prompt.asking({label.column: each for label, each in zip(terms.labels, cell, strict=True)})
+
     def with_source(self, source: str | Path) -> Contract:
         """The same contract on another copy of its source (`--source FILE`); a test split in the source follows it.
 
