@@ -492,7 +492,7 @@ class Replay:
         self.charges: dict[int, Any] = {}  # open ones
         self.done: dict[int, Any] = {}  # committed ones, for the seals that rest on them
         self.made: dict[str, set[int]] = {}  # digest of files -> the charges that were committed with them
-        self.seals: dict[int, tuple[set[int], bool]] = {}  # entry -> charges, and whether anything is promised
+        self.seals: dict[int, tuple[set[int], Any]] = {}  # entry -> charges, and whom something is promised to
         self.least: dict[tuple[int, ...], float] = {}  # charges -> the least epsilon that they can come to
         self.tokens: set[str] = set()
 

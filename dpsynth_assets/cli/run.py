@@ -67,7 +67,7 @@ def run_contract(
     if unknown := sorted(set(only) - set(names)):
         raise BadInput(f"--only {', '.join(unknown)}: the contract's assets are {', '.join(names)}")
     outcome = materialize(
-        contract.declared,
+        contract.declared if contract.privacy.variants else contract,  # one that has no partitions is by itself
         home,
         source=source,
         size=size,
@@ -98,7 +98,7 @@ def _as_json(contract: Contract, home: Home, outcome: Outcome) -> dict[str, obje
 
     return {
         "contract": contract.declared.id,
-        "variant": name_of(contract) if contract.privacy.variants else None,
+        "variant": name_of(contract) if contract.privacy.variants or contract.base else None,
         "run": outcome.run_id,
         "success": outcome.success,
         "seconds": round(outcome.seconds, 1),
