@@ -32,7 +32,7 @@ def plain(text: str) -> str:
     >>> plain(f"{escaped('<a_b> c*')} {code('embedded')}")
     '<a_b> c* embedded'
     """
-    return unescape(re.sub(r"\(.)|`", r"\1", text))
+    return unescape(re.sub(r"\\(.)|`", r"\1", text))
 
 
 def code(text: object) -> str:

@@ -4,7 +4,8 @@ A line is a release variant of the contract, DP training on the real rows for on
 privacy; one variant reads no row (`nothing`), and what a release adds is the difference to it.
 
 A cell is one run of a line. Each has a folder, named by the terms that it depends on, so that releases made under
-others are never taken for it; what it found lies there as `result.json`, written last. Cells are locked one by one, so that several processes can share a grid, and one that was killed is taken up again.
+others are never taken for it; what it found lies there as `result.json`, written last. Cells are locked one by one, so
+that several processes can share a grid, and one that was killed is taken up again.
 """
 
 from __future__ import annotations

@@ -143,8 +143,7 @@ def markdown(found: Sequence[Figure]) -> str:
 
 
 def _added(figure: Figure, alone: Mapping[tuple[str, str], Figure]) -> str:
-    """How many points the mean lies above that of the base model alone, of the same corpus where it has one, else of its
-    texts as drawn."""
+    """How many points the mean lies above the base model alone, as curated where that is there too, else as drawn."""
     if figure.method == NOTHING:
         return ""
     beside = alone.get((figure.classifier, figure.corpus)) or alone[figure.classifier, AS_DRAWN]
