@@ -55,9 +55,9 @@ def contamination_sentence(contract: Contract, facts: Facts | None) -> str:
                 "source, the synthetic table looks better than it is, and what it memorised is outside the guarantee. "
                 "Declare `corpus` or `trained_before` in the contract."
             )
-        said = [f"on {escaped(base.corpus)}"] if base.corpus else []
+        said = [f"on {escaped(base.corpus.rstrip('.'))}"] if base.corpus else []
         said += [f"before {base.trained_before}"] if base.trained_before else []
-        lacks = "the source's rows, and none was read" if contract.reads_nothing else "an index of its corpus"
+        lacks = "rows, and none was read" if contract.reads_nothing else "its rows, and an index of that corpus"
         return (
             f"The base model {code(base.name)} is declared to have been trained {', '.join(said)}. It was not compared "
             f"with the source: that takes {lacks}. {_may_have_read(contract)}"

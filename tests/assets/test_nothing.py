@@ -125,7 +125,7 @@ def test_no_row_is_read_nothing_is_charged_and_the_seals_promise_0(
     assert "without reading a row" in query("select guarantee from releases")[0][0]
     card = (store.latest("small--nothing", "card").folder / "card.md").read_text()
     assert "Nothing was learned of any customer" in card
-    assert "takes the source's rows, and none was read" in card
+    assert "takes rows, and none was read" in card
     assert "no privacy guarantee at all" not in card
     assert guaranteed_table(made, store, LedgerResource(home=str(home.root)))[0].seal.guarantee.of_nothing_read
     assert book.verify() == []
