@@ -15,6 +15,7 @@ import dagster as dg
 from dpsynth_assets.assets.common import asset_key, contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.enough import require_rows_of
 from dpsynth_assets.assets.figures import receipts_metadata
+from dpsynth_assets.assets.nothing import made_of_nothing
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.adoption import adopted
@@ -42,7 +43,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
     @contract_asset(
         declared,
         release.name,
-        description=escaped(release.describe(declared)),
+        description=escaped(_described(declared, release)),
         kinds=set(release.technologies),
         spends=True,
         after=("source", *(name for name in release.after if name in names), *release.made_from),
@@ -57,6 +58,8 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
         contract = of_partition(declared, context) if release.in_variants else declared
         with plain_failures(SourceError, ArtifactError):
             snapshot = sensitive_store.latest(source_of(contract))
+            if contract.reads_nothing:
+                return made_of_nothing(contract, release, artifact_store, snapshot.size)
             made_from = inputs(contract, release, artifact_store)
         plan = release.plan(contract, snapshot.size)
         stores = Stores(ledger, sensitive_store, artifact_store)
@@ -114,6 +117,12 @@ def _found(
         return None
     context.log.info(text)
     return _materialized(contract, plan, found, {"adopted": text})
+
+
+def _described(declared: Contract, release: Release[Any]) -> str:
+    if declared.reads_nothing:
+        return f"What stands in the place of {release.name} where no row is read: {release.name} is not released."
+    return release.describe(declared)
 
 
 def _materialized(

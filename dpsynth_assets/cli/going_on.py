@@ -33,7 +33,7 @@ def standing_parts(
         anew: releases that are made again whatever stands.
         resnapshot: whether the run was told something about the snapshot, which it then takes.
     """
-    if contract.without_privacy:
+    if contract.without_privacy or contract.reads_nothing:
         return {}, set()
     used = standing(contract, ArtifactStore(home=str(home.root)), size or 1.0, anew=anew)
     if used and not (anew or resnapshot) and _snapshot_serves(contract, home, used):

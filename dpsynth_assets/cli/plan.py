@@ -52,7 +52,7 @@ def plan(
 
 
 def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> bool:
-    if contract.without_privacy:
+    if contract.without_privacy or contract.reads_nothing:
         _say_uncharged(contract, as_json=as_json)
         return True
     planned = plans_of(contract, size)
@@ -115,16 +115,19 @@ def _variant(contract: Contract) -> str | None:
 
 
 def _say_uncharged(contract: Contract, *, as_json: bool) -> None:
-    """A variant without privacy costs nothing, since it promises nothing."""
+    """A variant without privacy costs nothing, since it promises nothing; one that reads no row, since it takes
+    nothing."""
     if as_json:
-        about = {"contract": contract.declared.id, "variant": _variant(contract), "guarantee": "none"}
+        promised = 0.0 if contract.reads_nothing else "none"
+        about = {"contract": contract.declared.id, "variant": name_of(contract), "guarantee": promised}
         put(json.dumps(about, indent=2))
         return
-    say(
-        (contract.title, "bold"),
-        f", variant {_variant(contract)}, is made without noise, from a source declared "
-        "public. It has no privacy guarantee at all, and is charged to no budget.",
+    how = (
+        "is made of the base model as it comes, and no row is read for it. Its ε is 0"
+        if contract.reads_nothing
+        else "is made without noise, from a source declared public. It has no privacy guarantee at all"
     )
+    say((contract.title, "bold"), f", variant {name_of(contract)}, {how}, and is charged to no budget.")
 
 
 def _plan_events(items: list[tuple[str, Event]], epsilon: float, delta: float, *, as_json: bool) -> bool:

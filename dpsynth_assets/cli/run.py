@@ -91,7 +91,7 @@ def run_contract(
         if not quiet:
             say_what_stands(used, contract)
     outcome = materialize(
-        contract.declared,
+        contract.declared if contract.privacy.variants else contract,  # one that has no partitions is by itself
         home,
         source=source,
         size=size,
@@ -124,7 +124,7 @@ def _as_json(contract: Contract, home: Home, outcome: Outcome, used: Mapping[str
 
     return {
         "contract": contract.declared.id,
-        "variant": name_of(contract) if contract.privacy.variants else None,
+        "variant": name_of(contract) if contract.privacy.variants or contract.base else None,
         "run": outcome.run_id,
         "success": outcome.success,
         "stopped": outcome.stopped,

@@ -148,7 +148,7 @@ def _said(error: SerializableErrorInfo, *, reads_rows: bool) -> str:
 
 
 def _short(step_key: str | None) -> str:
-    return (step_key or "").split("__", 1)[-1]
+    return (step_key or "").rsplit("__", 1)[-1]
 
 
 class _Display:

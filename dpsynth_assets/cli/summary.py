@@ -14,7 +14,7 @@ from rich.text import Text
 from dpsynth_assets.assets.card import CARD
 from dpsynth_assets.classify.results import REAL, REAL_WITH_DP, results_in
 from dpsynth_assets.cli.console import console, say, shown
-from dpsynth_assets.publish.release import NO_GUARANTEE
+from dpsynth_assets.publish.release import NO_GUARANTEE, READ_NOTHING
 from dpsynth_assets.publish.sql import plain, schema_of
 from dpsynth_assets.variants import name_of
 from ledger import Ledger
@@ -115,7 +115,8 @@ def _show_standing(contract: Contract, home: Home) -> None:
     say()
     _show_sample(contract, _sample(contract, corpus))
     delta = contract.privacy.budget.delta
-    promised = NO_GUARANTEE if about["epsilon"] is None else f"ε {about['epsilon']:.3f} at δ {delta:g}"
+    epsilon = about["epsilon"]
+    promised = READ_NOTHING if epsilon == 0 else NO_GUARANTEE if epsilon is None else f"ε {epsilon:.3f} at δ {delta:g}"
     say((f"{about['rows']:,}", "bold"), f" synthetic rows, published with {promised}; quality checks passed.")
     if complaint := corpus.receipt["about"].get("complaint"):
         say(("! ", "yellow"), complaint)

@@ -94,6 +94,11 @@ class Contract:
         """A variant with an infinite epsilon: no noise, no charge, no guarantee. For sources declared public only."""
         return math.isinf(self.privacy.releases[ADAPTER].epsilon_of(self.privacy.budget))
 
+    @property
+    def reads_nothing(self) -> bool:
+        """A variant whose adapter may cost nothing: no row is read for it, and it has learned nothing from any."""
+        return self.privacy.releases[ADAPTER].epsilon_of(self.privacy.budget) == 0.0
+
     def logical_type(self, column: str) -> str:
         """The declared type by which a column's values are read and compared; `string` where nothing is declared."""
         return next((known.logical_type for known in self.columns if known.name == column), "") or "string"

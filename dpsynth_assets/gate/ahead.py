@@ -28,7 +28,7 @@ from resources.sensitive_store import SensitiveStore
 if TYPE_CHECKING:
     import dagster as dg
 
-_IN_ONE_PROCESS = ("in_process", "execute_in_process_executor")  # as Dagster calls executors that make all assets in one
+_IN_ONE_PROCESS = ("in_process", "execute_in_process_executor")  # as Dagster calls the executors that do
 _ours: dict[str, FileLock] = {}  # the runs of this process that hold something
 
 

@@ -20,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 from dpsynth_assets.language.base_model import BaseModelError, device, has_bfloat16, load_base_model
 from dpsynth_assets.language.objective import Encoded, encode, losses, verify_objective
 from dpsynth_assets.language.prompts import prefixes_of
+from dpsynth_assets.language.untouched import is_untouched
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.verification import verify_exactness, verify_own_bits
@@ -253,7 +254,9 @@ def _adapter_config(model: PreTrainedModel, plan: TrainingPlan) -> PeftConfig:
 def load_tuned(
     base_model: str, method: str, folder: Path
 ) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
-    """What `fine_tune` wrote to `folder`, ready to generate from, and its tokenizer."""
+    """What `fine_tune` wrote to `folder`, ready to generate from, and its tokenizer; or the base model as it comes."""
+    if is_untouched(folder):
+        return load_base_model(base_model)
     if method == "full":
         _, tokenizer = load_base_model(base_model)
         model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype="float32")

@@ -135,6 +135,7 @@ ADAPTER = Release(
     technologies=frozenset({"pytorch", "huggingface"}),
     optional=False,
     after=(LABEL_HISTOGRAM.name,),
+    unread="dpsynth_assets.language.untouched:untouched",
     rules=_rules,
     examples={
         "": "{mechanism: dp_sgd, method: lora, epsilon: 7.0, ...}",
