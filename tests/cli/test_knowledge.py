@@ -68,9 +68,9 @@ def found_by_name(monkeypatch, rooms):
     return rooms
 
 
-def test_the_lines_are_nothing_the_real_records_and_the_variants(knowledge):
+def test_the_lines_are_the_untaught_reader_the_real_records_and_the_variants(knowledge):
     names = [line.name for line in cell.lines(knowledge, Parameters(), Recipe())]
-    assert names[:3] == ["nothing", "real", "lora-1"]
+    assert names[:3] == ["untaught", "real", "lora-1"]
     assert names[-1] == "full-none"
     assert not any("dp" in name for name in names)
 
@@ -86,15 +86,15 @@ def test_cells_of_another_seed_or_recipe_are_other_cells(knowledge):
 def test_the_whole_way(knowledge_path, home, tmp_path, found_by_name, dpsynth):
     out = tmp_path / "knowledge"
     options = ["bench", "knowledge", "--dataset", knowledge_path, "--out", out]
-    chosen = [word for name in ("nothing", "real", "lora-3") for word in ("--only", name)]
+    chosen = [word for name in ("untaught", "real", "lora-3") for word in ("--only", name)]
     code, _, error = dpsynth(*options, *chosen)
     assert code == 0, error
     assert found_by_name.read == 1
     shares = {each["line"]: each["share"] for each in json.loads((out / "knowledge.json").read_text())}
-    assert shares["nothing"] == 1 / 4, "the first choice is true of every fourth machine"
+    assert shares["untaught"] == 1 / 4, "the first choice is true of every fourth machine"
     assert shares["lora-3"] == pytest.approx(1 / 4 + 3 / 4 / 8), "one fact of eight"
     assert shares["real"] > 1 / 2, "in the real records other facts stand with a name too"
-    assert list(shares) == ["nothing", "lora-3", "real"]
+    assert list(shares) == ["untaught", "lora-3", "real"]
     assert "| lora | 3 |" in (out / "knowledge.md").read_text()
     assert (out / "knowledge.png").read_bytes().startswith(b"\x89PNG")
     [result] = [json.loads(file.read_text()) for file in out.glob("lora-3/*/run-0/result.json")]
@@ -111,7 +111,7 @@ def test_bad_input_is_refused_before_anything_runs(knowledge_path, contract_path
         return " ".join(error.split())
 
     assert "is not a contract of the invented machines" in said("--dataset", contract_path)
-    assert "the lines are nothing, real, lora-1" in said("--dataset", knowledge_path, "--only", "lora-7")
+    assert "the lines are untaught, real, lora-1" in said("--dataset", knowledge_path, "--only", "lora-7")
     assert "has been measured" in said("--dataset", knowledge_path, "--report", "--out", tmp_path / "empty")
     records = knowledge_path.parents[1] / "data" / "knowledge" / "seed-7.parquet"
     assert not records.parent.exists()
@@ -142,4 +142,4 @@ def test_the_table_in_the_documents_is_what_its_cells_hold(knowledge):
     assert report.markdown(figures) in (RESULTS.parents[1] / "experiments.md").read_text(encoding="utf-8")
     shares = {each.line: each.share for each in figures}
     assert shares["real"] > 0.8
-    assert abs(shares["nothing"] - report.CHANCE) < 0.1
+    assert abs(shares["untaught"] - report.CHANCE) < 0.1

@@ -1,7 +1,7 @@
 """Which readers are compared, and one of them: the texts that it reads made in a home of its own, and then asked.
 
 Lines, cells and homes are those of the utility grid (`cli.utility`): a line is a variant of the contract, the real
-records, or nothing at all. Texts are taken as they were drawn.
+records, or no text at all. Texts are taken as they were drawn.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from dpsynth_assets.synthesis.candidates import DRAWN, rows_wanted
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
-NOTHING = "nothing"
+UNTAUGHT = "untaught"
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def lines(contract: Contract, parameters: Parameters, recipe: Recipe, only: Sequ
         GridError: the contract cannot be measured, or there is no line of a name.
     """
     contracted = [line for line in grid.lines(contract) if line.method != REAL_DP]
-    nothing = Line(NOTHING, NOTHING, None, "")
-    found = [replace(line, terms=_terms(line.terms, parameters, recipe)) for line in (nothing, *contracted)]
+    untaught = Line(UNTAUGHT, UNTAUGHT, None, "")
+    found = [replace(line, terms=_terms(line.terms, parameters, recipe)) for line in (untaught, *contracted)]
     if unknown := sorted(set(only) - {line.name for line in found}):
         raise GridError(f"{', '.join(unknown)}: the lines are {', '.join(line.name for line in found)}")
     return [line for line in found if not only or line.name in only]
@@ -109,7 +109,7 @@ def _name(fact: Any) -> str:
 
 def _texts(cell: GridCell, folder: Path, setup: Setup) -> tuple[list[str], float | None]:
     """What the reader is given, and what it cost, where it was charged."""
-    if cell.line.method == NOTHING:
+    if cell.line.method == UNTAUGHT:
         return [], None
     if cell.line.method == REAL:
         return [each.text for each in records(setup.parameters) if each.split == "train"], None
@@ -123,5 +123,5 @@ def _texts(cell: GridCell, folder: Path, setup: Setup) -> tuple[list[str], float
         raise GridError(str(error)) from error
     drawn = pd.read_parquet(store.latest(contract.id, CANDIDATES).folder / DRAWN).head(rows_wanted(contract, 1.0))
     made = (store.latest(contract.id, name) for name in names)
-    spent = None if epsilon is None else composed_epsilon(contract, *made)
+    spent = composed_epsilon(contract, *made) if epsilon else None
     return drawn[contract.privacy.text.column].tolist(), spent

@@ -17,13 +17,13 @@ from typing import Any
 from matplotlib.figure import Figure as Canvas
 
 from dpsynth_assets.classify.evaluation import interval_of_mean
-from dpsynth_assets.cli.knowledge.cell import NOTHING
+from dpsynth_assets.cli.knowledge.cell import UNTAUGHT
 from dpsynth_assets.cli.utility.grid import REAL, GridCell
 from dpsynth_assets.knowledge.domain import CHOICES
 from dpsynth_assets.markdown import table
 
 CHANCE = 1 / CHOICES
-_BARS = {NOTHING: "nothing", REAL: "the real records"}
+_BARS = {UNTAUGHT: "no text", REAL: "the real records"}
 _COLOURS = {"lora": "#1f77b4", "prompt": "#ff7f0e", "full": "#2ca02c"}
 
 
@@ -43,7 +43,7 @@ class Figure:
 
 
 def figures(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> list[Figure]:
-    """One for each line: nothing first, the real records last, and between them by epsilon."""
+    """One for each line: that of no text first, the real records last, and between them by epsilon."""
     by_line: dict[str, list[tuple[GridCell, dict[str, Any]]]] = {}
     for cell, result in measured:
         by_line.setdefault(cell.line.name, []).append((cell, result))
@@ -57,7 +57,7 @@ def figures(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> list[Figure]
         spent = max((each["epsilon_composed"] for each in results if each["epsilon_composed"]), default=None)
         of_mean = (statistics.fmean(runs), *interval_of_mean(varied))
         found.append(Figure(name, line.method, line.epsilon, rows, over, *of_mean, spent))
-    return sorted(found, key=lambda each: (each.method != NOTHING, each.method == REAL, _place(each.epsilon)))
+    return sorted(found, key=lambda each: (each.method != UNTAUGHT, each.method == REAL, _place(each.epsilon)))
 
 
 def _place(epsilon: float | None) -> float:
@@ -95,7 +95,7 @@ def chart(found: Sequence[Figure], title: str, file: Path) -> None:
         y = [100 * each.share for each in line]
         reach = [100 * (each.high - each.share) for each in line]
         x = [ticks.index(_place(each.epsilon)) for each in line]
-        panel.errorbar(x, y, reach, label=method, color=_COLOURS[method], marker="o", markersize=4, capsize=3)
+        panel.errorbar(x, y, reach, label=method, color=_COLOURS.get(method), marker="o", markersize=4, capsize=3)
     for each in found:
         if each.method in _BARS:
             style = "-" if each.method == REAL else ":"
