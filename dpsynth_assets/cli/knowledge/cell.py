@@ -24,7 +24,7 @@ from dpsynth_assets.cli.own_home import NotMadeError, made_in
 from dpsynth_assets.cli.utility import grid
 from dpsynth_assets.cli.utility.cell import affording
 from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, GridCell, GridError, Line
-from dpsynth_assets.knowledge.domain import facts
+from dpsynth_assets.knowledge.domain import Fact, facts
 from dpsynth_assets.knowledge.questions import questions
 from dpsynth_assets.knowledge.reader import Reader, Recipe
 from dpsynth_assets.knowledge.records import Parameters, records
@@ -103,7 +103,7 @@ def measure(cell: GridCell, folder: Path, setup: Setup) -> dict[str, Any]:
     }
 
 
-def _name(fact: Any) -> str:
+def _name(fact: Fact) -> str:
     return f"{fact.kind}, {fact.attribute.name}"
 
 
