@@ -98,7 +98,7 @@ Found = Iterator[dict[str, Any]]
 
 def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """The variant's releases, its candidates as they were drawn, and as the contract has them curated."""
-    contract = _affording(variants.variant(setup.contract, cell.line.name), 2 * (cell.line.epsilon or 0.0))
+    contract = affording(variants.variant(setup.contract, cell.line.name), 2 * (cell.line.epsilon or 0.0))
     if contract.reads_nothing:  # nothing in it is random but the drawing
         contract = _drawn_by(contract, contract.privacy.generation.seed + cell.run)
     names = planned_names(contract)
@@ -137,7 +137,7 @@ def _with_dp(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any]
         for kind in (kind for kind in setup.kinds if kind in BAR):
             assert cell.line.epsilon is not None, "a line with DP has an epsilon"
             release = _baseline(kind, cell.line.epsilon, setup.contract.privacy.unit.public_count)
-            afforded = _affording(setup.contract, 2 * cell.line.epsilon)
+            afforded = affording(setup.contract, 2 * cell.line.epsilon)
             releases = afforded.privacy.releases.but(DP_BASELINE, release)
             contract = replace(afforded, privacy=afforded.privacy.model_copy(update={"releases": releases}))
             store = _made(contract, folder / kind, (DP_BASELINE.name,), setup)
@@ -210,11 +210,11 @@ def _drawn_by(contract: Contract, seed: int) -> Contract:
     return replace(contract, privacy=contract.privacy.model_copy(update={"generation": generation}))
 
 
-def _affording(contract: Contract, epsilon: float) -> Contract:
+def affording(contract: Contract, epsilon: float) -> Contract:
     """The contract with room for a cell: its people's budget is that of a ledger which is nobody's."""
     terms = contract.privacy
     budget = terms.budget.model_copy(update={"epsilon": terms.budget.epsilon + epsilon})
-    base = contract.base and _affording(contract.base, epsilon)
+    base = contract.base and affording(contract.base, epsilon)
     return replace(contract, privacy=terms.model_copy(update={"budget": budget}), base=base)
 
 

@@ -129,11 +129,13 @@ def claimed(cell: GridCell, out: Path, kinds: Sequence[str] = (), seeds: int = 1
 
 def _answers(cell: GridCell, result: dict[str, Any], kinds: Sequence[str], seeds: int) -> bool:
     """Whether a result has every kind and seed on each of its corpora. The bar has its own kinds, and one of each."""
+    if not kinds:
+        return True
     if cell.line.method == REAL_DP:
         kinds, seeds = [kind for kind in kinds if kind in BAR], 1
     found = Counter((each["corpus"], each["classifier"]) for each in result["accuracies"])
     corpora = {corpus for corpus, _ in found}
-    return not kinds or (bool(corpora) and all(found[corpus, kind] >= seeds for corpus in corpora for kind in kinds))
+    return bool(corpora) and all(found[corpus, kind] >= seeds for corpus in corpora for kind in kinds)
 
 
 def keep(cell: GridCell, out: Path, result: dict[str, Any]) -> None:
