@@ -20,8 +20,8 @@ def release_name(context: dg.AssetExecutionContext, contract: Contract) -> str:
 
 
 def spec_keys(release: str, plan: Plan) -> tuple[str, ...]:
-    """What is released: asset and partition, as the release's name has them, and plan. Not the run: a re-execution is
-    a new charge. The first is the key of now, the others are those of former versions of this program."""
+    """What is released: asset and partition, as the release's name has them, and plan. Not the run: another run
+    is a new charge. The first is the key of now, the others are those of former versions of this program."""
     digests = (plan.digest(), *plan.former_digests())
     return tuple(hashlib.sha256(f"{release}\0{digest}".encode()).hexdigest() for digest in digests)
 
