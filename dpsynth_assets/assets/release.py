@@ -33,6 +33,7 @@ from dpsynth_assets.releases.release import Markdown, Plan, Release, Workspace
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
+from resources.snapshots import Snapshot
 from resources.tabular import SourceError
 
 
@@ -68,7 +69,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
         progress = reporter(context, release.title)
         ready: list[Any] = []
 
-        def check() -> None:
+        def check(snapshot: Snapshot) -> None:
             with _before_rows(contract, release):
                 if LABEL_HISTOGRAM.name in release.after:
                     require_rows_of(contract, snapshot, artifact_store)

@@ -99,6 +99,7 @@ def materialize(
     return _outcome(result, contract, time.monotonic() - started)
 
 
+_OURS = ("ledger.", "resources.", "dpsynth_assets.")
 _MOST_SAID = 500  # characters of an error that nobody foresaw
 _INTERRUPT = "DagsterExecutionInterruptedError"
 _KNOWN = {
@@ -144,6 +145,9 @@ def _said(error: SerializableErrorInfo, *, reads_rows: bool) -> str:
     if reads_rows:
         return f"failed with {error.cls_name}; where its text is needed, the run's page in the UI has it"
     first = (error.message.strip().splitlines() or [str(error.cls_name)])[0]
+    module, _, said = first.partition(f"{error.cls_name}: ")
+    if said and module.startswith(_OURS):  # written for people
+        return said
     return f"failed with {first[:_MOST_SAID]}"
 
 

@@ -54,6 +54,7 @@ from ledger import (
 )
 from resources.artifact_store import Artifact, ArtifactError, Draft
 from resources.sensitive_store import SensitiveStore
+from resources.snapshots import Snapshot
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
@@ -67,15 +68,15 @@ def release_gate(
     plan: Plan,
     stores: Stores,
     *,
-    ready: Callable[[], None] = lambda: None,
+    ready: Callable[[Snapshot], None] = lambda snapshot: None,
     replay: Replay | None = None,
     made_from: Mapping[str, Artifact] | None = None,
     later: Sequence[tuple[str, Plan]] = (),
 ) -> Iterator[Passage]:
     """Open the gate for one release, or raise `dg.Failure`.
 
-    `ready` is called when the ledger would say yes and nothing is spent yet: what can fail without the rows (a model
-    that cannot be loaded, a rule that cannot be run) should fail there.
+    `ready` is called with the snapshot when the ledger would say yes and nothing is spent yet: what can fail without
+    the rows (a model that cannot be loaded, a rule that cannot be run) should fail there.
 
     `replay` makes a release one that can be taken over after a kill: it says what runs again from a checkpoint folder.
 
@@ -114,7 +115,7 @@ def _charged(
     plan: Plan,
     stores: Stores,
     draft: Draft,
-    ready: Callable[[], None],
+    ready: Callable[[Snapshot], None],
     replay: Replay | None,
     made_from: Mapping[str, Artifact] | None,
     later: Sequence[tuple[str, Plan]],
@@ -172,7 +173,7 @@ def _grant(
     contract: Contract,
     plan: Plan,
     stores: Stores,
-    ready: Callable[[], None],
+    ready: Callable[[Snapshot], None],
     replay: Replay | None,
     later: Sequence[tuple[str, Plan]],
 ) -> tuple[Ledger, Grant, int, Checkpoints, dict[str, Any]]:
@@ -196,7 +197,7 @@ def _grant(
             begun_on = store.readable(source_of(contract), left[0].source)  # and is finished on
 
             def check_again() -> None:
-                ready()
+                ready(begun_on)
                 with book.reading() as now:
                     require_approved(contract, now)
 
@@ -207,7 +208,7 @@ def _grant(
             hold(context, book, store, contract.privacy.population, snapshot.identity, ((release, plan), *later))
 
         def check() -> None:
-            ready()
+            ready(snapshot)
             require_room(store, lock)
             store.readable(source_of(contract), snapshot.identity)  # they may have been forgotten meanwhile
 
