@@ -201,7 +201,7 @@ def _grant(
                 with book.reading() as now:
                     require_approved(contract, now)
 
-            return book, *_take_over(context, book, *left, check_again, replay), left[1], facts_of(begun_on)
+            return book, *_take_over(context, book, *left, check_again, replay), left[1], facts_of(begun_on, contract)
 
         require_uncharged(context, release, begun)
         if later and ours is None:
@@ -225,7 +225,7 @@ def _grant(
         )
         checkpoints = Checkpoints.of(store, grant.reservation_id)
         assert checkpoints is not None, "a new charge's folder is nobody else's"
-        return book, grant, 0, _begun(checkpoints), facts_of(snapshot)
+        return book, grant, 0, _begun(checkpoints), facts_of(snapshot, contract)
     except BudgetRefused as error:
         observe(context, contract, book)
         refusal = refused(error)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.releases.release import Plan
 from resources.snapshots import Snapshot
 
@@ -26,6 +27,6 @@ def spec_keys(release: str, plan: Plan) -> tuple[str, ...]:
     return tuple(hashlib.sha256(f"{release}\0{digest}".encode()).hexdigest() for digest in digests)
 
 
-def facts_of(snapshot: Snapshot) -> dict[str, Any]:
+def facts_of(snapshot: Snapshot, contract: Contract) -> dict[str, Any]:
     """What the receipt says of the rows."""
-    return {"snapshot": snapshot.id, "size": snapshot.size}
+    return {"snapshot": snapshot.id, "size": snapshot.size, "reading": source_of(contract).reading}

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.releases.registry import planned, planned_names
 from dpsynth_assets.releases.release import Plan, Release
 from resources.artifact_store import Artifact, ArtifactError, ArtifactMissingError, ArtifactStore
@@ -79,7 +80,8 @@ def standing(
 def standing_release(
     contract: Contract, release: Release[Any], plan: Plan, artifacts: ArtifactStore
 ) -> Artifact | None:
-    """The standing artifact of a release, if it was charged for this very plan and made from what stands now."""
+    """The standing artifact of a release, if it was charged for this very plan, of records that are read as the
+    contract says now, and made from what stands now."""
     try:
         found = artifacts.latest(contract.id, release.name)
         now = inputs(contract, release, artifacts)
@@ -88,5 +90,7 @@ def standing_release(
     name, digests = f"{contract.id}/{release.name}", (plan.digest(), *plan.former_digests())
     own = [charge for charge in found.charges if charge.release == name and charge.plan_digest in digests]
     about_them = all(charge.population == contract.privacy.population for charge in found.charges)
+    reading = source_of(contract).reading
+    same_records = found.receipt["about"].get("reading", reading) == reading  # older receipts do not say
     of_these = all(found.receipt["about"].get(each) == artifact.id for each, artifact in now.items())
-    return found if own and about_them and of_these else None
+    return found if own and about_them and same_records and of_these else None

@@ -53,7 +53,7 @@ def uncharged(
             passage = UnchargedPassage(contract, stores.sensitive, draft, folder)
             yield passage
             passage.artifact = stores.artifacts.seal(
-                draft, made_from=made_from, about=facts_of(snapshot), protected=False
+                draft, made_from=made_from, about=facts_of(snapshot, contract), protected=False
             )
     except (LedgerError, GrantRequiredError, SourceError, ArtifactError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None

@@ -87,6 +87,20 @@ def test_other_terms_are_another_release(dpsynth, contract_path, released, rooms
     assert code == 3, "the standing adapter was made by another plan"
 
 
+def test_records_that_are_read_otherwise_are_another_release(dpsynth, contract_path, released, rooms, book, agree):
+    """The plan is the same: it does not say which records are read."""
+    text = contract_path.read_text(encoding="utf-8")
+    contract_path.write_text(
+        text.replace("  unit: {", "  source_where: {customer: c0}\n          unit: {"), encoding="utf-8"
+    )
+    agree(load_contract(contract_path), book)
+    before = charged(book)
+    code, out, err = dpsynth("run", contract_path)
+    assert code == 3, out + err
+    assert "stands and is used" not in flat(out)
+    assert charged(book) == before
+
+
 def test_votes_stand_with_the_candidates_that_they_were_held_on(dpsynth, with_votes, rooms, book, store, agree):
     agree(load_contract(with_votes), book)
     code, out, err = dpsynth("run", with_votes, "--quiet")
