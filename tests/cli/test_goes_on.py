@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
 from dpsynth_assets.contract import load_contract
+from dpsynth_assets.gate.standing import standing_release
 from dpsynth_assets.language import generation
+from dpsynth_assets.releases.registry import planned
 
 
 @pytest.fixture
@@ -99,6 +102,16 @@ def test_records_that_are_read_otherwise_are_another_release(dpsynth, contract_p
     assert code == 3, out + err
     assert "stands and is used" not in flat(out)
     assert charged(book) == before
+
+
+def test_a_receipt_from_before_they_said_how_records_are_read_stands(contract, store, released):
+    release = planned(contract)[1]
+    found, plan = store.latest("small", release.name), release.plan(contract, 1.0)
+    del found.receipt["about"]["reading"]
+    kept = SimpleNamespace(latest=lambda *_: found)
+    assert standing_release(contract, release, plan, kept) is found
+    found.receipt["about"]["reading"] = "otherwise"
+    assert standing_release(contract, release, plan, kept) is None
 
 
 def test_votes_stand_with_the_candidates_that_they_were_held_on(dpsynth, with_votes, rooms, book, store, agree):
