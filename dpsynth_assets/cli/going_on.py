@@ -9,11 +9,10 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from dpsynth_assets.cli.console import say
-from dpsynth_assets.cli.running import title_of
+from dpsynth_assets.cli.console import BadInput, say
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.gate.standing import standing
-from dpsynth_assets.releases.registry import planned_names
+from dpsynth_assets.releases.registry import planned, planned_names
 from resources.artifact_store import Artifact, ArtifactStore
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
@@ -21,6 +20,13 @@ from resources.tabular import SourceError
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from resources.home import Home
+
+
+def require_planned(contract: Contract, anew: Collection[str]) -> None:
+    """BadInput where a release that is asked for again is not planned."""
+    names = planned_names(contract)
+    if unplanned := sorted(set(anew) - set(names)):
+        raise BadInput(f"--again {', '.join(unplanned)}: the contract plans {', '.join(names) or 'no release'}")
 
 
 def standing_parts(
@@ -33,7 +39,7 @@ def standing_parts(
         anew: releases that are made again whatever stands.
         resnapshot: whether the run was told something about the snapshot, which it then takes.
     """
-    if contract.without_privacy or contract.reads_nothing:
+    if contract.without_privacy or contract.reads_nothing or not home.ledger_file.exists():
         return {}, set()
     used = standing(contract, ArtifactStore(home=str(home.root)), size or 1.0, anew=anew)
     if used and not (anew or resnapshot) and _snapshot_serves(contract, home, used):
@@ -54,9 +60,9 @@ def _snapshot_serves(contract: Contract, home: Home, used: Mapping[str, Artifact
 
 def say_what_stands(used: Mapping[str, Artifact], contract: Contract) -> None:
     """Which releases are used as they stand, and how to get others."""
-    releases = [name for name in planned_names(contract) if name in used]
-    for name in releases:
-        made = used[name].receipt["created"][:10]
-        say(("= ", "cyan"), f"{title_of(name)}: the one of {made} stands and is used, nothing is charged")
+    releases = [release for release in planned(contract) if release.name in used]
+    for release in releases:
+        made = used[release.name].receipt["created"][:10]
+        say(("= ", "cyan"), f"{release.title}: the one of {made} stands and is used, nothing is charged")
     if releases:
-        say(f"To pay for another one from today's rows: --again {releases[-1]}", style="dim")
+        say(f"To pay for another one from today's rows: --again {releases[-1].name}", style="dim")

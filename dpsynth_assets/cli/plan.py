@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from dpsynth_assets.cli.console import REFUSED, BadInput, console, contract_at, put, say, shown, variant_of
-from dpsynth_assets.gate.ahead import give_back
 from dpsynth_assets.gate.approval import needs, scope_of
 from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.releases.registry import plans as plans_of
@@ -30,6 +30,9 @@ def plan(
     contract: Annotated[Path | None, typer.Argument(help="A contract file.")] = None,
     variant: Annotated[str | None, typer.Option(help="A release variant of the contract, such as lora-3.")] = None,
     size: Annotated[float, typer.Option(help="Plan a quick pass over this share of the units.")] = 1.0,
+    again: Annotated[
+        list[str] | None, typer.Option(help="What this release would cost again, such as adapter, though one stands.")
+    ] = None,
     events: Annotated[
         Path | None, typer.Option(help="In place of a contract: a JSON list of [release, event].")
     ] = None,
@@ -37,25 +40,30 @@ def plan(
     delta: Annotated[float, typer.Option(help="With --events: the budget's delta.")] = 1e-6,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
-    """Show what the releases of a contract would cost now. Spends nothing, reads no row. Exit code 3 if the ledger
-    would refuse one of them."""
+    """Show what the releases that `dpsynth run` would charge now would cost. Spends nothing, reads no row. Exit code 3
+    if the ledger would refuse one of them."""
     if (contract is None) == (events is None):
         raise BadInput("give a contract, or --events FILE with a list of releases")
     if not 0 < size <= 1:
         raise BadInput(f"--size is a share in (0, 1], not {size}")
     if contract is not None:
-        admitted = _plan_contract(variant_of(contract_at(contract), variant), size, as_json=as_json)
+        admitted = _plan_contract(variant_of(contract_at(contract), variant), size, again or (), as_json=as_json)
     else:
         assert events is not None
         admitted = _plan_events(_events_in(events), epsilon, delta, as_json=as_json)
     raise typer.Exit(0 if admitted else REFUSED)
 
 
-def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> bool:
+def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, as_json: bool) -> bool:
+    from dpsynth_assets.cli.going_on import require_planned, say_what_stands, standing_parts
+    from dpsynth_assets.gate.ahead import give_back
+
+    require_planned(contract, again)
     if contract.without_privacy or contract.reads_nothing:
         _say_uncharged(contract, as_json=as_json)
         return True
-    planned = plans_of(contract, size)
+    used = standing_parts(contract, Home.at(), size, anew=again, resnapshot=False)[0]
+    planned = {name: each for name, each in plans_of(contract, size).items() if name.partition("/")[2] not in used}
     items = [(release, each.event()) for release, each in planned.items()]
     plans = {release: each.describe() for release, each in planned.items()}
     ledger_file = Home.at().ledger_file
@@ -70,7 +78,12 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> bool:
         lacking = [need.what for need in needs(contract, book)]
         quote = book.quote(scope, items)
     if as_json:
-        about = {"contract": contract.declared.id, "variant": _variant(contract), "needs_approval": lacking}
+        about = {
+            "contract": contract.declared.id,
+            "variant": _variant(contract),
+            "needs_approval": lacking,
+            "used_as_it_stands": {name: artifact.id for name, artifact in used.items()},
+        }
         put(json.dumps(_as_json(quote, items, plans) | about, indent=2))
         return quote.admitted
     terms = contract.privacy
@@ -82,7 +95,9 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> bool:
         f": ε {quote.epsilon_cap:g} at δ {quote.delta:g}, adding or removing one {terms.unit.name}. "
         f"Spent so far: ε {quote.epsilon_spent:.3f}.",
     )
-    _show_lines(quote, items)
+    say_what_stands(used, contract)
+    if items:
+        _show_lines(quote, items)
     mechanism = TrainingPlan.from_contract(contract, size=size).mechanism
     group = f" of one group in {mechanism.num_bands}" if mechanism.num_bands > 1 else ""
     correlated = f", correlated over {mechanism.num_bands} steps" if mechanism.num_bands > 1 else ""

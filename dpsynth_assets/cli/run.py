@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsynth_assets.cli.console import REFUSED, BadInput, console, contract_at, put, require_source, say, variant_of
-from dpsynth_assets.releases.registry import planned_names
 from dpsynth_assets.variants import name_of
 from ledger import Ledger
 from resources.home import Home
@@ -60,8 +59,6 @@ def run_contract(
         raise BadInput(f"--size is a share in (0, 1], not {size}")
     if only and (source or size) and "source" not in only:
         raise BadInput("--source and --size decide about the snapshot: add `source` to --only, or leave them out")
-    if unplanned := sorted(set(again) - set(planned_names(contract))):
-        raise BadInput(f"--again {', '.join(unplanned)}: the contract plans {', '.join(planned_names(contract))}")
     if only and again:
         raise BadInput("--only makes what it names again, whatever stands: leave --again out")
     if source is not None:
@@ -76,10 +73,11 @@ def run_contract(
             f"budget ε {contract.privacy.budget.epsilon:g} at δ {contract.privacy.budget.delta:g}",
         )
 
-    from dpsynth_assets.cli.going_on import say_what_stands, standing_parts
+    from dpsynth_assets.cli.going_on import require_planned, say_what_stands, standing_parts
     from dpsynth_assets.cli.running import materialize
     from dpsynth_assets.factory import asset_names
 
+    require_planned(contract, again)
     names = asset_names(contract)
     if unknown := sorted(set(only) - set(names)):
         raise BadInput(f"--only {', '.join(unknown)}: the contract's assets are {', '.join(names)}")

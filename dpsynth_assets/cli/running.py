@@ -228,7 +228,7 @@ class _Display:
             return
 
         name = _short(event.step_key)
-        label = title_of(name)
+        label = _title(name)
         if event.event_type == DagsterEventType.STEP_START:
             self._started[name] = time.monotonic()
             if self._progress is not None:
@@ -252,7 +252,7 @@ _MARKS = {
 }
 
 
-def title_of(name: str) -> str:
+def _title(name: str) -> str:
     """What the work on an asset or check is called."""
     titles = {release.name: release.title for release in releases()}
     return titles.get(name) or _LABELS.get(name, name)

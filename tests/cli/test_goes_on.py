@@ -62,6 +62,17 @@ def test_a_finished_run_is_free_to_repeat_and_says_what_it_used(dpsynth, contrac
     assert charged(released) == before
 
 
+def test_a_plan_is_of_what_a_run_would_charge(dpsynth, contract_path, released):
+    code, out, _ = dpsynth("plan", contract_path)
+    assert code == 0
+    assert "stands and is used" in flat(out)
+    code, out, _ = dpsynth("plan", contract_path, "--json")
+    assert json.loads(out)["releases"] == {}
+    assert set(json.loads(out)["used_as_it_stands"]) == {"label_histogram", "adapter"}
+    code, out, _ = dpsynth("plan", contract_path, "--again", "adapter", "--json")
+    assert (code, set(json.loads(out)["releases"])) == (3, {"small/adapter"})
+
+
 def test_another_release_is_asked_for_by_its_name(dpsynth, contract_path, released, rooms):
     before = charged(released)
     code, out, _ = dpsynth("run", contract_path, "--again", "adapter")
@@ -78,7 +89,7 @@ def test_another_release_is_asked_for_by_its_name(dpsynth, contract_path, releas
         (("--again", "adapter", "--only", "adapter"), "leave --again out"),
     ],
 )
-def test_what_cannot_be_asked_for_again(dpsynth, contract_path, arguments, said):
+def test_what_cannot_be_asked_for_again(dpsynth, contract_path, book, arguments, said):
     code, _, err = dpsynth("run", contract_path, *arguments)
     assert (code, said in flat(err)) == (2, True)
 
