@@ -135,3 +135,21 @@ def test_what_was_made_of_a_share_of_the_units_does_not_stand_for_all(
         assert code == 0, out + err
         sizes = {store.latest("small", name).receipt["about"]["size"] for name in ("label_histogram", "adapter")}
         assert (sizes, len(charged(book))) == ({size}, charges)
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_run_that_failed_names_the_command_that_uses_what_it_paid_for(
+    made, dpsynth, contract_path, released, rooms, agree, monkeypatch
+):
+    """A release that was asked for once more and made is not asked for a third time."""
+    text = contract_path.read_text(encoding="utf-8")
+    contract_path.write_text(text.replace("epsilon: 8.0", "epsilon: 20.0"), encoding="utf-8")
+    agree(load_contract(contract_path), released)
+    failing = (generation, "generate_corpus") if made else (Charging, "commit")
+    with monkeypatch.context() as patched:
+        patched.setattr(*failing, lambda *given, **more: (_ for _ in ()).throw(LedgerBusy("held")))
+        code, out, _ = dpsynth("run", contract_path, "--again", "adapter", "--size", "1")
+    assert code == 1
+    assert "What stands of it is used by dpsynth run" in flat(out)
+    assert "--size 1.0" in flat(out)
+    assert ("--again adapter" in flat(out).partition("used by")[2]) == (not made)
