@@ -20,6 +20,7 @@ from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.adoption import adopted
 from dpsynth_assets.gate.again import earlier_runs
+from dpsynth_assets.gate.ahead import snapshot_of
 from dpsynth_assets.gate.gate import release_gate
 from dpsynth_assets.gate.passage import Stores
 from dpsynth_assets.gate.public_rows import require_public_rows
@@ -30,6 +31,7 @@ from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.registry import planned
 from dpsynth_assets.releases.release import Markdown, Plan, Release, Workspace
+from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
@@ -57,14 +59,15 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
         artifact_store: ArtifactStore,
     ) -> dg.MaterializeResult[None]:
         contract = of_partition(declared, context) if release.in_variants else declared
-        with plain_failures(SourceError, ArtifactError):
-            snapshot = sensitive_store.latest(source_of(contract))
+        name, run = release_name(context, contract), context.run.run_id
+        with plain_failures(SourceError, ArtifactError, LedgerError):
+            snapshot = snapshot_of(ledger.open, sensitive_store, source_of(contract), name, run)
             if contract.reads_nothing:
                 return made_of_nothing(contract, release, artifact_store, snapshot.size)
             made_from = inputs(contract, release, artifact_store)
         plan = release.plan(contract, snapshot.size)
         stores = Stores(ledger, sensitive_store, artifact_store)
-        if (found := _found(context, contract, release, plan, stores, made_from)) is not None:
+        if (found := _found(context, contract, release, plan, snapshot.size, stores, made_from)) is not None:
             return found
         progress = reporter(context, release.title)
         ready: list[Any] = []
@@ -103,6 +106,7 @@ def _found(
     contract: Contract,
     release: Release[Any],
     plan: Plan,
+    size: float,
     stores: Stores,
     made_from: Mapping[str, Artifact],
 ) -> dg.MaterializeResult[None] | None:
@@ -112,7 +116,7 @@ def _found(
     keys = spec_keys(release_name(context, contract), plan)
     if (found := adopted(context, contract, keys, stores, made_from)) is not None:
         text = f"An earlier run finished and paid for {found.id}: it is sealed now, and nothing was charged."
-    elif earlier_runs(context) and (found := standing_release(contract, release, plan, stores.artifacts)) is not None:
+    elif earlier_runs(context) and (found := standing_release(contract, release, plan, stores.artifacts, size)):
         text = f"{found.id} stands, and this run was launched in place of another: it is used, and nothing was charged."
     else:
         return None

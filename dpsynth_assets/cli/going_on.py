@@ -10,9 +10,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dpsynth_assets.cli.console import BadInput, say
+from dpsynth_assets.gate.adoption import wait_to_be_sealed
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.gate.standing import standing
 from dpsynth_assets.releases.registry import planned, planned_names
+from ledger import Ledger
 from resources.artifact_store import Artifact, ArtifactStore
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
@@ -41,20 +43,23 @@ def standing_parts(
     """
     if contract.without_privacy or contract.reads_nothing or not home.ledger_file.exists():
         return {}, set()
-    used = standing(contract, ArtifactStore(home=str(home.root)), size or 1.0, anew=anew)
-    if used and not (anew or resnapshot) and _snapshot_serves(contract, home, used):
+    artifacts, store = ArtifactStore(home=str(home.root)), SensitiveStore(home=str(home.root))
+    waiting = wait_to_be_sealed(contract, size or 1.0, Ledger(home.ledger_file), store, artifacts)
+    used = standing(contract, artifacts, size or 1.0, anew=anew, waiting=waiting)
+    if used and not (anew or resnapshot) and _snapshot_serves(contract, store, used):
         return used, {"source", *used}
     return used, set(used)
 
 
-def _snapshot_serves(contract: Contract, home: Home, used: Mapping[str, Artifact]) -> bool:
+def _snapshot_serves(contract: Contract, store: SensitiveStore, used: Mapping[str, Artifact]) -> bool:
     """Whether what is left can be made without another look at the source: from the snapshot that the rest was made
-    of, as long as it may be read, or from no row."""
+    of, as long as it may be read and is one of all units, or from no row."""
     if not source_of(contract).public and set(planned_names(contract)) <= set(used):
         return True
     with suppress(SourceError):
-        snapshot = SensitiveStore(home=str(home.root)).readable(source_of(contract))
-        return any(each.receipt["about"].get("snapshot") == snapshot.id for each in used.values())
+        snapshot = store.readable(source_of(contract))
+        theirs = {each.receipt["about"].get("snapshot") for each in used.values()}
+        return snapshot.size == 1.0 and snapshot.id in theirs
     return False
 
 

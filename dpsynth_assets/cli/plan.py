@@ -74,7 +74,7 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, as_
     else:
         book = Ledger(ledger_file)
         with suppress(OSError, LedgerError):  # a home that cannot be written: then it counts as spent
-            give_back(book.reservations("reserved"), book, "", contract.privacy.population)
+            give_back(book.reservations("reserved"), book, "")
         lacking = [need.what for need in needs(contract, book)]
         quote = book.quote(scope, items)
     if as_json:

@@ -100,19 +100,20 @@ def run_contract(
     if as_json:
         put(json.dumps(_as_json(contract, home, outcome, used), indent=2))
     else:
-        _show(contract, home, outcome)
+        asked = {"--source": (source,), "--size": (size,), "--only": only, "--again": again}
+        _show(contract, home, outcome, asked)
     return 0 if outcome.success else REFUSED if outcome.refusal else 1
 
 
-def _show(contract: Contract, home: Home, outcome: Outcome) -> None:
+def _show(contract: Contract, home: Home, outcome: Outcome, asked: Mapping[str, tuple[object, ...]]) -> None:
     from dpsynth_assets.cli import summary
 
     if outcome.stopped:
-        summary.show_stopped(contract, home, outcome)
+        summary.show_stopped(contract, home, outcome, asked)
     elif outcome.refusal:
         summary.show_refusal(contract, home, outcome)
     elif not outcome.success:
-        summary.show_failure(contract, home, outcome)
+        summary.show_failure(contract, home, outcome, asked)
     else:
         summary.show_success(contract, home, outcome)
 

@@ -5,6 +5,7 @@ Reads the stores, not the run: so it can also show a release that stood before.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.panel import Panel
@@ -65,18 +66,18 @@ def show_refusal(contract: Contract, home: Home, outcome: Outcome) -> None:
         _show_next(contract, home)
 
 
-def show_stopped(contract: Contract, home: Home, outcome: Outcome) -> None:
+def show_stopped(contract: Contract, home: Home, outcome: Outcome, asked: Mapping[str, tuple[object, ...]]) -> None:
     """A run that was interrupted: one sentence with what it was charged, and the command that goes on."""
     charged = _charged(home, outcome)
     say(
         ("Stopped. ", "bold"),
         f"This run was charged {charged}, which stays. Nothing of it is lost: " if charged else "Nothing was charged: ",
-        (f"dpsynth run {_called(contract)}", "bold"),
+        (_goes_on_by(contract, home, outcome, asked), "bold"),
         " goes on from here." if charged else " begins anew.",
     )
 
 
-def show_failure(contract: Contract, home: Home, outcome: Outcome) -> None:
+def show_failure(contract: Contract, home: Home, outcome: Outcome, asked: Mapping[str, tuple[object, ...]]) -> None:
     """Failures in their own words; those of releases never quote a row."""
     for asset, text in outcome.failures.items():
         first, *more = text.splitlines() or ["failed"]
@@ -86,7 +87,8 @@ def show_failure(contract: Contract, home: Home, outcome: Outcome) -> None:
     if outcome.checks_failed:
         say(f"Quality checks that failed: {', '.join(outcome.checks_failed)}. Nothing was published.")
     if charged := _charged(home, outcome):
-        say(f"This run was charged {charged}. What stands of it is used when the same is run again.")
+        command = _goes_on_by(contract, home, outcome, asked)
+        say(f"This run was charged {charged}. What stands of it is used by ", (command, "bold"), ".")
     say(f"Run {outcome.run_id[:8]}: see it in the UI (dpsynth ui).", style="dim")
 
 
@@ -183,6 +185,19 @@ def _show_next(contract: Contract, home: Home) -> None:
 def _called(contract: Contract) -> str:
     """The contract as the commands take it."""
     return shown(contract.path) + (f" --variant {name_of(contract)}" if contract.base else "")
+
+
+def _goes_on_by(contract: Contract, home: Home, outcome: Outcome, asked: Mapping[str, tuple[object, ...]]) -> str:
+    """The command that goes on with what a run with these options was charged: without the names of releases that it
+    has made, which would be paid for once more."""
+    own = {each.id for each in Ledger(home.ledger_file).reservations() if each.owner == outcome.run_id}
+    command = f"dpsynth run {_called(contract)}"
+    for option, values in asked.items():
+        for value in values:
+            made = option in ("--again", "--only") and _store(home).find(contract.id, str(value))
+            if value is not None and not (made and own & {charge.reservation for charge in made.charges}):
+                command += f" {option} {value}"
+    return command
 
 
 def _sample(contract: Contract, corpus: Artifact) -> pd.DataFrame:

@@ -9,14 +9,19 @@ Knows the ledger, the artifacts and what `resumption` keeps; nothing of what a r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from dpsynth_assets.gate.approval import require_approved
-from dpsynth_assets.gate.resumption import Checkpoints, as_it_is, finished, locked
+from dpsynth_assets.gate.resumption import as_it_is, finished, locked, word_of
+from dpsynth_assets.gate.spec import spec_keys
+from dpsynth_assets.gate.standing import inputs
+from dpsynth_assets.releases.registry import planned
 from ledger import Ledger, LedgerError, Reservation
-from resources.artifact_store import Artifact, ArtifactError, Draft
+from resources.artifact_store import Artifact, ArtifactError, ArtifactStore, Draft
+from resources.sensitive_store import SensitiveStore
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -38,14 +43,15 @@ def adopted(
     kind = context.asset_key.path[-1]
     try:
         book = stores.ledger.open()
-        for found in _finished(book, keys, stores):
+        for found in _finished(book, contract, keys, stores.sensitive):
             checkpoints = locked(stores.sensitive, found.id)
             if checkpoints is None:
                 continue
             sealed = False
             try:
                 sealed = _is_sealed(book, found)  # and its process died before it could tidy up
-                draft = None if sealed else _draft(checkpoints, contract, kind, stores, made_from)
+                word = word_of(stores.sensitive, found.id)
+                draft = None if sealed else _draft(word, contract, kind, stores, made_from)
                 now = as_it_is(book, found)
                 if draft is None or now.state not in ("activated", "redeemed", "committed"):
                     continue
@@ -55,8 +61,7 @@ def adopted(
                     grant = book.resume(now.id, owner=context.run.run_id, replayed=None)
                     book.redeem(grant, population=now.population, fingerprint=now.source)
                     book.commit(grant, artifact_digest=draft.digest(), event=now.event)
-                about = (checkpoints.finished() or {})["about"]
-                artifact = stores.artifacts.seal(draft, made_from=made_from, reservation=now.id, about=about)
+                artifact = stores.artifacts.seal(draft, made_from=made_from, reservation=now.id, about=word["about"])
                 sealed = True
                 return artifact
             finally:
@@ -66,11 +71,32 @@ def adopted(
     return None
 
 
-def _finished(book: Ledger, keys: tuple[str, ...], stores: Stores) -> Iterator[Reservation]:
-    """Charges by these keys whose release left word that it was finished; the ledger is asked where any did."""
-    if said := finished(stores.sensitive):
+def wait_to_be_sealed(
+    contract: Contract, size: float, book: Ledger, store: SensitiveStore, artifacts: ArtifactStore
+) -> set[str]:
+    """The contract's releases that were finished, paid for and not sealed, made from artifacts that stand: a run that
+    made these anew would lose them."""
+    found = set()
+    for release in planned(contract):
+        if not release.made_from:
+            continue
+        with suppress(ArtifactError):
+            origins = {name: artifact.id for name, artifact in inputs(contract, release, artifacts).items()}
+            keys = spec_keys(f"{contract.id}/{release.name}", release.plan(contract, size))
+            left = _finished(book, contract, keys, store)
+            if any(word_of(store, each.id).get("made_from") == origins for each in left):
+                found.add(release.name)
+    return found
+
+
+def _finished(book: Ledger, contract: Contract, keys: tuple[str, ...], store: SensitiveStore) -> Iterator[Reservation]:
+    """Charges by these keys, about the contract's people, whose release left word that it was finished; the ledger is
+    asked where any did."""
+    if said := finished(store):
         for key in keys:
-            yield from (each for each in book.reservations(key=key) if each.id in said)
+            for each in book.reservations(key=key):
+                if each.id in said and each.population == contract.privacy.population:
+                    yield each
 
 
 def _is_sealed(book: Ledger, found: Reservation) -> bool:
@@ -78,11 +104,10 @@ def _is_sealed(book: Ledger, found: Reservation) -> bool:
 
 
 def _draft(
-    checkpoints: Checkpoints, contract: Contract, kind: str, stores: Stores, made_from: Mapping[str, Artifact]
+    record: Mapping[str, Any], contract: Contract, kind: str, stores: Stores, made_from: Mapping[str, Artifact]
 ) -> Draft | None:
     """The finished files, if they are what was written down, and were made from what stands now."""
-    record = checkpoints.finished()
-    if record is None or record.get("made_from") != {name: artifact.id for name, artifact in made_from.items()}:
+    if record.get("made_from") != {name: artifact.id for name, artifact in made_from.items()}:
         return None
     draft = stores.artifacts.finished(contract.id, kind, str(record.get("draft")))
     return draft if draft is not None and draft.digest() == record.get("digest") else None

@@ -33,7 +33,7 @@ def require_uncharged(context: dg.AssetExecutionContext, release: str, begun: It
     """
     earlier = earlier_runs(context)
     for each in begun:
-        if each.owner in earlier and each.state not in ("reserved", "voided"):
+        if each.owner in earlier and each.state != "voided":  # what is reserved still: that run lives
             raise dg.Failure(
                 f"{release} was charged in run {each.owner}, in whose place this run was launched, and is "
                 f"{each.state} in the ledger ({each.id}): a retry is not charged again. To pay for it anew, "

@@ -32,14 +32,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets.gate.again import require_uncharged
-from dpsynth_assets.gate.ahead import give_back, held, hold, let_go
+from dpsynth_assets.gate.ahead import give_back, held, hold, holds, let_go
 from dpsynth_assets.gate.approval import require_approved
 from dpsynth_assets.gate.binding import bind
 from dpsynth_assets.gate.confinement import confined_output
 from dpsynth_assets.gate.observation import observe
 from dpsynth_assets.gate.passage import ChargedPassage, Passage, Stores
 from dpsynth_assets.gate.refusal import refused, without_content
-from dpsynth_assets.gate.resumption import Checkpoints, Replay, require_room, starting, unfinished
+from dpsynth_assets.gate.resumption import Checkpoints, Replay, goes_on, require_room, starting, unfinished
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.gate.spec import facts_of, release_name, spec_keys
 from dpsynth_assets.gate.uncharged import uncharged
@@ -188,13 +188,23 @@ def _grant(
             now.require_signing_key()  # before anything is charged: what cannot be sealed helps no recipient
             require_approved(contract, now)
             waiting = now.reservations("reserved")
-            begun = [each for key in keys for each in now.reservations(key=key)]
+        give_back(waiting, book, store.home, context.instance)
+        begun = _begun_by(book, keys)
         ours = held(begun, run)
         snapshot = store.readable(source_of(contract), ours.source if ours is not None else None)
         bind(contract, snapshot, book, store)
-        give_back(waiting, book, store.home, contract.privacy.population, context.instance)
+        of_run = () if holds(run) else later
+        to_hold = [each for each in of_run if not _goes_on(*each, book, store, contract)]
+        hold_with = partial(hold, context, book, store, contract.privacy.population, snapshot.identity)
         if left := unfinished(begun, book, store, contract, replay):
-            begun_on = store.readable(source_of(contract), left[0].source)  # and is finished on
+            try:
+                begun_on = store.readable(source_of(contract), left[0].source)  # and is finished on
+                if to_hold:
+                    with suppress(BudgetRefused):  # what was paid for is finished, whether or not the rest fits
+                        hold_with(to_hold)
+            except BaseException:
+                left[1].release(discard=False)
+                raise
 
             def check_again() -> None:
                 ready(begun_on)
@@ -204,8 +214,8 @@ def _grant(
             return book, *_take_over(context, book, *left, check_again, replay), left[1], facts_of(begun_on, contract)
 
         require_uncharged(context, release, begun)
-        if later and ours is None:
-            hold(context, book, store, contract.privacy.population, snapshot.identity, ((release, plan), *later))
+        if to_hold:
+            hold_with([(release, plan), *to_hold])
 
         def check() -> None:
             ready(snapshot)
@@ -234,6 +244,16 @@ def _grant(
     finally:
         lock.release(force=True)
     raise refusal
+
+
+def _goes_on(release: str, plan: Plan, book: Ledger, store: SensitiveStore, contract: Contract) -> bool:
+    """Whether the run comes to what a former one left of it."""
+    begun = _begun_by(book, spec_keys(release, plan))
+    return goes_on(begun, book, store, contract, getattr(plan, "replay", None))
+
+
+def _begun_by(book: Ledger, keys: Sequence[str]) -> list[Reservation]:
+    return [each for key in keys for each in book.reservations(key=key)]
 
 
 def _begun(checkpoints: Checkpoints) -> Checkpoints:

@@ -104,14 +104,6 @@ class Checkpoints:
         """Write down what a finished release needs to be found by (`adoption`)."""
         replace_atomically(self.folder / _FINISHED, json.dumps(record).encode())
 
-    def finished(self) -> dict[str, Any] | None:
-        """What `finish` wrote down; None where nothing was finished, or nothing can be read."""
-        try:
-            record = json.loads((self.folder / _FINISHED).read_bytes())
-        except (OSError, ValueError):
-            return None
-        return record if isinstance(record, dict) else None
-
     def release(self, *, discard: bool) -> None:
         """Lets the lock go; with `discard` the checkpoints too, all at once: part of them would count too few steps."""
         if discard:
@@ -125,6 +117,15 @@ class Checkpoints:
 def finished(store: SensitiveStore) -> set[str]:
     """The reservations whose release left word that it was finished. It goes when the release is sealed."""
     return {path.parent.name for path in _folders(store).glob(f"*/{_FINISHED}")}
+
+
+def word_of(store: SensitiveStore, reservation: str) -> dict[str, Any]:
+    """What a finished release wrote down; empty where nothing can be read."""
+    try:
+        record = json.loads((_folders(store) / reservation / _FINISHED).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def locked(store: SensitiveStore, reservation: str) -> Checkpoints | None:
@@ -150,6 +151,19 @@ def unfinished(
             return now, checkpoints
         checkpoints.release(discard=False)
     return None
+
+
+def goes_on(
+    begun: Iterable[Reservation], book: Ledger, store: SensitiveStore, contract: Contract, replay: Replay | None
+) -> bool:
+    """Whether a run that comes to this release now would go on with one of these reservations, and not be charged
+    anew. One that is finished, and was made from other artifacts, is charged for: these may be made anew by then."""
+    listed = [each for each in begun if each.population == contract.privacy.population]
+    if any(word_of(store, each.id).get("made_from") == {} for each in listed):
+        return True
+    if (left := unfinished(listed, book, store, contract, replay)) is not None:
+        left[1].release(discard=False)
+    return left is not None
 
 
 def as_it_is(book: Ledger, found: Reservation) -> Reservation:

@@ -50,13 +50,19 @@ def inputs(contract: Contract, release: Release[Any], artifacts: ArtifactStore) 
 
 
 def standing(
-    contract: Contract, artifacts: ArtifactStore, size: float = 1.0, *, anew: Collection[str] = ()
+    contract: Contract,
+    artifacts: ArtifactStore,
+    size: float = 1.0,
+    *,
+    anew: Collection[str] = (),
+    waiting: Collection[str] = (),
 ) -> dict[str, Artifact]:
     """What stands of the contract's releases, and the artifacts that these were made from, by name.
 
     Args:
         size: the share of the units, in (0, 1], that would be released.
         anew: releases that are made again whatever stands, and with them what was made from them.
+        waiting: releases that are found when a run comes to them, as long as what they were made from stands.
 
     Raises:
         ArtifactError: the files of one are not those that were sealed, or the ledger cannot be read.
@@ -66,22 +72,22 @@ def standing(
         stands = (
             None
             if release.name in anew
-            else standing_release(contract, release, release.plan(contract, size), artifacts)
+            else standing_release(contract, release, release.plan(contract, size), artifacts, size)
         )
-        if stands is None:
+        if stands is None and (release.name in anew or release.name not in waiting):
             continue
         made = inputs(contract, release, artifacts)
         rests_on = {name for each in made.values() for name in each.seal.made_from}
         if rests_on & set(planned_names(contract)) <= set(found):
-            found |= made | {release.name: stands}
+            found |= made if stands is None else made | {release.name: stands}
     return found
 
 
 def standing_release(
-    contract: Contract, release: Release[Any], plan: Plan, artifacts: ArtifactStore
+    contract: Contract, release: Release[Any], plan: Plan, artifacts: ArtifactStore, size: float
 ) -> Artifact | None:
-    """The standing artifact of a release, if it was charged for this very plan, of records that are read as the
-    contract says now, and made from what stands now."""
+    """The standing artifact of a release, if it was charged for this very plan and made from what stands now, of
+    records that are read as the contract says now and of no smaller a share of the units."""
     try:
         found = artifacts.latest(contract.id, release.name)
         now = inputs(contract, release, artifacts)
@@ -90,7 +96,8 @@ def standing_release(
     name, digests = f"{contract.id}/{release.name}", (plan.digest(), *plan.former_digests())
     own = [charge for charge in found.charges if charge.release == name and charge.plan_digest in digests]
     about_them = all(charge.population == contract.privacy.population for charge in found.charges)
-    reading = source_of(contract).reading
-    same_records = found.receipt["about"].get("reading", reading) == reading  # older receipts do not say
-    of_these = all(found.receipt["about"].get(each) == artifact.id for each, artifact in now.items())
-    return found if own and about_them and same_records and of_these else None
+    reading, about = source_of(contract).reading, found.receipt["about"]
+    same_records = about.get("reading", reading) == reading  # older receipts do not say
+    of_as_many = float(about.get("size", 1.0)) >= size
+    of_these = all(about.get(each) == artifact.id for each, artifact in now.items())
+    return found if own and about_them and same_records and of_as_many and of_these else None

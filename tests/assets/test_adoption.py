@@ -10,8 +10,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
+from dpsynth_assets.contract import load_contract
+from dpsynth_assets.factory import build_contract_defs
 from dpsynth_assets.gate.approval import scope_of
 from dpsynth_assets.gate.passage import ChargedPassage
 from dpsynth_assets.releases import registry
@@ -19,6 +22,7 @@ from ledger import Gaussian, LedgerBusy
 from ledger.charging import Charging
 from ledger.sealing import Sealing
 from resources.artifact_store import ArtifactMissingError, ArtifactStore
+from resources.platform import platform_resources
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,6 +106,27 @@ def test_a_ledger_that_is_busy_at_the_end(run, rooms, book, store, monkeypatch, 
     assert run("label_histogram").success
     assert (states(book), spent(book)) == (["committed"], before)
     assert store.latest("small", "label_histogram").receipt["about"]["size"] == 1
+
+
+def test_what_others_paid_for_is_not_adopted(
+    run, rooms, book, store, home, contract_path, instance, agree, monkeypatch
+):
+    """The contract is about other people by now, in a run of whom nobody of the former ones is counted."""
+    interrupted_once(monkeypatch, Charging, "commit", LedgerBusy("held"))
+    assert not run("source", "label_histogram").success
+    text = contract_path.read_text(encoding="utf-8").replace("population: small-bank", "population: other-bank")
+    contract_path.write_text(text, encoding="utf-8")
+    source = contract_path.with_name("train.jsonl")
+    source.write_text(source.read_text(encoding="utf-8").replace("my ", "our "), encoding="utf-8")
+    contract = load_contract(contract_path)
+    agree(contract, book)
+    job = dg.Definitions.merge(
+        build_contract_defs(contract), dg.Definitions(resources=platform_resources(str(home.root)))
+    ).resolve_implicit_global_asset_job_def()
+    keys = [dg.AssetKey(["small", name]) for name in ("source", "label_histogram")]
+    assert job.execute_in_process(instance=instance, raise_on_error=False, asset_selection=keys).success
+    assert [charge.population for charge in store.latest("small", "label_histogram").charges] == ["other-bank"]
+    assert states(book) == ["redeemed", "committed"]
 
 
 def test_files_that_changed_since_are_not_taken_for_the_release(run, rooms, book, store, home, monkeypatch):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dagster as dg
 import pytest
 
+from dpsynth_assets.language import finetuning
 from resources.artifact_store import ArtifactStore
 
 
@@ -77,4 +78,23 @@ def test_a_retry_takes_over_what_was_cut_off(run, launched_again, rooms, book):
     first = run(*RELEASES)
     rooms.train = lambda frame: None
     assert launched_again(first, 1, *RELEASES).success
+    assert charges(book) == {"label_histogram": ["committed"], "adapter": ["committed"]}
+
+
+def test_a_retry_of_a_run_that_lives_is_refused(run, launched_again, rooms, book, failure_of, monkeypatch):
+    """Dagster took it for dead: its adapter is reserved, and is going to be charged."""
+    retries: list[dg.ExecuteInProcessResult] = []
+
+    class First:
+        @property
+        def run_id(self) -> str:
+            return book.reservations()[-1].owner
+
+    def meanwhile(contract, plan):
+        if not retries:
+            retries.append(launched_again(First(), 1, "adapter"))
+
+    monkeypatch.setattr(finetuning, "prepare", meanwhile)
+    assert run(*RELEASES).success
+    assert "a retry is not charged again" in str(failure_of(retries[0], "adapter"))
     assert charges(book) == {"label_histogram": ["committed"], "adapter": ["committed"]}

@@ -11,6 +11,8 @@ from dpsynth_assets.contract import load_contract
 from dpsynth_assets.gate.standing import standing_release
 from dpsynth_assets.language import generation
 from dpsynth_assets.releases.registry import planned
+from ledger import LedgerBusy
+from ledger.charging import Charging
 
 
 @pytest.fixture
@@ -120,9 +122,9 @@ def test_a_receipt_from_before_they_said_how_records_are_read_stands(contract, s
     found, plan = store.latest("small", release.name), release.plan(contract, 1.0)
     del found.receipt["about"]["reading"]
     kept = SimpleNamespace(latest=lambda *_: found)
-    assert standing_release(contract, release, plan, kept) is found
+    assert standing_release(contract, release, plan, kept, 1.0) is found
     found.receipt["about"]["reading"] = "otherwise"
-    assert standing_release(contract, release, plan, kept) is None
+    assert standing_release(contract, release, plan, kept, 1.0) is None
 
 
 def test_votes_stand_with_the_candidates_that_they_were_held_on(dpsynth, with_votes, rooms, book, store, agree):
@@ -138,3 +140,54 @@ def test_votes_stand_with_the_candidates_that_they_were_held_on(dpsynth, with_vo
     code, out, _ = dpsynth("run", with_votes)
     assert code == 0
     assert charged(book) == [*before, "small/votes"], "other candidates need other votes"
+
+
+def test_votes_that_were_not_sealed_any_more_are_found(dpsynth, with_votes, rooms, book, store, agree, monkeypatch):
+    """They are on the candidates that stand: to draw others would lose them."""
+    agree(load_contract(with_votes), book)
+    commit = Charging.commit
+
+    def busy(self, grant, **more):
+        if grant.release == "small/votes":
+            raise LedgerBusy("another process has held it for 120 s")
+        return commit(self, grant, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Charging, "commit", busy)
+        assert dpsynth("run", with_votes, "--quiet")[0] == 1
+    before, candidates = charged(book), store.latest("small", "candidates").id
+    code, out, err = dpsynth("run", with_votes, "--quiet")
+    assert code == 0, out + err
+    assert charged(book) == before == ["small/label_histogram", "small/adapter", "small/votes"]
+    assert store.latest("small", "votes").receipt["about"]["candidates"] == candidates
+
+
+def test_what_was_made_of_a_share_of_the_units_does_not_stand_for_all(
+    dpsynth, contract_path, rooms, book, store, agree
+):
+    text = contract_path.read_text(encoding="utf-8")
+    contract_path.write_text(text.replace("epsilon: 8.0", "epsilon: 20.0"), encoding="utf-8")
+    agree(load_contract(contract_path), book)
+    for arguments, size, charges in ((("--size", "0.5"), 0.5, 2), ((), 1.0, 4), ((), 1.0, 4)):
+        code, out, err = dpsynth("run", contract_path, "--quiet", *arguments)
+        assert code == 0, out + err
+        sizes = {store.latest("small", name).receipt["about"]["size"] for name in ("label_histogram", "adapter")}
+        assert (sizes, len(charged(book))) == ({size}, charges)
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_run_that_failed_names_the_command_that_uses_what_it_paid_for(
+    made, dpsynth, contract_path, released, rooms, agree, monkeypatch
+):
+    """A release that was asked for once more and made is not asked for a third time."""
+    text = contract_path.read_text(encoding="utf-8")
+    contract_path.write_text(text.replace("epsilon: 8.0", "epsilon: 20.0"), encoding="utf-8")
+    agree(load_contract(contract_path), released)
+    failing = (generation, "generate_corpus") if made else (Charging, "commit")
+    with monkeypatch.context() as patched:
+        patched.setattr(*failing, lambda *given, **more: (_ for _ in ()).throw(LedgerBusy("held")))
+        code, out, _ = dpsynth("run", contract_path, "--again", "adapter", "--size", "1")
+    assert code == 1
+    assert "What stands of it is used by dpsynth run" in flat(out)
+    assert "--size 1.0" in flat(out)
+    assert ("--again adapter" in flat(out).partition("used by")[2]) == (not made)
