@@ -21,6 +21,7 @@ from dpsynth_assets.cli import (
     forget,
     init,
     lint,
+    model,
     people,
     plan,
     screen,
@@ -46,6 +47,7 @@ app.command("plan")(plan.plan)
 app.command("diff")(diff.diff)
 app.command("approve")(approve.approve)
 app.add_typer(people.app, name="people")
+app.add_typer(model.app, name="model")
 app.command("run")(run_verb.run)
 app.command("sql")(sql.sql)
 app.command("screen")(screen.screen)
@@ -146,7 +148,7 @@ def _spoken_errors() -> tuple[type[Exception], ...]:
         ("resources.artifact_store", "ArtifactError"),
         ("dpsynth_assets.publish.release", "PublishError"),
         ("dpsynth_assets.quality.verdict", "QualityError"),
-        ("dpsynth_assets.language.base_model", "BaseModelError"),
+        ("dpsynth_assets.language.model_places", "BaseModelError"),
     ):
         if module in sys.modules:
             spoken.append(getattr(sys.modules[module], name))

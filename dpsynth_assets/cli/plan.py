@@ -12,6 +12,7 @@ from rich.text import Text
 
 from dpsynth_assets.cli.console import REFUSED, BadInput, console, contract_at, put, say, shown, variant_of
 from dpsynth_assets.gate.approval import needs, scope_of
+from dpsynth_assets.language.model_places import lacking as lacking_model
 from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.releases.registry import plans as plans_of
 from dpsynth_assets.variants import name_of
@@ -67,6 +68,7 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> bool:
         quote = book.quote(scope, items)
     if as_json:
         about = {"contract": contract.declared.id, "variant": _variant(contract), "needs_approval": lacking}
+        about["needs_base_model"] = lacking_model(contract)
         put(json.dumps(_as_json(quote, items, plans) | about, indent=2))
         return quote.admitted
     terms = contract.privacy
@@ -88,6 +90,8 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> bool:
         f"{mechanism.noise_multiplier:.3f} times the clip{correlated}.",
         style="dim",
     )
+    if absent := lacking_model(contract):
+        say(f"Nothing can be released yet: {absent}.", style="yellow")
     if lacking:
         say(f"Nothing was spent. It lacks {'; '.join(lacking)}.")
         signing = f"dpsynth approve {shown(contract.path)} --as OWNER --reason ..."

@@ -17,7 +17,8 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from dpsynth_assets.language.base_model import BaseModelError, device, has_bfloat16, load_base_model
+from dpsynth_assets.language.base_model import device, has_bfloat16, load_base_model
+from dpsynth_assets.language.model_places import BaseModelError, located
 from dpsynth_assets.language.objective import Encoded, encode, encode_prefix, losses, verify_objective
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
@@ -122,7 +123,7 @@ def prepare(contract: Contract, plan: TrainingPlan) -> Prepared:
         BaseModelError, ObjectiveError, UnclippedGradientError: the model cannot be trained with the plan's guarantee,
             here or anywhere; found on made-up records.
     """
-    base, tokenizer = load_base_model(plan.base_model)
+    base, tokenizer = load_base_model(located(plan.base_model, contract))
     prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
     lengths = [len(prefix) for prefix in prefixes.values()]
     longest = max(lengths) + plan.max_tokens

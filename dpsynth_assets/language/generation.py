@@ -16,6 +16,7 @@ import pandas as pd
 
 from dpsynth_assets.atomic import replacing
 from dpsynth_assets.language.finetuning import load_tuned
+from dpsynth_assets.language.model_places import located
 from dpsynth_assets.language.objective import encode_prefix
 from dpsynth_assets.language.sampling import Decoding, sampler_for
 from dpsynth_assets.privacy.apportionment import apportion
@@ -112,7 +113,8 @@ def _drawing(contract: Contract, adapter_folder: Path) -> Draw:
     terms = contract.privacy
     generation = terms.generation
     decoding = Decoding(generation.max_new_tokens, generation.temperature, generation.top_p, generation.top_k)
-    model, tokenizer = load_tuned(terms.base_model.name, terms.releases[ADAPTER].method, adapter_folder)
+    base = located(terms.base_model.name, contract)
+    model, tokenizer = load_tuned(base, terms.releases[ADAPTER].method, adapter_folder)
     sampler = sampler_for(model, tokenizer.eos_token_id, decoding, generation.batch_size)
     prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
 
