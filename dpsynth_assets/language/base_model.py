@@ -87,6 +87,7 @@ def read_gguf(file: Path) -> tuple[Any, PreTrainedTokenizerBase]:
     Raises:
         BaseModelError: it cannot be read as a causal language model.
     """
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
         model: Any = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype="float32")

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import filelock
 from safetensors import SafetensorError
-from safetensors.torch import save_model
 
 from dpsynth_assets.atomic import sync_folder
 from dpsynth_assets.contract.base_models import KnownModel
@@ -65,11 +64,8 @@ def bring(model: KnownModel, given: Path | None, told: Callable[[str], None]) ->
 def convert(file: Path, folder: Path) -> None:
     """A GGUF file as a Hugging Face folder: the same file gives the same weights, byte for byte."""
     model, tokenizer = read_gguf(file)
-    folder.mkdir()
-    model.config.save_pretrained(folder)
-    model.generation_config.save_pretrained(folder)
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
 
 
 def card(model: KnownModel) -> str:
