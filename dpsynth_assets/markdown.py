@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from html import unescape
 
 from ledger.visible import visible
 
@@ -23,6 +24,15 @@ def escaped(text: object) -> str:
     '!\\[x\\](https://example.org) \\| &lt;b&gt; card_lost'
     """
     return _MEANT.sub(lambda match: "\\" + match[0], visible(" ".join(str(text).split()))).translate(_ENTITIES)
+
+
+def plain(text: str) -> str:
+    r"""What was written with `escaped` and `code`, as it is read where there is no Markdown.
+
+    >>> plain(f"{escaped('<a_b> c*')} {code('embedded')}")
+    '<a_b> c* embedded'
+    """
+    return unescape(re.sub(r"\\(.)|`", r"\1", text))
 
 
 def code(text: object) -> str:

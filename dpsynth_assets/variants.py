@@ -9,6 +9,9 @@ apart. What was approved, and the source, are the contract's.
 
 Variants about the same people add up in the ledger like any other releases. One with epsilon `none`, for sources
 declared public, trains without noise and is charged nothing, since it promises nothing.
+
+Every contract has one more, `nothing`, whether it declares variants or not: texts of the same base model, asked for by
+the same labels, without any release. No row is read for it, so its epsilon is 0. What a release adds is the difference.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.releases.adapter import AdapterTerms
 
 MAIN = "main"  # the contract as it stands
+NOTHING = "nothing"  # the same without any release
 _NO_MORE = 1e-4  # the adapter's epsilon is rounded down to a multiple of this
 
 
@@ -40,11 +44,11 @@ class VariantError(ValueError):
 
 
 def names(contract: Contract) -> tuple[str, ...]:
-    """`main` and the contract's variants, such as `lora-3` or `full-none`."""
+    """`main` and the contract's variants, such as `lora-3` or `full-none`, with `nothing` where it declares some."""
     terms = contract.privacy.variants
     if terms is None:
         return (MAIN,)
-    return (MAIN, *(_name(method, epsilon) for method in terms.methods for epsilon in terms.epsilons))
+    return (MAIN, *(_name(method, epsilon) for method in terms.methods for epsilon in terms.epsilons), NOTHING)
 
 
 @lru_cache(maxsize=256)
@@ -56,6 +60,8 @@ def variant(contract: Contract, name: str) -> Contract:
     """
     if name == MAIN:
         return contract
+    if name == NOTHING:
+        return replace(contract, id=f"{contract.id}--{name}", privacy=_reading_nothing(contract), base=contract)
     for method in contract.privacy.variants.methods if contract.privacy.variants else ():
         for epsilon in contract.privacy.variants.epsilons if contract.privacy.variants else ():
             if _name(method, epsilon) == name:
@@ -93,6 +99,26 @@ def _at(contract: Contract, method: VariantMethod, epsilon: float) -> PrivacyTer
     if math.isinf(epsilon):
         return with_adapter_at(math.inf)
     return with_adapter_at(_left_for_the_adapter(replace(contract, privacy=with_adapter_at(epsilon)), epsilon))
+
+
+def _reading_nothing(contract: Contract) -> PrivacyTerms:
+    """The contract's terms at a price of 0, without the releases that cannot be had for it and what is asked of them:
+    nobody judges, teaches or votes."""
+    terms, safety = contract.privacy, contract.privacy.safety_classifier
+    releases = terms.releases
+    for release in registry.planned(contract):
+        free = None if release.unread is None else releases[release].model_copy(update=_price(0.0))
+        releases = releases.but(release, free)
+    unasked = {"labels": "asked", "confidence": None, "proportions": "histogram"}
+    untaught = {"teacher": None}
+    return terms.model_copy(
+        update={
+            "releases": releases,
+            "curation": terms.curation.model_copy(update=unasked),
+            "classifier": terms.classifier.model_copy(update=untaught),
+            "safety_classifier": safety.model_copy(update=untaught) if safety and safety.taught_by_labeller else safety,
+        }
+    )
 
 
 def _left_for_the_adapter(contract: Contract, epsilon: float) -> float:

@@ -74,7 +74,7 @@ class _Price:
     alone: float
 
 
-class _AllAdmitted(Exception):  # noqa: N818 - no error: it rolls back what was only tried
+class _OnlyAsked(Exception):  # noqa: N818 - no error: it rolls back what was only tried
     pass
 
 
@@ -121,11 +121,11 @@ class Admission:
         asked, token = Request(population, event, source, release, key, owner, plan_digest), secrets.token_urlsafe(32)
         return grant_of(self._admit(asked, ready, token, permitted), token)
 
-    def require_all(self, requests: Sequence[Request], *, reason: str) -> None:
-        """Pass if all of these would be admitted, one after the other. Nothing is charged.
+    def reserve_all(self, requests: Sequence[Request], *, reason: str, hold: bool = True) -> None:
+        """Reserve all of these, as if one after the other, or none. Without `hold` it is only asked whether all fit.
 
-        Where one does not fit, one transaction writes down what was reserved before it, the refusal, and what was given
-        back for this `reason`: so a process that dies leaves all of it or nothing.
+        It is one transaction. Where one does not fit, it writes down what was reserved before it, the refusal, and what
+        was given back for this `reason`: so a process that dies leaves all of it or nothing. `charge` activates each.
 
         Raises:
             BudgetRefused: one of them does not fit.
@@ -133,7 +133,7 @@ class Admission:
         words("reason", reason)
         prices = [self._priced(asked)[0] for asked in requests]
         refused: BudgetRefused | None = None
-        with suppress(_AllAdmitted), self._store.transaction() as book:
+        with suppress(_OnlyAsked), self._store.transaction() as book:
             reserved = []
             for asked, price in zip(requests, prices, strict=True):
                 outcome = _decide(book, asked, price, None, admit=True)
@@ -142,9 +142,9 @@ class Admission:
                     break
                 assert outcome is not None
                 reserved.append(outcome.id)
-            else:
-                raise _AllAdmitted  # nothing of this transaction stays
-            for each in reserved:
+            if refused is None and not hold:
+                raise _OnlyAsked  # nothing of this transaction stays
+            for each in reserved if refused is not None else ():
                 give_back(book, each, reason)
         if refused is not None:
             raise refused

@@ -492,7 +492,7 @@ class Replay:
         self.charges: dict[int, Any] = {}  # open ones
         self.done: dict[int, Any] = {}  # committed ones, for the seals that rest on them
         self.made: dict[str, set[int]] = {}  # digest of files -> the charges that were committed with them
-        self.seals: dict[int, tuple[set[int], bool]] = {}  # entry -> charges, and whether anything is promised
+        self.seals: dict[int, tuple[set[int], Any]] = {}  # entry -> charges, and whom something is promised to
         self.least: dict[tuple[int, ...], float] = {}  # charges -> the least epsilon that they can come to
         self.tokens: set[str] = set()
 
@@ -959,8 +959,8 @@ class Replay:
         for name, seq in made_from.items():
             demand(name_of(name) and seq in self.seals, f"it was made from entry {short(seq)}, which is no seal")
             inherited |= self.seals[seq][0]
-            all_promised = all_promised and self.seals[seq][1]
-        self.seals[self.seq] = ({*charges} | inherited, promised is not None)
+            all_promised = all_promised and self.seals[seq][1] is not None
+        self.seals[self.seq] = ({*charges} | inherited, (promised or {}).get("population"))
         self.expect(charges == sorted({*charges}), "its charges are not in their order, or one stands twice")
         self.expect(inherited <= {*charges}, "it leaves out a charge of what it was made from")
         own = {*charges} - inherited
@@ -980,11 +980,22 @@ class Replay:
         self.expect(entry.population == (promised or {}).get("population"), "its population is not its guarantee's")
         if promised is not None:
             self.expect(all_promised, "something is promised of it, and nothing of what it was made from")
-            self.promised(tuple(charges), promised)
+            fields = {"population", "unit", "neighbouring_relation", "epsilon", "delta"}
+            demand(promised.keys() == fields, "its guarantee has not exactly its fields")
+            if charges:
+                self.promised(tuple(charges), promised)
+            else:
+                self.nothing_read({self.seals[seq][1] for seq in made_from.values()}, promised)
+
+    def nothing_read(self, parents: set[Any], said: Any) -> None:
+        """What rests on no charge promises 0, of the population that what it was made from is about."""
+        demand((real(said["epsilon"]), real(said["delta"])) == (0, 0), "its guarantee is not 0, and rests on no charge")
+        terms = (said["unit"], said["neighbouring_relation"])
+        right = terms == (self.populations[said["population"]].unit, "add_or_remove_one_unit")
+        right = right and parents <= {said["population"]}
+        self.expect(right, "its guarantee is not one of its population, or of another than what it was made from")
 
     def promised(self, charges: tuple[int, ...], said: Any) -> None:
-        fields = {"population", "unit", "neighbouring_relation", "epsilon", "delta"}
-        demand(said.keys() == fields and charges, "its guarantee has not exactly its fields, or rests on no charge")
         population = self.populations[said["population"]]
         own = {self.done[seq].population for seq in charges} == {said["population"]}
         terms = (said["unit"], said["delta"], said["neighbouring_relation"])

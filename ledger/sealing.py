@@ -84,6 +84,7 @@ class Sealing:
         made_from: Mapping[str, Seal] | None = None,
         reservation: str | None = None,
         protected: bool = True,
+        nothing_of: str | None = None,
     ) -> NewSeal:
         """Write down that these files are the artifact `identity` of `name`, and what they rest on.
 
@@ -93,11 +94,16 @@ class Sealing:
             reservation: the id of its own charge, committed with these files (the receipt aside).
             protected: False for what was made without privacy. Where anything that it was made from has no guarantee,
                 neither has this.
+            nothing_of: the population of which no row was read for it, of what was made from public things alone. Its
+                guarantee is epsilon 0. The ledger has handed out nothing for it, and believes its caller that no row
+                came another way.
 
         Raises:
             ProtocolError: what it was made from is not sealed here, its charge is not committed with these files, it
-                rests on charges of several populations, or on nothing at all.
+                rests on charges of several populations, or on nothing at all; or on something, where nothing was read.
         """
+        if nothing_of is not None and (made_from or reservation is not None or not protected):
+            raise ProtocolError("nothing is said to have been read for it, and it rests on something: it is not sealed")
         name, identity, files = named(name), identified(identity), checked_files(dict(files))
         with self._store.transaction() as book:
             parents = {label: _sealed(book, seal) for label, seal in sorted((made_from or {}).items())}
@@ -105,9 +111,12 @@ class Sealing:
             charges = sorted({*own, *(seq for each in parents.values() for seq in each.charges)})
             histories = [book.find(reservation=seq) for seq in charges]
             budgets = {path[0].population: require_budget(book, str(path[0].population)) for path in histories}
+            unread = None if nothing_of is None else require_budget(book, nothing_of)
             ledger_id, public = book.ledger_id, public_key_of(book)
         guarantee = None
-        if protected and all(each.guarantee for each in parents.values()):
+        if unread is not None:
+            guarantee = Guarantee(unread.population, unread.unit, unread.neighbouring_relation, 0.0, 0.0)
+        elif protected and all(each.guarantee for each in parents.values()):
             guarantee = _guarantee(histories, list(budgets.values()), parents.values())
         payload = {
             "id": identity,
@@ -172,8 +181,12 @@ def _committed(book: Transaction, reservation: str, name: str, digest: str) -> i
 
 
 def _guarantee(histories: Sequence[Sequence[Record]], budgets: Sequence[Budget], parents: Iterable[Seal]) -> Guarantee:
-    """What follows from charges, all of one population; the same charges as a parent's come to what the parent's do."""
+    """What follows from charges, all of one population; the same charges as a parent's come to what the parent's do.
+    What was made only from what read nothing has read nothing."""
     if not histories:
+        of_nothing = {parent.guarantee for parent in parents if parent.guarantee is not None}
+        if len(of_nothing) == 1:
+            return of_nothing.pop()
         raise ProtocolError(
             "it was made from nothing that was charged, and is not marked as made without privacy: nothing can be said "
             "of it, so it is not sealed"
@@ -267,6 +280,8 @@ class SealReview:
         return found
 
     def _promised(self, seal: Seal, guarantee: Guarantee) -> list[str]:
+        if guarantee.of_nothing_read:
+            return self._promised_of_nothing(seal, guarantee)
         if not seal.charges:
             return ["it states a guarantee, and carries no charge"]
         histories = [self.histories[seq] for seq in seal.charges]
@@ -282,4 +297,17 @@ class SealReview:
         due = self.computed[seal.charges]
         if not math.isclose(guarantee.epsilon, due, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
             return [f"its epsilon is {guarantee.epsilon!r}, its charges together cost {due!r}"]
+        return []
+
+    def _promised_of_nothing(self, seal: Seal, guarantee: Guarantee) -> list[str]:
+        if seal.charges:
+            return ["it states that nothing was read, and carries charges"]
+        terms = self.registered.get(guarantee.population)
+        unit = self.authority.units[guarantee.population][0] if terms else None
+        stated = (guarantee.unit, guarantee.neighbouring_relation)
+        if terms is None or stated != (unit, terms.payload["neighbouring_relation"]):
+            return ["its unit or neighbouring relation is not that of its population"]
+        parents = [self.seals[seq].guarantee for seq in seal.made_from.values()]
+        if any(parent is None or parent.population != guarantee.population for parent in parents):
+            return ["its guarantee is of another population than that of what it was made from"]
         return []

@@ -39,7 +39,10 @@ _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
 @dataclass(frozen=True)
 class Guarantee:
-    """What is promised of an artifact: (epsilon, delta)-differential privacy for its unit, all its charges composed."""
+    """What is promised of an artifact: (epsilon, delta)-differential privacy for its unit, all its charges composed.
+
+    Both are 0 where it rests on no charge because no row of the population was read for it.
+    """
 
     population: str
     unit: str
@@ -53,8 +56,14 @@ class Guarantee:
                 raise SealError(f"{said!r} names no population, unit or relation")
         for name, high in (("epsilon", math.inf), ("delta", 1.0)):
             value = getattr(self, name)
-            if type(value) is not float or not 0.0 < value < high:
-                raise SealError(f"{name} of a guarantee is {value!r}: it must be a finite number above 0")
+            if type(value) is not float or not 0.0 <= value < high:
+                raise SealError(f"{name} of a guarantee is {value!r}: it must be a finite number, and not below 0")
+        if (self.epsilon == 0.0) != (self.delta == 0.0):
+            raise SealError("a guarantee's epsilon and delta are both 0, where nothing was read, or neither is")
+
+    @property
+    def of_nothing_read(self) -> bool:
+        return self.epsilon == 0.0
 
 
 @dataclass(frozen=True)

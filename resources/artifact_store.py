@@ -160,6 +160,7 @@ class ArtifactStore(Deployed):
         reservation: str | None = None,
         about: Mapping[str, Any] | None = None,
         protected: bool = True,
+        nothing_of: str | None = None,
     ) -> Artifact:
         """Finish a draft: write its receipt, and seal it in the ledger. From then on it stands.
 
@@ -169,12 +170,14 @@ class ArtifactStore(Deployed):
             reservation: the charge of its own that was committed with its files.
             about: further facts for the receipt.
             protected: False for what was made without privacy.
+            nothing_of: the population of which no row was read for it.
 
         Raises:
             ArtifactError: the ledger cannot be used, or does not seal it, or the disk takes no more.
         """
         with self._sealing(draft.contract, draft.kind):
-            return self._seal(draft, dict(made_from or {}), reservation, dict(about or {}), protected=protected)
+            before, more = dict(made_from or {}), dict(about or {})
+            return self._seal(draft, before, reservation, more, protected=protected, nothing_of=nothing_of)
 
     def _seal(
         self,
@@ -184,6 +187,7 @@ class ArtifactStore(Deployed):
         about: Mapping[str, Any],
         *,
         protected: bool = True,
+        nothing_of: str | None = None,
     ) -> Artifact:
         receipt = {
             "contract": draft.contract,
@@ -205,6 +209,7 @@ class ArtifactStore(Deployed):
                 made_from={name: each if isinstance(each, Seal) else each.seal for name, each in before.items()},
                 reservation=reservation,
                 protected=protected,
+                nothing_of=nothing_of,
             )
         draft.kept = True
         if new.portable is not None:

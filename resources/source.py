@@ -5,8 +5,10 @@ Constants all of them, which the platform takes from a contract. Knows no contra
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from resources.canonical import BOOLEAN, INTEGER, NUMBER, STRING, TEXT
@@ -80,3 +82,10 @@ class Source:
     max_records: int
     max_characters: int
     retention_days: int
+
+    @property
+    def reading(self) -> str:
+        """By which it is told whether a record means the same: what is read of each, which are, and how many of a unit.
+        Not where they lie."""
+        said = [dict(self.where), asdict(self.columns), self.max_records, self.max_characters]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]

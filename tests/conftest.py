@@ -177,6 +177,32 @@ def made_once(same_place: Path, contract_path: Path, home, copy_of) -> Callable[
     return lambda what, make: copy_of((what, text), make, same_place)
 
 
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A folder with a random two-layer Llama and the embedded tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    from dpsynth_assets.language.base_model import EMBEDDED_FOLDER
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED_FOLDER)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def contract_path(place: Path) -> Path:
     return write_contract(place / "contracts")
@@ -269,9 +295,8 @@ def reserve(snapshotted, contract, home):
     return make
 
 
-@pytest.fixture
-def rooms(monkeypatch: pytest.MonkeyPatch):
-    """Quick stand-ins. `rooms.read` counts the frames that training was given; `rooms.train` may be replaced."""
+def put_stand_ins(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Quick stand-ins. `read` counts the frames that training was given; `train` may be replaced."""
     import numpy as np
     import pandas as pd
 
@@ -320,6 +345,12 @@ def rooms(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rules, "check_rules", lambda contract: ())
     monkeypatch.setattr(base_model, "load_base_model", lambda name: None)
     return state
+
+
+@pytest.fixture
+def rooms(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Quick stand-ins (`put_stand_ins`)."""
+    return put_stand_ins(monkeypatch)
 
 
 @pytest.fixture

@@ -56,6 +56,7 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(frame),
+                "drawn_again": frame.attrs.get("drawn_again", 0),
                 "dagster/uri": str(artifact.folder / DRAWN),
                 "preview": preview(frame),
                 **receipts_metadata(artifact),

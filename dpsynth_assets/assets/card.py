@@ -13,7 +13,7 @@ from dpsynth_assets.classify.results import results_in
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.language.contamination.facts import Facts
 from dpsynth_assets.markdown import escaped
-from dpsynth_assets.publish.release import NO_GUARANTEE
+from dpsynth_assets.publish.release import NO_GUARANTEE, READ_NOTHING
 from dpsynth_assets.quality.verdict import VERDICT, QualityError, Verdict
 from dpsynth_assets.releases.adapter import ADAPTER
 from ledger import Guarantee
@@ -113,6 +113,13 @@ def _guarantee(contract: Contract, sealed: Guarantee | None) -> list[str]:
         return [
             f"This release has {NO_GUARANTEE}. It was charged to no budget.",
             "Whatever is computed from this table and everything trained on it has none either.",
+        ]
+    if sealed.of_nothing_read:
+        return [
+            f"{READ_NOTHING[0].upper()}{READ_NOTHING[1:]}. Nothing was learned of any {terms.unit.name} of population "
+            f"{terms.population}: the base model was asked for these texts by their labels, as it comes. What a "
+            "release of this contract is worth is the difference to this one.",
+            "Whatever is computed from this table alone and everything trained on it has the same guarantee.",
         ]
     return [
         f"This release alone: ({sealed.epsilon:.3f}, {sealed.delta:g})-differential privacy, adding or "

@@ -70,12 +70,13 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.classify.contracted import folder_of, seeds, train
 
         contract = of_partition(declared, context)
+        taught = contract.privacy.classifier.taught_by_labeller  # not of a variant that reads nothing
         spoken = (ArtifactError, PublishError, QualityError, LedgerError, UnprovenError, SourceError)
         with plain_failures(*spoken, ClassifierError):
             require_terms(contract, ledger.open())
             more = additions_of(contract, sensitive_store)
             synthetic, frame = published_table(contract, artifact_store, ledger)
-            labeller = teacher_of(contract, synthetic, artifact_store) if terms.taught_by_labeller else None
+            labeller = teacher_of(contract, synthetic, artifact_store) if taught else None
             with artifact_store.draft(contract.id, "classifier") as draft:
                 release, report = synthetic.receipt["about"]["corpus"], partial(reporter, context)
                 facts = train(contract, frame, more, draft.folder, release=release, labeller=labeller, report=report)
@@ -83,7 +84,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "target": target,
-                "taught_by": terms.teacher or "labels",
+                "taught_by": contract.privacy.classifier.teacher or "labels",
                 "classes": len(contract.privacy.classes),
                 "synthetic_rows": len(frame),
                 "public_rows": len(more.mix or ()),

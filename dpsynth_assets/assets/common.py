@@ -71,10 +71,11 @@ def contract_asset(
     nothing automates or retries it. `follows` is off for free assets that do not follow their inputs by themselves,
     such as the snapshot. `partitioned` is off for what all release variants of a contract share.
     """
+    reads = spends and not contract.reads_nothing
     promise = f"Charged to the privacy ledger of population `{contract.privacy.population}`."
     free = f"Post-processing: costs nothing, and carries the guarantee of what it was made from: {guarantee(contract)}."
     partitions = partitions_of(contract) if partitioned else None
-    said = [description, promise if spends else free if follows else "", _on_partitions(contract) if partitions else ""]
+    said = [description, promise if reads else free if follows else "", _on_partitions(contract) if partitions else ""]
     return dg.asset(
         key=asset_key(contract, name),
         deps=[asset_key(contract, upstream) for upstream in after],
@@ -84,7 +85,7 @@ def contract_asset(
         kinds=kinds,
         tags={
             "contract": contract.id,
-            "spends_budget": "yes" if spends else "no",
+            "spends_budget": "yes" if reads else "no",
             "follows_inputs": "yes" if follows and not spends else "no",
         },
         code_version=f"{_CODE}-{contract.digest[:12]}",
@@ -97,7 +98,10 @@ def _on_partitions(contract: Contract) -> str:
     """What the description says of partitions."""
     declared = contract.privacy.variants
     unprotected = f" A partition that ends in `-none` has {NO_GUARANTEE}." if declared and declared.has_none else ""
-    return f"A partition for each release variant; `{variants.MAIN}` is the release described here.{unprotected}"
+    return (
+        f"A partition for each release variant; `{variants.MAIN}` is the release described here.{unprotected} "
+        f"`{variants.NOTHING}` reads no row and is charged nothing."
+    )
 
 
 @contextmanager

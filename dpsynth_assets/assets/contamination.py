@@ -10,6 +10,7 @@ import dagster as dg
 from dpsynth_assets.assets.common import asset_key, of_partition, partitions_of, plain_failures
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.base_models import KNOWN
+from dpsynth_assets.contract.synthesis import EMBEDDED
 from dpsynth_assets.language.contamination.facts import Facts
 from dpsynth_assets.markdown import code, escaped
 from dpsynth_assets.releases.adapter import ADAPTER
@@ -46,6 +47,8 @@ def contamination_check(declared: Contract) -> dg.AssetChecksDefinition:
 def contamination_sentence(contract: Contract, facts: Facts | None) -> str:
     """What is known of the base model and the source, for the check and the card."""
     base = contract.privacy.base_model
+    if facts is None and base.name == EMBEDDED and base.corpus is None:
+        base = base.model_copy(update={"corpus": "the project's mix of public texts, named in its model card"})
     if facts is None:
         if base.undeclared:
             return (
@@ -56,21 +59,33 @@ def contamination_sentence(contract: Contract, facts: Facts | None) -> str:
         known = KNOWN.get(base.name)
         corpus = base.corpus or (known and known.corpus)
         before = base.trained_before or (known and known.trained_before)
-        said = [f"on {escaped(corpus)}"] if corpus else []
+        said = [f"on {escaped(corpus.rstrip('.'))}"] if corpus else []
         said += [f"before {before}"] if before else []
+        lacks = "rows, and none was read" if contract.reads_nothing else "its rows, and an index of that corpus"
         return (
             f"The base model {code(base.name)} is declared to have been trained {', '.join(said)}. It was not compared "
-            "with the source: that takes an index of its corpus."
+            f"with the source: that takes {lacks}. {_may_have_read(contract)}"
         )
     compared = (
         f"Every record was compared with what the base model {code(base.name)} was trained on "
         f"({escaped(facts.corpus)}). Each run of {facts.found_for_certain} words that both hold is found."
     )
     if facts.share is None or facts.by_chance is None:
-        return f"{compared} The figure is about sensitive records: it stays in the sensitive store, by the snapshot."
+        figure = "The figure is about sensitive records: it stays in the sensitive store, by the snapshot."
+        return f"{compared} {figure} {_may_have_read(contract)}"
     warning = "Warning: the base model has read some of this source. " if _much(facts) else ""
     figures = f"{facts.share:.2%} of the records overlap; {facts.by_chance:.2%} at most would seem to by chance."
     return f"{warning}{compared} {figures}"
+
+
+def _may_have_read(contract: Contract) -> str:
+    """What follows from where the source lies."""
+    if not contract.privacy.source_is_public:
+        return "The source is not public, so a model that has read public texts only has not read it."
+    return (
+        "The source is public, so the model may have read it, test records too: what is remembered looks like what was "
+        "learned. Only what a release adds to the same model without one is learned from these rows."
+    )
 
 
 def _much(facts: Facts | None) -> bool:

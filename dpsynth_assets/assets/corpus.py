@@ -34,7 +34,6 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
     """The corpus asset of a contract."""
 
     terms = declared.privacy.curation
-    judges = (*((LABELLER.name,) if terms.needs_labeller else ()), *((VOTES.name,) if terms.needs_votes else ()))
 
     @contract_asset(
         declared,
@@ -44,7 +43,7 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
             "Not for use before its quality checks have passed: `synthetic` publishes it then."
         ),
         kinds={"parquet"},
-        after=(CANDIDATES, *judges),
+        after=(CANDIDATES, *_judges(terms)),
     )
     def corpus(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
         from dpsynth_assets.synthesis.corpus import ROWS, choose
@@ -52,7 +51,7 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
         contract = of_partition(declared, context)
         with plain_failures(ArtifactError, CurationError, VotesError):
             candidates = artifact_store.latest(contract.id, CANDIDATES)
-            asked = {name: artifact_store.latest(contract.id, name) for name in judges}
+            asked = {name: artifact_store.latest(contract.id, name) for name in _judges(contract.privacy.curation)}
             drawn_from = candidates.receipt["about"]
             histogram = artifact_store.get(contract.id, LABEL_HISTOGRAM.name, drawn_from[LABEL_HISTOGRAM.name])
             folders = {name: artifact.folder for name, artifact in asked.items()}
@@ -83,6 +82,11 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
         )
 
     return corpus
+
+
+def _judges(terms: Curation) -> tuple[str, ...]:
+    """The releases that are asked which candidates to keep."""
+    return (*((LABELLER.name,) if terms.needs_labeller else ()), *((VOTES.name,) if terms.needs_votes else ()))
 
 
 def _said(terms: Curation) -> str:

@@ -35,5 +35,7 @@ def require_rows_by(contract: Contract, histogram: Artifact) -> None:
     Raises:
         NoRowsError: it does.
     """
+    if contract.reads_nothing:  # nobody was counted
+        return
     size = float(histogram.receipt["about"].get("size", 1.0))
     require_rows(contract, released_counts(histogram.folder), size)

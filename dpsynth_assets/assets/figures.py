@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets.markdown import escaped, table
-from dpsynth_assets.publish.release import NO_GUARANTEE
+from dpsynth_assets.publish.release import NO_GUARANTEE, READ_NOTHING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,11 +25,12 @@ _PREVIEW_CHARACTERS = 200
 
 def receipts_metadata(artifact: Artifact) -> dict[str, Any]:
     """The charges that a result rests on, as a table, and the entry that seals it, signed: by it a ledger that was
-    rolled back or rewritten afterwards shows. Where there are no charges, nothing is promised of it."""
+    rolled back or rewritten afterwards shows. Without charges nothing was read for it, or nothing is promised of it."""
     charges, signed = artifact.receipts, artifact.checkpoint
     sealed = {"ledger_checkpoint": dg.MetadataValue.json(signed.to_json())} if signed else {}
     if not charges:
-        return {"receipts": dg.MetadataValue.md(f"Nothing was charged: {NO_GUARANTEE}."), **sealed}
+        promised = NO_GUARANTEE if artifact.without_guarantee else READ_NOTHING
+        return {"receipts": dg.MetadataValue.md(f"Nothing was charged: {promised}."), **sealed}
     rows = [
         (f"`{c['release']}`", c["event"]["event"], c["ledger_seq"], f"`{str(c['ledger_hash'])[:12]}`") for c in charges
     ]
@@ -41,6 +42,8 @@ def guarantee(contract: Contract) -> str:
     """The promise in one sentence."""
     if contract.without_privacy:
         return NO_GUARANTEE
+    if contract.reads_nothing:
+        return READ_NOTHING
     terms = contract.privacy
     records = "" if terms.unit.max_records == 1 else f" (up to {terms.unit.max_records} records each)"
     return (

@@ -15,14 +15,17 @@ import dagster as dg
 from dpsynth_assets.assets.common import asset_key, contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.enough import require_rows_of
 from dpsynth_assets.assets.figures import receipts_metadata
+from dpsynth_assets.assets.nothing import made_of_nothing
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.adoption import adopted
+from dpsynth_assets.gate.again import earlier_runs
 from dpsynth_assets.gate.gate import release_gate
 from dpsynth_assets.gate.passage import Stores
 from dpsynth_assets.gate.public_rows import require_public_rows
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.gate.spec import release_name, spec_keys
+from dpsynth_assets.gate.standing import inputs, standing_release
 from dpsynth_assets.language.model_places import require_base_model
 from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
@@ -31,6 +34,7 @@ from dpsynth_assets.releases.release import Markdown, Plan, Release, Workspace
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
+from resources.snapshots import Snapshot
 from resources.tabular import SourceError
 
 
@@ -41,7 +45,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
     @contract_asset(
         declared,
         release.name,
-        description=escaped(release.describe(declared)),
+        description=escaped(_described(declared, release)),
         kinds=set(release.technologies),
         spends=True,
         after=("source", *(name for name in release.after if name in names), *release.made_from),
@@ -56,19 +60,17 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
         contract = of_partition(declared, context) if release.in_variants else declared
         with plain_failures(SourceError, ArtifactError):
             snapshot = sensitive_store.latest(source_of(contract))
-            made_from = _standing(contract, release, artifact_store)
+            if contract.reads_nothing:
+                return made_of_nothing(contract, release, artifact_store, snapshot.size)
+            made_from = inputs(contract, release, artifact_store)
         plan = release.plan(contract, snapshot.size)
         stores = Stores(ledger, sensitive_store, artifact_store)
-        if not contract.without_privacy:
-            keys = spec_keys(release_name(context, contract), plan)
-            if (found := adopted(context, contract, keys, stores, made_from)) is not None:
-                text = f"An earlier run finished and paid for {found.id}: it is sealed now, and nothing was charged."
-                context.log.info(text)
-                return _materialized(contract, plan, found, {"adopted": text})
+        if (found := _found(context, contract, release, plan, stores, made_from)) is not None:
+            return found
         progress = reporter(context, release.title)
         ready: list[Any] = []
 
-        def check() -> None:
+        def check(snapshot: Snapshot) -> None:
             with _before_rows(contract, release):
                 if LABEL_HISTOGRAM.name in release.after:
                     require_rows_of(contract, snapshot, artifact_store)
@@ -96,6 +98,34 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
         return _materialized(contract, plan, gate.artifact, {**ran.facts, **more})
 
     return body
+
+
+def _found(
+    context: dg.AssetExecutionContext,
+    contract: Contract,
+    release: Release[Any],
+    plan: Plan,
+    stores: Stores,
+    made_from: Mapping[str, Artifact],
+) -> dg.MaterializeResult[None] | None:
+    """What an earlier run paid for, and this one goes on with; None where nothing was."""
+    if contract.without_privacy:
+        return None
+    keys = spec_keys(release_name(context, contract), plan)
+    if (found := adopted(context, contract, keys, stores, made_from)) is not None:
+        text = f"An earlier run finished and paid for {found.id}: it is sealed now, and nothing was charged."
+    elif earlier_runs(context) and (found := standing_release(contract, release, plan, stores.artifacts)) is not None:
+        text = f"{found.id} stands, and this run was launched in place of another: it is used, and nothing was charged."
+    else:
+        return None
+    context.log.info(text)
+    return _materialized(contract, plan, found, {"adopted": text})
+
+
+def _described(declared: Contract, release: Release[Any]) -> str:
+    if declared.reads_nothing:
+        return f"What stands in the place of {release.name} where no row is read: {release.name} is not released."
+    return release.describe(declared)
 
 
 def _materialized(
@@ -136,29 +166,6 @@ def _before_rows(contract: Contract, release: Release[Any]) -> Iterator[None]:
         why = str(error) or type(error).__name__
         text = f"{contract.id}/{release.name} cannot be computed, and nothing was charged for this run: {why}"
         raise dg.Failure(text, allow_retries=False) from error
-
-
-def _standing(contract: Contract, release: Release[Any], artifacts: ArtifactStore) -> dict[str, Artifact]:
-    """The standing artifacts that a release is made from, each made from standing ones: nothing is spent on others.
-
-    Raises:
-        ArtifactError: there is none, or it was made from something that does not stand any more.
-    """
-    found = {name: artifacts.latest(contract.id, name) for name in release.made_from}
-    for name, artifact in found.items():
-        charged = {charge.population for charge in artifact.charges} - {contract.privacy.population}
-        if charged:
-            raise ArtifactError(
-                f"the standing {name} of {contract.id} rest on charges of population {', '.join(sorted(charged))}, and "
-                f"the contract is about {contract.privacy.population} now: make its releases anew. Nothing was charged"
-            )
-        for before, identity in artifact.receipt["about"].items():
-            if before in artifact.seal.made_from and artifacts.latest(contract.id, before).id != identity:
-                raise ArtifactError(
-                    f"the standing {name} of {contract.id} were made from another {before} than the standing one: "
-                    f"materialize {contract.id}/{name} first. Nothing was charged"
-                )
-    return found
 
 
 def _promised(plan: Plan, contract: Contract) -> dict[str, Any]:

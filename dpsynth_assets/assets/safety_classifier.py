@@ -52,6 +52,7 @@ def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.safety.students import MEGABYTE, make
 
         contract = of_partition(declared, context)
+        taught = terms_of(contract).taught_by_labeller  # not of a variant that reads nothing
         spoken = (ArtifactError, QualityError, PublishError, LedgerError, UnprovenError, SourceError)
         with plain_failures(*spoken, ClassifierError, EncoderError):
             synthetic, frame = guaranteed_table(contract, artifact_store, ledger)
@@ -64,7 +65,7 @@ def safety_classifier_asset(declared: Contract) -> dg.AssetsDefinition:
                     draft.folder,
                     tested=None if terms.validation == "synthetic" else test_rows(contract, sensitive_store),
                     mix=None if terms.mix is None else mixed_rows(contract, terms.mix, sensitive_store),
-                    labeller=teacher_of(contract, synthetic, artifact_store) if terms.taught_by_labeller else None,
+                    labeller=teacher_of(contract, synthetic, artifact_store) if taught else None,
                     progress=reporter(context, "Training a safety classifier on synthetic records"),
                 )
                 about = {"student": students.chosen.name}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sqlite3
 import sys
 
@@ -63,6 +64,7 @@ def run() -> None:
     """Run the command line. Only errors whose texts are written for people are shown by their text."""
     nobody_else_writes()
     open_streams()
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both end a run in the same words
     try:
         ended = app(standalone_mode=False)  # typer would print what it was given as it is, controls included
     except Exception as error:
@@ -149,6 +151,7 @@ def _spoken_errors() -> tuple[type[Exception], ...]:
         ("dpsynth_assets.publish.release", "PublishError"),
         ("dpsynth_assets.quality.verdict", "QualityError"),
         ("dpsynth_assets.language.model_places", "BaseModelError"),
+        ("dpsynth_assets.language.prompts", "PromptError"),
     ):
         if module in sys.modules:
             spoken.append(getattr(sys.modules[module], name))

@@ -47,3 +47,26 @@ def utility(
         out=out,
         report=report,
     )
+
+
+@app.command()
+def knowledge(
+    dataset: Annotated[
+        str, typer.Option(help="The contract of the invented machines, or a file like it.")
+    ] = "knowledge",
+    seed: Annotated[int, typer.Option(help="Of the domain: another seed, other names and facts.")] = 7,
+    only: Annotated[list[str] | None, typer.Option(help="Only this line (repeat): real, untaught, lora-3.")] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each line, each with releases of its own.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="A folder that keeps everything; ./utility/knowledge if not.")
+    ] = None,
+    report: Annotated[bool, typer.Option("--report", help="Measure nothing: table and chart only.")] = False,
+) -> None:
+    """Ask readers of synthetic tables, of the real records and of no text about facts that nobody can know beforehand.
+
+    Writes the invented records first. Repeated, it goes on where it was. Writes knowledge.md, knowledge.png and
+    knowledge.json after every cell.
+    """
+    from dpsynth_assets.cli.knowledge.compare import compare
+
+    compare(contract_at(Path(dataset)), seed=seed, only=only or (), runs=runs, out=out, report=report)

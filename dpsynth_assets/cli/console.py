@@ -158,8 +158,11 @@ def variant_of(contract: Contract, name: str | None) -> Contract:
 
     if name is None:
         return contract
-    if contract.privacy.variants is None:
-        raise BadInput(f"--variant {name}: {contract.id} declares no `variants`; docs/contracts.md says how")
+    if contract.privacy.variants is None and name != variants.NOTHING:
+        raise BadInput(
+            f"--variant {name}: {contract.id} declares no `variants`; docs/contracts.md says how. It has "
+            f"{variants.NOTHING!r} all the same, which reads no row"
+        )
     try:
         return variants.variant(contract, name)
     except variants.VariantError as error:

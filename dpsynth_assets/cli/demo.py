@@ -25,7 +25,8 @@ _CONTRACT = Path("contracts/inbox.odcs.yaml")
 def demo() -> None:
     """Write the fictional inbox, make a ledger if there is none, and run the demo contract.
 
-    Run again, it is refused: the first run spent the budget. It then shows the release that stands.
+    Run again, it uses the releases that stand. Another adapter (`dpsynth run --again adapter`) is refused: the budget
+    is spent.
     """
     path = _CONTRACT if _CONTRACT.exists() else Path(__file__).parents[2] / _CONTRACT
     if not path.exists() or find_spec("dpsynth_assets.demo") is None:  # which an installed wheel leaves out

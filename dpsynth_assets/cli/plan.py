@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dpsynth_assets.cli.console import REFUSED, BadInput, console, contract_at, put, say, shown, variant_of
+from dpsynth_assets.gate.ahead import give_back
 from dpsynth_assets.gate.approval import needs, scope_of
 from dpsynth_assets.language.model_places import lacking as lacking_model
 from dpsynth_assets.privacy.plan import TrainingPlan
@@ -51,7 +53,7 @@ def plan(
 
 
 def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> bool:
-    if contract.without_privacy:
+    if contract.without_privacy or contract.reads_nothing:
         _say_uncharged(contract, as_json=as_json)
         return True
     planned = plans_of(contract, size)
@@ -64,6 +66,8 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> bool:
         lacking = [f"a ledger: `dpsynth init` makes one, and `dpsynth approve {shown(contract.path)}` signs for this"]
     else:
         book = Ledger(ledger_file)
+        with suppress(OSError, LedgerError):  # a home that cannot be written: then it counts as spent
+            give_back(book.reservations("reserved"), book, "", contract.privacy.population)
         lacking = [need.what for need in needs(contract, book)]
         quote = book.quote(scope, items)
     if as_json:
@@ -90,6 +94,8 @@ def _plan_contract(contract: Contract, size: float, *, as_json: bool) -> bool:
         f"{mechanism.noise_multiplier:.3f} times the clip{correlated}.",
         style="dim",
     )
+    if terms.prompt is not None:
+        say(f"A text is asked for by words such as: {contract.asking(contract.cells[0])}", style="dim")
     if absent := lacking_model(contract):
         say(f"Nothing can be released yet: {absent}.", style="yellow")
     if lacking:
@@ -113,16 +119,19 @@ def _variant(contract: Contract) -> str | None:
 
 
 def _say_uncharged(contract: Contract, *, as_json: bool) -> None:
-    """A variant without privacy costs nothing, since it promises nothing."""
+    """A variant without privacy costs nothing, since it promises nothing; one that reads no row, since it takes
+    nothing."""
     if as_json:
-        about = {"contract": contract.declared.id, "variant": _variant(contract), "guarantee": "none"}
+        promised = 0.0 if contract.reads_nothing else "none"
+        about = {"contract": contract.declared.id, "variant": name_of(contract), "guarantee": promised}
         put(json.dumps(about, indent=2))
         return
-    say(
-        (contract.title, "bold"),
-        f", variant {_variant(contract)}, is made without noise, from a source declared "
-        "public. It has no privacy guarantee at all, and is charged to no budget.",
+    how = (
+        "is made of the base model as it comes, and no row is read for it. Its ε is 0"
+        if contract.reads_nothing
+        else "is made without noise, from a source declared public. It has no privacy guarantee at all"
     )
+    say((contract.title, "bold"), f", variant {name_of(contract)}, {how}, and is charged to no budget.")
 
 
 def _plan_events(items: list[tuple[str, Event]], epsilon: float, delta: float, *, as_json: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from dpsynth_assets.cli.console import REFUSED, BadInput, console, contract_at, put, require_source, say, variant_of
 from dpsynth_assets.language.model_places import require_base_model
+from dpsynth_assets.releases.registry import planned_names
 from dpsynth_assets.variants import name_of
 from ledger import Ledger
 from resources.home import Home
@@ -17,6 +19,7 @@ from resources.home import Home
 if TYPE_CHECKING:
     from dpsynth_assets.cli.running import Outcome
     from dpsynth_assets.contract import Contract
+    from resources.artifact_store import Artifact
 
 
 def run(
@@ -25,20 +28,29 @@ def run(
     size: Annotated[float | None, typer.Option(help="Share of the units to use, in (0, 1], for a quick pass.")] = None,
     variant: Annotated[str | None, typer.Option(help="A release variant of the contract, such as lora-3.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this asset (repeat for more), such as corpus.")] = None,
+    again: Annotated[
+        list[str] | None, typer.Option(help="Pay for this release again, such as adapter, though one stands.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Materialize a contract's assets. Every release is charged to the ledger first; a no ends with exit code 3."""
+    """Materialize a contract's assets. Every release is charged to the ledger first; a no ends with exit code 3.
+
+    Releases that stand are used and not charged again, so after a kill, a full disk or a failure the same command goes
+    on. `--again` and `--only` ask for a release by its name, which is then charged.
+    """
     chosen = variant_of(contract_at(contract), variant)
-    raise typer.Exit(run_contract(chosen, source, size, tuple(only or ()), quiet=quiet or as_json, as_json=as_json))
+    parts = {"only": tuple(only or ()), "again": tuple(again or ())}
+    raise typer.Exit(run_contract(chosen, source, size, **parts, quiet=quiet or as_json, as_json=as_json))
 
 
 def run_contract(
     contract: Contract,
     source: str | None = None,
     size: float | None = None,
-    only: tuple[str, ...] = (),
     *,
+    only: tuple[str, ...] = (),
+    again: tuple[str, ...] = (),
     quiet: bool = False,
     as_json: bool = False,
 ) -> int:
@@ -49,6 +61,10 @@ def run_contract(
         raise BadInput(f"--size is a share in (0, 1], not {size}")
     if only and (source or size) and "source" not in only:
         raise BadInput("--source and --size decide about the snapshot: add `source` to --only, or leave them out")
+    if unplanned := sorted(set(again) - set(planned_names(contract))):
+        raise BadInput(f"--again {', '.join(unplanned)}: the contract plans {', '.join(planned_names(contract))}")
+    if only and again:
+        raise BadInput("--only makes what it names again, whatever stands: leave --again out")
     if source is not None:
         require_source(contract, source)
     home = Home.at()
@@ -63,23 +79,31 @@ def run_contract(
             f"budget ε {contract.privacy.budget.epsilon:g} at δ {contract.privacy.budget.delta:g}",
         )
 
+    from dpsynth_assets.cli.going_on import say_what_stands, standing_parts
     from dpsynth_assets.cli.running import materialize
     from dpsynth_assets.factory import asset_names
 
     names = asset_names(contract)
     if unknown := sorted(set(only) - set(names)):
         raise BadInput(f"--only {', '.join(unknown)}: the contract's assets are {', '.join(names)}")
+    used: Mapping[str, Artifact] = {}
+    left_out: set[str] = set()
+    if not only:
+        resnapshot = source is not None or size is not None
+        used, left_out = standing_parts(contract, home, size, anew=again, resnapshot=resnapshot)
+        if not quiet:
+            say_what_stands(used, contract)
     outcome = materialize(
-        contract.declared,
+        contract.declared if contract.privacy.variants else contract,  # one that has no partitions is by itself
         home,
         source=source,
         size=size,
-        only=only or (names if contract.base else ()),  # a variant has no baseline
+        only=only or tuple(name for name in names if name not in left_out),
         partition=variants.name_of(contract),
         out=None if quiet else console(),
     )
     if as_json:
-        put(json.dumps(_as_json(contract, home, outcome), indent=2))
+        put(json.dumps(_as_json(contract, home, outcome, used), indent=2))
     else:
         _show(contract, home, outcome)
     return 0 if outcome.success else REFUSED if outcome.refusal else 1
@@ -88,25 +112,29 @@ def run_contract(
 def _show(contract: Contract, home: Home, outcome: Outcome) -> None:
     from dpsynth_assets.cli import summary
 
-    if outcome.refusal:
+    if outcome.stopped:
+        summary.show_stopped(contract, home, outcome)
+    elif outcome.refusal:
         summary.show_refusal(contract, home, outcome)
     elif not outcome.success:
-        summary.show_failure(outcome)
+        summary.show_failure(contract, home, outcome)
     else:
         summary.show_success(contract, home, outcome)
 
 
-def _as_json(contract: Contract, home: Home, outcome: Outcome) -> dict[str, object]:
+def _as_json(contract: Contract, home: Home, outcome: Outcome, used: Mapping[str, Artifact]) -> dict[str, object]:
     from dpsynth_assets.cli import summary
 
     return {
         "contract": contract.declared.id,
-        "variant": name_of(contract) if contract.privacy.variants else None,
+        "variant": name_of(contract) if contract.privacy.variants or contract.base else None,
         "run": outcome.run_id,
         "success": outcome.success,
+        "stopped": outcome.stopped,
         "seconds": round(outcome.seconds, 1),
         "refusal": outcome.refusal,
         "failures": outcome.failures,
         "checks_failed": outcome.checks_failed,
+        "used_as_it_stands": {name: artifact.id for name, artifact in used.items()},
         **summary.figures(contract, home),
     }

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster import DagsterEventType
+from dagster._core.events import RunFailureReason
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from dpsynth_assets.assets.common import partitions_of
 from dpsynth_assets.assets.progress import shown_by
 from dpsynth_assets.factory import build_contract_defs
+from dpsynth_assets.gate.ahead import let_go
 from dpsynth_assets.releases.registry import planned_names, releases
 from dpsynth_assets.variants import MAIN
+from resources.heads import open_ledger
 from resources.platform import platform_resources
 
 if TYPE_CHECKING:
@@ -48,7 +51,8 @@ _LABELS = {
 
 @dataclass
 class Outcome:
-    """How a run ended. `failures` maps assets to what their failures say; `refusal` is the ledger's no, in figures."""
+    """How a run ended. `failures` maps assets to what their failures say; `refusal` is the ledger's no, in figures;
+    `stopped` is for a person or the system, by an interrupt."""
 
     success: bool
     run_id: str
@@ -56,6 +60,7 @@ class Outcome:
     failures: dict[str, str] = field(default_factory=dict)
     refusal: dict[str, Any] | None = None
     checks_failed: list[str] = field(default_factory=list)
+    stopped: bool = False
 
 
 def materialize(
@@ -90,12 +95,14 @@ def materialize(
             raise_on_error=False,
             tags={"dpsynth/contract": contract.id, "dpsynth/launched_by": "dpsynth run"},
         )
+        let_go(lambda: open_ledger(home), result.run_id)  # what it did not come to
     return _outcome(result, contract, time.monotonic() - started)
 
 
+_OURS = ("ledger.", "resources.", "dpsynth_assets.")
 _MOST_SAID = 500  # characters of an error that nobody foresaw
+_INTERRUPT = "DagsterExecutionInterruptedError"
 _KNOWN = {
-    "DagsterExecutionInterruptedError": "interrupted; what was charged for it stays charged",
     "DagsterAssetCheckFailedError": "the corpus breaks a rule of the contract that it must meet",
 }
 
@@ -108,6 +115,9 @@ def _outcome(result: dg.ExecuteInProcessResult, contract: Contract, seconds: flo
             about = data.user_failure_data
             name = _short(event.step_key)
             if about is None:
+                if data.error is not None and data.error.cls_name == _INTERRUPT:
+                    outcome.stopped = True
+                    continue
                 reads_rows = name in ("source", *planned_names(contract))
                 outcome.failures[name] = _said(data.error, reads_rows=reads_rows) if data.error else "failed"
                 continue
@@ -115,6 +125,10 @@ def _outcome(result: dg.ExecuteInProcessResult, contract: Contract, seconds: flo
             figures = {key: value.value for key, value in about.metadata.items()}
             if figures.get("refused_by_privacy_ledger"):
                 outcome.refusal = {"asset": name, "text": about.description, **figures}
+        elif event.event_type == DagsterEventType.RUN_CANCELED:
+            outcome.stopped = True
+        elif event.event_type == DagsterEventType.RUN_FAILURE:  # between two assets
+            outcome.stopped |= event.job_failure_data.failure_reason == RunFailureReason.UNEXPECTED_TERMINATION
     for check in result.get_asset_check_evaluations():
         if not check.passed:
             outcome.checks_failed.append(check.check_name)
@@ -131,11 +145,14 @@ def _said(error: SerializableErrorInfo, *, reads_rows: bool) -> str:
     if reads_rows:
         return f"failed with {error.cls_name}; where its text is needed, the run's page in the UI has it"
     first = (error.message.strip().splitlines() or [str(error.cls_name)])[0]
+    module, _, said = first.partition(f"{error.cls_name}: ")
+    if said and module.startswith(_OURS):  # written for people
+        return said
     return f"failed with {first[:_MOST_SAID]}"
 
 
 def _short(step_key: str | None) -> str:
-    return (step_key or "").split("__", 1)[-1]
+    return (step_key or "").rsplit("__", 1)[-1]
 
 
 class _Display:
@@ -211,7 +228,7 @@ class _Display:
             return
 
         name = _short(event.step_key)
-        label = _title(name)
+        label = title_of(name)
         if event.event_type == DagsterEventType.STEP_START:
             self._started[name] = time.monotonic()
             if self._progress is not None:
@@ -235,7 +252,7 @@ _MARKS = {
 }
 
 
-def _title(name: str) -> str:
+def title_of(name: str) -> str:
     """What the work on an asset or check is called."""
     titles = {release.name: release.title for release in releases()}
     return titles.get(name) or _LABELS.get(name, name)

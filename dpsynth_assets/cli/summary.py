@@ -14,7 +14,7 @@ from rich.text import Text
 from dpsynth_assets.assets.card import CARD
 from dpsynth_assets.classify.results import REAL, REAL_WITH_DP, results_in
 from dpsynth_assets.cli.console import console, say, shown
-from dpsynth_assets.publish.release import NO_GUARANTEE
+from dpsynth_assets.publish.release import NO_GUARANTEE, READ_NOTHING
 from dpsynth_assets.publish.sql import plain, schema_of
 from dpsynth_assets.variants import name_of
 from ledger import Ledger
@@ -65,7 +65,18 @@ def show_refusal(contract: Contract, home: Home, outcome: Outcome) -> None:
         _show_next(contract, home)
 
 
-def show_failure(outcome: Outcome) -> None:
+def show_stopped(contract: Contract, home: Home, outcome: Outcome) -> None:
+    """A run that was interrupted: one sentence with what it was charged, and the command that goes on."""
+    charged = _charged(home, outcome)
+    say(
+        ("Stopped. ", "bold"),
+        f"This run was charged {charged}, which stays. Nothing of it is lost: " if charged else "Nothing was charged: ",
+        (f"dpsynth run {_called(contract)}", "bold"),
+        " goes on from here." if charged else " begins anew.",
+    )
+
+
+def show_failure(contract: Contract, home: Home, outcome: Outcome) -> None:
     """Failures in their own words; those of releases never quote a row."""
     for asset, text in outcome.failures.items():
         first, *more = text.splitlines() or ["failed"]
@@ -74,6 +85,8 @@ def show_failure(outcome: Outcome) -> None:
             say(line)
     if outcome.checks_failed:
         say(f"Quality checks that failed: {', '.join(outcome.checks_failed)}. Nothing was published.")
+    if charged := _charged(home, outcome):
+        say(f"This run was charged {charged}. What stands of it is used when the same is run again.")
     say(f"Run {outcome.run_id[:8]}: see it in the UI (dpsynth ui).", style="dim")
 
 
@@ -102,7 +115,8 @@ def _show_standing(contract: Contract, home: Home) -> None:
     say()
     _show_sample(contract, _sample(contract, corpus))
     delta = contract.privacy.budget.delta
-    promised = NO_GUARANTEE if about["epsilon"] is None else f"ε {about['epsilon']:.3f} at δ {delta:g}"
+    epsilon = about["epsilon"]
+    promised = READ_NOTHING if epsilon == 0 else NO_GUARANTEE if epsilon is None else f"ε {epsilon:.3f} at δ {delta:g}"
     say((f"{about['rows']:,}", "bold"), f" synthetic rows, published with {promised}; quality checks passed.")
     if complaint := corpus.receipt["about"].get("complaint"):
         say(("! ", "yellow"), complaint)
@@ -181,6 +195,16 @@ def _sample(contract: Contract, corpus: Artifact) -> pd.DataFrame:
     target = contract.privacy.classifier.target
     varied = frame.groupby(target, sort=False).head(1)
     return pd.concat([varied, frame.drop(varied.index)]).head(_SAMPLES)
+
+
+def _charged(home: Home, outcome: Outcome) -> str:
+    """What the run was charged itself, as a sentence has it; empty if nothing."""
+    found = [
+        f"ε {each.epsilon_alone:.3f} for {each.release}"
+        for each in Ledger(home.ledger_file).reservations()
+        if each.owner == outcome.run_id and each.state not in ("reserved", "voided")
+    ]
+    return " and ".join(filter(None, (", ".join(found[:-1]), *found[-1:])))
 
 
 def _store(home: Home) -> ArtifactStore:

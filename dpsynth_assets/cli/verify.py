@@ -56,12 +56,19 @@ def _certified(found: Verified, public_key: str, whose: str) -> list[str]:
     seal, promised = found.seal, found.seal.guarantee
     results = {release.name: release.result for release in releases()}
     what = results.get(seal.kind) or _KINDS.get(seal.kind, f"an artifact of kind {seal.kind}")
+    if promised is not None and promised.of_nothing_read and seal.kind in results:
+        what = f"what stands in the place of {seal.kind} where no row is read"
     part = "" if found.whole else f" (a part of it: {len(seal.files)} files were sealed together)"
     lines = [f"It is {what} of contract {seal.contract}, release {seal.id}, sealed {seal.time[:19]} UTC{part}."]
     if promised is None:
         lines.append(
             "It has NO privacy guarantee: it was made without noise, or from something that was, and rows may repeat "
             "what people wrote."
+        )
+    elif promised.of_nothing_read:
+        lines.append(
+            f"Guarantee: epsilon 0. No row of population {promised.population} was read for it, by the publisher's "
+            "word: it rests on no charge of the ledger, which handed out nothing for it."
         )
     else:
         epsilon = math.ceil(promised.epsilon * 1e4) / 1e4  # never shown lower than it is

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from itertools import chain
 
+from dpsynth_assets.contract import prompt
 from dpsynth_assets.contract.parts import Parts
 from dpsynth_assets.contract.problems import choose_from
 from dpsynth_assets.releases import registry
@@ -165,6 +166,11 @@ def base_model_is_declared(parts: Parts) -> Iterator[Fault]:
         )
 
 
+def prompts_ask_for_every_label(parts: Parts) -> Iterator[Fault]:
+    if parts.prompt is not None and parts.all_labels_hold:
+        yield from prompt.faults(parts.prompt, [label for _, label in parts.labels])
+
+
 def variants_are_admissible(parts: Parts) -> Iterator[Fault]:
     """A variant without privacy is for a public source, and variants are no closed plan."""
     if parts.variants is None:
@@ -193,5 +199,6 @@ RULES: tuple[Callable[[Parts], Iterator[Fault]], ...] = (
     releases_fit_the_other_terms,
     texts_are_no_longer_than_learned,
     base_model_is_declared,
+    prompts_ask_for_every_label,
     variants_are_admissible,
 )

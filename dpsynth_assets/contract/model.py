@@ -95,6 +95,11 @@ class Contract:
         """A variant with an infinite epsilon: no noise, no charge, no guarantee. For sources declared public only."""
         return math.isinf(self.privacy.releases[ADAPTER].epsilon_of(self.privacy.budget))
 
+    @property
+    def reads_nothing(self) -> bool:
+        """A variant whose adapter may cost nothing: no row is read for it, and it has learned nothing from any."""
+        return self.privacy.releases[ADAPTER].epsilon_of(self.privacy.budget) == 0.0
+
     def logical_type(self, column: str) -> str:
         """The declared type by which a column's values are read and compared; `string` where nothing is declared."""
         return next((known.logical_type for known in self.columns if known.name == column), "") or "string"
@@ -118,6 +123,13 @@ class Contract:
         labels = self.privacy.labels
         pairs = ", ".join(f"{label.column}: {value}" for label, value in zip(labels, cell, strict=True))
         return pairs.replace("_", " ")  # underscores are for columns; a language model has read words
+
+    def asking(self, cell: tuple[str, ...]) -> str:
+        """What the language model is asked for a text of a cell: the contract's prompt, or the plain label."""
+        terms = self.privacy
+        if terms.prompt is None:
+            return self.plain_label(cell)
+        return terms.prompt.asking({label.column: each for label, each in zip(terms.labels, cell, strict=True)})
 
     def with_source(self, source: str | Path) -> Contract:
         """The same contract on another copy of its source (`--source FILE`); a test split in the source follows it.

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from dpsynth_assets.contract.budget import Budget
 from dpsynth_assets.contract.classifiers import Classifier, PublicTestSplit, SafetyClassifier
+from dpsynth_assets.contract.prompt import Prompt
 from dpsynth_assets.contract.source_terms import Blocks, LabelColumn, PrivacyUnit, TextColumn
 from dpsynth_assets.contract.synthesis import BaseModelTerms, Curation, Generation
 from dpsynth_assets.contract.variants import Variants
@@ -46,6 +47,7 @@ class Parts:
     releases: Mapping[str, ReleaseTerms] = field(default_factory=dict)
     named: frozenset[str] = frozenset()
     base_model: BaseModelTerms | None = None
+    prompt: Prompt | None = None
     generation: Generation | None = None
     curation: Curation | None = None
     test_split: PublicTestSplit | None = None
@@ -81,6 +83,7 @@ class Parts:
             releases=planned,
             named=frozenset(planned),
             base_model=terms.base_model,
+            prompt=terms.prompt,
             generation=terms.generation,
             curation=terms.curation,
             test_split=terms.test_split,
@@ -117,6 +120,7 @@ class Parts:
             releases={name: terms for name, terms in releases.items() if terms is not None},
             named=frozenset(name for name in stated if isinstance(name, str)),
             base_model=_held(BaseModelTerms, raw.get("base_model", {})),
+            prompt=_held(Prompt, raw.get("prompt")),
             generation=_held(Generation, raw.get("generation")),
             curation=_held(Curation, raw.get("curation", {})),
             test_split=_held(PublicTestSplit, raw.get("test_split")),

@@ -42,6 +42,7 @@ EXAMPLES = {
     "budget.delta": "1.0e-5",
     "blocks.column": "joined_in",
     "blocks.values": '["2026-10", "2026-11"]',
+    "prompt.template": '"Write a message to a bank about {topic}."',
     "releases": f"{{{LABEL_HISTOGRAM.name}: {{...}}, {ADAPTER.name}: {{...}}}}",
     "generation": "{rows: 3000, max_new_tokens: 48}",
     "generation.rows": "3000",

@@ -45,6 +45,10 @@ class Generation(Terms):
     top_p: Annotated[Share, Field(description="each token comes from the likeliest ones that make up this share")] = (
         0.95
     )
+    min_p: Annotated[
+        float | None,
+        Field(gt=0, lt=1, allow_inf_nan=False, description="no token is less likely than this share of the likeliest"),
+    ] = None
     top_k: Annotated[
         int | None, Field(ge=1, le=10**6, description="each token is one of so many likeliest; no bound if not given")
     ] = None

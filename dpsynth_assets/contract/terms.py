@@ -14,6 +14,7 @@ from dpsynth_assets.contract import consistency
 from dpsynth_assets.contract.budget import Budget
 from dpsynth_assets.contract.classifiers import Classifier, PublicTestSplit, SafetyClassifier
 from dpsynth_assets.contract.parts import Parts
+from dpsynth_assets.contract.prompt import Prompt
 from dpsynth_assets.contract.releases import PlannedReleases
 from dpsynth_assets.contract.source_terms import Blocks, LabelColumn, PersonalData, PrivacyUnit, TextColumn
 from dpsynth_assets.contract.synthesis import BaseModelTerms, Curation, Generation
@@ -42,6 +43,9 @@ class PrivacyTerms(Terms):
     ] = ()
     source_where: Equalities = Field(default_factory=dict, description="only the rows whose columns hold these values")
     base_model: Annotated[BaseModelTerms, Field(description="the model to fine-tune")] = BaseModelTerms()
+    prompt: Annotated[
+        Prompt | None, Field(description="how a text is asked for in words; none: by its labels alone")
+    ] = None
     releases: Annotated[PlannedReleases, Field(description="what is released, and what each release may cost")]
     generation: Annotated[Generation, Field(description="how many synthetic records to draw, and how")]
     curation: Annotated[Curation, Field(description="what is done with drawn texts before they become the corpus")] = (

@@ -1,6 +1,7 @@
 """The gate: every asset that reads sensitive rows does so inside it, whichever way its run was launched.
 
     approve  two people agreed to these terms, the snapshot is bound, and what dead runs only reserved is given back
+    hold     what the run charges later is reserved with this release, all of it or nothing: `ahead`
     check    where the ledger would say yes, everything that can fail without a row fails, and costs nothing
     charge   the ledger says yes or no before a row is read; a no is an entry of the ledger, and a failure without retry
              (or, where a run died in this very release, it is taken over: `resumption`). A yes is reserved and
@@ -30,6 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets.gate.again import require_uncharged
+from dpsynth_assets.gate.ahead import give_back, held, hold, let_go
 from dpsynth_assets.gate.approval import require_approved
 from dpsynth_assets.gate.binding import bind
 from dpsynth_assets.gate.confinement import confined_output
@@ -47,11 +50,11 @@ from ledger import (
     Ledger,
     LedgerError,
     ProtocolError,
-    Request,
     Reservation,
 )
 from resources.artifact_store import Artifact, ArtifactError, Draft
 from resources.sensitive_store import SensitiveStore
+from resources.snapshots import Snapshot
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
@@ -65,21 +68,22 @@ def release_gate(
     plan: Plan,
     stores: Stores,
     *,
-    ready: Callable[[], None] = lambda: None,
+    ready: Callable[[Snapshot], None] = lambda snapshot: None,
     replay: Replay | None = None,
     made_from: Mapping[str, Artifact] | None = None,
     later: Sequence[tuple[str, Plan]] = (),
 ) -> Iterator[Passage]:
     """Open the gate for one release, or raise `dg.Failure`.
 
-    `ready` is called when the ledger would say yes and nothing is spent yet: what can fail without the rows (a model
-    that cannot be loaded, a rule that cannot be run) should fail there.
+    `ready` is called with the snapshot when the ledger would say yes and nothing is spent yet: what can fail without
+    the rows (a model that cannot be loaded, a rule that cannot be run) should fail there.
 
     `replay` makes a release one that can be taken over after a kill: it says what runs again from a checkpoint folder.
 
     `made_from` names what the release was made from beside the rows: its receipt carries their charges too.
 
-    `later` is what the same run charges after it: where not all of it fits, none of it is charged.
+    `later` is what the same run charges after it: it is held from here on, and where not all of it fits, nothing is
+    charged.
 
     The block gets a passage to `read` the rows from, with a `folder` to write in, and to `finish` with the event that
     ran. After the block its `artifact` is the sealed folder. What is raised in the block forfeits the charge, unless
@@ -93,9 +97,15 @@ def release_gate(
         if contract.without_privacy:
             with uncharged(contract, plan, stores, draft, ready, made_from) as let_past:
                 yield let_past
-        else:
+            return
+        through = False
+        try:
             with _charged(context, contract, plan, stores, draft, ready, replay, made_from, later) as passage:
                 yield passage
+            through = True
+        finally:
+            if not (through and later):
+                let_go(stores.ledger.open, context.run.run_id)
 
 
 @contextmanager
@@ -105,7 +115,7 @@ def _charged(
     plan: Plan,
     stores: Stores,
     draft: Draft,
-    ready: Callable[[], None],
+    ready: Callable[[Snapshot], None],
     replay: Replay | None,
     made_from: Mapping[str, Artifact] | None,
     later: Sequence[tuple[str, Plan]],
@@ -163,55 +173,43 @@ def _grant(
     contract: Contract,
     plan: Plan,
     stores: Stores,
-    ready: Callable[[], None],
+    ready: Callable[[Snapshot], None],
     replay: Replay | None,
     later: Sequence[tuple[str, Plan]],
 ) -> tuple[Ledger, Grant, int, Checkpoints, dict[str, Any]]:
     """A grant, of a new charge or of a dead run's release that is taken over, and how many steps are charged to run a
     second time; or a failure that says why not."""
-    store, release = stores.sensitive, release_name(context, contract)
-    keys, held = spec_keys(release, plan), starting(store)
+    store, release, run = stores.sensitive, release_name(context, contract), context.run.run_id
+    keys, lock = spec_keys(release, plan), starting(store)
     refusal: dg.Failure
     try:
         book = stores.ledger.open()
         with book.reading() as now:
             now.require_signing_key()  # before anything is charged: what cannot be sealed helps no recipient
             require_approved(contract, now)
-            snapshot = store.readable(source_of(contract))
-            dead = _dead(context.instance, now, contract.privacy.population)
+            waiting = now.reservations("reserved")
             begun = [each for key in keys for each in now.reservations(key=key)]
+        ours = held(begun, run)
+        snapshot = store.readable(source_of(contract), ours.source if ours is not None else None)
         bind(contract, snapshot, book, store)
-        for reservation in dead:
-            with suppress(LedgerError):  # another run may have been quicker
-                book.void(reservation.id, reason="its run ended before activation")
+        give_back(waiting, book, store.home, contract.privacy.population, context.instance)
         if left := unfinished(begun, book, store, contract, replay):
             begun_on = store.readable(source_of(contract), left[0].source)  # and is finished on
 
             def check_again() -> None:
-                ready()
+                ready(begun_on)
                 with book.reading() as now:
                     require_approved(contract, now)
 
-            return book, *_take_over(context, book, *left, check_again, replay), left[1], facts_of(begun_on)
+            return book, *_take_over(context, book, *left, check_again, replay), left[1], facts_of(begun_on, contract)
 
-        if later:
-            together = [
-                Request(
-                    population=contract.privacy.population,
-                    event=each.event(),
-                    source=snapshot.identity,
-                    release=name,
-                    key=spec_keys(name, each)[0],
-                    owner=context.run.run_id,
-                    plan_digest=each.digest(),
-                )
-                for name, each in ((release, plan), *later)
-            ]
-            book.require_all(together, reason="the releases of its run were not all admitted")
+        require_uncharged(context, release, begun)
+        if later and ours is None:
+            hold(context, book, store, contract.privacy.population, snapshot.identity, ((release, plan), *later))
 
         def check() -> None:
-            ready()
-            require_room(store, held)
+            ready(snapshot)
+            require_room(store, lock)
             store.readable(source_of(contract), snapshot.identity)  # they may have been forgotten meanwhile
 
         grant = book.charge(
@@ -220,21 +218,21 @@ def _grant(
             source=snapshot.identity,
             release=release,
             key=keys[0],
-            owner=context.run.run_id,
+            owner=run,
             plan_digest=plan.digest(),
             ready=check,
             permitted=partial(require_approved, contract),
         )
         checkpoints = Checkpoints.of(store, grant.reservation_id)
         assert checkpoints is not None, "a new charge's folder is nobody else's"
-        return book, grant, 0, _begun(checkpoints), facts_of(snapshot)
+        return book, grant, 0, _begun(checkpoints), facts_of(snapshot, contract)
     except BudgetRefused as error:
         observe(context, contract, book)
         refusal = refused(error)
     except (LedgerError, SourceError) as error:
         refusal = dg.Failure(str(error), allow_retries=False)
     finally:
-        held.release(force=True)
+        lock.release(force=True)
     raise refusal
 
 
@@ -323,10 +321,3 @@ def _forfeit(book: Ledger, reservation: str, reason: str) -> None:
 
 def _output_file(store: SensitiveStore, contract: Contract, grant: Grant) -> Path:
     return store.beside(source_of(contract), "output", grant.source) / f"{grant.reservation_id}.txt"
-
-
-def _dead(instance: dg.DagsterInstance, book: Ledger, population: str) -> list[Reservation]:
-    """What runs reserved that are known to have ended before they activated it."""
-    waiting = [each for each in book.reservations("reserved") if each.population == population]
-    runs = [(each, instance.get_run_by_id(each.owner)) for each in waiting]
-    return [reservation for reservation, run in runs if run is not None and run.is_finished]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.releases.release import Plan
 from resources.snapshots import Snapshot
 
@@ -20,12 +21,12 @@ def release_name(context: dg.AssetExecutionContext, contract: Contract) -> str:
 
 
 def spec_keys(release: str, plan: Plan) -> tuple[str, ...]:
-    """What is released: asset and partition, as the release's name has them, and plan. Not the run: a re-execution is
-    a new charge. The first is the key of now, the others are those of former versions of this program."""
+    """What is released: asset and partition, as the release's name has them, and plan. Not the run: another run
+    is a new charge. The first is the key of now, the others are those of former versions of this program."""
     digests = (plan.digest(), *plan.former_digests())
     return tuple(hashlib.sha256(f"{release}\0{digest}".encode()).hexdigest() for digest in digests)
 
 
-def facts_of(snapshot: Snapshot) -> dict[str, Any]:
+def facts_of(snapshot: Snapshot, contract: Contract) -> dict[str, Any]:
     """What the receipt says of the rows."""
-    return {"snapshot": snapshot.id, "size": snapshot.size}
+    return {"snapshot": snapshot.id, "size": snapshot.size, "reading": source_of(contract).reading}

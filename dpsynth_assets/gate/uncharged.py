@@ -20,6 +20,7 @@ from dpsynth_assets.releases.release import Plan
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, Draft
 from resources.sensitive_store import GrantRequiredError
+from resources.snapshots import Snapshot
 from resources.tabular import SourceError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def uncharged(
     plan: Plan,
     stores: Stores,
     draft: Draft,
-    ready: Callable[[], None],
+    ready: Callable[[Snapshot], None],
     made_from: Mapping[str, Artifact] | None,
 ) -> Iterator[UnchargedPassage]:
     """Past the gate, for a variant without privacy: two people have agreed to it, and nothing is charged. What fails in
@@ -44,7 +45,7 @@ def uncharged(
             require_approved(contract, now)
         snapshot = stores.sensitive.readable(source_of(contract))
         bind(contract, snapshot, book, stores.sensitive)
-        ready()
+        ready(snapshot)
         with book.reading() as now:
             require_approved(contract, now)  # people may have signed while a model was loaded
         data = snapshot.content or snapshot.identity
@@ -52,7 +53,7 @@ def uncharged(
             passage = UnchargedPassage(contract, stores.sensitive, draft, folder)
             yield passage
             passage.artifact = stores.artifacts.seal(
-                draft, made_from=made_from, about=facts_of(snapshot), protected=False
+                draft, made_from=made_from, about=facts_of(snapshot, contract), protected=False
             )
     except (LedgerError, GrantRequiredError, SourceError, ArtifactError) as error:
         raise dg.Failure(str(error), allow_retries=False) from None

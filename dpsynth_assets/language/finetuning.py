@@ -19,7 +19,9 @@ from transformers.pytorch_utils import Conv1D
 
 from dpsynth_assets.language.base_model import device, has_bfloat16, load_base_model
 from dpsynth_assets.language.model_places import BaseModelError, located
-from dpsynth_assets.language.objective import Encoded, encode, encode_prefix, losses, verify_objective
+from dpsynth_assets.language.objective import Encoded, encode, losses, verify_objective
+from dpsynth_assets.language.prompts import prefixes_of
+from dpsynth_assets.language.untouched import is_untouched
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.verification import verify_exactness, verify_own_bits
@@ -120,14 +122,14 @@ def prepare(contract: Contract, plan: TrainingPlan) -> Prepared:
     bfloat16 give a record other bits beside other records. The guarantee is the same.
 
     Raises:
-        BaseModelError, ObjectiveError, UnclippedGradientError: the model cannot be trained with the plan's guarantee,
-            here or anywhere; found on made-up records.
+        BaseModelError, PromptError, ObjectiveError, UnclippedGradientError: the model cannot be trained with the
+            plan's guarantee, here or anywhere; found on made-up records.
     """
     base, tokenizer = load_base_model(located(plan.base_model, contract))
-    prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
+    prefixes = prefixes_of(contract, tokenizer)
     lengths = [len(prefix) for prefix in prefixes.values()]
     longest = max(lengths) + plan.max_tokens
-    _require_context(base, plan, longest)
+    _require_context(base, plan, longest - plan.max_tokens)
     model: Any = attach_adapter(base, plan)
     model.to(base.device)  # an adapter's own parameters are made on the CPU
     if plan.gradient_checkpointing:
@@ -193,15 +195,18 @@ def fine_tune(
     return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.attempts), precision)
 
 
-def _require_context(base: PreTrainedModel, plan: TrainingPlan, longest: int) -> None:
-    """BaseModelError where the longest record has more tokens than the model has places for."""
+def _require_context(base: PreTrainedModel, plan: TrainingPlan, prefix: int) -> None:
+    """BaseModelError where the longest record, `prefix` tokens before it, has more than the model has places for."""
     places = getattr(base.config.get_text_config(), "max_position_embeddings", None)
-    needed = longest + (plan.prompt_tokens or 0)
+    needed = prefix + plan.max_tokens + (plan.prompt_tokens or 0)
     if places is not None and needed > places:
+        asked = "its labels" if plan.prompt is None else f"its prompt of {prefix} tokens"
+        shorter = "" if plan.prompt is None else "shorten `prompt.template`, "
+        left = plan.max_tokens - needed + places
+        lower = f"lower `text.max_tokens` from {plan.max_tokens} to {left} or less, " if left >= 4 else ""
         raise BaseModelError(
-            f"base model {plan.base_model!r} reads {places} tokens at once, and a text with its labels in front may "
-            f"have {needed}: lower `text.max_tokens` from {plan.max_tokens} to {plan.max_tokens - needed + places} or "
-            "less, or name a model with a longer context"
+            f"base model {plan.base_model!r} reads {places} tokens at once, and a text with {asked} in front may "
+            f"have {needed}: {lower}{shorter}or name a model with a longer context"
         )
 
 
@@ -250,7 +255,9 @@ def _adapter_config(model: PreTrainedModel, plan: TrainingPlan) -> PeftConfig:
 def load_tuned(
     base_model: str, method: str, folder: Path
 ) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
-    """What `fine_tune` wrote to `folder`, ready to generate from, and its tokenizer."""
+    """What `fine_tune` wrote to `folder`, ready to generate from, and its tokenizer; or the base model as it comes."""
+    if is_untouched(folder):
+        return load_base_model(base_model)
     if method == "full":
         _, tokenizer = load_base_model(base_model)
         model: Any = AutoModelForCausalLM.from_pretrained(str(folder), dtype="float32")

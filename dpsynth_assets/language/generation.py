@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,9 @@ import pandas as pd
 
 from dpsynth_assets.atomic import replacing
 from dpsynth_assets.language.finetuning import load_tuned
+from dpsynth_assets.language.hygiene import usable
 from dpsynth_assets.language.model_places import located
-from dpsynth_assets.language.objective import encode_prefix
+from dpsynth_assets.language.prompts import prefixes_of
 from dpsynth_assets.language.sampling import Decoding, sampler_for
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.histogram import Cell
@@ -26,11 +28,11 @@ from dpsynth_assets.releases.adapter import ADAPTER
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.contract.synthesis import Generation
 
 Draw = Callable[[Sequence[Cell], int, Callable[[int], None]], list[str]]  # (cells, seed, told how many ended)
 
-# A model that keeps writing empty or repeated texts must end in an error, not in an endless loop.
+# A model that keeps writing empty or repeated texts must end in an error, not in an endless loop. One that often goes
+# wrong must not: in the last round a text is cut before that.
 _MAX_ROUNDS = 8
 _SHARD = 2048  # texts; what a kill can lose
 
@@ -49,7 +51,8 @@ def generate_corpus(
 ) -> pd.DataFrame:
     """A frame with the text column and one column per label, shuffled, exactly `rows` rows.
 
-    Texts that are too short or stand in the corpus already are drawn again, in further rounds.
+    Texts that are too short, go wrong (`hygiene`) or stand in the corpus already are drawn again, in further rounds.
+    How many were stands in the frame's `attrs["drawn_again"]`; it follows from drawn texts alone, so it is public.
 
     Args:
         adapter_folder: what `dpsynth_assets.language.finetuning.fine_tune` wrote.
@@ -68,6 +71,7 @@ def generate_corpus(
     draw = _drawing(contract, adapter_folder)
     kept: dict[Cell, list[str]] = {cell: [] for cell in targets}
     seen: set[str] = set()
+    drawn = 0
 
     def told(fresh: int) -> None:
         if progress is not None:
@@ -78,7 +82,9 @@ def generate_corpus(
         for start in range(0, len(missing), _SHARD):
             cells = missing[start : start + _SHARD]
             texts = _shard(draw, cells, f"{terms.generation.seed} {turn} {start}", shards, told)
-            for cell, text in zip(cells, texts, strict=True):
+            drawn += len(cells)
+            for cell, raw in zip(cells, texts, strict=True):
+                text = usable(raw, terms.generation, mended=turn == _MAX_ROUNDS - 1)
                 if text and text not in seen:
                     seen.add(text)
                     kept[cell].append(text)
@@ -92,7 +98,9 @@ def generate_corpus(
             )
     columns = [terms.text.column, *(label.column for label in terms.labels)]
     frame = pd.DataFrame([(text, *cell) for cell, texts in kept.items() for text in texts], columns=columns)
-    return frame.sample(frac=1.0, random_state=terms.generation.seed).reset_index(drop=True)
+    frame = frame.sample(frac=1.0, random_state=terms.generation.seed).reset_index(drop=True)
+    frame.attrs["drawn_again"] = drawn - rows
+    return frame
 
 
 def _shard(draw: Draw, cells: Sequence[Cell], name: str, folder: Path | None, told: Callable[[int], None]) -> list[str]:
@@ -112,21 +120,18 @@ def _drawing(contract: Contract, adapter_folder: Path) -> Draw:
     """What draws one text for each of some cells."""
     terms = contract.privacy
     generation = terms.generation
-    decoding = Decoding(generation.max_new_tokens, generation.temperature, generation.top_p, generation.top_k)
+    decoding = Decoding(
+        generation.max_new_tokens, generation.temperature, generation.top_p, generation.top_k, generation.min_p
+    )
     base = located(terms.base_model.name, contract)
     model, tokenizer = load_tuned(base, terms.releases[ADAPTER].method, adapter_folder)
     sampler = sampler_for(model, tokenizer.eos_token_id, decoding, generation.batch_size)
-    prefixes = {cell: encode_prefix(tokenizer, contract.plain_label(cell)) for cell in contract.cells}
+    prefixes = prefixes_of(contract, tokenizer)
+    special = frozenset(tokenizer.all_special_ids)  # what follows one in a text is another turn, or another text
 
     def draw(cells: Sequence[Cell], seed: int, told: Callable[[int], None]) -> list[str]:
         drawn = sampler.sample([prefixes[cell] for cell in cells], seed, told)
-        return [usable(text, generation) for text in tokenizer.batch_decode(drawn, skip_special_tokens=True)]
+        plain = [list(takewhile(lambda token: token not in special, ids)) for ids in drawn]
+        return list(tokenizer.batch_decode(plain))
 
     return draw
-
-
-def usable(text: str, terms: Generation) -> str:
-    """A drawn text up to its first stop, on one line; empty if that is too short."""
-    ends = [at for stop in terms.stop if (at := text.find(stop)) >= 0]
-    text = " ".join(text[: min(ends, default=None)].split())
-    return text if len(text) >= terms.min_characters else ""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Ids = Sequence[int]
+_TRIES = 8  # uniform numbers for a token
 
 
 class UnsteppableModelError(RuntimeError):
@@ -36,6 +38,7 @@ class Decoding:
         temperature: the logits are divided by it.
         top_p: nucleus sampling (Holtzman et al. 2020): the likeliest tokens whose probabilities add up to this.
         top_k: at most so many tokens; None for no bound.
+        min_p: no token whose probability is below this share of the likeliest one's; None for no bound.
         max_new_tokens: the longest continuation, its end token included.
     """
 
@@ -43,6 +46,7 @@ class Decoding:
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int | None = None
+    min_p: float | None = None
 
 
 class Sampler:
@@ -72,7 +76,10 @@ class Sampler:
     def sample(
         self, prefixes: Sequence[Ids], seed: int, progress: Callable[[int], None] | None = None
     ) -> list[list[int]]:
-        """One continuation for each prefix, in their order, without the end token. The same seed gives the same.
+        """One continuation for each prefix, in their order, without the end token.
+
+        The same seed gives the same, whatever the number of slots: each text has random numbers of its own. Only a
+        number on the very boundary of two tokens can fall elsewhere, by the last bits that other slots change.
 
         Args:
             prefixes: token ids, at least one each.
@@ -80,27 +87,33 @@ class Sampler:
         """
         if not prefixes:
             return []
-        generator = torch.Generator(self._device).manual_seed(seed)
         starts = {prefix: self._start(prefix) for prefix in dict.fromkeys(map(tuple, prefixes))}
         capacity = max(start.length for start in starts.values()) + self._decoding.max_new_tokens
         count = min(self._slots, len(prefixes))
         cache = _SlotCache(count, capacity, next(iter(starts.values())), self._device)
         logits = torch.empty(count, starts[tuple(prefixes[0])].logits.shape[-1], device=self._device)
+        uniforms = torch.empty(count, self._decoding.max_new_tokens, _TRIES, device=self._device)
+        places = torch.zeros(count, dtype=torch.long, device=self._device)
+        every = torch.arange(count, device=self._device)
         texts: list[list[int]] = [[] for _ in prefixes]
         waiting = iter(enumerate(map(tuple, prefixes)))
         at: list[int | None] = [None] * count
         ended = 0
 
         def fill(slot: int) -> None:
-            at[slot], prefix = next(waiting, (None, ()))
-            if at[slot] is not None:
+            text, prefix = next(waiting, (None, ()))
+            at[slot] = text
+            if text is not None:
                 cache.start(slot, starts[prefix])
                 logits[slot] = starts[prefix].logits
+                uniforms[slot] = _uniforms(seed, text, uniforms.shape[1:]).to(self._device)
+                places[slot] = 0
 
         for slot in range(count):
             fill(slot)
         while any(text is not None for text in at):
-            tokens = choose(logits, self._decoding, generator)
+            tokens = choose(logits, self._decoding, uniforms[every, places])
+            places.add_(1).clamp_(max=self._decoding.max_new_tokens - 1)  # ended slots go on in vain
             restarted = []
             for slot, token in enumerate(tokens.tolist()):
                 text = at[slot]
@@ -165,7 +178,8 @@ class Sampler:
 class BatchSampler:
     """The same, by the model's own `generate`, batch after batch: slower, for models that `Sampler` refuses.
 
-    Temperature, top-k and nucleus mean the same there.
+    Temperature, top-k, nucleus and least probability mean the same there. The same seed gives the same for the same
+    number of slots.
     """
 
     def __init__(self, model: PreTrainedModel | PeftModel, end: int, decoding: Decoding, slots: int) -> None:
@@ -207,6 +221,7 @@ class BatchSampler:
                 temperature=self._decoding.temperature,
                 top_p=self._decoding.top_p,
                 top_k=self._decoding.top_k or 0,
+                min_p=self._decoding.min_p,
                 max_new_tokens=self._decoding.max_new_tokens,
                 pad_token_id=self._end,
                 eos_token_id=self._end,
@@ -223,15 +238,17 @@ def sampler_for(model: PreTrainedModel | PeftModel, end: int, decoding: Decoding
         return BatchSampler(model, end, decoding, slots)
 
 
-def choose(logits: Tensor, decoding: Decoding, generator: torch.Generator) -> Tensor:
-    """One token a row: temperature, then the likeliest `top_k`, then the nucleus of `top_p` of those.
+def choose(logits: Tensor, decoding: Decoding, uniforms: Tensor) -> Tensor:
+    """One token a row: temperature, then the likeliest `top_k`, then the nucleus of `top_p` and not below `min_p`.
 
-    The nucleus is never sorted out: a token is drawn from all, and again if the likelier ones make up `top_p` without
-    it. That is the same law (rejection), and a vocabulary is summed much faster than it is sorted. Of tokens with the
-    very same probability, all belong to the nucleus or none.
+    The nucleus is hardly ever sorted out: a token is drawn from all, and again if it is not of the nucleus. That is the
+    same law (rejection), and a vocabulary is summed much faster than it is sorted. Only where all numbers but one are
+    used up is it sorted, and the token drawn from the nucleus by the last. Of tokens with the very same probability,
+    all belong to the nucleus or none.
 
     Args:
         logits: float32, shape (rows, vocabulary).
+        uniforms: from [0, 1), shape (rows, at least 2).
 
     Returns:
         Token ids, shape (rows,).
@@ -241,19 +258,40 @@ def choose(logits: Tensor, decoding: Decoding, generator: torch.Generator) -> Te
         least = logits.topk(decoding.top_k, dim=-1).values[:, -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)
     probabilities = torch.softmax(logits, dim=-1)
+    floor = probabilities.new_zeros(len(logits), 1)
+    if decoding.min_p is not None:
+        floor = probabilities.amax(-1, keepdim=True) * decoding.min_p
     chosen = torch.empty(len(logits), dtype=torch.long, device=logits.device)
     rows = torch.arange(len(logits), device=logits.device)
-    while len(rows):
-        mass = probabilities.cumsum(-1)
-        drawn = torch.rand(len(rows), 1, generator=generator, device=logits.device) * mass[:, -1:]
-        tokens = torch.searchsorted(mass, drawn, right=True).clamp_(max=mass.shape[-1] - 1)
+    for tried in range(uniforms.shape[1] - 1):
+        tokens = _at(probabilities, uniforms[rows, tried])
         own = probabilities.gather(-1, tokens)
         likelier = torch.where(probabilities > own, probabilities, 0).sum(-1)
-        # A token without mass can only come of rounding at the very end of the sum.
-        taken = (likelier < decoding.top_p) & (own[:, 0] > 0)
+        taken = (likelier < decoding.top_p) & (own >= floor)[:, 0] & (own > 0)[:, 0]
         chosen[rows[taken]] = tokens[taken, 0]
-        rows, probabilities = rows[~taken], probabilities[~taken]
+        rows, probabilities, floor = rows[~taken], probabilities[~taken], floor[~taken]
+        if not len(rows):
+            return chosen
+    falling = probabilities.sort(dim=-1, descending=True).values
+    in_nucleus = falling.cumsum(-1) - falling < decoding.top_p
+    least = torch.where(in_nucleus, falling, torch.inf).amin(-1, keepdim=True)
+    nucleus = torch.where(probabilities >= torch.maximum(least, floor), probabilities, 0)
+    tokens = _at(nucleus, uniforms[rows, -1])
+    chosen[rows] = torch.where(nucleus.gather(-1, tokens) > 0, tokens, nucleus.argmax(-1, keepdim=True))[:, 0]
     return chosen
+
+
+def _at(masses: Tensor, uniforms: Tensor) -> Tensor:
+    """The token of each row at whose mass its number falls, shape (rows, 1). One without mass can only come of rounding
+    at the very end of the sum."""
+    mass = masses.cumsum(-1)
+    return torch.searchsorted(mass, uniforms[:, None] * mass[:, -1:], right=True).clamp_(max=mass.shape[-1] - 1)
+
+
+def _uniforms(seed: int, text: int, shape: Sequence[int]) -> Tensor:
+    """The random numbers of one text, its own by key: they do not depend on which slot it is written in, or when."""
+    stream = np.random.Generator(np.random.Philox(key=[seed, text]))
+    return torch.from_numpy(stream.random(tuple(shape), dtype=np.float32))
 
 
 @dataclass(frozen=True)

@@ -249,7 +249,8 @@ PERFORMANCE = ("micro_batch_tokens", "precision", "gradient_checkpointing")
 @dataclass(frozen=True)
 class TrainingPlan(DpSgdPlan):
     """Everything that decides what an adapter release computes. `rank` and `alpha` belong to method `lora`,
-    `prompt_tokens` to method `prompt`; None elsewhere."""
+    `prompt_tokens` to method `prompt`; None elsewhere. `prompt` is what the contract says of asking, None for labels
+    alone."""
 
     base_model: str
     method: str
@@ -260,6 +261,12 @@ class TrainingPlan(DpSgdPlan):
     micro_batch_tokens: int
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
+    prompt: dict[str, Any] | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """As for every plan. A plan without a prompt is what it was before there were any."""
+        stated = super().describe()
+        return stated if self.prompt is not None else {name: stated[name] for name in stated if name != "prompt"}
 
     def digest(self) -> str:
         """As for every plan, without the performance settings (version 2)."""
@@ -317,6 +324,7 @@ class TrainingPlan(DpSgdPlan):
             micro_batch_tokens=adapter.micro_batch_tokens,
             precision=adapter.precision,
             gradient_checkpointing=adapter.gradient_checkpointing,
+            prompt=None if terms.prompt is None else terms.prompt.model_dump(mode="json"),
         )
 
 

@@ -33,7 +33,8 @@ CREATE TABLE releases (
 );
 COMMENT ON TABLE releases IS 'Every published synthetic table: its guarantee, receipts and verdict. Times are UTC.';
 COMMENT ON COLUMN releases.epsilon IS
-    'Epsilon of this table alone; the ledger knows what its population spent. NULL: no privacy guarantee at all.';
+    'Epsilon of this table alone; the ledger knows what its population spent. NULL: no privacy guarantee at all. '
+    '0: no row was read for it.';
 COMMENT ON COLUMN releases.unit IS 'Whom the guarantee protects: everything one of them contributed, together.';
 COMMENT ON COLUMN releases.receipts IS 'The ledger''s entries for the releases this table was made from.';
 COMMENT ON COLUMN releases.latest IS 'Whether the view of the table''s own name shows this release.';

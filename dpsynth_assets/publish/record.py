@@ -39,7 +39,8 @@ def release_record(contract: Contract, corpus: Sealed, rows: int) -> ReleaseReco
     terms, sealed = contract.privacy, corpus.seal.guarantee
     if not contract.without_privacy:
         composed_epsilon(contract, corpus)
-        if sealed is None or (sealed.population, sealed.delta) != (terms.population, terms.budget.delta):
+        due = (terms.population, 0.0 if contract.reads_nothing else terms.budget.delta)
+        if sealed is None or (sealed.population, sealed.delta) != due:
             raise PublishRefused(
                 f"the corpus {corpus.seal.id} of {contract.id} was not sealed with the population and delta that the "
                 "contract has now: make its releases anew"
@@ -66,13 +67,16 @@ def composed_epsilon(contract: Contract, *artifacts: Sealed) -> float:
     their charges in the ledger.
 
     Raises:
-        PublishRefused: something that one was made from was made without privacy: no epsilon holds.
+        PublishRefused: something that one was made from was made without privacy: no epsilon holds. Or one rests on no
+            charge, and the contract is none that reads nothing.
     """
     for artifact in artifacts:
-        if artifact.seal.guarantee is None or not artifact.charges:
+        if artifact.seal.guarantee is None or not (artifact.charges or contract.reads_nothing):
             raise PublishRefused(
                 f"the {artifact.seal.kind} {artifact.seal.id} of {contract.id} rests on a release that was made "
                 "without privacy or was never charged, so no epsilon can be stated: make the contract's releases anew"
             )
+    if contract.reads_nothing and not any(artifact.charges for artifact in artifacts):
+        return 0.0
     charges = {charge.reservation: charge.event for artifact in artifacts for charge in artifact.charges}
     return float(epsilon(Composed(tuple(charges.values())), contract.privacy.budget.delta))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
 NO_GUARANTEE = "no privacy guarantee at all: made from a source declared public, without noise"
+READ_NOTHING = "epsilon 0, delta 0: no row was read for it, and nothing was charged"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -64,8 +65,10 @@ class ReleaseRecord:
                 )
         if (self.epsilon is None) != (self.delta is None):
             raise PublishError(f"release {self.id}: a guarantee has an epsilon and a delta, no guarantee has neither")
-        if self.epsilon is not None and not (math.isfinite(self.epsilon) and self.epsilon > 0):
-            raise PublishError(f"release {self.id}: epsilon must be a positive number, not {self.epsilon!r}")
+        if self.epsilon is not None and not (math.isfinite(self.epsilon) and self.epsilon >= 0):
+            raise PublishError(f"release {self.id}: epsilon must be a number, 0 at least, not {self.epsilon!r}")
+        if self.epsilon == 0 and self.delta != 0:
+            raise PublishError(f"release {self.id}: where nothing was read delta is 0 too, not {self.delta!r}")
         if self.delta is not None and not 0 <= self.delta < 1:
             raise PublishError(f"release {self.id}: delta must lie in [0, 1), not {self.delta!r}")
         try:
@@ -101,6 +104,11 @@ def guarantee(release: ReleaseRecord, contract: Contract) -> str:
         return (
             "Synthetic, with no privacy guarantee at all: made without noise from a source that its owner declares "
             f"public. Rows may repeat what a {unit} of {release.population} wrote."
+        )
+    if release.epsilon == 0:
+        return (
+            f"Synthetic, and made without reading a row of {release.population}: epsilon = 0. The base model "
+            f"{contract.privacy.base_model.name} as it comes was asked for these texts by their labels."
         )
     whole = f"one {unit}" + (f" with all its records (at most {bound:,} of them count)" if bound > 1 else "")
     return (

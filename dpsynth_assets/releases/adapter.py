@@ -86,8 +86,13 @@ def _describe(contract: Contract) -> str:
     return (
         f"{_what_is_trained(terms)} of base model {contract.privacy.base_model.name}, trained with DP-SGD: "
         f"Poisson-sampled batches of {terms.expected_batch_size} {unit}s expected, {terms.steps} steps, each unit's "
-        f"gradient clipped to {terms.clipping_norm:g}{noise}."
+        f"gradient clipped to {terms.clipping_norm:g}{noise}.{_asked(contract)}"
     )
+
+
+def _asked(contract: Contract) -> str:
+    prompt = contract.privacy.prompt
+    return "" if prompt is None else f" A text is asked for by: {prompt.template}"
 
 
 def _what_is_trained(terms: AdapterTerms) -> str:
@@ -130,6 +135,7 @@ ADAPTER = Release(
     technologies=frozenset({"pytorch", "huggingface"}),
     optional=False,
     after=(LABEL_HISTOGRAM.name,),
+    unread="dpsynth_assets.language.untouched:untouched",
     rules=_rules,
     examples={
         "": "{mechanism: dp_sgd, method: lora, epsilon: 7.0, ...}",

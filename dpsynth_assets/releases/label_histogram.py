@@ -43,6 +43,7 @@ LABEL_HISTOGRAM = Release(
     planner="dpsynth_assets.privacy.histogram:label_plan",
     work="dpsynth_assets.synthesis.label_histogram",
     technologies=frozenset({"python"}),
+    unread="dpsynth_assets.synthesis.label_histogram:even",
     optional=False,
     examples={"": "{mechanism: discrete_laplace_histogram, epsilon: 0.5}", "mechanism": MECHANISM},
 )

@@ -119,6 +119,12 @@ class Work(Protocol):
 Planner = Callable[["Contract", "Release[Any]", float], Plan]
 
 
+def _named(place: str) -> Any:
+    """What `module:name` stands for, imported now."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
 def _no_rules(parts: Parts) -> Iterator[Fault]:
     return iter(())
 
@@ -142,6 +148,8 @@ class Release(Generic[T]):
             that says that there are next to no rows.
         made_from: the artifacts that it is made from beside the rows.
         in_variants: whether each release variant of a contract has one of its own.
+        unread: by the name of its module and its own, what stands in its place where no row is read
+            (`dpsynth_assets.variants`): from a contract and a folder to facts. None: it is left out there.
         rules: what must hold between its terms and the others.
         examples: values for terms that a contract lacks, by their names.
     """
@@ -159,16 +167,20 @@ class Release(Generic[T]):
     after: tuple[str, ...] = ()
     made_from: tuple[str, ...] = ()
     in_variants: bool = True
+    unread: str | None = None
     rules: Callable[[Parts], Iterator[Fault]] = _no_rules
     examples: Mapping[str, str] = field(default_factory=dict)
 
     def plan(self, contract: Contract, size: float = 1.0) -> Plan:
         """What a contract's release is going to do; `size` in (0, 1] is a quick pass over that share of the units."""
-        planner = self.planner
-        if isinstance(planner, str):
-            module, _, name = planner.partition(":")
-            planner = cast("Planner", getattr(import_module(module), name))
+        planner = cast("Planner", _named(self.planner)) if isinstance(self.planner, str) else self.planner
         return planner(contract, self, size)
+
+    def without_rows(self, contract: Contract, folder: Path) -> Mapping[str, Any]:
+        """Write to `folder` what stands in its place where no row is read; gives facts to show, all public."""
+        assert self.unread is not None, "it is left out there"
+        facts: Mapping[str, Any] = _named(self.unread)(contract, folder)
+        return facts
 
     @property
     def computes(self) -> Work:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.privacy.histogram import HistogramPlan
 
 COUNTS = "counts.json"
+EVEN = "even.json"  # what stands in the place of counts where nobody was counted
 _FALSE_ALARM = 1e-6
 _SELDOM = 1e-2
 _NEXT_TO_NOTHING = 10  # one record for so many units that were declared
@@ -48,9 +49,18 @@ def run(contract: Contract, plan: HistogramPlan, rows: pd.DataFrame, ready: None
     return Ran(None if contract.without_privacy else plan.event(), facts=facts, warning=warning)
 
 
+def even(contract: Contract, folder: Path) -> dict[str, Any]:
+    """In the place of counts where no row is read: as much of each label combination, which says nothing of anybody."""
+    said = {"counted": "nobody: no row was read", "proportions": [[list(cell), 1] for cell in contract.cells]}
+    (folder / EVEN).write_text(json.dumps(said), encoding="utf-8")
+    return {"noisy_counts": "none: nobody was counted, and every label combination gets as many rows"}
+
+
 def released_counts(folder: Path) -> dict[tuple[str, ...], int]:
-    """The noisy counts that the release left in a folder."""
-    stored: list[list[Any]] = json.loads((folder / COUNTS).read_text(encoding="utf-8"))
+    """The noisy counts that the release left in a folder; where nobody was counted, 1 for each label combination."""
+    counted = (folder / COUNTS).exists()
+    said: Any = json.loads((folder / (COUNTS if counted else EVEN)).read_text(encoding="utf-8"))
+    stored: list[list[Any]] = said if counted else said["proportions"]
     return {tuple(cell): int(count) for cell, count in stored}
 
 

@@ -7,13 +7,16 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 import warnings
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from filelock import FileLock
 
 from ledger import PoissonSampledGaussian
+from resources.home import private_folder
 
 MARKER = "XYZZY-4471-PLUGH"
 
@@ -253,6 +256,20 @@ def test_reservations_of_dead_runs_are_given_back_and_those_of_others_are_not(re
     by_id = {charge.id: charge.state for charge in book.reservations()}
     assert by_id[mine.id] == "voided"
     assert by_id[foreign.id] == "reserved"
+
+
+def test_what_a_run_held_is_given_back_when_its_process_has_died(reserve, run, book, home, rooms):
+    """Dagster believes that it runs: it never heard of its end."""
+    assert run("source").success
+    alive, dead = str(uuid.uuid4()), str(uuid.uuid4())
+    event, folder = PoissonSampledGaussian(0.2, 3.0, 3), private_folder(home.sensitive / "runs")
+    charges = {owner: [reserve(event, owner=owner, key=key) for key in "ab"] for owner in (alive, dead)}
+    (folder / f"{dead}.lock").touch()
+    with FileLock(folder / f"{alive}.lock"):
+        run("label_histogram")
+    by_id = {charge.id: charge.state for charge in book.reservations()}
+    assert [by_id[each.id] for each in charges[dead]] == ["voided", "voided"]
+    assert [by_id[each.id] for each in charges[alive]] == ["reserved", "reserved"]
 
 
 def test_without_a_ledger_nothing_starts(run, rooms, home, failure_of):

@@ -89,7 +89,9 @@ def job_of_the_small_contract() -> dg.JobDefinition:
     return dg.Definitions.merge(build_contract_defs(contract), rest).resolve_job_def("releases")
 
 
-def test_a_re_execution_from_failure_is_a_new_charge(book, contract_path, rooms, instance, monkeypatch):
+def test_a_re_execution_of_a_run_that_was_charged_is_not_charged_again(
+    book, contract_path, rooms, instance, monkeypatch
+):
     monkeypatch.setenv("SMALL_CONTRACT", str(contract_path))
 
     def fail(frame):
@@ -104,7 +106,7 @@ def test_a_re_execution_from_failure_is_a_new_charge(book, contract_path, rooms,
     again = dg.execute_job(job, instance, reexecution_options=options)
     assert not again.success
     assert charges(book) == ["forfeited"]
-    assert refusals(book) == 1
+    assert refusals(book) == 0, "it does not get as far as the budget"
     assert rooms.read == 1
 
 

@@ -121,7 +121,7 @@ def test_it_is_an_asset_and_each_variant_has_one(contract_path):
     said(contract_path, "          generation:", VARIANTS + "          generation:")
     assets = {asset.key.path[-1]: asset for asset in build_contract_defs(load_contract(contract_path)).assets}
     asset = assets["mean_length"]
-    assert asset.partitions_def.get_partition_keys() == ["main", "lora-4"]
+    assert asset.partitions_def.get_partition_keys() == ["main", "lora-4", "nothing"]
     [spec] = asset.specs
     assert spec.description.startswith("How long texts are.")
     assert spec.tags["spends_budget"] == "yes"

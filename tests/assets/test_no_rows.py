@@ -70,6 +70,22 @@ def test_where_there_are_rows_the_adapter_is_charged_and_a_label_that_nobody_has
     assert "topic: loan, as far" in capfd.readouterr().err
 
 
+def test_a_release_that_was_cut_off_is_finished_on_its_own_rows_whatever_was_snapshotted_since(
+    contract, run, rooms, charged
+):
+    def stop(frame):
+        raise KeyboardInterrupt
+
+    write(contract, HEALTHY)
+    rooms.train = stop
+    assert not run("source", "label_histogram", "adapter").success
+    write(contract, [])
+    rooms.train = lambda frame: None
+    assert run("source", "label_histogram").success
+    assert run("adapter").success
+    assert charged() == ["small/label_histogram", "small/adapter", "small/label_histogram"]
+
+
 def test_the_histogram_of_another_snapshot_says_nothing_of_this_one(contract, run, charged):
     write(contract, [])
     assert run("source", "label_histogram").success

@@ -88,10 +88,13 @@ def test_a_corpus_with_fewer_rows_than_were_asked_for_says_so(finished, run, hom
 
     topics = ["card"] * 29 + ["loan"]
     drawn = pd.DataFrame({"text": [f"text number {i}" for i in range(30)], "topic": topics})
+    drawn.attrs["drawn_again"] = 7
     monkeypatch.setattr(generation, "generate_corpus", lambda *_, **__: drawn)
     result = run("candidates", "corpus", "synthetic")
     assert result.success, [event.message for event in result.all_events if event.is_failure]
-    [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "corpus"]
+    events = {event.asset_key.path[-1]: event for event in result.get_asset_materialization_events()}
+    assert events["candidates"].materialization.metadata["drawn_again"].value == 7
+    made = events["corpus"]
     complaint = made.materialization.metadata["fewer_rows_than_wanted"].value
     assert f"{made.materialization.metadata['dagster/row_count'].value} of 24 rows" in complaint
     assert "'topic: loan'" in complaint

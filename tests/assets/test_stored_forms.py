@@ -30,6 +30,8 @@ def test_a_home_has_the_folders_and_files_that_it_had(run, home, book):
         receipt.parts[-3]: sorted(json.loads(receipt.read_text()) | json.loads(receipt.read_text())["about"])
         for receipt in home.artifacts.rglob("receipt.json")
     }
+    for release in ("adapter", "label_histogram"):
+        receipts[release].remove("reading")  # which older receipts do not say; they stand all the same
     assert receipts == STORED["receipts"]
     kinds = {entry.kind: sorted(entry.payload) for entry in book.entries()}
     assert kinds == STORED["entries"]

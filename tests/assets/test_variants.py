@@ -49,7 +49,7 @@ def contract_path(contract_path):
 def test_they_are_named_by_method_and_epsilon(contract):
     assert variants.names(contract) == (
         *("main", "lora-1", "lora-3", "lora-none"),
-        *("prompt-1", "prompt-3", "prompt-none"),
+        *("prompt-1", "prompt-3", "prompt-none", "nothing"),
     )
     assert variants.variant(contract, "main") is contract
     with pytest.raises(variants.VariantError, match=r"no variant 'lora-2': it has main, lora-1"):

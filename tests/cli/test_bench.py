@@ -11,6 +11,7 @@ import pytest
 
 from dpsynth_assets.cli.utility import grid, report
 from dpsynth_assets.contract import load_contract
+from dpsynth_assets.releases.adapter import ADAPTER
 
 VARIANTS = """\
           source_is_public: true
@@ -36,9 +37,12 @@ def lines_of(found):
 
 
 def test_the_lines_are_the_variants_and_the_real_rows_with_and_without_privacy(contract):
-    assert lines_of(grid.lines(contract)) == ["real", "real-dp-2", "lora-2", "lora-none", "full-2", "full-none"]
+    assert lines_of(grid.lines(contract)) == [
+        *("real", "real-dp-2", "lora-2", "lora-none"),
+        *("full-2", "full-none", "nothing"),
+    ]
     assert lines_of(grid.lines(contract, ("full-2", "real"))) == ["real", "full-2"]
-    assert [line.epsilon for line in grid.lines(contract)] == [None, 2.0, 2.0, None, 2.0, None]
+    assert [line.epsilon for line in grid.lines(contract)] == [None, 2.0, 2.0, None, 2.0, None, 0.0]
     with pytest.raises(grid.GridError, match=r"lora-3: the lines are real, real-dp-2, lora-2"):
         grid.lines(contract, ("lora-3",))
 
@@ -103,6 +107,10 @@ def test_cells_are_measured_again_where_the_terms_they_depend_on_have_changed(co
     assert {name for name in before if before[name] != rate[name]} == {"full-2", "full-none"}
     hotter = terms_of(changed(generation=contract.privacy.generation.model_copy(update={"temperature": 0.5})))
     assert {name for name in before if before[name] == hotter[name]} == {"real", "real-dp-2"}
+    assert next(line.terms for line in grid.lines(contract, ("nothing",))) != hotter["nothing"]
+    dearer = contract.privacy.releases.but(ADAPTER, contract.privacy.releases[ADAPTER].model_copy(update={"steps": 9}))
+    unmoved = terms_of(changed(releases=dearer))
+    assert {name for name in before if before[name] == unmoved[name]} == {"real", "real-dp-2", "nothing"}
     assert not set(before.values()) & set(terms_of(contract, size=0.5).values())
     monkeypatch.setattr(grid, "BAR_STEPS", 200)
     assert {name for name in before if before[name] != terms_of(contract)[name]} == {"real-dp-2"}
@@ -161,6 +169,29 @@ def test_kinds_stand_side_by_side_and_lines_by_epsilon(contract):
     ]
 
 
+def test_every_row_says_how_far_it_is_above_the_base_model_alone(contract, tmp_path):
+    lines = {line.name: line for line in grid.lines(contract)}
+    cnn = {"classifier": "word_cnn"}
+    found = [
+        (grid.GridCell(lines["nothing"], 0), {"accuracies": [entry("as drawn", 0.55), entry("curated", 0.58)]}),
+        (grid.GridCell(lines["lora-2"], 0), {"accuracies": [entry("as drawn", 0.6), entry("curated", 0.5)]}),
+        (grid.GridCell(lines["real"], 0), {"accuracies": [entry("real", 0.9), entry("real", 0.8) | cnn]}),
+    ]
+    figures = report.figures(found)
+    assert report.markdown(figures).splitlines() == [
+        "| trained on | ε | rows | over | minilm | word_cnn | minilm, above base model alone |",
+        "|---|--:|--:|---|--:|--:|--:|",
+        "| base model alone, as drawn | 0 |  | 1 run | 55.0 % |  |  |",
+        "| base model alone, curated | 0 |  | 1 run | 58.0 % |  |  |",
+        "| lora, as drawn | 2 |  | 1 run | 60.0 % |  | +5.0 |",
+        "| lora, curated | 2 |  | 1 run | 50.0 % |  | -8.0 |",
+        "| real rows | none |  | 1 run | 90.0 % | 80.0 % | +35.0 |",
+    ]
+    for chosen in (figures, figures[:2]):
+        report.chart(chosen, "a title", tmp_path / "chart.png", said="what it has read, at 5 $ or 6 $")
+        assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_line_that_was_killed_and_cost_more_says_so(contract):
     bar, lora = grid.lines(contract, ("lora-2", "real-dp-2"))
     cheap = (grid.GridCell(lora, 0), {"accuracies": [entry("curated", 0.5)], "epsilon_composed": 1.9999})
@@ -174,20 +205,27 @@ def test_a_line_that_was_killed_and_cost_more_says_so(contract):
 def test_the_whole_way_on_a_small_contract(contract_path, home, tmp_path, rooms, dpsynth):
     out = tmp_path / "utility"
     options = ["bench", "utility", "--dataset", str(contract_path), "--out", str(out), "--kinds", "minilm"]
-    chosen = [word for name in ("real", "lora-2", "lora-none") for word in ("--only", name)]
+    chosen = [word for name in ("real", "lora-2", "lora-none", "nothing") for word in ("--only", name)]
     code, _, error = dpsynth(*options, *chosen, "--runs", "2")
     assert code == 0, error
     assert rooms.read == 4, "two runs of two variants"
     table = (out / "utility.md").read_text()
     for said in ("lora, as drawn | 2 |", "lora, curated | 2 |", "lora, curated | none |", "real rows | none |"):
         assert said in table
+    for said in ("base model alone, as drawn | 0 |", "minilm, above base model alone", "of the records overlap"):
+        assert said in table
     assert (out / "utility.png").read_bytes().startswith(b"\x89PNG")
-    assert set(pd.read_parquet(out / "utility.parquet")["line"]) == {"real", "lora-2", "lora-none"}
+    assert set(pd.read_parquet(out / "utility.parquet")["line"]) == {
+        *("real", "lora-2"),
+        *("lora-none", "nothing"),
+    }
     code, _, error = dpsynth(*options, *chosen, "--runs", "2")
     assert code == 0, error
     assert rooms.read == 4, "nothing is measured twice"
     [found] = [json.loads(file.read_text()) for file in out.glob("lora-none/*/run-1/result.json")]
     assert found["epsilon_of_adapter"] is None
+    [unread] = [json.loads(file.read_text()) for file in out.glob("nothing/*/run-1/result.json")]
+    assert (unread["epsilon_of_adapter"], unread["epsilon_composed"]) == (0.0, 0.0)
     [private] = [json.loads(file.read_text()) for file in out.glob("lora-2/*/run-0/result.json")]
     assert private["epsilon_of_adapter"] < private["epsilon_composed"] <= 2
     assert "killed" not in table
@@ -210,7 +248,7 @@ def test_bad_input_is_refused_before_anything_runs(contract_path, tmp_path, room
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 
-@pytest.mark.parametrize("dataset", sorted(folder.name for folder in RESULTS.iterdir()))
+@pytest.mark.parametrize("dataset", sorted(file.parent.name for file in RESULTS.glob("*/utility.md")))
 def test_a_table_in_the_documents_is_what_its_cells_hold(dataset):
     """And the cells were measured under the terms that the shipped contract has today."""
     contract = load_contract(RESULTS.parents[1] / "contracts" / f"{dataset}.odcs.yaml")

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from dagster_shared.error import SerializableErrorInfo
 
 from dpsynth_assets.cli.app import _said
+from dpsynth_assets.cli.running import _said as said_of_asset
 from ledger import LedgerError
 
 
@@ -69,6 +71,20 @@ def test_what_sqlite_refuses_is_a_sentence(name, remedy, capfd, home):
     err = capfd.readouterr().err
     assert one_sentence(err)
     assert remedy in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("ledger.errors.LedgerBroken: entry 7 was rewritten\n", "entry 7 was rewritten"),
+        ("somebody.LedgerBroken: what it holds\n", "failed with somebody.LedgerBroken: what it holds"),
+    ],
+)
+def test_what_an_asset_says_in_our_own_words_is_said_as_it_is(message, said):
+    error = SerializableErrorInfo(message, [], "LedgerBroken")
+    assert said_of_asset(error, reads_rows=False) == said
+    assert "entry" not in said_of_asset(error, reads_rows=True)
+    assert "holds" not in said_of_asset(error, reads_rows=True)
 
 
 def test_a_disk_that_is_full_under_the_ledger(home, book, monkeypatch):

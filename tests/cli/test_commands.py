@@ -141,6 +141,23 @@ def test_a_plan_prices_the_baseline_too(dpsynth, contract_path, book):
     assert planned["small/dp_baseline"]["plan"]["classifier"] == "minilm"
 
 
+def test_plan_and_diff_show_what_is_asked(dpsynth, home, contract_path, book):
+    text = contract_path.read_text(encoding="utf-8")
+    prompt = '{template: "Write about a {topic}.", words: {topic: {card: bank card, loan: student loan}}}'
+    contract_path.write_text(
+        text.replace("          generation:", f"          prompt: {prompt}\n          generation:"), encoding="utf-8"
+    )
+    code, out, _ = dpsynth("plan", contract_path)
+    assert code == 0
+    assert "A text is asked for by words such as: Write about a bank card." in " ".join(out.split())
+    code, out, _ = dpsynth("plan", "--json", contract_path)
+    planned = json.loads(out)
+    assert planned["releases"]["small/adapter"]["plan"]["prompt"]["template"] == "Write about a {topic}."
+    assert planned["needs_approval"] == []
+    code, out, _ = dpsynth("diff", contract_path)
+    assert "prompt.words.topic.loan │ — │ student loan │ no" in " ".join(out.split())
+
+
 def test_from_run_to_refusal(dpsynth, home, contract_path, rooms, book):
     code, out, err = dpsynth("run", contract_path)
     assert code == 0, out + err

@@ -81,3 +81,26 @@ def test_a_name_that_is_none_is_refused_with_the_names(dpsynth, home, contract_p
         code, _, err = dpsynth(command, contract_path, "--variant", "main")
         assert code == 2
         assert "small declares no `variants`" in " ".join(err.split())
+
+
+def test_the_one_that_reads_nothing_is_free_for_any_contract(dpsynth, home, contract_path, rooms, book):
+    text = contract_path.read_text(encoding="utf-8")
+    contract_path.write_text(text.replace(VARIANTS.split("\n", 1)[1], ""), encoding="utf-8")
+    code, out, _ = dpsynth("plan", contract_path, "--variant", "nothing")
+    assert code == 0
+    assert "Its ε is 0, and is charged to no budget" in " ".join(out.split())
+    code, out, err = dpsynth("run", contract_path, "--variant", "nothing")
+    assert code == 0, out + err
+    said = " ".join(out.split())
+    assert "Small inbox · variant nothing" in said
+    assert "published with epsilon 0" in said
+    assert "✓ Synthetic corpus" in said, "its assets are called as ever"
+    assert rooms.read == 0
+    assert book.reservations() == []
+    code, out, _ = dpsynth("sql", "select count(*) as n from small__nothing.messages", "--json")
+    assert json.loads(out) == [{"n": 24}]
+    [adapter] = (home.artifacts / "small--nothing" / "adapter").glob("[!.]*")
+    code, out, _ = dpsynth("verify", adapter)
+    assert code == 0
+    assert "Guarantee: epsilon 0. No row of population small-bank was read for it" in " ".join(out.split())
+    assert dpsynth("audit", "verify")[0] == 0

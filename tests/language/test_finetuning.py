@@ -13,7 +13,8 @@ import torch
 from dpsynth_assets.language import finetuning
 from dpsynth_assets.language.base_model import BaseModelError, has_bfloat16, load_base_model
 from dpsynth_assets.language.finetuning import attach_adapter, fine_tune, load_tuned
-from dpsynth_assets.language.generation import GenerationError, generate_corpus, usable
+from dpsynth_assets.language.generation import GenerationError, generate_corpus
+from dpsynth_assets.language.hygiene import usable
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum

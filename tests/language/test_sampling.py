@@ -105,6 +105,15 @@ def test_the_same_seed_writes_the_same_and_another_does_not() -> None:
     assert sampler.sample(PREFIXES, seed=5) == sampler.sample(PREFIXES, seed=5) != sampler.sample(PREFIXES, seed=6)
 
 
+@pytest.mark.parametrize("kind", [llama, gpt2, prompted])
+def test_a_text_does_not_depend_on_how_many_are_written_beside_it(kind: Any) -> None:
+    model, decoding = made(kind), Decoding(max_new_tokens=9, temperature=2.0, top_p=0.9, min_p=0.01)
+    written = [Sampler(model, END, decoding, slots).sample(PREFIXES, seed=5) for slots in (1, 2, 50)]
+    assert written[0] == written[1] == written[2]
+    first, *_, last = written[0][1], written[0][4], written[0][6]  # of one prefix, and not one text
+    assert first != last
+
+
 def test_progress_counts_every_text_and_nothing_is_drawn_for_no_prefix() -> None:
     told: list[int] = []
     sampler = Sampler(made(llama), END, Decoding(max_new_tokens=4), 2)
@@ -129,7 +138,10 @@ def test_a_model_that_cannot_be_stepped_is_found_out_and_sampled_in_batches() ->
         Decoding(1),
         Decoding(1, temperature=0.7, top_p=0.8),
         Decoding(1, top_p=0.3),
+        Decoding(1, top_p=0.05),  # so few are of the nucleus that many tokens come of sorting it out
         Decoding(1, top_k=5),
+        Decoding(1, min_p=0.1),
+        Decoding(1, temperature=1.5, top_p=0.7, min_p=0.03),
         Decoding(1, temperature=1.5, top_p=0.6, top_k=8),
     ],
 )
@@ -140,10 +152,12 @@ def test_tokens_follow_the_law_of_the_nucleus(decoding: Decoding) -> None:
     kept = law[order][: decoding.top_k]
     kept = kept / kept.sum()
     kept = kept[(kept.cumsum(0) - kept) < decoding.top_p]
+    kept = kept[kept >= (decoding.min_p or 0) * kept[0]]
     kept = kept / kept.sum()
 
     draws = 40_000
-    drawn = choose(logits.expand(draws, -1), decoding, torch.Generator().manual_seed(4))
+    uniforms = torch.rand(draws, 8, generator=torch.Generator().manual_seed(4))
+    drawn = choose(logits.expand(draws, -1), decoding, uniforms)
     counts = torch.bincount(drawn, minlength=VOCABULARY)[order]
     assert counts[len(kept) :].sum() == 0
     likely = kept * draws >= 5

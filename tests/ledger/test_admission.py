@@ -244,9 +244,9 @@ def test_what_permits_a_charge_can_enter_nothing(book: Ledger) -> None:
 # Several that fit together, or not.
 
 
-def together(book: Ledger, *events: Gaussian) -> None:
+def together(book: Ledger, *events: Gaussian, hold: bool = False) -> None:
     requests = [Request("inbox", event, **asked(key=str(number))) for number, event in enumerate(events)]
-    book.require_all(requests, reason="not all of them fit")
+    book.reserve_all(requests, reason="not all of them fit", hold=hold)
 
 
 def test_releases_that_all_fit_leave_no_entry(book: Ledger) -> None:

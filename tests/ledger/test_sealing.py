@@ -267,6 +267,111 @@ def payload_of(seal: Seal) -> dict[str, Any]:
     return payload
 
 
+UNTOUCHED, EVEN = {"base_model.json": "a" * 64, "receipt.json": "b" * 64}, {"counts.json": "c" * 64}
+
+
+@pytest.fixture
+def unread(ledger: Ledger) -> dict[str, Seal]:
+    """What reads no row, and a corpus of it."""
+    adapter = ledger.seal("inbox--nothing/adapter", "a", UNTOUCHED, nothing_of="inbox").seal
+    histogram = ledger.seal("inbox--nothing/label_histogram", "h", EVEN, nothing_of="inbox").seal
+    made_from = {"adapter": adapter, "label_histogram": histogram}
+    corpus = ledger.seal("inbox--nothing/corpus", "c", {"rows.parquet": "d" * 64}, made_from=made_from).seal
+    return {"adapter": adapter, "label_histogram": histogram, "corpus": corpus}
+
+
+def test_what_read_nothing_promises_an_epsilon_of_0_and_so_does_what_is_made_of_it(
+    ledger: Ledger, unread: dict[str, Seal]
+) -> None:
+    for seal in unread.values():
+        assert seal.charges == ()
+        assert seal.guarantee is not None
+        assert seal.guarantee.of_nothing_read
+        assert (seal.guarantee.epsilon, seal.guarantee.delta) == (0.0, 0.0)
+        assert (seal.guarantee.population, seal.guarantee.unit) == ("inbox", ledger.balance("inbox").unit)
+        assert check_portable(ledger.portable(seal), ledger.public_key) == seal
+    assert ledger.balance("inbox", with_pld=False).charges == 0
+    assert ledger.verify() == []
+    assert replay(ledger) == []
+
+
+def test_what_is_made_of_nothing_and_of_a_charge_promises_what_the_charge_costs(
+    ledger: Ledger, unread: dict[str, Seal]
+) -> None:
+    held = released(ledger, "adapter", TRAINING, ADAPTER)
+    adapter = ledger.seal("inbox/adapter", "a", ADAPTER, reservation=held).seal
+    made_from = {"adapter": adapter, "label_histogram": unread["label_histogram"]}
+    corpus = ledger.seal("inbox/corpus", "c", CORPUS, made_from=made_from).seal
+    assert (corpus.guarantee, corpus.charges) == (adapter.guarantee, adapter.charges)
+    none = ledger.seal("inbox--none/adapter", "n", {"f": "9" * 64}, protected=False).seal
+    made_from = {"adapter": none, "label_histogram": unread["label_histogram"]}
+    assert ledger.seal("inbox--none/corpus", "c", CORPUS, made_from=made_from).seal.guarantee is None
+    assert ledger.verify() == []
+    assert replay(ledger) == []
+
+
+def test_what_rests_on_something_is_not_sealed_as_having_read_nothing(ledger: Ledger, sealed: dict[str, Seal]) -> None:
+    held = ledger.charges_of(sealed["adapter"])[0].reservation
+    more: list[dict[str, Any]] = [
+        {"made_from": {"corpus": sealed["corpus"]}},
+        {"reservation": held},
+        {"protected": False},
+    ]
+    for given in more:
+        with pytest.raises(ProtocolError, match="rests on something"):
+            ledger.seal("inbox/adapter", "x", ADAPTER, nothing_of="inbox", **given)
+    with pytest.raises(LedgerError, match="nobodys"):
+        ledger.seal("inbox/adapter", "x", UNTOUCHED, nothing_of="nobodys")
+
+
+OF_NOTHING: dict[str, tuple[Callable[[dict[str, Any]], object], str, str]] = {
+    "the files of a charge": (
+        lambda p: p.update(files={**ADAPTER}, made_from={}),
+        "its files are those of a charge that it does not carry",
+        "its files are those of a charge that it does not carry",
+    ),
+    "a charge is carried": (
+        lambda p: p.update(made_from={}, files={**ADAPTER}, charges=[3], key="inbox/adapter"),
+        "it states that nothing was read, and carries charges",
+        "is not one of the population that its charges are of",
+    ),
+    "another unit": (
+        lambda p: p["guarantee"].update(unit="household"),
+        "its unit or neighbouring relation is not that of its population",
+        "not one of its population",
+    ),
+    "made of something without a guarantee": (
+        lambda p: p.update(made_from={"corpus": p["made_from"]["none"]}),
+        "what it was made from has none",
+        "nothing of what it was made from",
+    ),
+    "an epsilon without a charge": (
+        lambda p: p["guarantee"].update(epsilon=0.1, delta=1e-6),
+        "it states a guarantee, and carries no charge",
+        "its guarantee is not 0, and rests on no charge",
+    ),
+}
+
+
+@pytest.mark.parametrize("forgery", OF_NOTHING)
+def test_a_forged_seal_of_nothing_is_found_by_both_audits(
+    ledger: Ledger, unread: dict[str, Seal], forgery: str
+) -> None:
+    held = released(ledger, "adapter", TRAINING, ADAPTER)
+    charge = next(each.seq for each in ledger.entries() if each.kind == "reserved" and each.reservation_id == held)
+    none = ledger.seal("inbox/x", "n", {"f": "9" * 64}, protected=False).seal
+    change, by_verify, by_replay = OF_NOTHING[forgery]
+    payload = payload_of(unread["corpus"])
+    if "without a guarantee" in forgery:
+        payload["made_from"]["none"] = none.seq
+    change(payload)
+    payload["charges"] = [charge] * len(payload["charges"])
+    append(ledger, payload)
+    (problem,) = ledger.verify()
+    assert by_verify in problem
+    assert by_replay in replay(ledger)[0]
+
+
 def append(ledger: Ledger, payload: dict[str, Any]) -> None:
     """Past everything that the ledger asks of a seal."""
     population, key = (payload["guarantee"] or {}).get("population"), payload.pop("key")

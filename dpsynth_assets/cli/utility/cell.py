@@ -26,6 +26,7 @@ from dpsynth_assets.cli.own_home import NotMadeError, made_in
 from dpsynth_assets.cli.utility.grid import BAR, BAR_STEPS, REAL, REAL_DP, GridCell, GridError
 from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.gate.public_rows import public_rows, test_rows
+from dpsynth_assets.language.contamination.facts import Facts
 from dpsynth_assets.publish.record import composed_epsilon
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
@@ -97,7 +98,9 @@ Found = Iterator[dict[str, Any]]
 
 def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:
     """The variant's releases, its candidates as they were drawn, and as the contract has them curated."""
-    contract = _affording(variants.variant(setup.contract, cell.line.name), 2 * (cell.line.epsilon or 0.0))
+    contract = affording(variants.variant(setup.contract, cell.line.name), 2 * (cell.line.epsilon or 0.0))
+    if contract.reads_nothing:  # nothing in it is random but the drawing
+        contract = _drawn_by(contract, contract.privacy.generation.seed + cell.run)
     names = planned_names(contract)
     store = _made(contract, folder, (*names, CANDIDATES), setup)
     candidates, size = store.latest(contract.id, CANDIDATES), setup.size or 1.0
@@ -108,6 +111,8 @@ def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str,
     if cell.line.epsilon is not None:  # of what was charged: a killed training paid for the steps that ran again
         composed = composed_epsilon(contract, *(store.latest(contract.id, name) for name in names))
         facts = {"epsilon_of_adapter": contract.privacy.releases[ADAPTER].epsilon, "epsilon_composed": composed}
+    if compared := Facts.of(store.latest(contract.id, ADAPTER.name).folder):
+        facts["contamination"] = vars(compared)
     if terms != Curation(drawn=terms.drawn):
         histogram = store.latest(contract.id, LABEL_HISTOGRAM.name)
         curated = choose(contract, candidates, histogram.folder, size, held, setup.encoder)
@@ -132,7 +137,7 @@ def _with_dp(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any]
         for kind in (kind for kind in setup.kinds if kind in BAR):
             assert cell.line.epsilon is not None, "a line with DP has an epsilon"
             release = _baseline(kind, cell.line.epsilon, setup.contract.privacy.unit.public_count)
-            afforded = _affording(setup.contract, 2 * cell.line.epsilon)
+            afforded = affording(setup.contract, 2 * cell.line.epsilon)
             releases = afforded.privacy.releases.but(DP_BASELINE, release)
             contract = replace(afforded, privacy=afforded.privacy.model_copy(update={"releases": releases}))
             store = _made(contract, folder / kind, (DP_BASELINE.name,), setup)
@@ -199,11 +204,17 @@ def _test(contract: Contract, folder: Path) -> pd.DataFrame:
     return test_rows(contract, SensitiveStore(home=str(_home(folder).root)))
 
 
-def _affording(contract: Contract, epsilon: float) -> Contract:
+def _drawn_by(contract: Contract, seed: int) -> Contract:
+    """The contract with another seed of its texts."""
+    generation = contract.privacy.generation.model_copy(update={"seed": seed % 2**32})
+    return replace(contract, privacy=contract.privacy.model_copy(update={"generation": generation}))
+
+
+def affording(contract: Contract, epsilon: float) -> Contract:
     """The contract with room for a cell: its people's budget is that of a ledger which is nobody's."""
     terms = contract.privacy
     budget = terms.budget.model_copy(update={"epsilon": terms.budget.epsilon + epsilon})
-    base = contract.base and _affording(contract.base, epsilon)
+    base = contract.base and affording(contract.base, epsilon)
     return replace(contract, privacy=terms.model_copy(update={"budget": budget}), base=base)
 
 

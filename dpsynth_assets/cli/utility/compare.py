@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.markdown import Markdown
 
+from dpsynth_assets.assets.contamination import contamination_sentence
 from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.recipes import RECIPES
 from dpsynth_assets.classify.vectors import kept_in, public_encoder
@@ -17,9 +19,11 @@ from dpsynth_assets.cli.console import BadInput, console, require_source, say, s
 from dpsynth_assets.cli.utility import grid
 from dpsynth_assets.cli.utility import report as written
 from dpsynth_assets.cli.utility.cell import Setup, measure
-from dpsynth_assets.cli.utility.grid import Line
+from dpsynth_assets.cli.utility.grid import GridCell, Line
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.public_rows import require_unprotected
+from dpsynth_assets.language.contamination.facts import Facts
+from dpsynth_assets.markdown import plain
 from resources.home import Home
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
@@ -95,6 +99,12 @@ def _run(lines: list[Line], runs: int, folder: Path, setup: Setup) -> None:
             say(f"  {result['minutes']} minutes")
 
 
+def _read_before(contract: Contract, found: Sequence[tuple[GridCell, dict[str, Any]]]) -> str:
+    """What the base model has read, as cards say it, with the figures of a cell that compared it with the source."""
+    compared = [result["contamination"] for _, result in found if result.get("contamination")]
+    return contamination_sentence(contract, Facts(**compared[0]) if compared else None)
+
+
 def _write(contract: Contract, folder: Path, size: float, *, show: bool = True) -> None:
     """Table, chart and figures of the cells that were measured under these very terms, at this size."""
     lines = grid.lines(contract, size=size)
@@ -102,10 +112,11 @@ def _write(contract: Contract, folder: Path, size: float, *, show: bool = True) 
     if not found:
         raise BadInput(f"nothing of this contract at this size has been measured in {folder}")
     figures = written.figures(found)
-    text = written.markdown(figures)
+    said = _read_before(contract, found)
+    text = f"{written.markdown(figures)}\n\n{said}"
     (folder / _TABLE).write_text(f"# {contract.title}\n\n{text}\n", encoding="utf-8")
     written.raw(found).to_parquet(folder / _FIGURES, index=False)
-    written.chart(figures, contract.title, folder / _CHART)
+    written.chart(figures, contract.title, folder / _CHART, said=plain(said))
     if show:
         console().print(Markdown(text))
         if other := grid.left_out(lines, folder):

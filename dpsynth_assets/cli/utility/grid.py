@@ -1,9 +1,11 @@
 """The grid: which classifiers are compared, cell by cell, and what has been measured of it so far.
 
 A line is a release variant of the contract, DP training on the real rows for one epsilon, or training on them without
-privacy. A cell is one run of a line. Each has a folder, named by the terms that it depends on, so that releases made
-under others are never taken for it; what it found lies there as `result.json`, written last. Cells are locked one by
-one, so that several processes can share a grid, and one that was killed is taken up again.
+privacy; one variant reads no row (`nothing`), and what a release adds is the difference to it.
+
+A cell is one run of a line. Each has a folder, named by the terms that it depends on, so that releases made under
+others are never taken for it; what it found lies there as `result.json`, written last. Cells are locked one by one, so
+that several processes can share a grid, and one that was killed is taken up again.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ class GridError(ValueError):
 
 @dataclass(frozen=True)
 class Line:
-    """`name` is that of the variant, `real`, or `real-dp-<epsilon>`. `epsilon` is None without privacy. `terms` is the
-    identity of what its cells depend on."""
+    """`name` is that of the variant, `real`, or `real-dp-<epsilon>`. `epsilon` is None without privacy, and 0 where
+    nothing is read. `terms` is the identity of what its cells depend on."""
 
     name: str
     method: str
@@ -77,7 +79,7 @@ def lines(contract: Contract, only: Sequence[str] = (), size: float = 1.0) -> li
     for name in variants.names(contract)[1:]:
         method, _, epsilon = name.partition("-")
         of = _terms(contract, method, size)
-        found.append(Line(name, method, None if epsilon == "none" else float(epsilon), of))
+        found.append(Line(name, method, None if epsilon == "none" else float(epsilon or 0), of))
     if unknown := sorted(set(only) - {line.name for line in found}):
         raise GridError(f"{', '.join(unknown)}: the lines are {', '.join(line.name for line in found)}")
     return [line for line in found if not only or line.name in only]
@@ -90,10 +92,12 @@ def _terms(contract: Contract, method: str, size: float) -> str:
     terms["unit"].pop("name")  # a word: no figure depends on it
     terms.pop("source_copies", None)  # nor on where the same rows lie
     own = {each["method"]: each for each in terms.pop("variants")["methods"]} | {REAL: None, REAL_DP: [BAR, BAR_STEPS]}
+    own[variants.NOTHING] = None
     no_text_is_drawn = ("releases", "generation", "curation") if method in (REAL, REAL_DP) else ()
-    for name in ("safety_classifier", *no_text_is_drawn):
+    nothing_is_released = ("releases",) if method == variants.NOTHING else ()
+    for name in ("safety_classifier", *no_text_is_drawn, *nothing_is_released):
         terms.pop(name, None)
-    if no_text_is_drawn:
+    if no_text_is_drawn or nothing_is_released:
         terms["classifier"].pop("teacher", None)
     text = json.dumps([terms, own[method], size], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -125,11 +129,13 @@ def claimed(cell: GridCell, out: Path, kinds: Sequence[str] = (), seeds: int = 1
 
 def _answers(cell: GridCell, result: dict[str, Any], kinds: Sequence[str], seeds: int) -> bool:
     """Whether a result has every kind and seed on each of its corpora. The bar has its own kinds, and one of each."""
+    if not kinds:
+        return True
     if cell.line.method == REAL_DP:
         kinds, seeds = [kind for kind in kinds if kind in BAR], 1
     found = Counter((each["corpus"], each["classifier"]) for each in result["accuracies"])
     corpora = {corpus for corpus, _ in found}
-    return not kinds or (bool(corpora) and all(found[corpus, kind] >= seeds for corpus in corpora for kind in kinds))
+    return bool(corpora) and all(found[corpus, kind] >= seeds for corpus in corpora for kind in kinds)
 
 
 def keep(cell: GridCell, out: Path, result: dict[str, Any]) -> None:

@@ -2,13 +2,16 @@
 
 Intervals are 95 % ones of the mean over runs, by Student's t; where there is one run, over classifier seeds, and the
 table says so: that interval does not know how another adapter would have written.
+
+Where the line that reads nothing was measured, every other row says how far it is above it: what its rows added.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +23,21 @@ from dpsynth_assets.classify.evaluation import interval_of_mean
 from dpsynth_assets.cli.utility.cell import AS_DRAWN, CURATED
 from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, GridCell
 from dpsynth_assets.markdown import table
+from dpsynth_assets.variants import NOTHING
 
 _CORPORA = (REAL, REAL_DP, AS_DRAWN, CURATED)
-_COLOURS = {"lora": "#1f77b4", "prompt": "#ff7f0e", "full": "#2ca02c", REAL_DP: "#d62728", REAL: "#7f7f7f"}
+_COLOURS = {
+    "lora": "#1f77b4",
+    "prompt": "#ff7f0e",
+    "full": "#2ca02c",
+    REAL_DP: "#d62728",
+    REAL: "#7f7f7f",
+    NOTHING: "#9467bd",
+}
 _ROUNDING = 1e-4  # of an epsilon that releases were calibrated to
 _ASIDE = 0.02  # of the distance between two epsilons, from one line of the chart to the next
 _MARGIN = 0.4  # of the same distance, to either side
+_ALONE = "base model alone"  # as it comes: nothing was read
 _NONE = "none"  # in place of an epsilon: no privacy
 
 
@@ -52,7 +64,7 @@ class Figure:
     def trained_on(self) -> str:
         if self.corpus in (REAL, REAL_DP):
             return "real rows" + (", DP-SGD" if self.corpus == REAL_DP else "")
-        return f"{self.method}, {self.corpus}"
+        return f"{_ALONE if self.method == NOTHING else self.method}, {self.corpus}"
 
     @property
     def over(self) -> str:
@@ -105,6 +117,8 @@ def figures(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> list[Figure]
 def markdown(found: Sequence[Figure]) -> str:
     """The table: a row for each epsilon and what was trained on, a column for each kind of classifier."""
     kinds = sorted({each.classifier for each in found})
+    alone = {(each.classifier, each.corpus): each for each in found if each.method == NOTHING}
+    compared = [kind for kind in kinds if (kind, AS_DRAWN) in alone]
     rows: dict[tuple[float, int, str], dict[str, Figure]] = {}
     for each in found:
         epsilon = math.inf if each.epsilon is None else each.epsilon
@@ -115,8 +129,10 @@ def markdown(found: Sequence[Figure]) -> str:
         over = list(dict.fromkeys(each.over for each in by_kind.values()))
         means = [_mean(by_kind[kind]) if kind in by_kind else "" for kind in kinds]
         told = _NONE if math.isinf(epsilon) else f"{epsilon:g}"
-        body.append([trained_on, told, " or ".join(sizes), " or ".join(over), *means])
-    text = table(["trained on", "ε", "rows", "over", *kinds], body, "lrrlr")
+        added = [_added(by_kind[kind], alone) if kind in by_kind else "" for kind in compared]
+        body.append([trained_on, told, " or ".join(sizes), " or ".join(over), *means, *added])
+    head = ["trained on", "ε", "rows", "over", *kinds, *(f"{kind}, above {_ALONE}" for kind in compared)]
+    text = table(head, body, "lrrlr")
     if dearer := {
         f"{each.method}-{each.epsilon:g} ({each.spent:.4g})": None
         for each in found
@@ -126,16 +142,25 @@ def markdown(found: Sequence[Figure]) -> str:
     return text
 
 
+def _added(figure: Figure, alone: Mapping[tuple[str, str], Figure]) -> str:
+    """How many points the mean lies above the base model alone, as curated where that is there too, else as drawn."""
+    if figure.method == NOTHING:
+        return ""
+    beside = alone.get((figure.classifier, figure.corpus)) or alone[figure.classifier, AS_DRAWN]
+    return f"{100 * (figure.mean - beside.mean):+.1f}"
+
+
 def _mean(figure: Figure) -> str:
     """With half of the interval's width, where there is one."""
     reach = "" if figure.low == figure.high else f" ± {100 * (figure.high - figure.mean):.1f}"
     return f"{100 * figure.mean:.1f}{reach} %"
 
 
-def chart(found: Sequence[Figure], title: str, file: Path) -> None:
-    """Accuracy by epsilon, a panel for each classifier and a line for each method; training on real rows is the bar."""
+def chart(found: Sequence[Figure], title: str, file: Path, said: str = "") -> None:
+    """Accuracy by epsilon, a panel for each classifier and a line for each method; training on real rows is the bar,
+    and the base model alone the floor. `said` stands below."""
     kinds = sorted({each.classifier for each in found})
-    ticks = sorted({each.epsilon for each in found if each.epsilon is not None})
+    ticks = sorted({each.epsilon for each in found if each.epsilon is not None and each.method != NOTHING})
     without = any(each.epsilon is None and each.corpus != REAL for each in found)  # the real rows' is a bar
     named = [f"{epsilon:g}" for epsilon in ticks] + ([_NONE] if without or not ticks else [])
     places = {epsilon: place for place, epsilon in enumerate(ticks)}
@@ -143,7 +168,7 @@ def chart(found: Sequence[Figure], title: str, file: Path) -> None:
     panels = canvas.subplots(1, max(1, len(kinds)), squeeze=False, sharey=True)[0]
     for panel, kind in zip(panels, kinds, strict=False):
         of_kind = [each for each in found if each.classifier == kind]
-        names = list(dict.fromkeys(each.trained_on for each in of_kind if each.corpus != REAL))
+        names = list(dict.fromkeys(each.trained_on for each in of_kind if _is_drawn_by_epsilon(each)))
         for number, name in enumerate(names):
             aside = _ASIDE * (number - (len(names) - 1) / 2)  # or points at the same height would hide each other
             line = sorted(
@@ -162,6 +187,9 @@ def chart(found: Sequence[Figure], title: str, file: Path) -> None:
         for each in of_kind:
             if each.corpus == REAL:
                 panel.axhline(100 * each.mean, color=_COLOURS[REAL], linewidth=1, label="real rows, no privacy")
+            if each.method == NOTHING:
+                look = {"color": _COLOURS[NOTHING], "linestyle": ":" if each.corpus == AS_DRAWN else "-."}
+                panel.axhline(100 * each.mean, linewidth=1, label=each.trained_on, **look)
         panel.set_xticks(range(len(named)), named)
         panel.set_xlim(-_MARGIN, len(named) - 1 + _MARGIN)
         panel.margins(y=0.08)
@@ -172,5 +200,12 @@ def chart(found: Sequence[Figure], title: str, file: Path) -> None:
         label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
     canvas.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    if said:
+        canvas.supxlabel(textwrap.fill(said, 80 * max(1, len(kinds))), fontsize=7, parse_math=False)
     canvas.suptitle(title, parse_math=False)  # a title may hold dollars
     canvas.savefig(file, metadata={"Software": None})
+
+
+def _is_drawn_by_epsilon(figure: Figure) -> bool:
+    """What has no epsilon of its own, or reads nothing, is a line across the panel."""
+    return figure.corpus != REAL and figure.method != NOTHING

@@ -1,0 +1,127 @@
+"""Which readers are compared, and one of them: the texts that it reads made in a home of its own, and then asked.
+
+Lines, cells and homes are those of the utility grid (`cli.utility`): a line is a variant of the contract, the real
+records, or no text at all. Texts are taken as they were drawn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from rich.progress import Progress as Bars
+
+from dpsynth_assets import variants
+from dpsynth_assets.cli.console import console
+from dpsynth_assets.cli.own_home import NotMadeError, made_in
+from dpsynth_assets.cli.utility import grid
+from dpsynth_assets.cli.utility.cell import affording
+from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, GridCell, GridError, Line
+from dpsynth_assets.knowledge.domain import Fact, facts
+from dpsynth_assets.knowledge.questions import questions
+from dpsynth_assets.knowledge.reader import Reader, Recipe
+from dpsynth_assets.knowledge.records import Parameters, records
+from dpsynth_assets.publish.record import composed_epsilon
+from dpsynth_assets.releases.registry import planned_names
+from dpsynth_assets.releases.votes import CANDIDATES
+from dpsynth_assets.synthesis.candidates import DRAWN, rows_wanted
+
+if TYPE_CHECKING:
+    from dpsynth_assets.contract import Contract
+
+UNTAUGHT = "untaught"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all cells share. `source` is the file of the records that `parameters` give."""
+
+    contract: Contract
+    source: Path
+    parameters: Parameters
+    recipe: Recipe
+    say: Callable[[str], None] = lambda _: None
+
+
+def lines(contract: Contract, parameters: Parameters, recipe: Recipe, only: Sequence[str] = ()) -> list[Line]:
+    """All lines, or the named ones. Their terms are the utility grid's with what the records and readers depend on.
+
+    Raises:
+        GridError: the contract cannot be measured, or there is no line of a name.
+    """
+    contracted = [line for line in grid.lines(contract) if line.method != REAL_DP]
+    untaught = Line(UNTAUGHT, UNTAUGHT, None, "")
+    found = [replace(line, terms=_terms(line.terms, parameters, recipe)) for line in (untaught, *contracted)]
+    if unknown := sorted(set(only) - {line.name for line in found}):
+        raise GridError(f"{', '.join(unknown)}: the lines are {', '.join(line.name for line in found)}")
+    return [line for line in found if not only or line.name in only]
+
+
+def _terms(of_line: str, parameters: Parameters, recipe: Recipe) -> str:
+    text = json.dumps([of_line, asdict(parameters), asdict(recipe)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def measure(cell: GridCell, folder: Path, setup: Setup) -> dict[str, Any]:
+    """What a reader of the cell's texts answers: `right`, how many of the wordings of each fact, and `asked`, of how
+    many.
+
+    Raises:
+        GridError: a release of the cell failed.
+    """
+    started = time.monotonic()
+    texts, spent = _texts(cell, folder, setup)
+    reader = Reader(replace(setup.recipe, seed=cell.run))
+    if texts:
+        setup.say(f"a reader reads {len(texts):,} texts")
+        with Bars(console=console(), transient=True) as bars:
+            bar = bars.add_task("Reading", total=None)
+            reader.read(texts, lambda done, steps: bars.update(bar, completed=done, total=steps))
+    asked = questions(facts(setup.parameters.seed))
+    right = {_name(question.fact): 0 for question in asked} | Counter(
+        _name(question.fact)
+        for question, answer in zip(asked, reader.answers(asked), strict=True)
+        if answer == question.fact.value
+    )
+    return {
+        "contract": setup.contract.id,
+        "line": cell.line.name,
+        "run": cell.run,
+        "seed": setup.parameters.seed,
+        "rows": len(texts),
+        "asked": Counter(_name(question.fact) for question in asked),
+        "right": right,
+        "epsilon_composed": spent,
+        "minutes": round((time.monotonic() - started) / 60, 1),
+    }
+
+
+def _name(fact: Fact) -> str:
+    return f"{fact.kind}, {fact.attribute.name}"
+
+
+def _texts(cell: GridCell, folder: Path, setup: Setup) -> tuple[list[str], float | None]:
+    """What the reader is given, and what it cost, where it was charged."""
+    if cell.line.method == UNTAUGHT:
+        return [], None
+    if cell.line.method == REAL:
+        return [each.text for each in records(setup.parameters) if each.split == "train"], None
+    epsilon = cell.line.epsilon
+    contract = affording(variants.variant(setup.contract, cell.line.name), 2 * (epsilon or 0.0))
+    names = planned_names(contract)
+    setup.say(f"making {', '.join(names)} and texts, unless they are there")
+    try:
+        store = made_in(folder.absolute() / "home", contract, (*names, CANDIDATES), source=str(setup.source.absolute()))
+    except NotMadeError as error:
+        raise GridError(str(error)) from error
+    drawn = pd.read_parquet(store.latest(contract.id, CANDIDATES).folder / DRAWN).head(rows_wanted(contract, 1.0))
+    made = (store.latest(contract.id, name) for name in names)
+    spent = composed_epsilon(contract, *made) if epsilon else None
+    return drawn[contract.privacy.text.column].tolist(), spent
