@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, modeling_gguf_pytorch_utils
 from transformers.utils import logging
 
 from dpsynth_assets.contract.base_models import KNOWN, is_path
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
+
+# Its bar would be drawn whatever `disable_progress_bar` says, which this one heeds.
+modeling_gguf_pytorch_utils.tqdm = logging.tqdm
 
 
 def device() -> str:
