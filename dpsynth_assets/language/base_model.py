@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 
 # Its bar would be drawn whatever `disable_progress_bar` says, which this one heeds.
-modeling_gguf_pytorch_utils.tqdm = logging.tqdm
+_gguf_reader: Any = modeling_gguf_pytorch_utils
+_gguf_reader.tqdm = logging.tqdm
 
 
 def device() -> str:
