@@ -5,6 +5,7 @@
         sensitive/                  mode 0700: snapshots, the fingerprint key, error traces, captured output
         artifacts/<contract>/<kind>/<id>/
         warehouse/                  parquet/, warehouse.duckdb
+        models/                     base models, public; `dpsynth model add` makes it, and nothing here reads it
         dagster/                    DAGSTER_HOME; mode 0700: who writes here queues runs
 
 Nothing in it is writable for anybody but its owner, whatever the umask. Artifacts and warehouse hold what was released,

@@ -9,6 +9,7 @@ import dagster as dg
 
 from dpsynth_assets.assets.common import asset_key, of_partition, partitions_of, plain_failures
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.contract.base_models import KNOWN
 from dpsynth_assets.contract.synthesis import EMBEDDED
 from dpsynth_assets.language.contamination.facts import Facts
 from dpsynth_assets.markdown import code, escaped
@@ -55,8 +56,11 @@ def contamination_sentence(contract: Contract, facts: Facts | None) -> str:
                 "source, the synthetic table looks better than it is, and what it memorised is outside the guarantee. "
                 "Declare `corpus` or `trained_before` in the contract."
             )
-        said = [f"on {escaped(base.corpus.rstrip('.'))}"] if base.corpus else []
-        said += [f"before {base.trained_before}"] if base.trained_before else []
+        known = KNOWN.get(base.name)
+        corpus = base.corpus or (known and known.corpus)
+        before = base.trained_before or (known and known.trained_before)
+        said = [f"on {escaped(corpus.rstrip('.'))}"] if corpus else []
+        said += [f"before {before}"] if before else []
         lacks = "rows, and none was read" if contract.reads_nothing else "its rows, and an index of that corpus"
         return (
             f"The base model {code(base.name)} is declared to have been trained {', '.join(said)}. It was not compared "

@@ -96,10 +96,10 @@ def _scorer(contract: Contract) -> Callable[[Sequence[str]], float]:
     """Perplexity under the contract's base model, as it was before it saw a record."""
 
     def score(texts: Sequence[str]) -> float:
-        from dpsynth_assets.language import base_model
+        from dpsynth_assets.language import base_model, model_places
         from dpsynth_assets.quality.metrics.perplexity import perplexity
 
-        model, tokenizer = base_model.load_base_model(contract.privacy.base_model.name)
+        model, tokenizer = base_model.load_base_model(model_places.located(contract.privacy.base_model.name, contract))
         return perplexity(model, tokenizer, texts, contract.privacy.text.max_tokens)
 
     return score

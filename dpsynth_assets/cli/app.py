@@ -22,6 +22,7 @@ from dpsynth_assets.cli import (
     forget,
     init,
     lint,
+    model,
     people,
     plan,
     screen,
@@ -47,6 +48,7 @@ app.command("plan")(plan.plan)
 app.command("diff")(diff.diff)
 app.command("approve")(approve.approve)
 app.add_typer(people.app, name="people")
+app.add_typer(model.app, name="model")
 app.command("run")(run_verb.run)
 app.command("sql")(sql.sql)
 app.command("screen")(screen.screen)
@@ -148,7 +150,7 @@ def _spoken_errors() -> tuple[type[Exception], ...]:
         ("resources.artifact_store", "ArtifactError"),
         ("dpsynth_assets.publish.release", "PublishError"),
         ("dpsynth_assets.quality.verdict", "QualityError"),
-        ("dpsynth_assets.language.base_model", "BaseModelError"),
+        ("dpsynth_assets.language.model_places", "BaseModelError"),
         ("dpsynth_assets.language.prompts", "PromptError"),
     ):
         if module in sys.modules:

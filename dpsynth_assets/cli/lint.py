@@ -14,6 +14,7 @@ from dpsynth_assets.cli.signing import say_who_stands
 from dpsynth_assets.contract import ContractError, Problem, lint_contract, load_contract
 from dpsynth_assets.contract.odcs import line_of
 from dpsynth_assets.gate.approval import needs
+from dpsynth_assets.language.model_places import lacking
 from ledger import Ledger, LedgerError, TermsConflict
 from resources.home import Home
 
@@ -51,7 +52,7 @@ def lint(
 def _problems(path: Path) -> list[Problem]:
     found = lint_contract(path)
     broken = any(problem.severity == "error" for problem in found)
-    return found if broken else sorted([*found, *_taken_id(path), *_contradictions(path)])
+    return found if broken else sorted([*found, *_taken_id(path), *_absent_model(path), *_contradictions(path)])
 
 
 def _taken_id(path: Path) -> list[Problem]:
@@ -63,6 +64,17 @@ def _taken_id(path: Path) -> list[Problem]:
                 what = f"the id `{id_}` is that of {other.name} too"
                 return [Problem(line_of(path, "id", privacy=False), "id", what, "Give each contract an id of its own")]
     return []
+
+
+def _absent_model(path: Path) -> list[Problem]:
+    """Where the base model is not on this machine. A warning: the contract is right, and may be meant for another."""
+    absent = lacking(load_contract(path))
+    if absent is None:
+        return []
+    what, _, remedy = absent.partition(": ")
+    place = ("base_model", "name")
+    remedy = f"{remedy[:1].upper()}{remedy[1:]}; nothing is charged before"
+    return [Problem(line_of(path, *place), "privacy.base_model.name", what, remedy, "warning")]
 
 
 def _ledger() -> Path | None:

@@ -6,12 +6,14 @@ Each such home has its own ledger. All of them together would be one large relea
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpsynth_assets.cli.running import materialize
 from dpsynth_assets.gate.approval import sign
+from dpsynth_assets.language.model_places import MODELS, models_folder
 from resources.artifact_store import ArtifactStore
 from resources.heads import create_ledger, open_ledger
 from resources.home import Home
@@ -33,6 +35,7 @@ def made_in(
     Raises:
         NotMadeError: one of them failed.
     """
+    os.environ.setdefault(MODELS, str(models_folder()))  # its home has none of its own
     home = Home.at(folder)
     if not home.ledger_file.exists():
         home.create()

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from dpsynth_assets.cli.console import REFUSED, BadInput, console, contract_at, put, say, shown, variant_of
 from dpsynth_assets.gate.approval import needs, scope_of
+from dpsynth_assets.language.model_places import lacking as lacking_model
 from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.releases.registry import plans as plans_of
 from dpsynth_assets.variants import name_of
@@ -82,6 +83,7 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, as_
             "contract": contract.declared.id,
             "variant": _variant(contract),
             "needs_approval": lacking,
+            "needs_base_model": lacking_model(contract),
             "used_as_it_stands": {name: artifact.id for name, artifact in used.items()},
         }
         put(json.dumps(_as_json(quote, items, plans) | about, indent=2))
@@ -109,6 +111,8 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, as_
     )
     if terms.prompt is not None:
         say(f"A text is asked for by words such as: {contract.asking(contract.cells[0])}", style="dim")
+    if absent := lacking_model(contract):
+        say(f"Nothing can be released yet: {absent}.", style="yellow")
     if lacking:
         say(f"Nothing was spent. It lacks {'; '.join(lacking)}.")
         signing = f"dpsynth approve {shown(contract.path)} --as OWNER --reason ..."

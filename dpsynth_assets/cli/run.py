@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dpsynth_assets.cli.console import REFUSED, BadInput, console, contract_at, put, require_source, say, variant_of
+from dpsynth_assets.language.model_places import require_base_model
 from dpsynth_assets.variants import name_of
 from ledger import Ledger
 from resources.home import Home
@@ -64,6 +65,8 @@ def run_contract(
     if source is not None:
         require_source(contract, source)
     home = Home.at()
+    if not only:  # which may be of what stands
+        require_base_model(contract)
     Ledger(home.ledger_file)  # fails closed, before Dagster and the models are loaded
     if not quiet:
         named = f" · variant {variants.name_of(contract)}" if contract.base else ""

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from dpsynth_assets.contract.base_models import KNOWN
 from dpsynth_assets.releases.votes import BY_VOTES, ByVotes
 from dpsynth_assets.term import Name, Positive, Share, Terms
 
@@ -14,13 +15,14 @@ INDEX_SUFFIX = ".idx"  # of the file that holds a corpus' index
 
 
 class BaseModelTerms(Terms):
-    """The model to fine-tune: `embedded`, a local Hugging Face folder, or a Hub name.
+    """The model to fine-tune: `embedded`, one that is known by name (`base_models`), the path of a Hugging Face folder
+    or of a `.gguf` file, or a Hub name.
 
     `trained_before` or `corpus` declares what the model cannot have seen, so that memorised pre-training data is not
     mistaken for private learning. A `corpus` that is the path of an index (`*.idx`) is compared with the source.
     """
 
-    name: Annotated[Name, Field(description="embedded, a model folder, or a Hugging Face Hub name")] = EMBEDDED
+    name: Annotated[Name, Field(description="embedded, a known name, a path, or a Hub name")] = EMBEDDED
     trained_before: Annotated[
         str | None,
         Field(pattern=r"^\d{4}-\d{2}(-\d{2})?$", description="the model saw nothing written after this date"),
@@ -30,7 +32,8 @@ class BaseModelTerms(Terms):
     @property
     def undeclared(self) -> bool:
         """Nothing says what the model has seen."""
-        return self.name != EMBEDDED and self.trained_before is None and self.corpus is None
+        known = self.name == EMBEDDED or self.name in KNOWN
+        return not known and self.trained_before is None and self.corpus is None
 
 
 class Generation(Terms):

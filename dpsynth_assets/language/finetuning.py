@@ -17,7 +17,8 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from dpsynth_assets.language.base_model import BaseModelError, device, has_bfloat16, load_base_model
+from dpsynth_assets.language.base_model import device, has_bfloat16, load_base_model
+from dpsynth_assets.language.model_places import BaseModelError, located
 from dpsynth_assets.language.objective import Encoded, encode, losses, verify_objective
 from dpsynth_assets.language.prompts import prefixes_of
 from dpsynth_assets.language.untouched import is_untouched
@@ -124,7 +125,7 @@ def prepare(contract: Contract, plan: TrainingPlan) -> Prepared:
         BaseModelError, PromptError, ObjectiveError, UnclippedGradientError: the model cannot be trained with the
             plan's guarantee, here or anywhere; found on made-up records.
     """
-    base, tokenizer = load_base_model(plan.base_model)
+    base, tokenizer = load_base_model(located(plan.base_model, contract))
     prefixes = prefixes_of(contract, tokenizer)
     lengths = [len(prefix) for prefix in prefixes.values()]
     longest = max(lengths) + plan.max_tokens

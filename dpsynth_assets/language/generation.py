@@ -18,6 +18,7 @@ import pandas as pd
 from dpsynth_assets.atomic import replacing
 from dpsynth_assets.language.finetuning import load_tuned
 from dpsynth_assets.language.hygiene import usable
+from dpsynth_assets.language.model_places import located
 from dpsynth_assets.language.prompts import prefixes_of
 from dpsynth_assets.language.sampling import Decoding, sampler_for
 from dpsynth_assets.privacy.apportionment import apportion
@@ -122,7 +123,8 @@ def _drawing(contract: Contract, adapter_folder: Path) -> Draw:
     decoding = Decoding(
         generation.max_new_tokens, generation.temperature, generation.top_p, generation.top_k, generation.min_p
     )
-    model, tokenizer = load_tuned(terms.base_model.name, terms.releases[ADAPTER].method, adapter_folder)
+    base = located(terms.base_model.name, contract)
+    model, tokenizer = load_tuned(base, terms.releases[ADAPTER].method, adapter_folder)
     sampler = sampler_for(model, tokenizer.eos_token_id, decoding, generation.batch_size)
     prefixes = prefixes_of(contract, tokenizer)
     special = frozenset(tokenizer.all_special_ids)  # what follows one in a text is another turn, or another text

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.language import base_model
+from dpsynth_assets.language.model_places import located
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -25,8 +26,9 @@ def untouched(contract: Contract, folder: Path) -> dict[str, Any]:
         BaseModelError: it cannot be had.
     """
     name = contract.privacy.base_model.name
-    base_model.load_base_model(name)
-    said = {"base_model": name, "weights_sha256": base_model.weights_digest(name), "trained": "nothing"}
+    place = located(name, contract)
+    base_model.load_base_model(place)
+    said = {"base_model": name, "weights_sha256": base_model.weights_digest(place), "trained": "nothing"}
     (folder / _FILE).write_text(json.dumps(said), encoding="utf-8")
     return {"base_model": name, "trained": "nothing: the base model as it comes"}
 
