@@ -45,7 +45,10 @@ def store(home):
 
 
 def charges(book, name="votes"):
-    return [(r.state, r.event) for r in book.reservations() if r.release == f"small/{name}"]
+    only_held = ("reserved", "voided")
+    return [
+        (r.state, r.event) for r in book.reservations() if r.release == f"small/{name}" and r.state not in only_held
+    ]
 
 
 def said(result, failure_of, asset):
