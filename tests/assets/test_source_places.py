@@ -322,7 +322,7 @@ def test_a_release_without_privacy_asks_the_ledger_like_any_other(contract, book
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(book_of, "bind_source", lambda *a, **k: asked.append(k) or original(*a, **k))
         stores = Stores(_Opens(book), store, _Artifacts())
-        with uncharged(public, _Plan(), stores, _Draft(), lambda: None, None) as passage:
+        with uncharged(public, _Plan(), stores, _Draft(), lambda snapshot: None, None) as passage:
             assert len(passage.read()) == 40
     assert asked
 
