@@ -71,7 +71,7 @@ def found_by_name(monkeypatch, rooms):
 def test_the_lines_are_the_untaught_reader_the_real_records_and_the_variants(knowledge):
     names = [line.name for line in cell.lines(knowledge, Parameters(), Recipe())]
     assert names[:3] == ["untaught", "real", "lora-1"]
-    assert names[-1] == "full-none"
+    assert names[-2:] == ["full-none", "nothing"]
     assert not any("dp" in name for name in names)
 
 

@@ -21,9 +21,11 @@ from dpsynth_assets.cli.knowledge.cell import UNTAUGHT
 from dpsynth_assets.cli.utility.grid import REAL, GridCell
 from dpsynth_assets.knowledge.domain import CHOICES
 from dpsynth_assets.markdown import table
+from dpsynth_assets.variants import NOTHING
 
 CHANCE = 1 / CHOICES
-_BARS = {UNTAUGHT: "no text", REAL: "the real records"}
+_BARS = {UNTAUGHT: "no text", NOTHING: "the base model's own texts", REAL: "the real records"}
+_STYLES = {UNTAUGHT: ":", NOTHING: "-.", REAL: "-"}
 _COLOURS = {"lora": "#1f77b4", "prompt": "#ff7f0e", "full": "#2ca02c"}
 
 
@@ -98,8 +100,8 @@ def chart(found: Sequence[Figure], title: str, file: Path) -> None:
         panel.errorbar(x, y, reach, label=method, color=_COLOURS.get(method), marker="o", markersize=4, capsize=3)
     for each in found:
         if each.method in _BARS:
-            style = "-" if each.method == REAL else ":"
-            panel.axhline(100 * each.share, color="#7f7f7f", linestyle=style, label=_BARS[each.method])
+            style, name = _STYLES[each.method], _BARS[each.method]
+            panel.axhline(100 * each.share, color="#7f7f7f", linestyle=style, label=name)
     panel.axhline(100 * CHANCE, color="#d62728", linestyle="--", linewidth=1, label="guessing")
     panel.set_xticks(range(len(ticks)), ["none" if math.isinf(each) else f"{each:g}" for each in ticks])
     panel.set(xlabel="ε of everything (none: no privacy)", ylabel="questions answered, %", ylim=(0, 100))
