@@ -102,6 +102,14 @@ def inputs(setting: Setting, records: Sequence[Record]) -> dict[str, list[Input]
     return {name: release(setting.contract, frame) for name, release in RELEASES.items()}
 
 
+def without_her(setting: Setting, rest: Sequence[Record], hers: Sequence[Record]) -> list[Record]:
+    """The source without her unit. In a divided population without a unit column all records of one text are one unit,
+    whoever wrote them: those with a text of hers go with hers."""
+    if setting.unit_column or not setting.blocks:
+        return list(rest)
+    return [record for record in rest if record.text not in {own.text for own in hers}]
+
+
 def same_but_for_eve(setting: Setting, more: list[Input], less: list[Input], removed: int) -> bool:
     """Whether the inputs of all others are the same bytes in the same order."""
     if setting.unit_column:
@@ -124,6 +132,8 @@ def same_but_for_eve(setting: Setting, more: list[Input], less: list[Input], rem
 @example(Setting(), [Record(topic=0), Record("c2", topic=1)], [Record(EVE, topic=1.0)], None)
 @example(Setting(".parquet"), [Record(f"c{i}") for i in range(9)], [Record(EVE, "\udcff")], None)
 @example(Setting(blocks=("m1", "m2"), size=0.6), [], [Record(EVE)], None)
+@example(Setting(unit_column=False, blocks=("m1", "m2")), [Record(text="thank you"), Record(month="m2")],
+         [Record(EVE, topic=None)], None)  # fmt: skip
 def test_one_unit_more_changes_nobody_elses_input(setting, rest, hers, order):
     mixed = [*rest, *hers]
     if order is not None:
@@ -133,18 +143,22 @@ def test_one_unit_more_changes_nobody_elses_input(setting, rest, hers, order):
             mixed[place] = record
         own = iter(hers)
         mixed = [record or next(own) for record in mixed]
-    more, less = inputs(setting, mixed), inputs(setting, rest)
+    more, less = inputs(setting, mixed), inputs(setting, without_her(setting, rest, hers))
     for name in RELEASES:
         assert same_but_for_eve(setting, more[name], less[name], len(hers)), name
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(public, others, eves)
+@example(Setting(unit_column=False, blocks=("m1", "m2")), [Record(month="m2")], [Record(EVE, topic=None)])
+@example(Setting(unit_column=False, blocks=("m1", "m2")), [Record(month="m2")], [Record(EVE, topic="loan")])
+@example(Setting(unit_column=False, blocks=("m1", "m2")), [], [Record(EVE), Record(EVE, topic="loan")])
 def test_one_unit_moves_the_counts_by_no_more_than_is_declared(setting, rest, hers):
     contract = setting.contract
-    more, less = (exact_counts(contract, rows(setting, records)) for records in ([*hers, *rest], rest))
-    if setting.unit_column:  # one unit; without a column each record is one
-        assert sum(abs(more[cell] - less[cell]) for cell in more) <= contract.privacy.unit.max_records
+    others_alone = without_her(setting, rest, hers)
+    more, less = (exact_counts(contract, rows(setting, records)) for records in ([*hers, *rest], others_alone))
+    units = 1 if setting.unit_column else len({own.text for own in hers} if setting.blocks else hers)
+    assert sum(abs(more[cell] - less[cell]) for cell in more) <= units * contract.privacy.unit.max_records
     assert all(more[cell] >= less[cell] for cell in more)
 
 
