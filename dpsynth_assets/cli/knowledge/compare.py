@@ -15,6 +15,7 @@ from dpsynth_assets.cli.console import BadInput, console, say, shown
 from dpsynth_assets.cli.knowledge import report as written
 from dpsynth_assets.cli.knowledge.cell import Setup, lines, measure
 from dpsynth_assets.cli.utility import grid
+from dpsynth_assets.cli.utility.cells import measure_cells, say_quietly
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.knowledge.attributes import KINDS
 from dpsynth_assets.knowledge.reader import Recipe
@@ -36,8 +37,7 @@ def compare(contract: Contract, *, seed: int, only: Sequence[str], runs: int, ou
         )
     parameters = Parameters(seed=seed)
     source = (contract.path.parent / contract.source).parent / f"seed-{seed}.parquet"
-    quiet = lambda text: say(f"  {text}", style="dim")  # noqa: E731 - a name for what is said
-    setup = Setup(contract, source, parameters, Recipe(), quiet)
+    setup = Setup(contract, source, parameters, Recipe(), say_quietly)
     try:
         chosen = lines(contract, parameters, setup.recipe, only)
     except grid.GridError as error:
@@ -48,24 +48,13 @@ def compare(contract: Contract, *, seed: int, only: Sequence[str], runs: int, ou
             write(source, parameters)
         except NotOursError as error:
             raise BadInput(str(error)) from None
-        _run(grid.cells(chosen, runs), folder, setup)
+        measure_cells(
+            grid.cells(chosen, runs),
+            folder,
+            lambda cell: measure(cell, cell.folder(folder), setup),
+            lambda: _write(folder, setup, show=False),
+        )
     _write(folder, setup)
-
-
-def _run(todo: list[grid.GridCell], folder: Path, setup: Setup) -> None:
-    """Measure what is not measured yet and in nobody else's hands."""
-    for number, cell in enumerate(todo, start=1):
-        with grid.claimed(cell, folder) as ours:
-            if not ours:
-                continue
-            say((cell.line.name, "bold"), f", run {cell.run} (cell {number} of {len(todo)})")
-            try:
-                result = measure(cell, cell.folder(folder), setup)
-            except grid.GridError as error:
-                raise BadInput(f"{cell.line.name}, run {cell.run}: {error}") from None
-            grid.keep(cell, folder, result)
-            _write(folder, setup, show=False)
-            say(f"  {result['minutes']} minutes")
 
 
 def _write(folder: Path, setup: Setup, *, show: bool = True) -> None:

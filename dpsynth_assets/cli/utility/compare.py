@@ -19,7 +19,8 @@ from dpsynth_assets.cli.console import BadInput, console, require_source, say, s
 from dpsynth_assets.cli.utility import grid
 from dpsynth_assets.cli.utility import report as written
 from dpsynth_assets.cli.utility.cell import Setup, measure
-from dpsynth_assets.cli.utility.grid import GridCell, Line
+from dpsynth_assets.cli.utility.cells import measure_cells, say_quietly
+from dpsynth_assets.cli.utility.grid import GridCell
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.public_rows import require_unprotected
 from dpsynth_assets.language.contamination.facts import Facts
@@ -62,11 +63,17 @@ def compare(
     folder = out or Path("utility") / contract.id
     if not report:
         _require_unprotected(contract, source)
-        quiet = lambda text: say(f"  {text}", style="dim")  # noqa: E731 - a name for what is said
         with kept_in(folder / _VECTORS):
             encoder = Remembered(public_encoder())
-        setup = Setup(contract, source, size, kinds, seeds, encoder, folder / _VECTORS, quiet)
-        _run(lines, runs, folder, setup)
+        setup = Setup(contract, source, size, kinds, seeds, encoder, folder / _VECTORS, say_quietly)
+        measure_cells(
+            grid.cells(lines, runs),
+            folder,
+            lambda cell: measure(cell, cell.folder(folder), setup),
+            lambda: _write(contract, folder, size or 1.0, show=False),
+            kinds=kinds,
+            seeds=seeds,
+        )
     _write(contract, folder, size or 1.0)
 
 
@@ -80,23 +87,6 @@ def _require_unprotected(contract: Contract, source: str | None) -> None:
             )
         except SourceError as error:
             raise BadInput(str(error)) from None
-
-
-def _run(lines: list[Line], runs: int, folder: Path, setup: Setup) -> None:
-    """Measure what is not measured yet and in nobody else's hands."""
-    todo = grid.cells(lines, runs)
-    for number, cell in enumerate(todo, start=1):
-        with grid.claimed(cell, folder, setup.kinds, setup.seeds) as ours:
-            if not ours:
-                continue
-            say((cell.line.name, "bold"), f", run {cell.run} (cell {number} of {len(todo)})")
-            try:
-                result = measure(cell, cell.folder(folder), setup)
-            except grid.GridError as error:
-                raise BadInput(f"{cell.line.name}, run {cell.run}: {error}") from None
-            grid.keep(cell, folder, result)
-            _write(setup.contract, folder, setup.size or 1.0, show=False)
-            say(f"  {result['minutes']} minutes")
 
 
 def _read_before(contract: Contract, found: Sequence[tuple[GridCell, dict[str, Any]]]) -> str:
