@@ -12,9 +12,9 @@ from dpsynth_assets.language.base_model import EMBEDDED_FOLDER
 from dpsynth_assets.language.finetuning import attach_adapter
 
 METHODS = ("lora", "prompt", "full")
-SHAPES = ("embedded", "gpt2", "llama_1b")  # the last on a GPU, in bfloat16
-TOKENS = {"embedded": 2048, "gpt2": 1024, "llama_1b": 4096}  # of a micro-batch
-MICRO_BATCHES = {"embedded": 4, "gpt2": 2, "llama_1b": 2}  # of a step
+SHAPES = ("embedded", "smollm2", "gpt2", "llama_1b")  # the last on a GPU, in bfloat16
+TOKENS = {"embedded": 2048, "smollm2": 2048, "gpt2": 1024, "llama_1b": 4096}  # of a micro-batch
+MICRO_BATCHES = {"embedded": 4, "smollm2": 2, "gpt2": 2, "llama_1b": 2}  # of a step
 PREFIX = 2  # tokens of a record without a loss
 
 
@@ -38,6 +38,8 @@ def _base(shape: str) -> Any:
         return LlamaForCausalLM(LlamaConfig.from_pretrained(EMBEDDED_FOLDER))
     if shape == "gpt2":
         return GPT2LMHeadModel(GPT2Config())
+    if shape == "smollm2":
+        return LlamaForCausalLM(smollm2())
     config = LlamaConfig(
         vocab_size=128256,
         hidden_size=2048,
@@ -48,6 +50,20 @@ def _base(shape: str) -> Any:
         tie_word_embeddings=True,
     )
     return LlamaForCausalLM(config)
+
+
+def smollm2() -> LlamaConfig:
+    """The shape of SmolLM2-135M (Ben Allal et al. 2025)."""
+    return LlamaConfig(
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+    )
 
 
 def batches(model: Any, shape: str, length: int) -> list[Any]:

@@ -29,12 +29,13 @@ from benchmarks.shapes import METHODS, PREFIX, SHAPES, batches, device, model_of
 Row = tuple[str, str, list[float]]
 
 
-def private_step(shape: str, method: str, length: int) -> Callable[[], None]:
+def private_step(shape: str, method: str, length: int, *, bfloat16: bool = False) -> Callable[[], None]:
     """The product's step."""
     import torch
 
     from dpsynth_assets.language.finetuning import TextUnits
     from dpsynth_assets.language.objective import Encoded
+    from dpsynth_assets.language.rounding import round_frozen_layers
     from dpsynth_assets.privacy.clipping.engine import ClippedSum
     from dpsynth_assets.privacy.clipping_methods import FlatClipping
     from dpsynth_assets.privacy.noise import GaussianNoise
@@ -42,7 +43,9 @@ def private_step(shape: str, method: str, length: int) -> Callable[[], None]:
     model = model_of(shape, method)
     parts = batches(model, shape, length)
     records = [Encoded(tuple(row.tolist()), PREFIX) for part in parts for row in part]
-    data = TextUnits(records, list(range(len(records))), 0, prefix=PREFIX)
+    data = TextUnits(records, list(range(len(records))), 0, prefix=PREFIX, bfloat16=bfloat16)
+    if bfloat16:
+        round_frozen_layers(model)
     clipped = ClippedSum(model, FlatClipping(1.0))
     noise = GaussianNoise(1.0)
     optimiser = torch.optim.AdamW(clipped.parameters, lr=1e-6, weight_decay=0.0)
@@ -61,8 +64,8 @@ def private_step(shape: str, method: str, length: int) -> Callable[[], None]:
     return step
 
 
-def ordinary_step(shape: str, method: str, length: int) -> Callable[[], None]:
-    """Training without privacy as anybody would write it."""
+def ordinary_step(shape: str, method: str, length: int, *, bfloat16: bool = False) -> Callable[[], None]:
+    """Training without privacy as anybody would write it; in bfloat16, under autocast."""
     import torch
     import torch.nn.functional as F  # noqa: N812 - its usual name
 
@@ -73,8 +76,9 @@ def ordinary_step(shape: str, method: str, length: int) -> Callable[[], None]:
 
     def step() -> None:
         for ids in parts:
-            logits = model(input_ids=ids, use_cache=False).logits[:, -length:]
-            losses = F.cross_entropy(logits[:, PREFIX - 1 : -1].flatten(0, 1), ids[:, PREFIX:].flatten())
+            with torch.autocast(device(), torch.bfloat16, enabled=bfloat16):
+                logits = model(input_ids=ids, use_cache=False).logits[:, -length:]
+                losses = F.cross_entropy(logits[:, PREFIX - 1 : -1].flatten(0, 1), ids[:, PREFIX:].flatten())
             (losses * len(ids) / records).backward()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
@@ -85,6 +89,8 @@ def ordinary_step(shape: str, method: str, length: int) -> Callable[[], None]:
 STEPS: dict[str, Callable[[str, str, int], Callable[[], None]]] = {
     "private": private_step,
     "ordinary": ordinary_step,
+    "private_bfloat16": partial(private_step, bfloat16=True),
+    "ordinary_bfloat16": partial(ordinary_step, bfloat16=True),
     **{f"opacus_{mode}": partial(opacus_step, mode) for mode in MODES},
 }
 
@@ -96,6 +102,7 @@ def rows(
     opacus: Sequence[str] = MODES,
     pairs: int = PAIRS,
     memory: bool = True,
+    bfloat16: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Iterator[Row]:
     """Time and memory of each method; with no pairs, memory alone.
@@ -103,10 +110,11 @@ def rows(
     Where Opacus cannot do it, no ratios, and the reason in place of the reference.
     """
     for shape, method, length in product(shapes, methods, lengths):
-        name = f"{shape}, {method}, {length} tokens"
+        name = f"{shape}, {method}, {length} tokens{', bfloat16' if bfloat16 else ''}"
+        private_side, ordinary_side = (f"{side}_bfloat16" if bfloat16 else side for side in ("private", "ordinary"))
         if pairs:
-            ordinary = ordinary_step(shape, method, length)
-            private = private_step(shape, method, length)
+            ordinary = STEPS[ordinary_side](shape, method, length)
+            private = STEPS[private_side](shape, method, length)
             yield f"{name}: time", "no privacy", paired_ratios(private, ordinary, pairs, clock)
             del private
             for mode in opacus:
@@ -116,8 +124,9 @@ def rows(
                 yield f"{name}: time of Opacus, {mode}", reason or "no privacy", ratios
             del ordinary
         if memory:
-            peaks = {side: _peak(side, shape, method, length) for side in ("private", "ordinary")}
-            yield f"{name}: peak memory", "no privacy", [peaks["private"] / peaks["ordinary"]]
+            peaks = {side: _peak(side, shape, method, length) for side in (private_side, ordinary_side)}
+            print(*(f"{side}: {peak / 2**30:.2f} GiB" for side, peak in peaks.items()), flush=True)
+            yield f"{name}: peak memory", "no privacy", [peaks[private_side] / peaks[ordinary_side]]
 
 
 def _peak(side: str, shape: str, method: str, length: int) -> float:
@@ -161,6 +170,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=PAIRS, help="0: memory alone")
     parser.add_argument("--processor-time", action="store_true", help="for a machine that other work shares")
     parser.add_argument("--opacus", default=",".join(MODES), help="its modes that are timed")
+    parser.add_argument("--bfloat16", action="store_true", help="the passes of both sides; not of Opacus")
     parser.add_argument("--no-opacus", action="store_true")
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--peak", choices=list(STEPS), help=argparse.SUPPRESS)
@@ -169,9 +179,9 @@ def main() -> None:
     if chosen.peak:
         _print_peak(chosen.peak, chosen.shapes[0], methods[0], lengths[0])
         return
-    modes = [] if chosen.no_opacus else chosen.opacus.split(",")
+    modes = [] if chosen.no_opacus or chosen.bfloat16 else chosen.opacus.split(",")
     clock = time.process_time if chosen.processor_time else time.perf_counter
-    figures = rows(chosen.shapes, methods, lengths, modes, chosen.pairs, not chosen.no_memory, clock)
+    figures = rows(chosen.shapes, methods, lengths, modes, chosen.pairs, not chosen.no_memory, chosen.bfloat16, clock)
     for measured, reference, ratios in figures:
         if not ratios:
             print(f"{measured} | cannot: {reference}", flush=True)

@@ -21,6 +21,7 @@ from dpsynth_assets.language.base_model import device, has_bfloat16, load_base_m
 from dpsynth_assets.language.model_places import BaseModelError, located
 from dpsynth_assets.language.objective import Encoded, encode, losses, verify_objective
 from dpsynth_assets.language.prompts import prefixes_of
+from dpsynth_assets.language.rounding import round_frozen_layers
 from dpsynth_assets.language.untouched import is_untouched
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
@@ -136,6 +137,8 @@ def prepare(contract: Contract, plan: TrainingPlan) -> Prepared:
         base.activation_checkpointing_enable({"use_reentrant": False})
     rounder = plan.precision == "bfloat16" and has_bfloat16()
     bfloat16 = _verify(model, plan, tokenizer.pad_token_id, len(tokenizer), longest, min(lengths), rounder)
+    if bfloat16:
+        round_frozen_layers(model)
     return Prepared(model, tokenizer, prefixes, longest, min(lengths), bfloat16)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from dpsynth_assets.atomic import replacing
+from dpsynth_assets.language.base_model import has_bfloat16
 from dpsynth_assets.language.finetuning import load_tuned
 from dpsynth_assets.language.hygiene import usable
 from dpsynth_assets.language.model_places import located
@@ -125,7 +126,8 @@ def _drawing(contract: Contract, adapter_folder: Path) -> Draw:
     )
     base = located(terms.base_model.name, contract)
     model, tokenizer = load_tuned(base, terms.releases[ADAPTER].method, adapter_folder)
-    sampler = sampler_for(model, tokenizer.eos_token_id, decoding, generation.batch_size)
+    rounded = terms.releases[ADAPTER].precision == "bfloat16" and has_bfloat16()
+    sampler = sampler_for(model, tokenizer.eos_token_id, decoding, generation.batch_size, bfloat16=rounded)
     prefixes = prefixes_of(contract, tokenizer)
     special = frozenset(tokenizer.all_special_ids)  # what follows one in a text is another turn, or another text
 

@@ -19,6 +19,8 @@ from peft import PeftModel
 from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from dpsynth_assets.language.rounding import round_parameters
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -56,13 +58,17 @@ class Sampler:
         model: in evaluation mode. Prompt-tuned models of peft are taken as they are.
         end: the token that ends a text.
         slots: how many texts are decoded at once; memory is proportional to it.
+        bfloat16: the model's parameters are rounded to that type, for good; what is summed over many tokens (softmax,
+            norms) and the choice of a token stay in float32.
 
     Raises:
         UnsteppableModelError: the model ignores the given positions or mask (a sliding window, a recurrent state):
-            found by a comparison before anything is sampled.
+            found by a comparison, in float32, before anything is sampled.
     """
 
-    def __init__(self, model: PreTrainedModel | PeftModel, end: int, decoding: Decoding, slots: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel | PeftModel, end: int, decoding: Decoding, slots: int, *, bfloat16: bool = False
+    ) -> None:
         self._model: Any = model
         # Virtual tokens come before the prefix, so they are in its keys and values; what follows is the base model's.
         self._stepped: Any = model.base_model if isinstance(model, PeftModel) else model
@@ -71,6 +77,8 @@ class Sampler:
         self._slots = slots
         self._device = next(model.parameters()).device
         self._compare()
+        if bfloat16:
+            round_parameters(model)
 
     @torch.inference_mode()
     def sample(
@@ -79,7 +87,8 @@ class Sampler:
         """One continuation for each prefix, in their order, without the end token.
 
         The same seed gives the same, whatever the number of slots: each text has random numbers of its own. Only a
-        number on the very boundary of two tokens can fall elsewhere, by the last bits that other slots change.
+        number on the very boundary of two tokens can fall elsewhere, by the last bits that other slots change (which
+        are many more in bfloat16).
 
         Args:
             prefixes: token ids, at least one each.
@@ -182,11 +191,15 @@ class BatchSampler:
     number of slots.
     """
 
-    def __init__(self, model: PreTrainedModel | PeftModel, end: int, decoding: Decoding, slots: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel | PeftModel, end: int, decoding: Decoding, slots: int, *, bfloat16: bool = False
+    ) -> None:
         self._model: Any = model
         self._end = end
         self._decoding = decoding
         self._slots = slots
+        if bfloat16:
+            round_parameters(model)
 
     @torch.inference_mode()
     def sample(
@@ -230,12 +243,14 @@ class BatchSampler:
         return texts
 
 
-def sampler_for(model: PreTrainedModel | PeftModel, end: int, decoding: Decoding, slots: int) -> Sampler | BatchSampler:
+def sampler_for(
+    model: PreTrainedModel | PeftModel, end: int, decoding: Decoding, slots: int, *, bfloat16: bool = False
+) -> Sampler | BatchSampler:
     """The fast sampler where the model allows it, else the other."""
     try:
-        return Sampler(model, end, decoding, slots)
+        return Sampler(model, end, decoding, slots, bfloat16=bfloat16)
     except UnsteppableModelError:
-        return BatchSampler(model, end, decoding, slots)
+        return BatchSampler(model, end, decoding, slots, bfloat16=bfloat16)
 
 
 def choose(logits: Tensor, decoding: Decoding, uniforms: Tensor) -> Tensor:

@@ -1,0 +1,32 @@
+"""Weights in bfloat16, for processors that multiply it faster. Knows no plan and no data.
+
+Never rounded are buffers: rotary frequencies with eight bits of precision would misplace tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+
+def round_parameters(model: nn.Module) -> None:
+    """All parameters, for a model that only draws: activations then are bfloat16 too, and memory is half."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(torch.bfloat16)
+
+
+def round_frozen_layers(model: nn.Module) -> None:
+    """The weights of linear layers that are not trained, for a model that is only computed under autocast.
+
+    Autocast would round them in every pass: these are the same bits, made once. A weight that something else holds too
+    (a tied embedding, whose rows are added up in float32) stays as it is.
+    """
+    holders: dict[int, int] = {}
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            holders[id(parameter)] = holders.get(id(parameter), 0) + 1
+    for module in model.modules():
+        frozen = isinstance(module, nn.Linear | Conv1D) and not module.weight.requires_grad
+        if frozen and holders[id(module.weight)] == 1:
+            module.weight.data = module.weight.data.to(torch.bfloat16)
