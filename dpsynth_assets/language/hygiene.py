@@ -1,8 +1,8 @@
 """What of a drawn text is fit to be published: public rules on the text alone, so they cost no budget.
 
 What has an end that can be seen is cut clean: turn markers, stops, markup, a character of which a part is missing. A
-text that goes wrong in its middle, since it loops or holds half a character, is drawn again; where that was done often
-enough, it ends before that place. Knows no model and no tokenizer.
+text that goes wrong in its middle, since it loops, holds half a character or a blank to fill in, is drawn again; where
+that was done often enough, it ends before that place. Knows no model and no tokenizer.
 """
 
 from __future__ import annotations
@@ -27,6 +27,13 @@ _WORD = re.compile(r"\w+")
 _REFERENCE = re.compile(r"&(?:#\d{1,6}|#x[0-9a-fA-F]{1,5}|[a-zA-Z]{2,30});")
 # A tag is white space, as a line's end is; one that the text's end cuts off says nothing.
 _TAG = re.compile(r"</?[a-zA-Z][^<>]{0,200}>|</?[a-zA-Z][^<>]{0,40}$")
+# Chat models write Markdown. Stars within a word ("f**k") or about a number ("**1/2 of ****") are the text's own.
+_MARKDOWN = re.compile(
+    r"^ {0,3}#{1,6} +|(?<![\w*])(?:\*\*|__)(?=[^\W\d_])|(?<=[^\W\d_.!?:])(?:\*\*|__)(?![\w*])", re.MULTILINE
+)
+_CODE = re.compile(r"`{1,3}([^`\n]{1,80})`{1,3}")
+# "[Your Name]", "[Bank Name]": a form for somebody else to fill in. Every word of it begins with a capital.
+_BLANK = re.compile(r"\[(?:[A-Z][\w'’/.-]*|of|or|and|the)(?: (?:[A-Z][\w'’/.-]*|of|or|and|the)){1,5}\]|\[Name\]")
 
 
 def usable(text: str, terms: Generation, *, mended: bool = False) -> str:
@@ -39,6 +46,7 @@ def usable(text: str, terms: Generation, *, mended: bool = False) -> str:
     if marker := TURN_MARKER.search(text):
         ends.append(marker.start())
     text = _TAG.sub(" ", _REFERENCE.sub(lambda found: html.unescape(found[0]), text[: min(ends, default=None)]))
+    text = _CODE.sub(r"\1", _MARKDOWN.sub("", text))
     text = " ".join(text.rstrip(HALF).split())
     wrong = goes_wrong_at(text)
     if wrong is not None:
@@ -47,8 +55,10 @@ def usable(text: str, terms: Generation, *, mended: bool = False) -> str:
 
 
 def goes_wrong_at(text: str) -> int | None:
-    """Where a text begins to loop or holds half a character, whichever comes first; None if it is sound."""
-    places = [at for at in (loops_at(text), text.find(HALF)) if at is not None and at >= 0]
+    """Where a text begins to loop, or holds half a character or a blank to fill in, whichever comes first; None if it
+    is sound."""
+    blank = _BLANK.search(text)
+    places = [at for at in (loops_at(text), text.find(HALF), blank and blank.start()) if at is not None and at >= 0]
     return min(places, default=None)
 
 

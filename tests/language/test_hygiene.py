@@ -56,7 +56,10 @@ def test_a_text_ends_before_a_turn_marker(marker: str) -> None:
         ("fish &amp; chips &quot;today&quot;", 'fish & chips "today"'),
         ("cut in a tag <br", "cut in a tag"),
         ("cut in a tag </", "cut in a tag </"),
-        ("I <3 it, 1 < 2 > 0, AT&T; f**k, **so**", "I <3 it, 1 < 2 > 0, AT&T; f**k, **so**"),
+        ("I <3 it, 1 < 2 > 0, AT&T; f**k s**t, # 1, 2 ** 3", "I <3 it, 1 < 2 > 0, AT&T; f**k s**t, # 1, 2 ** 3"),
+        ("**1/2 out of ****, `quoted' so", "**1/2 out of ****, `quoted' so"),
+        ("# The Final\n**A `great` match**, __so__ great", "The Final A great match, so great"),
+        ("**cut in a heading", "cut in a heading"),
     ],
 )
 def test_markup_becomes_text(drawn: str, published: str) -> None:
@@ -137,3 +140,16 @@ def test_a_sampler_that_says_nothing_else_is_an_error_as_ever(
     monkeypatch.setattr(generation, "_drawing", lambda *_: lambda cells, *_: [LOOP] * len(cells))
     with pytest.raises(GenerationError, match="gave 1 distinct texts"):
         generate_corpus(inbox, tmp_path, dict.fromkeys(inbox.cells, 1), rows=200)
+
+
+@pytest.mark.parametrize("blank", ["[Bank Name]", "[Your Name]", "[Name]", "[Name of the Hotel]"])
+def test_a_form_that_is_not_filled_in_is_drawn_again_or_ends_before_it(blank: str) -> None:
+    assert usable(f"I wrote to {blank}, in vain.", TERMS) == ""
+    assert usable(f"I wrote to {blank}, in vain.", TERMS, mended=True) == "I wrote to"
+
+
+@pytest.mark.parametrize(
+    "text", ["He [the boss] left", "[Spoilers] It was fine", "a [sic] b", "[1] and [A]", "[AP] A fire"]
+)
+def test_brackets_of_a_text_s_own_are_left(text: str) -> None:
+    assert usable(text, TERMS) == text
