@@ -56,9 +56,7 @@ class AdapterTerms(ReleaseTerms):
     ] = 2048
     precision: Annotated[
         Literal["float32", "bfloat16"],
-        Field(
-            description="of the passes, in training and in drawing; norms, sums and noise are never rounder than float32"
-        ),
+        Field(description="of the passes, drawing included; norms, sums and noise are never rounder than float32"),
     ] = "float32"
     gradient_checkpointing: Annotated[
         bool, Field(description="activations are computed again and not kept: less memory, more time")
