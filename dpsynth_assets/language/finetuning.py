@@ -137,8 +137,6 @@ def prepare(contract: Contract, plan: TrainingPlan) -> Prepared:
         base.activation_checkpointing_enable({"use_reentrant": False})
     rounder = plan.precision == "bfloat16" and has_bfloat16()
     bfloat16 = _verify(model, plan, tokenizer.pad_token_id, len(tokenizer), longest, min(lengths), rounder)
-    if bfloat16:
-        round_frozen_layers(model)
     return Prepared(model, tokenizer, prefixes, longest, min(lengths), bfloat16)
 
 
@@ -284,7 +282,10 @@ def _without_dropout(model: nn.Module) -> None:
 def _verify(
     model: nn.Module, plan: TrainingPlan, pad: int, vocabulary: int, longest: int, prefix: int, bfloat16: bool
 ) -> bool:
-    """Objective, exactness and own bits on made-up records; whether the passes may be computed in bfloat16."""
+    """Objective, exactness and own bits on made-up records; whether the passes may be computed in bfloat16.
+
+    Where they may, the frozen layers are left rounded: own bits are checked on the very weights that training uses.
+    """
     made_up = [
         Encoded(tuple((7 * place + 3 * record) % vocabulary for place in range(6 + 3 * record)), prefix=2 + record % 2)
         for record in range(4)
@@ -292,15 +293,16 @@ def _verify(
     verify_objective(model, made_up[0], pad)
     data = TextUnits(made_up, [0, 1, 1, 2], pad)
     verify_exactness(model, lambda records: data.losses(model, records), [1, 2, 1])
-    if not plan.mechanism.is_private:
-        return bfloat16
     if bfloat16:
+        put_back = round_frozen_layers(model)
         try:
-            _verify_own_bits(model, plan, pad, vocabulary, longest, prefix, bfloat16=True)
+            if plan.mechanism.is_private:
+                _verify_own_bits(model, plan, pad, vocabulary, longest, prefix, bfloat16=True)
             return True
         except UnclippedGradientError:
-            pass  # float32 is another chance
-    _verify_own_bits(model, plan, pad, vocabulary, longest, prefix, bfloat16=False)
+            put_back()  # float32 is another chance
+    if plan.mechanism.is_private:
+        _verify_own_bits(model, plan, pad, vocabulary, longest, prefix, bfloat16=False)
     return False
 
 

@@ -32,26 +32,32 @@ _MARKDOWN = re.compile(
     r"^ {0,3}#{1,6} +|(?<![\w*])(?:\*\*|__)(?=[^\W\d_])|(?<=[^\W\d_.!?:])(?:\*\*|__)(?![\w*])", re.MULTILINE
 )
 _CODE = re.compile(r"`{1,3}([^`\n]{1,80})`{1,3}")
-# "[Your Name]", "[Bank Name]": a form for somebody else to fill in. Every word of it begins with a capital.
-_BLANK = re.compile(r"\[(?:[A-Z][\w'’/.-]*|of|or|and|the)(?: (?:[A-Z][\w'’/.-]*|of|or|and|the)){1,5}\]|\[Name\]")
+# "[Your Name]", "[Name of the Bank]": a form for somebody else to fill in. Its words begin with capitals.
+_BLANK = re.compile(r"\[[A-Z][\w'’/.-]*(?: (?:[A-Z][\w'’/.-]*|of|or|and|the)){1,5}\]|\[Name\]")
 
 
 def usable(text: str, terms: Generation, *, mended: bool = False) -> str:
     """A drawn text up to its first stop or turn marker, on one line, without markup; empty if it is to be drawn again.
 
+    Turn markers are looked for before tags, some of which they resemble, and once more at the end: what is taken away
+    may put one together that was in parts.
+
     Args:
         mended: a text that goes wrong is not drawn again and ends before that.
     """
-    ends = [at for stop in terms.stop if (at := text.find(stop)) >= 0]
-    if marker := TURN_MARKER.search(text):
-        ends.append(marker.start())
-    text = _TAG.sub(" ", _REFERENCE.sub(lambda found: html.unescape(found[0]), text[: min(ends, default=None)]))
-    text = _CODE.sub(r"\1", _MARKDOWN.sub("", text))
-    text = " ".join(text.rstrip(HALF).split())
+    stops = [at for stop in terms.stop if (at := text.find(stop)) >= 0]
+    text = _REFERENCE.sub(lambda found: html.unescape(found[0]), text[: min(stops, default=None)])
+    text = _before_turn(_CODE.sub(r"\1", _MARKDOWN.sub("", text)))
+    text = _before_turn(" ".join(_TAG.sub(" ", text).rstrip(HALF).split()))
     wrong = goes_wrong_at(text)
     if wrong is not None:
         text = text[:wrong].rstrip(" ,;:-") if mended else ""
     return text if len(text) >= terms.min_characters else ""
+
+
+def _before_turn(text: str) -> str:
+    marker = TURN_MARKER.search(text)
+    return text[: marker.start()].rstrip() if marker else text
 
 
 def goes_wrong_at(text: str) -> int | None:

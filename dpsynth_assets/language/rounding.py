@@ -5,8 +5,10 @@ Never rounded are buffers: rotary frequencies with eight bits of precision would
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 
@@ -16,12 +18,16 @@ def round_parameters(model: nn.Module) -> None:
         parameter.data = parameter.data.to(torch.bfloat16)
 
 
-def round_frozen_layers(model: nn.Module) -> None:
+def round_frozen_layers(model: nn.Module) -> Callable[[], None]:
     """The weights of linear layers that are not trained, for a model that is only computed under autocast.
 
     Autocast would round them in every pass: these are the same bits, made once. A weight that something else holds too
     (a tied embedding, whose rows are added up in float32) stays as it is.
+
+    Returns:
+        What puts the weights back as they were; they stay in memory for as long as it is held.
     """
+    before: list[tuple[nn.Parameter, Tensor]] = []
     holders: dict[int, int] = {}
     for module in model.modules():
         for parameter in module.parameters(recurse=False):
@@ -29,4 +35,11 @@ def round_frozen_layers(model: nn.Module) -> None:
     for module in model.modules():
         frozen = isinstance(module, nn.Linear | Conv1D) and not module.weight.requires_grad
         if frozen and holders[id(module.weight)] == 1:
+            before.append((module.weight, module.weight.data))
             module.weight.data = module.weight.data.to(torch.bfloat16)
+
+    def put_back() -> None:
+        for weight, kept in before:
+            weight.data = kept
+
+    return put_back

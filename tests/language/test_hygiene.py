@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
+from dpsynth_assets.contract.prompt import TURN_MARKER
 from dpsynth_assets.contract.synthesis import Generation
 from dpsynth_assets.language import generation
 from dpsynth_assets.language.base_model import EMBEDDED_FOLDER
@@ -153,3 +154,36 @@ def test_a_form_that_is_not_filled_in_is_drawn_again_or_ends_before_it(blank: st
 )
 def test_brackets_of_a_text_s_own_are_left(text: str) -> None:
     assert usable(text, TERMS) == text
+
+
+PARTS = (
+    "<|im_",
+    "end",
+    "|>",
+    "`",
+    "**",
+    "__",
+    "&lt;",
+    "&gt;",
+    "&#124;",
+    "</",
+    "s>",
+    "<b",
+    "[",
+    "/INST",
+    "]",
+    "# ",
+    "\n",
+    "a",
+    " ",
+)
+
+
+@settings(deadline=None, max_examples=500)
+@example(["<|im_", "`", "end", "`", "|>"])
+@example(["&lt;", "&#124;", "a", "&#124;", "&gt;"])
+@example(["**", "</", "**", "s>"])
+@given(st.lists(st.sampled_from(PARTS), max_size=12))
+def test_no_turn_marker_is_put_together_by_what_is_taken_away(parts: list[str]) -> None:
+    for mended in (False, True):
+        assert not TURN_MARKER.search(usable("so " + "".join(parts), TERMS, mended=mended))

@@ -59,13 +59,16 @@ def test_frozen_layers_rounded_once_give_the_bits_that_autocast_gives(base: Any,
     torch.manual_seed(0)
     model = adapted(base(), method)
     before = gradients(model)
-    round_frozen_layers(model)
+    weights = [parameter.clone() for parameter in model.parameters()]
+    put_back = round_frozen_layers(model)
     assert all(torch.equal(a, b) for a, b in zip(before, gradients(model), strict=True))
     assert types_of(p for p in model.parameters() if p.requires_grad) == {torch.float32}
     base_model = model if method == "full" else model.get_base_model()
     assert base_model.get_input_embeddings().weight.dtype == torch.float32
     frozen = types_of(p for p in model.parameters() if not p.requires_grad)
     assert (torch.bfloat16 in frozen) == (method != "full")
+    put_back()
+    assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(weights, model.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("sampler", [Sampler, BatchSampler])
