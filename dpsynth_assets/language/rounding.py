@@ -33,13 +33,13 @@ def round_frozen_layers(model: nn.Module) -> Callable[[], None]:
         for parameter in module.parameters(recurse=False):
             holders[id(parameter)] = holders.get(id(parameter), 0) + 1
     for module in model.modules():
-        frozen = isinstance(module, nn.Linear | Conv1D) and not module.weight.requires_grad
-        if frozen and holders[id(module.weight)] == 1:
-            before.append((module.weight, module.weight.data))
-            module.weight.data = module.weight.data.to(torch.bfloat16)
+        weight = module._parameters.get("weight") if isinstance(module, nn.Linear | Conv1D) else None
+        if weight is not None and not weight.requires_grad and holders[id(weight)] == 1:
+            before.append((weight, weight.data))
+            weight.data = weight.data.to(torch.bfloat16)
 
     def put_back() -> None:
-        for weight, kept in before:
-            weight.data = kept
+        for rounded, kept in before:
+            rounded.data = kept
 
     return put_back
