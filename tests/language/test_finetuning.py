@@ -270,6 +270,29 @@ def test_bfloat16_that_does_not_give_a_record_its_own_bits_becomes_float32(contr
     assert result.precision == "float32"
 
 
+@pytest.mark.parametrize("holds", [True, False])
+def test_own_bits_are_checked_on_the_very_weights_that_train(contract, plan, monkeypatch, holds):
+    seen = {}
+
+    def checked(model, *about, bfloat16):
+        seen[bfloat16] = frozen(model)
+        if bfloat16 and not holds:
+            raise UnclippedGradientError("other bits")
+
+    def frozen(model):
+        return [p.clone() for p in model.parameters() if not p.requires_grad]
+
+    monkeypatch.setattr(finetuning, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(finetuning, "_verify_own_bits", checked)
+    ready = finetuning.prepare(contract, replace(plan, precision="bfloat16"))
+    assert ready.bfloat16 == holds
+    assert set(seen) == ({True} if holds else {True, False})
+    assert torch.bfloat16 in {weight.dtype for weight in seen[True]}
+    pairs = list(zip(seen[ready.bfloat16], frozen(ready.model), strict=True))
+    assert all(a.dtype == b.dtype and torch.equal(a, b) for a, b in pairs)
+    assert ready.bfloat16 or {weight.dtype for _, weight in pairs} == {torch.float32}
+
+
 def test_a_machine_that_gives_no_record_its_own_bits_is_refused_before_a_row_is_seen(contract, plan, monkeypatch):
     honest = finetuning.losses
 
