@@ -67,7 +67,7 @@ def run_contract(
     home = Home.at()
     if not only:  # which may be of what stands
         require_base_model(contract)
-    Ledger(home.ledger_file)  # fails closed, before Dagster and the models are loaded
+    book = Ledger(home.ledger_file)  # fails closed, before Dagster and the models are loaded
     if not quiet:
         named = f" · variant {variants.name_of(contract)}" if contract.base else ""
         say(
@@ -79,8 +79,12 @@ def run_contract(
     from dpsynth_assets.cli.going_on import require_planned, say_what_stands, standing_parts
     from dpsynth_assets.cli.running import materialize
     from dpsynth_assets.factory import asset_names
+    from dpsynth_assets.gate.resumption import clear_ended
+    from resources.sensitive_store import SensitiveStore
 
     require_planned(contract, again)
+    if home.ledger_file.exists():
+        clear_ended(book, SensitiveStore(home=str(home.root)))
     names = asset_names(contract)
     if unknown := sorted(set(only) - set(names)):
         raise BadInput(f"--only {', '.join(unknown)}: the contract's assets are {', '.join(names)}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets.gate.approval import require_approved
-from dpsynth_assets.gate.resumption import as_it_is, finished, locked, word_of
+from dpsynth_assets.gate.resumption import as_it_is, clear_ended, finished, is_sealed, locked, word_of
 from dpsynth_assets.gate.spec import spec_keys
 from dpsynth_assets.gate.standing import inputs
 from dpsynth_assets.releases.registry import planned
@@ -43,13 +43,14 @@ def adopted(
     kind = context.asset_key.path[-1]
     try:
         book = stores.ledger.open()
+        clear_ended(book, stores.sensitive)
         for found in _finished(book, contract, keys, stores.sensitive):
             checkpoints = locked(stores.sensitive, found.id)
             if checkpoints is None:
                 continue
             sealed = False
             try:
-                sealed = _is_sealed(book, found)  # and its process died before it could tidy up
+                sealed = is_sealed(book, found)  # and its process died before it could tidy up
                 word = word_of(stores.sensitive, found.id)
                 draft = None if sealed else _draft(word, contract, kind, stores, made_from)
                 now = as_it_is(book, found)
@@ -97,10 +98,6 @@ def _finished(book: Ledger, contract: Contract, keys: tuple[str, ...], store: Se
             for each in book.reservations(key=key):
                 if each.id in said and each.population == contract.privacy.population:
                     yield each
-
-
-def _is_sealed(book: Ledger, found: Reservation) -> bool:
-    return any(charge.reservation == found.id for seal in book.seals(found.release) for charge in book.charges_of(seal))
 
 
 def _draft(

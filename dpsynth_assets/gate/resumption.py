@@ -41,7 +41,7 @@ _ROOM = 2**20  # bytes: many times what the ledger writes of a charge
 Replay = Callable[[Path, tuple[Event, ...]], Event | None]
 
 
-_BEGUN, _FINISHED = "begun", "finished.json"
+_BEGUN, _FINISHED, _GONE = "begun", "finished.json", ".gone"
 
 
 def starting(store: SensitiveStore) -> FileLock:
@@ -108,10 +108,34 @@ class Checkpoints:
         """Lets the lock go; with `discard` the checkpoints too, all at once: part of them would count too few steps."""
         if discard:
             with suppress(OSError):
-                self.folder.rename(self.folder.with_suffix(".gone"))
-            for gone in self.folder.parent.glob("*.gone"):
+                self.folder.rename(self.folder.with_suffix(_GONE))
+            for gone in self.folder.parent.glob(f"*{_GONE}"):
                 shutil.rmtree(gone, ignore_errors=True)
         self.lock.release()
+
+
+def clear_ended(book: Ledger, store: SensitiveStore) -> None:
+    """Discard what is left of releases that ended, sealed or forfeited, and whose process died before it could do so:
+    the next run may go past them, so it is not theirs to do.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    left = {path.name.removesuffix(_GONE) for path in _folders(store).iterdir() if path.is_dir()}
+    if not left:
+        return
+    for found in book.reservations():
+        if found.id in left and _has_ended(book, found) and (checkpoints := locked(store, found.id)) is not None:
+            checkpoints.release(discard=True)
+
+
+def _has_ended(book: Ledger, found: Reservation) -> bool:
+    return found.state in ("forfeited", "voided") or (found.state == "committed" and is_sealed(book, found))
+
+
+def is_sealed(book: Ledger, found: Reservation) -> bool:
+    """Whether a release that the reservation paid for is sealed."""
+    return any(charge.reservation == found.id for seal in book.seals(found.release) for charge in book.charges_of(seal))
 
 
 def finished(store: SensitiveStore) -> set[str]:

@@ -72,14 +72,14 @@ class Runs:
     def book(self) -> Ledger:
         return Ledger(self.home.ledger_file)
 
-    def start(self, name: str = "small_0", **stopped: float | None):
+    def start(self, name: str = "small_0", **stopped: float | tuple[str, int] | None):
         contract, said = self.folder / f"contracts/{name}.odcs.yaml", self.folder / f"{name}.said"
         arguments = ["run", str(contract), "--quiet"], str(self.home.root), str(said)
         process = self._server.Process(target=whole_run.whole_run, args=arguments, kwargs=stopped)
         process.start()
         return process, said
 
-    def run(self, **stopped: float | None) -> tuple[int, str]:
+    def run(self, **stopped: float | tuple[str, int] | None) -> tuple[int, str]:
         process, said = self.start(**stopped)
         process.join()
         return process.exitcode, said.read_text(encoding="utf-8") if said.exists() else ""
@@ -124,6 +124,18 @@ def require_whole(runs: Runs) -> None:
 def test_killed_at_a_place(number, places, runs):
     code, said = runs.run(kill_at=1 + number * (places - 1) // PLACED)
     assert code == -9, said
+    code, said = runs.run()
+    assert code == 0, said
+    require_whole(runs)
+
+
+@pytest.mark.parametrize("release", [1, 2])
+@pytest.mark.parametrize("call", ["os.rename", "shutil.rmtree"])
+def test_killed_between_the_seal_and_the_end(call, release, runs):
+    """The next run finds the release standing and goes past it, and still discards what the first could not."""
+    code, said = runs.run(kill_before=(call, release))
+    assert code == -9, said
+    assert [each.state for each in runs.book.reservations()].count("committed") == release
     code, said = runs.run()
     assert code == 0, said
     require_whole(runs)

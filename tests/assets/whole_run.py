@@ -28,8 +28,9 @@ _TO_FILES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod
 class Places:
     """Counts the places that a run comes to, and kills its process at one of them."""
 
-    def __init__(self, home: str, kill_at: int | None, by: int) -> None:
-        self.home, self.kill_at, self.by, self.reached = home, kill_at, by, 0
+    def __init__(self, home: str, kill_at: int | None, by: int, kill_before: tuple[str, int] | None) -> None:
+        self.discarded = 0
+        self.home, self.kill_at, self.by, self.kill_before, self.reached = home, kill_at, by, kill_before, 0
         append, commit = DuckDBTransaction.append, DuckDBStore._commit
 
         def appended(book, draft):
@@ -45,6 +46,10 @@ class Places:
         sys.addaudithook(self.asked)
 
     def asked(self, event: str, arguments: tuple) -> None:
+        if self.kill_before is not None and event == self.kill_before[0]:
+            self.discarded += any(str(each).endswith(".gone") for each in arguments)
+            if self.discarded == self.kill_before[1]:
+                os.kill(os.getpid(), self.by)
         if event in _TO_FILES and str(arguments[0]).startswith(self.home):
             self.reach()
 
@@ -62,9 +67,11 @@ def whole_run(
     kill_at: int | None = None,
     by: int = signal.SIGKILL,
     kill_after: float | None = None,
+    kill_before: tuple[str, int] | None = None,
 ) -> None:
-    """The command line with these arguments on that home, killed at a place or after a time in seconds. What it says is
-    in the file `said`, and how many places it reached in the one beside it."""
+    """The command line with these arguments on that home, killed at a place, after a time in seconds, or before
+    the call by which the first or second release discards its checkpoints. What it says is in the file `said`, and how
+    many places it reached in the one beside it."""
     os.chdir(ROOT)
     os.environ["DPSYNTH_HOME"] = home
     real = finetuning.fine_tune, finetuning.prepare, base_model.load_base_model
@@ -76,7 +83,7 @@ def whole_run(
     sys.argv = ["dpsynth", *arguments]
     if kill_after is not None:
         threading.Timer(kill_after, os.kill, (os.getpid(), signal.SIGKILL)).start()
-    places = Places(home, kill_at, by)
+    places = Places(home, kill_at, by, kill_before)
     try:
         command_line()
     finally:
