@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,7 @@ from dpsynth_assets.cli.console import BadInput, contract_at, say
 from dpsynth_assets.cli.init import create_home
 from dpsynth_assets.cli.run import run_contract
 from dpsynth_assets.gate.approval import needs, sign
+from dpsynth_assets.language.model_places import require_base_model
 from resources.heads import open_ledger
 from resources.home import Home
 
@@ -19,21 +20,32 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from ledger import Ledger
 
-_CONTRACT = Path("contracts/inbox.odcs.yaml")
+_CONTRACTS = {
+    "embedded": Path("contracts/inbox.odcs.yaml"),
+    "smollm2-135m": Path("contracts/inbox_smollm2.odcs.yaml"),
+}
 
 
-def demo() -> None:
+def demo(
+    base_model: Annotated[
+        str, typer.Option(help=f"Who writes: {' or '.join(_CONTRACTS)} (after `dpsynth model add`).")
+    ] = "embedded",
+) -> None:
     """Write the fictional inbox, make a ledger if there is none, and run the demo contract.
 
     Run again, it uses the releases that stand. Another adapter (`dpsynth run --again adapter`) is refused: the budget
     is spent.
     """
-    path = _CONTRACT if _CONTRACT.exists() else Path(__file__).parents[2] / _CONTRACT
+    if base_model not in _CONTRACTS:
+        raise BadInput(f"--base-model {base_model}: the demo is written by {' or '.join(_CONTRACTS)}")
+    shipped = _CONTRACTS[base_model]
+    path = shipped if shipped.exists() else Path(__file__).parents[2] / shipped
     if not path.exists() or find_spec("dpsynth_assets.demo") is None:  # which an installed wheel leaves out
         raise BadInput("the demo is part of the project's checkout: run it there")
     from dpsynth_assets.demo.inbox import write_inbox
 
     contract = contract_at(path)
+    require_base_model(contract)
     write_inbox(path.parent.parent / "data" / "inbox")
     home = Home.at()
     if not home.ledger_file.exists():

@@ -141,6 +141,18 @@ def test_the_demo_of_an_installed_wheel_is_a_sentence_where_its_contract_lies(dp
     assert "checkout" in err
 
 
+@pytest.mark.parametrize(
+    ("base_model", "remedy"), [("smollm2-135m", "dpsynth model add smollm2-135m"), ("gpt-9", "embedded or smollm2-135m")]
+)
+def test_the_demo_by_a_base_model_that_is_not_here_writes_nothing(base_model, remedy, dpsynth, home, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    code, _, err = dpsynth("demo", "--base-model", base_model)
+    assert code == 2
+    assert one_sentence(err)
+    assert remedy in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_dagster_s_storage_on_a_full_disk_is_a_sentence(dpsynth, tmp_path, monkeypatch):
     import dagster as dg
     from sqlalchemy.exc import OperationalError
