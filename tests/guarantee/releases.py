@@ -28,6 +28,7 @@ from dpsynth_assets.classify import dp_training, encoder
 from dpsynth_assets.classify.apart import apart
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.language import finetuning
+from dpsynth_assets.privacy import shapes as shapes_of
 from dpsynth_assets.privacy import training
 from dpsynth_assets.privacy.histogram import HistogramPlan
 from dpsynth_assets.releases.release import Release, Workspace
@@ -105,14 +106,14 @@ def _doors(rows: pd.DataFrame) -> Iterator[Handed]:
         handed.units = [computed[unit] for unit in sorted(computed)]
         raise Reached
 
-    begin, divide = training._Run, training.groups
+    begin, divide = training._Run, shapes_of.groups
     with (
         mock.patch.object(HistogramPlan, "release", release),
         mock.patch.object(training, "PoissonSampler", _Everyone),
         mock.patch.object(training, "_Run", run),
         mock.patch.object(training, "groups", groups),
         mock.patch.object(training, "add", add),
-        mock.patch.object(training, "_noise", lambda mechanism: SimpleNamespace(add_=add_noise)),
+        mock.patch.object(training, "_noise", return_value=SimpleNamespace(add_=add_noise)),
     ):
         yield handed
 
@@ -148,7 +149,7 @@ def _by_unit(units: Sequence[str], records: Sequence[bytes]) -> list[Unit]:
 @contextmanager
 def _quick() -> Iterator[None]:
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(finetuning, "_verify", lambda *_: False))  # in float32
+        stack.enter_context(mock.patch.object(finetuning, "_verify", return_value=False))  # in float32
         stack.enter_context(mock.patch.object(dp_training, "_verify"))
         stack.enter_context(mock.patch.object(encoder, "MiniLM", _encoder))
         for module in (dp_training, votes):
@@ -169,5 +170,5 @@ def _ready(release: Release[Any], contract: Contract, plan: Any) -> Any:
             pd.DataFrame({contract.privacy.text.column: texts}).to_parquet(Path(folder) / DRAWN)
             made = {CANDIDATES: SimpleNamespace(folder=Path(folder), digest="made up")}
             made_from = {name: made[name] for name in release.made_from}
-            _made[key] = release.computes.check(contract, plan, made_from, lambda *_: None)  # type: ignore[arg-type]
+            _made[key] = release.computes.check(contract, plan, made_from, lambda *_: None)
     return _made[key]
