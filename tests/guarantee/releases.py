@@ -28,7 +28,6 @@ from dpsynth_assets.classify import dp_training, encoder
 from dpsynth_assets.classify.apart import apart
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.language import finetuning
-from dpsynth_assets.privacy import shapes as shapes_of
 from dpsynth_assets.privacy import training
 from dpsynth_assets.privacy.histogram import HistogramPlan
 from dpsynth_assets.releases.release import Release, Workspace
@@ -106,7 +105,7 @@ def _doors(rows: pd.DataFrame) -> Iterator[Handed]:
         handed.units = [computed[unit] for unit in sorted(computed)]
         raise Reached
 
-    begin, divide = training._Run, shapes_of.groups
+    begin, divide = training._Run, vars(training)["groups"]
     with (
         mock.patch.object(HistogramPlan, "release", release),
         mock.patch.object(training, "PoissonSampler", _Everyone),

@@ -134,7 +134,7 @@ def _read_at_once(number: int | None) -> Iterator[None]:
 
 def _jsonl(records: Sequence[Record], path: Path) -> None:
     lines = [
-        json.dumps(dict(zip(COLUMNS, record.cells, strict=True)), ensure_ascii=len(record.text or "") % 2 == 0).encode(
+        json.dumps(dict(zip(COLUMNS, record.cells, strict=True)), ensure_ascii=len(str(record.text)) % 2 == 0).encode(
             errors="surrogatepass"
         )
         if record.raw is None
@@ -161,7 +161,7 @@ def _parquet(records: Sequence[Record], path: Path) -> None:
     for name in COLUMNS:
         values = [getattr(record, name) for record in records]
         if name == "year" or (name == "customer" and whole and values):
-            columns[name] = pa.array(values, pa.int64())
+            columns[name] = pa.array([value if type(value) is int else None for value in values], pa.int64())
         else:
             columns[name] = _unchecked_text(values)
     pyarrow.parquet.write_table(pa.table(columns), path, row_group_size=3)
