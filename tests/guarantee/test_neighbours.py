@@ -226,7 +226,8 @@ NEIGHBOURS = [
 @cache
 def of_neighbours(suffix: str, unit_column: bool) -> tuple[Setting, dict[str, Handed]]:
     """A setting, and what is handed of the neighbours alone."""
-    setting = Setting(suffix) if unit_column else Setting(suffix, False, where={"year": 2024}, blocks=("m1", "m2"))
+    other = Setting(suffix, False, where={"year": 2024}, blocks=("m1", "m2"), at_once=3)
+    setting = Setting(suffix) if unit_column else other
     return setting, handed(setting, NEIGHBOURS)
 
 
