@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,13 +44,12 @@ def records(path: Path, kinds: Mapping[str, str]) -> Iterator[Record | None]:
         SourceError: the format is unknown, the file is not one of its format, its schema or header lacks a column, or
             its schema gives a column a type that cannot serve.
     """
-    readers = {".parquet": _parquet, ".jsonl": _json_lines, ".ndjson": _json_lines, ".csv": _csv}
     suffix = path.suffix.lower()
-    if suffix not in readers:
-        raise SourceError(f"{path}: the format {suffix or 'without suffix'} is not one of {', '.join(readers)}")
+    if suffix not in READERS:
+        raise SourceError(f"{path}: the format {suffix or 'without suffix'} is not one of {', '.join(READERS)}")
     problem = None
     try:
-        yield from readers[suffix](path, kinds)
+        yield from READERS[suffix](path, kinds)
     except SourceError:
         raise
     except Exception as error:  # a parser's own words may quote a row
@@ -178,3 +177,11 @@ def _require(path: Path, names: list[str], kinds: Mapping[str, str]) -> None:
     twice = sorted(name for name in kinds if names.count(name) > 1)
     if twice:
         raise SourceError(f"{path} has the columns {', '.join(twice)} twice: rename one of each")
+
+
+READERS: Mapping[str, Callable[[Path, Mapping[str, str]], Iterator[Record | None]]] = {
+    ".parquet": _parquet,
+    ".jsonl": _json_lines,
+    ".ndjson": _json_lines,
+    ".csv": _csv,
+}

@@ -1,152 +1,173 @@
-"""What each release's mechanism is given of the rows, record by record, as the release itself prepares it.
+"""What each registered release hands its mechanism, recorded at the mechanism's own door.
 
-A release is a function from contract and rows to its *inputs*: for each record, in the order in which the mechanism has
-them, the record's unit and everything that is computed from it before the mechanism begins. To put a new release
-under the guarantee's tests, add such a function to `RELEASES`.
+A release is run as the gate runs it (`Work.check`, then `Work.run`), on rows as the sensitive store hands them out, up
+to the point where noise would be added. There are two doors to the mechanisms: `HistogramPlan.release`, and the loop of
+`dpsynth_assets.privacy.training`. Whatever release comes through one of them is recorded here without another line; one
+that comes through neither, or with records of a kind that is not known here, fails its tests and says what is missing.
 
-Vectors are not among them: texts stand here for what the encoder makes of them (`Tokens`), up to its token ids. Where
-the encoder's vectors are the same bits whoever else is there, put it in the place of `Tokens`.
+What takes long and sees no row is left out or done once: models are not verified, encoders are loaded and looked at
+once. Everything that is computed from rows is the release's own code.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 from unittest import mock
 
 import numpy as np
 import pandas as pd
-from transformers import PretrainedConfig
 
-from dpsynth_assets.classify import dp_training
-from dpsynth_assets.classify.encoder import DIMENSION, MiniLM
+from dpsynth_assets.classify import dp_training, encoder
+from dpsynth_assets.classify.apart import apart
 from dpsynth_assets.contract import Contract
-from dpsynth_assets.language import base_model, finetuning
-from dpsynth_assets.privacy.plan import TrainingPlan
-from dpsynth_assets.releases import registry
-from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
-from dpsynth_assets.synthesis.votes import Ballot
+from dpsynth_assets.language import finetuning
+from dpsynth_assets.privacy import training
+from dpsynth_assets.privacy.histogram import HistogramPlan
+from dpsynth_assets.releases.release import Release, Workspace
+from dpsynth_assets.releases.votes import CANDIDATES
+from dpsynth_assets.synthesis import votes
+from dpsynth_assets.synthesis.candidates import DRAWN
 
-Input = tuple[str, bytes]
-"""A unit, and what the mechanism is given of one of its records."""
+Unit = tuple[str, tuple[bytes, ...]]
+"""A unit's name, and all that the mechanism has of it: its records, and in training the shape they are computed in."""
+
+
+@dataclass
+class Handed:
+    """All that one mechanism is handed.
+
+    Attributes:
+        units: in the mechanism's order.
+        public: what must not depend on who is there: the mechanism, the first weights, the shapes.
+        counts: where records are counted, the counts before noise.
+    """
+
+    units: list[Unit] = field(default_factory=list)
+    public: list[str] = field(default_factory=list)
+    counts: Mapping[Any, int] | None = None
 
 
 class Reached(Exception):  # noqa: N818 - nothing went wrong
-    """The mechanism was about to begin, with this data."""
-
-    def __init__(self, data: Any) -> None:
-        super().__init__()
-        self.data = data
+    """The mechanism has all it is handed, and would now add noise."""
 
 
-def _stop(model: Any, data: Any, *_: Any, **__: Any) -> None:
-    raise Reached(data)
+def of_store(rows: pd.DataFrame) -> Handed:
+    """What all releases are handed."""
+    return Handed(_by_unit(rows["unit"].tolist(), [repr(row[1:]).encode() for row in rows.itertuples(index=False)]))
 
 
-class Tokens:
-    """Stands in for the encoder: a text's vector is its token ids."""
-
-    def encode(self, texts: Sequence[str], batch_size: int = 32, progress: Any = None) -> np.ndarray:
-        vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
-        for row, tokens in enumerate(_encoder().tokenize(texts)):
-            vectors[row, : len(tokens)] = tokens
-        return vectors
-
-    def cut_to(self, max_tokens: int) -> Tokens:
-        return self
-
-
-@cache
-def _encoder() -> MiniLM:
-    return MiniLM(max_tokens=12)
+def of_release(release: Release[Any], contract: Contract, rows: pd.DataFrame) -> Handed:
+    """What the release's mechanism is handed of the rows."""
+    with _quick(), tempfile.TemporaryDirectory() as folder, _doors(rows) as handed:
+        plan = release.plan(contract)
+        ready = _ready(release, contract, plan)
+        work = Workspace(Path(folder), Path(folder) / "checkpoints", lambda *_: None, lambda *_: None)
+        try:
+            release.computes.run(contract, plan, rows, ready, work)
+        except Reached:
+            return handed
+    raise AssertionError(f"{release.name} reached no mechanism that {__name__} records: add the one that it uses")
 
 
-@cache
-def _base(name: str) -> Any:
-    return base_model.load_base_model(name)
+@contextmanager
+def _doors(rows: pd.DataFrame) -> Iterator[Handed]:
+    handed, names = Handed(), rows["unit"].tolist()
+    computed: dict[int, Unit] = {}
 
+    def release(plan: HistogramPlan, records: Sequence[Any], units: Sequence[str]) -> NoReturn:
+        handed.public += [repr(plan)]
+        handed.units, handed.counts = _by_unit(units, [repr(r).encode() for r in records]), plan.exact(records, units)
+        raise Reached
 
-def label_histogram(contract: Contract, rows: pd.DataFrame) -> list[Input]:
-    """The cell that each record counts in."""
-    return [(unit, repr(cell).encode()) for unit, cell in zip(rows["unit"], _cells(contract, rows), strict=True)]
+    def run(parameters: Any, mechanism: Any, learning: Any) -> Any:
+        handed.public += [training._fingerprint(parameters), repr(mechanism), repr(learning)]
+        return begin(parameters, mechanism, learning)
 
+    def groups(units: Any, records_of: Any, lengths: Any, shapes: Any) -> Any:
+        handed.public += [repr(shapes)]
+        return divide(units, records_of, lengths, shapes)
 
-def adapter(contract: Contract, rows: pd.DataFrame) -> list[Input]:
-    """Token ids and supervised part of each record, unit by unit."""
-    plan = TrainingPlan.from_contract(contract)
-    _, tokenizer = _base("embedded")
-    model = SimpleNamespace(to=lambda device: None, device="cpu", config=PretrainedConfig())
+    def add(clipped: Any, model: Any, data: Any, group: Any) -> None:
+        for unit in group.units:
+            own = data.records_of[unit]
+            assert len({names[record] for record in own}) == 1, "records of several units are clipped as one"
+            said = (*(_record(data, record) for record in own), repr((group.shape, group.passes)).encode())
+            computed[unit] = (names[own[0]], said)
+
+    def add_noise(sums: Any) -> NoReturn:
+        handed.units = [computed[unit] for unit in sorted(computed)]
+        raise Reached
+
+    begin, divide = training._Run, vars(training)["groups"]
     with (
-        mock.patch.object(finetuning, "load_base_model", return_value=(model, tokenizer)),
-        mock.patch.object(finetuning, "attach_adapter", lambda model, plan: model),
-        mock.patch.object(finetuning, "_verify"),
-        mock.patch.object(finetuning, "train", _stop),
+        mock.patch.object(HistogramPlan, "release", release),
+        mock.patch.object(training, "PoissonSampler", _Everyone),
+        mock.patch.object(training, "_Run", run),
+        mock.patch.object(training, "groups", groups),
+        mock.patch.object(training, "add", add),
+        mock.patch.object(training, "_noise", return_value=SimpleNamespace(add_=add_noise)),
     ):
-        data = _reached(lambda: finetuning.fine_tune(contract, plan, rows, None))  # type: ignore[arg-type]
-    return _by_unit(rows, data, data._records)
+        yield handed
 
 
-def labeller(contract: Contract, rows: pd.DataFrame) -> list[Input]:
-    """Vector and class of each record, unit by unit."""
-    return _classifier(contract, rows, "labeller")
+class _Everyone:
+    """A batch of all units."""
+
+    def __init__(self, units: int, *_: Any) -> None:
+        self._units = units
+
+    def draw(self) -> np.ndarray:
+        return np.arange(self._units)
 
 
-def dp_baseline(contract: Contract, rows: pd.DataFrame) -> list[Input]:
-    """Hashed words and class of each record, unit by unit."""
-    return _classifier(contract, rows, "dp_baseline")
+def _record(data: training.UnitData, record: int) -> bytes:
+    """All that a mechanism's data hold of one record."""
+    length = data.lengths[record]
+    if isinstance(data, finetuning.TextUnits):
+        return repr((length, data._records[record])).encode()
+    if isinstance(data, dp_training.LabelledUnits):
+        return repr((length, data._examples[record].numpy().tobytes(), int(data._codes[record]))).encode()
+    raise AssertionError(f"{__name__} does not know what {type(data).__name__} hold of a record: say it here")
 
 
-def votes(contract: Contract, rows: pd.DataFrame) -> list[Input]:
-    """The cell that each record votes for, on a ballot of made-up centres."""
-    centres = np.random.default_rng(0).uniform(0, 20_000, (3, DIMENSION)).astype(np.float32)
-    ballot = Ballot(centres, np.arange(3))
-    cells = ballot.cast(_cells(contract, rows), rows["text"].tolist(), Tokens())
-    return [(unit, repr(cell).encode()) for unit, cell in zip(rows["unit"], cells, strict=True)]
+def _by_unit(units: Sequence[str], records: Sequence[bytes]) -> list[Unit]:
+    """In the order in which the units first appear."""
+    own: dict[str, list[bytes]] = {}
+    for unit, record in zip(units, records, strict=True):
+        own.setdefault(unit, []).append(record)
+    return [(unit, tuple(records)) for unit, records in own.items()]
 
 
-RELEASES: dict[str, Callable[[Contract, pd.DataFrame], list[Input]]] = {
-    "rows": lambda contract, rows: [(row[0], repr(row[1:]).encode()) for row in rows.itertuples(index=False)],
-    "label_histogram": label_histogram,
-    "adapter": adapter,
-    "labeller": labeller,
-    "votes": votes,
-    "dp_baseline": dp_baseline,
-}
+@contextmanager
+def _quick() -> Iterator[None]:
+    with ExitStack() as stack:
+        stack.enter_context(mock.patch.object(finetuning, "_verify", return_value=False))  # in float32
+        stack.enter_context(mock.patch.object(dp_training, "_verify"))
+        stack.enter_context(mock.patch.object(encoder, "MiniLM", _encoder))
+        for module in (dp_training, votes):
+            stack.enter_context(mock.patch.object(module, "apart", _apart))
+        yield
 
 
-def exact_counts(contract: Contract, rows: pd.DataFrame) -> dict[tuple[str, ...], int]:
-    """The histogram before noise, whose sensitivity is declared."""
-    return LABEL_HISTOGRAM.plan(contract, 1.0).exact(_cells(contract, rows), rows["unit"].tolist())
+_encoder, _apart = cache(encoder.MiniLM), cache(apart)
+_made: dict[tuple[Any, ...], Any] = {}
 
 
-def _cells(contract: Contract, rows: pd.DataFrame) -> list[tuple[str, ...]]:
-    columns = [label.column for label in contract.privacy.labels]
-    return list(rows[columns].itertuples(index=False, name=None))
-
-
-def _classifier(contract: Contract, rows: pd.DataFrame, name: str) -> list[Input]:
-    [plan] = [release.plan(contract, 1.0) for release in registry.releases() if release.name == name]
-    encoder = Tokens() if plan.classifier == "minilm" else None
-    with (
-        mock.patch.object(dp_training, "train", _stop),
-        mock.patch.object(dp_training, "_verify"),  # on made-up rows, two seconds of it
-    ):
-        data = _reached(lambda: dp_training.train_with_dp(plan, rows, None, encoder=encoder))  # type: ignore[arg-type]
-    *examples, _ = (example.numpy().tobytes() for example in data._examples)  # the last stands in made-up rows
-    *codes, _ = data._codes.tolist()
-    return _by_unit(rows, data, list(zip(examples, codes, data.lengths, strict=True)))
-
-
-def _reached(run: Callable[[], object]) -> Any:
-    try:
-        run()
-    except Reached as reached:
-        return reached.data
-    raise AssertionError("the mechanism was never reached")
-
-
-def _by_unit(rows: pd.DataFrame, data: Any, prepared: Sequence[Any]) -> list[Input]:
-    units = rows["unit"].tolist()
-    return [(units[record], repr(prepared[record]).encode()) for own in data.records_of for record in own]
+def _ready(release: Release[Any], contract: Contract, plan: Any) -> Any:
+    """What is made before a row is read, once for each plan."""
+    key = (release.name, plan.digest(), contract.cells)
+    if key not in _made:
+        with tempfile.TemporaryDirectory() as folder:
+            texts = [f"{word} {number}" for word in ("thank you", "my card", "a loan") for number in range(4)]
+            pd.DataFrame({contract.privacy.text.column: texts}).to_parquet(Path(folder) / DRAWN)
+            made = {CANDIDATES: SimpleNamespace(folder=Path(folder), digest="made up")}
+            made_from = {name: made[name] for name in release.made_from}
+            _made[key] = release.computes.check(contract, plan, made_from, lambda *_: None)
+    return _made[key]

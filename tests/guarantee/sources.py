@@ -1,7 +1,10 @@
 """Sources as exporters write them, and the rows that the sensitive store makes of them.
 
-A *setting* is everything public about a source: its format, who is a unit, the bounds, blocks, thinning and filters.
-The same setting is used for two sources that differ in one unit; what comes out is compared elsewhere.
+A *setting* is everything public about a source: its format, who is a unit, the bounds, labels, blocks, thinning and
+filters. The same setting is used for two sources that differ in one unit; what comes out is compared elsewhere.
+
+A source is a file of each format that the platform reads, a folder of Parquet files, or a data set of the Hugging Face
+Hub, whose client is made to find it on this disk.
 """
 
 from __future__ import annotations
@@ -10,19 +13,22 @@ import csv
 import io
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 
 from dpsynth_assets.contract import Contract, load_contract
-from dpsynth_assets.contract.source_terms import Blocks
+from dpsynth_assets.contract.source_terms import Blocks, LabelColumn
 from dpsynth_assets.gate.sources import source_of
+from resources import comma_separated, formats, tabular
 from resources.sensitive_store import SensitiveStore
 
 COLUMNS = ("customer", "text", "topic", "month", "year")
@@ -47,7 +53,12 @@ class Record:
 
 @dataclass(frozen=True)
 class Setting:
-    """What is public about a source and its contract."""
+    """What is public about a source and its contract.
+
+    Attributes:
+        suffix: of a file; or `folder`, or `hub`.
+        at_once: how many records and characters are read at once; None leaves it to the platform.
+    """
 
     suffix: str = ".jsonl"
     unit_column: bool = True
@@ -56,6 +67,9 @@ class Setting:
     blocks: tuple[str, ...] = ()
     size: float = 1.0
     where: dict[str, Any] = field(default_factory=dict)
+    topic_kind: str = "string"
+    labels: tuple[str, ...] = ("topic",)
+    at_once: int | None = None
 
     @property
     def contract(self) -> Contract:
@@ -64,12 +78,17 @@ class Setting:
         bound = self.max_records if self.unit_column else 1
         unit = {"column": "customer" if self.unit_column else None, "max_records": bound}
         blocks = Blocks(column="month", values=self.blocks) if self.blocks else None
-        update = {"unit": terms.unit.model_copy(update=unit), "blocks": blocks, "source_where": self.where}
+        where = {**self.where, tabular.SPLIT: "train"} if self.suffix == "hub" else self.where
+        labels = tuple(label for label in (*terms.labels, _YEARS) if label.column in self.labels)
+        update = {"unit": terms.unit.model_copy(update=unit), "blocks": blocks, "source_where": where, "labels": labels}
+        kinds = {"customer": self.unit_kind, "topic": self.topic_kind}
         columns = tuple(
-            replace(column, logical_type=self.unit_kind) if column.name == "customer" else column
-            for column in made.columns
+            replace(column, logical_type=kinds.get(column.name, column.logical_type)) for column in made.columns
         )
         return replace(made, privacy=terms.model_copy(update=update), columns=columns)
+
+
+_YEARS = LabelColumn(column="year", values=("2024", "2025"))
 
 
 @cache
@@ -92,14 +111,30 @@ def rows_of_file(setting: Setting, source: Path) -> pd.DataFrame:
         sensitive.mkdir(mode=0o700)
         (sensitive / "fingerprint.key").write_bytes(KEY)
         store = SensitiveStore(home=home)
-        contract = replace(setting.contract, source=str(source))
-        snapshot = store.ingest(source_of(contract), size=setting.size)
-        return store._rows(snapshot, source_of(contract))
+        place = "hub:small/people" if setting.suffix == "hub" else str(source)
+        contract = replace(setting.contract, source=place)
+        with _read_at_once(setting.at_once), mock.patch("huggingface_hub.snapshot_download", return_value=str(source)):
+            snapshot = store.ingest(source_of(contract), size=setting.size)
+            return store._rows(snapshot, source_of(contract))
+
+
+@contextmanager
+def _read_at_once(number: int | None) -> Iterator[None]:
+    """So that a few records have the bounds of batches between them."""
+    if number is None:
+        yield
+        return
+    with (
+        mock.patch.object(formats, "_BATCH", number),
+        mock.patch.object(tabular, "_BATCH", number + 1),
+        mock.patch.object(comma_separated, "_CHUNK", number),
+    ):
+        yield
 
 
 def _jsonl(records: Sequence[Record], path: Path) -> None:
     lines = [
-        json.dumps(dict(zip(COLUMNS, record.cells, strict=True)), ensure_ascii=len(record.text or "") % 2 == 0).encode(
+        json.dumps(dict(zip(COLUMNS, record.cells, strict=True)), ensure_ascii=len(str(record.text)) % 2 == 0).encode(
             errors="surrogatepass"
         )
         if record.raw is None
@@ -126,15 +161,49 @@ def _parquet(records: Sequence[Record], path: Path) -> None:
     for name in COLUMNS:
         values = [getattr(record, name) for record in records]
         if name == "year" or (name == "customer" and whole and values):
-            columns[name] = pa.array(values, pa.int64())
+            columns[name] = pa.array([value if type(value) is int else None for value in values], pa.int64())
         else:
-            stored = [None if value is None else str(value).encode(errors="surrogatepass") for value in values]
-            columns[name] = _unchecked_text(pa.array(stored, pa.binary()))
+            columns[name] = _unchecked_text(values)
     pyarrow.parquet.write_table(pa.table(columns), path, row_group_size=3)
 
 
-def _unchecked_text(stored: pa.Array) -> pa.Array:
+def _as_words(records: Sequence[Record], path: Path) -> None:
+    """By another schema: all of it text, of which each is stored once."""
+    columns = {
+        name: _unchecked_text([getattr(record, name) for record in records]).dictionary_encode() for name in COLUMNS
+    }
+    pyarrow.parquet.write_table(pa.table(columns), path)
+
+
+def _unchecked_text(values: Sequence[Any]) -> pa.Array:
+    stored = pa.array(
+        [None if value is None else str(value).encode(errors="surrogatepass") for value in values], pa.binary()
+    )
     return pa.StringArray.from_buffers(len(stored), stored.buffers()[1], stored.buffers()[2], stored.buffers()[0])
 
 
-WRITERS: dict[str, Callable[[Sequence[Record], Path], None]] = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}
+def _folder(records: Sequence[Record], path: Path) -> None:
+    """Two files by two schemas. Which of them a record is in depends on how many there are."""
+    path.mkdir()
+    half = len(records) // 2
+    _parquet(records[:half], path / "a.parquet")
+    _as_words(records[half:], path / "b.parquet")
+
+
+def _hub(records: Sequence[Record], path: Path) -> None:
+    """Two files of the split, and one of another."""
+    (path / "train").mkdir(parents=True)
+    half = len(records) // 2
+    _as_words(records[:half], path / "train" / "0000.parquet")
+    _parquet(records[half:], path / "train" / "0001.parquet")
+    _parquet([Record("c9", "of another split")], path / "test-00000.parquet")
+
+
+WRITERS: dict[str, Callable[[Sequence[Record], Path], None]] = {
+    ".jsonl": _jsonl,
+    ".ndjson": _jsonl,
+    ".csv": _csv,
+    ".parquet": _parquet,
+    "folder": _folder,
+    "hub": _hub,
+}

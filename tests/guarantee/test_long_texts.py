@@ -11,7 +11,8 @@ import pytest
 
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.language import finetuning
-from tests.guarantee.releases import adapter
+from dpsynth_assets.releases.adapter import ADAPTER
+from tests.guarantee.releases import of_release
 from tests.guarantee.sources import WRITERS, Record, Setting, rows
 
 OTHERS = [Record(f"c{number}", f"my card number {number} is lost") for number in range(3)]
@@ -20,7 +21,7 @@ LONG = "a word and anöther " * 100_000
 RELEASE = """
 import sys
 from pathlib import Path
-from tests.guarantee.releases import RELEASES
+from tests.guarantee.neighbours import recorders
 from tests.guarantee.sources import Record, Setting, rows, rows_of_file
 
 def memory(what):
@@ -28,7 +29,7 @@ def memory(what):
     return 1024 * int(line.split()[1])
 
 def release(frame):
-    for compute in RELEASES.values():
+    for compute in recorders().values():
         compute(setting.contract, frame)
 
 setting = Setting()
@@ -58,7 +59,7 @@ def test_the_tokenizer_sees_no_more_of_it():
 
     encode = finetuning.encode
     with mock.patch.object(finetuning, "encode", spied):
-        adapter(setting.contract, rows(setting, [*OTHERS, Record("eve", LONG)]))
+        of_release(ADAPTER, setting.contract, rows(setting, [*OTHERS, Record("eve", LONG)]))
     assert max(map(len, seen)) == source_of(setting.contract).max_characters
 
 

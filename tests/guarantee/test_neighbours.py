@@ -1,46 +1,64 @@
 """Adding or removing one unit changes what mechanisms are given of that unit, and not a byte of anybody else's.
 
-From the file as an exporter writes it, through the sensitive store, to the inputs of each release. Who joins may have
-written anything, and a broken exporter may have written their record in any way.
+From the file as an exporter writes it, through the sensitive store, to each mechanism (`tests.guarantee.neighbours`).
+Who joins may have written anything, and a broken exporter may have written their record in any way.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.guarantee.releases import RELEASES, Input, exact_counts
-from tests.guarantee.sources import Record, Setting, rows
+from dpsynth_assets.releases import registry
+from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
+from resources import formats
+from tests.guarantee.neighbours import compare, handed, recorders, require_neighbours, units_of, without_her
+from tests.guarantee.releases import Handed
+from tests.guarantee.sources import WRITERS, Record, Setting
 
 EVE = "404"  # a name where ids are text, and a number where they are numbers
+ACCENTS = ("\u00e9", "e\u0301")  # one letter in two forms of Unicode
+TIMES = [Record("2024-01-01 10:00:01"), Record("2024-01-01T10:00:01")]
 ORDINARY = ("thank you", "hello", 'say "no"', "a, b", "two\nlines", "two\r\nlines", "  ", "NA", "null", "é", "1",
             ", and more", "\r\na line end first", ",")  # fmt: skip
 
 texts = st.sampled_from(ORDINARY) | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-topics = st.sampled_from(["card", "loan", "0", "1", "1.0", "mortgage", "", 0, 1, 1.0, 0.5])
+topics = st.sampled_from(["card", "loan", "0", "1", "1.0", "mortgage", "", "nan", 0, 1, 1.0, 0.5, True])
 months = st.sampled_from(["m1", "m2", "m3"])
 years = st.sampled_from([2024, 2025])
 others = st.lists(
-    st.builds(Record, st.sampled_from(["c1", "c2", "007", "7", "7.0", "nan"]), texts, topics, months, years),
+    st.builds(
+        Record,
+        st.sampled_from(["c1", "c2", "007", "7", "7.0", "nan", "\u00e9", "e\u0301"]),
+        texts,
+        topics,
+        months,
+        years,
+    ),
     max_size=10,
 )
-one_of_eves = st.builds(Record, st.just(EVE), texts | st.none(), topics | st.none(), months | st.none(), years)
+odd = st.sampled_from([None, True, False, -1, 7.5, 1e300, float("nan"), "", " ", "null", "2024-01-01", [1], {"a": "1"}])
+one_of_eves = st.builds(Record, st.just(EVE), texts | st.none(), topics | odd, months | odd, years | odd)
 eves = st.lists(one_of_eves, min_size=1, max_size=4)
 
 public = st.builds(
     Setting,
-    suffix=st.sampled_from([".jsonl", ".csv", ".parquet"]),
+    suffix=st.sampled_from(list(WRITERS)),
     unit_column=st.booleans(),
     unit_kind=st.sampled_from(["string", "integer"]),
     max_records=st.sampled_from([1, 2]),
     blocks=st.sampled_from([(), ("m1", "m2")]),
     size=st.sampled_from([1.0, 0.6]),
     where=st.sampled_from([{}, {"year": 2024}]),
+    topic_kind=st.sampled_from(["string", "integer"]),
+    labels=st.sampled_from([("topic",), ("topic", "year")]),
+    at_once=st.sampled_from([None, 2]),
 )
 
 LONG = "some words " * 2**17  # more than a mebibyte
@@ -96,70 +114,101 @@ BROKEN = [
 ]
 
 
-def inputs(setting: Setting, records: Sequence[Record]) -> dict[str, list[Input]]:
-    """What every release's mechanism is given of a source with these records."""
-    frame = rows(setting, records)
-    return {name: release(setting.contract, frame) for name, release in RELEASES.items()}
-
-
-def without_her(setting: Setting, rest: Sequence[Record], hers: Sequence[Record]) -> list[Record]:
-    """The source without her unit. In a divided population without a unit column all records of one text are one unit,
-    whoever wrote them: those with a text of hers go with hers."""
-    if setting.unit_column or not setting.blocks:
-        return list(rest)
-    return [record for record in rest if record.text not in {own.text for own in hers}]
-
-
-def same_but_for_eve(setting: Setting, more: list[Input], less: list[Input], removed: int) -> bool:
-    """Whether the inputs of all others are the same bytes in the same order."""
-    if setting.unit_column:
-        return [each for each in more if each[0] != EVE] == less
-    left, right = ([value for _, value in each] for each in (more, less))  # the units' numbers say nothing
-    if len(left) - len(right) not in range(removed + 1):
-        return False
-    following = iter(left)
-    return all(value in following for value in right)  # in order, with none but the removed ones between
+def mixed(rest, hers, order):
+    """Her records somewhere between the others', which keep their order; after them without an `order`."""
+    if order is None:
+        return [*rest, *hers]
+    places = set(order.sample(range(len(rest) + len(hers)), len(rest)))
+    theirs, own = iter(rest), iter(hers)
+    return [next(theirs if place in places else own) for place in range(len(rest) + len(hers))]
 
 
 @pytest.mark.slow
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-@given(public, others, eves, st.randoms(use_true_random=False))
-@example(Setting(max_records=1), [Record(f"c{i}", "thank you", t) for i in range(20) for t in ("card", "loan")],
-         [Record(EVE, "thank you")], None)  # fmt: skip
-@example(Setting(), [Record("2024-01-01 10:00:01"), Record("2024-01-01T10:00:01")], [Record(EVE)], None)
-@example(Setting(".csv"), [Record("007"), Record("7"), Record("0007")], [Record(EVE)], None)
-@example(Setting(), [Record(topic=0), Record("c2", topic=1)], [Record(EVE, topic=0.5)], None)
-@example(Setting(), [Record(topic=0), Record("c2", topic=1)], [Record(EVE, topic=1.0)], None)
-@example(Setting(".parquet"), [Record(f"c{i}") for i in range(9)], [Record(EVE, "\udcff")], None)
-@example(Setting(blocks=("m1", "m2"), size=0.6), [], [Record(EVE)], None)
-@example(Setting(unit_column=False, blocks=("m1", "m2")), [Record(text="thank you"), Record(month="m2")],
-         [Record(EVE, topic=None)], None)  # fmt: skip
-def test_one_unit_more_changes_nobody_elses_input(setting, rest, hers, order):
-    mixed = [*rest, *hers]
-    if order is not None:
-        places = sorted(order.sample(range(len(mixed)), len(rest)))  # the others keep their order
-        mixed = [None] * len(mixed)
-        for place, record in zip(places, rest, strict=True):
-            mixed[place] = record
-        own = iter(hers)
-        mixed = [record or next(own) for record in mixed]
-    more, less = inputs(setting, mixed), inputs(setting, without_her(setting, rest, hers))
-    for name in RELEASES:
-        assert same_but_for_eve(setting, more[name], less[name], len(hers)), name
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("release", recorders())
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(setting=public, rest=others, hers=eves, order=st.randoms(use_true_random=False))
+def test_one_unit_more_is_all_that_a_mechanism_sees_of_it(release, suffix, setting, rest, hers, order):
+    setting, less = replace(setting, suffix=suffix), without_her(setting, rest, hers)
+    compare(setting, mixed(rest, hers, order), less, units_of(setting, hers), release)
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-@given(public, others, eves)
-@example(Setting(unit_column=False, blocks=("m1", "m2")), [Record(month="m2")], [Record(EVE, topic=None)])
-@example(Setting(unit_column=False, blocks=("m1", "m2")), [Record(month="m2")], [Record(EVE, topic="loan")])
-@example(Setting(unit_column=False, blocks=("m1", "m2")), [], [Record(EVE), Record(EVE, topic="loan")])
-def test_one_unit_moves_the_counts_by_no_more_than_is_declared(setting, rest, hers):
-    contract = setting.contract
-    others_alone = without_her(setting, rest, hers)
-    more, less = (exact_counts(contract, rows(setting, records)) for records in ([*hers, *rest], others_alone))
-    units = 1 if setting.unit_column else len({own.text for own in hers} if setting.blocks else hers)
-    assert sum(abs(more[cell] - less[cell]) for cell in more) <= units * contract.privacy.unit.max_records
-    assert all(more[cell] >= less[cell] for cell in more)
+DIVIDED = Setting(unit_column=False, blocks=("m1", "m2"))
+TIES = [Record(f"c{i}", "thank you", topic) for i in range(20) for topic in ("card", "loan")]
+PAIRS = {
+    "equal texts": (Setting(max_records=1), TIES, [Record(EVE, "thank you")]),
+    "equal records of units that are records": (Setting(unit_column=False), TIES[:9] * 2, [TIES[0], TIES[0]]),
+    "the ends of batches": (Setting(at_once=2), TIES[:11], [Record(EVE, "a\nb"), Record(EVE)]),
+    "more tokens than all others": (Setting(), TIES[:3], [Record(EVE, "what a long text of many words " * 9)]),
+    "two spellings of a time": (Setting(), TIMES, [Record(EVE)]),
+    "ids like numbers": (Setting(), [Record("007"), Record("7"), Record("0007"), Record("7.0")], [Record(EVE)]),
+    "ids that are numbers": (Setting(unit_kind="integer"), [Record("007"), Record(7), Record("8")], [Record("9.0")]),
+    "ids of two forms of Unicode": (Setting(), [Record(each) for each in ACCENTS], [Record(EVE, ACCENTS[0])]),
+    "a fraction for a label": (Setting(), [Record(topic=0), Record("c2", topic=1)], [Record(EVE, topic="0.5")]),
+    "a float for a label": (Setting(), [Record(topic=0), Record("c2", topic=1)], [Record(EVE, topic="1.0")]),
+    "several labels": (Setting(labels=("topic", "year")), [*TIES, Record(year=2025)], [Record(EVE, year=None)]),
+    "no text in UTF-8": (Setting(), TIES[:9], [Record(EVE, "\udcff")]),
+    "nobody else": (Setting(blocks=("m1", "m2"), size=0.6), [], [Record(EVE)]),
+    "a text in two blocks": (DIVIDED, [Record(text="thank you"), Record(month="m2")], [Record(EVE, topic=None)]),
+    "a text twice in a block": (DIVIDED, [], [Record(EVE), Record(EVE, topic="loan")]),
+    "a text of two labels": (DIVIDED, [Record(month="m2")], [Record(EVE, topic="loan")]),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("name", PAIRS)
+def test_ties_and_odd_values_of_one_unit_are_its_own(suffix, name):
+    setting, rest, hers = PAIRS[name]
+    setting = replace(setting, suffix=suffix)
+    for more in ([*rest, *hers], [*hers, *rest]):
+        compare(setting, more, without_her(setting, rest, hers), units_of(setting, hers))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(public, others, st.randoms(use_true_random=False))
+def test_the_order_of_a_sources_records_says_nothing(setting, records, order):
+    shuffled = order.sample(records, len(records))
+    one, other = (
+        sorted((unit if setting.unit_column else "", sorted(own)) for unit, own in found["store"].units)
+        for found in (handed(setting, each, ["store"]) for each in (records, shuffled))
+    )
+    assert one == other
+
+
+@pytest.mark.slow
+def test_what_is_handed_is_every_unit_that_the_store_gives():
+    """Else nothing would be compared."""
+    records = [Record(), Record("c2", "a word", "loan"), Record("c1", "two more words", "loan"), Record("c3")]
+    for setting in (Setting(), Setting(unit_column=False), Setting(labels=("topic", "year"))):
+        found = handed(setting, records)
+        assert found.keys() == {"store", *(release.name for release in registry.releases())}
+        for name, each in found.items():
+            assert [unit for unit, _ in each.units] == [unit for unit, _ in found["store"].units], name
+            assert len({own for _, own in each.units}) > 1, f"{name}: all records are the same to it"
+
+
+def test_there_is_a_writer_for_every_format_that_is_read():
+    assert {*formats.READERS, "folder", "hub"} == set(WRITERS)
+
+
+def test_the_contract_here_plans_every_registered_release():
+    missing = {release.name for release in registry.releases()} - set(registry.planned_names(Setting().contract))
+    assert not missing, f"plan {missing} in small.odcs.yaml: no neighbours are compared without"
+
+
+def test_a_release_that_is_registered_is_compared_or_the_recorder_says_what_it_lacks():
+    def plan(contract, release, size):
+        return LABEL_HISTOGRAM.plan(contract, size)
+
+    with registry.registered(replace(LABEL_HISTOGRAM, name="new", planner=plan)):
+        assert handed(Setting(), [Record()])["new"].counts == {("card",): 1, ("loan",): 0}
+    idle = SimpleNamespace(check=lambda *_: None, run=lambda *_: None)
+    with (
+        registry.registered(replace(LABEL_HISTOGRAM, name="new", planner=plan, work=idle)),
+        pytest.raises(AssertionError, match="new reached no mechanism"),
+    ):
+        handed(Setting(), [Record()])
 
 
 NEIGHBOURS = [
@@ -175,10 +224,11 @@ NEIGHBOURS = [
 
 
 @cache
-def of_neighbours(suffix: str, unit_column: bool) -> tuple[Setting, dict[str, list[Input]]]:
-    """A setting, and what is given of the neighbours alone."""
-    setting = Setting(suffix) if unit_column else Setting(suffix, False, where={"year": 2024}, blocks=("m1", "m2"))
-    return setting, inputs(setting, NEIGHBOURS)
+def of_neighbours(suffix: str, unit_column: bool) -> tuple[Setting, dict[str, Handed]]:
+    """A setting, and what is handed of the neighbours alone."""
+    other = Setting(suffix, False, where={"year": 2024}, blocks=("m1", "m2"), at_once=3)
+    setting = Setting(suffix) if unit_column else other
+    return setting, handed(setting, NEIGHBOURS)
 
 
 @pytest.mark.slow
@@ -187,8 +237,6 @@ def of_neighbours(suffix: str, unit_column: bool) -> tuple[Setting, dict[str, li
 def test_a_record_that_cannot_be_read_costs_nobody_elses(suffix, name, broken, place):
     for unit_column in (True, False):
         setting, less = of_neighbours(suffix, unit_column)
-        more = inputs(setting, [*NEIGHBOURS[:place], broken, *NEIGHBOURS[place:]])
-        known = {unit for unit, _ in less["rows"]}
-        for release in RELEASES:
-            named = [(unit if unit in known else EVE, value) for unit, value in more[release]]
-            assert same_but_for_eve(setting, named, less[release], 1), release
+        more = handed(setting, [*NEIGHBOURS[:place], broken, *NEIGHBOURS[place:]])
+        for release in less:
+            require_neighbours(setting, more[release], less[release], 1, release)
