@@ -142,7 +142,8 @@ def test_the_demo_of_an_installed_wheel_is_a_sentence_where_its_contract_lies(dp
 
 
 @pytest.mark.parametrize(
-    ("base_model", "remedy"), [("smollm2-135m", "dpsynth model add smollm2-135m"), ("gpt-9", "embedded or smollm2-135m")]
+    ("base_model", "remedy"),
+    [("smollm2-135m", "dpsynth model add smollm2-135m"), ("gpt-9", "embedded or smollm2-135m")],
 )
 def test_the_demo_by_a_base_model_that_is_not_here_writes_nothing(base_model, remedy, dpsynth, home, tmp_path):
     before = sorted(tmp_path.rglob("*"))
