@@ -192,6 +192,17 @@ def test_every_row_says_how_far_it_is_above_the_base_model_alone(contract, tmp_p
         assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_how_much_a_table_is_like_the_test_split_stands_beside_it_where_it_was_measured(contract):
+    lines = {line.name: line for line in grid.lines(contract)}
+    cells = [
+        (grid.GridCell(lines["lora-2"], run), {"accuracies": [entry("as drawn", 0.6)], "mauve": {"as drawn": alike}})
+        for run, alike in enumerate((0.5, 0.7))
+    ]
+    cells += [(grid.GridCell(lines["real"], 0), {"accuracies": [entry("real", 0.9)]})]
+    head, _, drawn, real = report.markdown(report.figures(cells)).splitlines()
+    assert (head[-9:], drawn[-9:], real[-9:]) == ("| MAUVE |", " | 0.60 |", ".0 % |  |")
+
+
 def test_a_line_that_was_killed_and_cost_more_says_so(contract):
     bar, lora = grid.lines(contract, ("lora-2", "real-dp-2"))
     cheap = (grid.GridCell(lora, 0), {"accuracies": [entry("curated", 0.5)], "epsilon_composed": 1.9999})
@@ -224,6 +235,8 @@ def test_the_whole_way_on_a_small_contract(contract_path, home, tmp_path, rooms,
     assert rooms.read == 4, "nothing is measured twice"
     [found] = [json.loads(file.read_text()) for file in out.glob("lora-none/*/run-1/result.json")]
     assert found["epsilon_of_adapter"] is None
+    assert found["mauve"].keys() == {"as drawn", "curated"}
+    assert all(0 < each <= 1 for each in found["mauve"].values())
     [unread] = [json.loads(file.read_text()) for file in out.glob("nothing/*/run-1/result.json")]
     assert (unread["epsilon_of_adapter"], unread["epsilon_composed"]) == (0.0, 0.0)
     [private] = [json.loads(file.read_text()) for file in out.glob("lora-2/*/run-0/result.json")]

@@ -28,6 +28,7 @@ from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.gate.public_rows import public_rows, test_rows
 from dpsynth_assets.language.contamination.facts import Facts
 from dpsynth_assets.publish.record import composed_epsilon
+from dpsynth_assets.quality.metrics.mauve import mauve
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
@@ -119,8 +120,13 @@ def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str,
         corpora[CURATED] = curated.frame
         facts["curation"] = curated.facts
 
+    test = _test(contract, folder)
+    facts["mauve"] = {
+        name: _likeness(frame[contract.privacy.text.column], test["text"], setup.encoder)
+        for name, frame in corpora.items()
+    }
+
     def found() -> Found:
-        test = _test(contract, folder)
         for name, frame in corpora.items():
             renamed = frame.rename(columns={contract.privacy.text.column: "text"})
             taught = name == CURATED and contract.privacy.classifier.taught_by_labeller
@@ -128,6 +134,13 @@ def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str,
             yield from _trained(name, renamed, test, range(setup.seeds), setup, teacher)
 
     return facts, found()
+
+
+def _likeness(ours: pd.Series[str], theirs: pd.Series[str], encoder: Remembered) -> float:
+    """MAUVE of as many texts of a table as of the public test split."""
+    number = min(len(ours), len(theirs))
+    vectors = (encoder.encode(each.sample(number, random_state=0).tolist()) for each in (ours, theirs))
+    return mauve(*vectors)
 
 
 def _with_dp(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any], Found]:

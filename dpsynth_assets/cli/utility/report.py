@@ -45,7 +45,8 @@ _NONE = "none"  # in place of an epsilon: no privacy
 class Figure:
     """Mean accuracy of a kind of classifier on what one line left, with its interval.
 
-    `spent` is the largest epsilon that the ledger composed one of the runs to; None without privacy.
+    `spent` is the largest epsilon that the ledger composed one of the runs to; None without privacy. `mauve` says how
+    much the texts overlap those of the test split, where they are synthetic: the mean over runs.
     """
 
     method: str
@@ -59,6 +60,7 @@ class Figure:
     low: float
     high: float
     spent: float | None = None
+    mauve: float | None = None
 
     @property
     def trained_on(self) -> str:
@@ -84,7 +86,11 @@ def raw(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> pd.DataFrame:
 
 def _found(result: dict[str, Any]) -> list[dict[str, Any]]:
     """A cell's classifiers, each with what the releases that it rests on composed to."""
-    return [{"epsilon_composed": result.get("epsilon_composed")} | each for each in result["accuracies"]]
+    alike = result.get("mauve", {})
+    return [
+        {"epsilon_composed": result.get("epsilon_composed"), "mauve": alike.get(each["corpus"])} | each
+        for each in result["accuracies"]
+    ]
 
 
 def figures(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> list[Figure]:
@@ -104,11 +110,13 @@ def figures(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> list[Figure]
         line = entries[0][0].line
         rows = [each["rows"] for _, each in entries if "rows" in each]
         spent = [each["epsilon_composed"] for _, each in entries if each["epsilon_composed"] is not None]
+        alike = [each["mauve"] for _, each in entries if each["mauve"] is not None]
         found.append(
             Figure(
                 *(line.method, line.epsilon, corpus, classifier, round(statistics.fmean(rows)) if rows else None),
                 *(len(means), len(next(iter(by_run.values()))), statistics.fmean(means), low, high),
                 max(spent, default=None),
+                statistics.fmean(alike) if alike else None,
             )
         )
     return found
@@ -130,8 +138,11 @@ def markdown(found: Sequence[Figure]) -> str:
         means = [_mean(by_kind[kind]) if kind in by_kind else "" for kind in kinds]
         told = _NONE if math.isinf(epsilon) else f"{epsilon:g}"
         added = [_added(by_kind[kind], alone) if kind in by_kind else "" for kind in compared]
-        body.append([trained_on, told, " or ".join(sizes), " or ".join(over), *means, *added])
-    head = ["trained on", "ε", "rows", "over", *kinds, *(f"{kind}, above {_ALONE}" for kind in compared)]
+        alike = next(([f"{each.mauve:.2f}"] for each in by_kind.values() if each.mauve is not None), [""])
+        body.append([trained_on, told, " or ".join(sizes), " or ".join(over), *means, *added, *alike])
+    head = ["trained on", "ε", "rows", "over", *kinds, *(f"{kind}, above {_ALONE}" for kind in compared), "MAUVE"]
+    if not any(row[-1] for row in body):  # on real rows only, or measured before it was taken
+        head, body = head[:-1], [row[:-1] for row in body]
     text = table(head, body, "lrrlr")
     if dearer := {
         f"{each.method}-{each.epsilon:g} ({each.spent:.4g})": None
