@@ -37,6 +37,7 @@ _COLOURS = {
 _ROUNDING = 1e-4  # of an epsilon that releases were calibrated to
 _ASIDE = 0.02  # of the distance between two epsilons, from one line of the chart to the next
 _MARGIN = 0.4  # of the same distance, to either side
+_LINE = 0.13  # inches: a line of small print
 _ALONE = "base model alone"  # as it comes: nothing was read
 _NONE = "none"  # in place of an epsilon: no privacy
 
@@ -175,8 +176,11 @@ def chart(found: Sequence[Figure], title: str, file: Path, said: str = "") -> No
     without = any(each.epsilon is None and each.corpus != REAL for each in found)  # the real rows' is a bar
     named = [f"{epsilon:g}" for epsilon in ticks] + ([_NONE] if without or not ticks else [])
     places = {epsilon: place for place, epsilon in enumerate(ticks)}
-    canvas = Canvas(figsize=(5.2 * max(1, len(kinds)), 4.4), dpi=130, layout="constrained")
-    panels = canvas.subplots(1, max(1, len(kinds)), squeeze=False, sharey=True)[0]
+    words = textwrap.fill(said, 80 * max(1, len(kinds)))
+    small_print = _LINE * (words.count("\n") + 2)
+    canvas = Canvas(figsize=(5.2 * max(1, len(kinds)), 4.4 + small_print), dpi=130, layout="constrained")
+    above, below = canvas.subfigures(2, 1, height_ratios=[4.4, small_print])  # or the legend would stand on the words
+    panels = above.subplots(1, max(1, len(kinds)), squeeze=False, sharey=True)[0]
     for panel, kind in zip(panels, kinds, strict=False):
         of_kind = [each for each in found if each.classifier == kind]
         names = list(dict.fromkeys(each.trained_on for each in of_kind if _is_drawn_by_epsilon(each)))
@@ -210,10 +214,10 @@ def chart(found: Sequence[Figure], title: str, file: Path, said: str = "") -> No
     shown = {
         label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
-    canvas.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    if said:
-        canvas.supxlabel(textwrap.fill(said, 80 * max(1, len(kinds))), fontsize=7, parse_math=False)
-    canvas.suptitle(title, parse_math=False)  # a title may hold dollars
+    look = {"ncols": 2 * max(1, len(kinds)), "fontsize": 8, "frameon": False}
+    above.legend(shown.values(), shown.keys(), loc="outside lower center", **look)
+    below.text(0.5, 0.5, words, ha="center", va="center", fontsize=7, parse_math=False)
+    above.suptitle(title, parse_math=False)  # a title may hold dollars
     canvas.savefig(file, metadata={"Software": None})
 
 
