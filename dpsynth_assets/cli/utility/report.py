@@ -179,7 +179,8 @@ def chart(found: Sequence[Figure], title: str, file: Path, said: str = "") -> No
     words = textwrap.fill(said, 80 * max(1, len(kinds)))
     small_print = _LINE * (words.count("\n") + 2)
     canvas = Canvas(figsize=(5.2 * max(1, len(kinds)), 4.4 + small_print), dpi=130, layout="constrained")
-    above, below = canvas.subfigures(2, 1, height_ratios=[4.4, small_print])  # or the legend would stand on the words
+    parts: Any = canvas.subfigures(2, 1, height_ratios=[4.4, small_print])  # or the legend would stand on the words
+    above, below = parts
     panels = above.subplots(1, max(1, len(kinds)), squeeze=False, sharey=True)[0]
     for panel, kind in zip(panels, kinds, strict=False):
         of_kind = [each for each in found if each.classifier == kind]
