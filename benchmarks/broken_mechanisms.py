@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python -m benchmarks.broken_mechanisms
 
-Prints a Markdown table of `benchmarks.faults`, and how often the audit accuses right code, in seven minutes on one core.
+Prints a Markdown table of `benchmarks.faults`, and how often the audit accuses right code; eight minutes on one core.
 
 The audit is given what it is best at: a linear model, and canaries each with a direction of its own ("Dirac canaries",
 Steinke, Nasr, Jagielski 2023, section 6), of several records whose gradients are far longer than the clip. Canaries
