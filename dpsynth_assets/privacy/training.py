@@ -49,6 +49,13 @@ class UnitData(Protocol):
         on its own record only; those of the rows that are left over are not looked at."""
 
 
+class Observer(Protocol):
+    """Looks at what a step releases anyway."""
+
+    def __call__(self, noisy_sums: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
+        """The noisy sums, one per trainable parameter, and the parameters before they are moved by them. To read."""
+
+
 class AdapterUnmovedError(RuntimeError):
     """Training ended with parameters where they began: budget was spent and nothing was learned."""
 
@@ -81,6 +88,7 @@ def train(
     shapes: Sequence[Shape] | None = None,
     progress: Progress | None = None,
     checkpoints: CheckpointFolder | None = None,
+    observer: Observer | None = None,
 ) -> TrainingRun:
     """Trains the model's trainable parameters in place with the given mechanism.
 
@@ -95,6 +103,7 @@ def train(
         shapes: public ones, narrowest first, to compute in; None takes those that `micro_batch_tokens` gives.
         progress: told (steps done, steps in all) after every step.
         checkpoints: where the run is kept, and continued from if it was killed there.
+        observer: handed every step's noisy sums, which the guarantee covers, and never anything else of the data.
 
     Raises:
         UnclippedGradientError: some trainable parameter has no exact per-record gradient.
@@ -122,6 +131,8 @@ def train(
                     add(clipped, model, data, group)
                 sums = clipped.take()
                 noise.add_(sums)
+                if observer is not None:
+                    observer(sums, clipped.parameters)
                 run.update(sums)
                 if folder is not None and folder.is_due(run.step, mechanism.steps):
                     folder.save(run.state())
