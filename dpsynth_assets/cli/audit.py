@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -226,7 +227,7 @@ def report(
     if as_json:
         put(json.dumps(registry_entry(snapshot, problems=problems, checkpoint=signed), indent=2))
         return
-    page = write_report(snapshot, out, problems=problems, checkpoint=signed)
+    page = write_report(snapshot, out, problems=problems, checkpoint=signed, second_opinion=_by_opacus)
     say(
         "Wrote ",
         (str(page), "bold"),
@@ -237,6 +238,16 @@ def report(
     if problems:
         fail(f"the ledger is not intact: {problems[0]}")
         raise typer.Exit(1)
+
+
+def _by_opacus(event: Mapping[str, Any], delta: float) -> str:
+    """What Opacus says of a charge."""
+    from dpsynth_assets.privacy.second_opinion import second_opinion
+
+    try:
+        return str(second_opinion(from_json(event), delta))
+    except InvalidEvent:
+        return "no second opinion: the event is unknown to this program"
 
 
 def _checkpoints_in(path: Path) -> list[Checkpoint]:

@@ -2,7 +2,8 @@
 
     approve  two people agreed to these terms, the snapshot is bound, and what dead runs only reserved is given back
     hold     what the run charges later is reserved with this release, all of it or nothing: `ahead`
-    check    where the ledger would say yes, everything that can fail without a row fails, and costs nothing
+    check    where the ledger would say yes, everything that can fail without a row fails, and costs nothing: so does a
+             charge on which another accountant disagrees
     charge   the ledger says yes or no before a row is read; a no is an entry of the ledger, and a failure without retry
              (or, where a run died in this very release, it is taken over: `resumption`). A yes is reserved and
              activated at once, in a transaction that finds the terms still approved: from here it is permanent,
@@ -43,6 +44,7 @@ from dpsynth_assets.gate.resumption import Checkpoints, Replay, goes_on, require
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.gate.spec import facts_of, release_name, spec_keys
 from dpsynth_assets.gate.uncharged import uncharged
+from dpsynth_assets.privacy.second_opinion import require_agreement
 from dpsynth_assets.releases.release import Plan
 from ledger import (
     BudgetRefused,
@@ -208,6 +210,7 @@ def _grant(
 
             def check_again() -> None:
                 ready(begun_on)
+                require_agreement(plan.event(), contract.privacy.budget.delta)
                 with book.reading() as now:
                     require_approved(contract, now)
 
@@ -219,6 +222,7 @@ def _grant(
 
         def check() -> None:
             ready(snapshot)
+            require_agreement(plan.event(), contract.privacy.budget.delta)
             require_room(store, lock)
             store.readable(source_of(contract), snapshot.identity)  # they may have been forgotten meanwhile
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger.report.facts import Source, read_facts
-from ledger.report.page import page_of
+from ledger.report.page import SecondOpinion, page_of
 from ledger.report.registry import entry_of
 
 __all__ = ["registry_entry", "write_report"]
@@ -31,6 +31,7 @@ def write_report(
     problems: Sequence[str],
     title: str = TITLE,
     checkpoint: Mapping[str, Any] | None = None,
+    second_opinion: SecondOpinion | None = None,
 ) -> Path:
     """Write the report to `path` and return it.
 
@@ -38,12 +39,14 @@ def write_report(
         source: A snapshot's file, or the journal's lines as (body, hash).
         problems: What a verification found; empty where everything held.
         checkpoint: The newest signed one, as docs/journal.md has it, if there is any.
+        second_opinion: What another accountant says of an event (as JSON, see `ledger.events`) at a delta, in a few
+            words, or why it says nothing. The ledger itself knows no other accountant than its own.
 
     Raises:
         OSError: it cannot be written there.
     """
     target = Path(path)
-    text = page_of(read_facts(source, checkpoint), title=title, problems=problems)
+    text = page_of(read_facts(source, checkpoint), title=title, problems=problems, second_opinion=second_opinion)
     draft = target.with_name(f".{target.name}.new")
     try:
         draft.write_text(text, encoding="utf-8")

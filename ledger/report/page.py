@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ledger.report.burn_down import drawing
 from ledger.report.facts import Facts
@@ -64,7 +64,11 @@ _STATES = {
 }
 
 
-def page_of(facts: Facts, *, title: str, problems: Sequence[str]) -> str:
+# What another accountant says of an event (as JSON) at a delta, in a few words; or why it says nothing.
+SecondOpinion = Callable[[Mapping[str, Any], float], str]
+
+
+def page_of(facts: Facts, *, title: str, problems: Sequence[str], second_opinion: SecondOpinion | None = None) -> str:
     """The whole document as text."""
     from markupsafe import Markup
 
@@ -79,6 +83,7 @@ def page_of(facts: Facts, *, title: str, problems: Sequence[str]) -> str:
         failing=[row for row in facts["health"] if row["found"]],
         mechanisms=_mechanisms(facts),
         charges=facts["charges"],
+        opinions=_opinions(facts, second_opinion),
         states={state: [row for row in facts["charges"] if row["state"] == state] for state in _STATES},
         state_words=_STATES,
         records=RECORDS,
@@ -115,6 +120,15 @@ def _mechanisms(facts: Facts) -> list[tuple[str, str, str, int]]:
     found = mechanisms_in(event for charged in facts.events.values() for event in charged)
     unknown = ("unknown to this program", "see the journal")
     return [(name, *THEOREMS.get(name, unknown), count) for name, count in sorted(found.items())]
+
+
+def _opinions(facts: Facts, second_opinion: SecondOpinion | None) -> dict[int, str]:
+    """Of the charges that the page shows, by their entry."""
+    if second_opinion is None:
+        return {}
+    deltas = {budget.name: budget.row["delta"] for budget in facts.budgets}
+    shown = facts["charges"][-MAX_ROWS:]
+    return {row["reservation"]: second_opinion(json.loads(row["event"]), deltas[row["population"]]) for row in shown}
 
 
 def _up(value: float | None, digits: int = 3) -> str:

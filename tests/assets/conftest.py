@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import dagster as dg
 import pytest
 
-from ledger import Ledger
+from ledger import Ledger, accounting
 
 
 @pytest.fixture
@@ -56,6 +57,22 @@ def spent(run):
     result = run("source", "adapter")
     assert result.success
     return result
+
+
+@pytest.fixture
+def charged_too_little(monkeypatch):
+    """`with charged_too_little():` the ledger's accountant finds half of what a step of training costs."""
+
+    @contextmanager
+    def wrong():
+        true = accounting._sampled_gaussian
+        with monkeypatch.context() as patched:
+            patched.setattr(accounting, "_sampled_gaussian", lambda *asked: tuple(cost / 2 for cost in true(*asked)))
+            accounting._vector.cache_clear()
+            yield
+        accounting._vector.cache_clear()
+
+    return wrong
 
 
 def failure_of(result: dg.ExecuteInProcessResult, asset: str) -> dg.DagsterEvent:

@@ -52,6 +52,21 @@ def test_a_refusal_comes_before_any_row_and_is_in_the_ledger(spent, run, rooms, 
     assert states(book) == {"adapter": ["committed"]}
 
 
+def test_a_charge_that_another_accountant_finds_too_small_is_refused_and_nothing_is_charged(
+    run, rooms, book, charged_too_little, failure_of
+):
+    with charged_too_little():
+        result = run("source", "adapter")
+    failure = failure_of(result, "adapter").step_failure_data.user_failure_data
+    assert re.search(r"two accountants disagree about what would be charged: DP-SGD, .* by Opacus", failure.description)
+    assert "Nothing was charged, and no row was read" in failure.description
+    assert rooms.read == 0
+    assert states(book).get("adapter", []) in ([], ["voided"])
+    assert book.balance("small-bank", with_pld=False).epsilon_spent == 0
+    assert run("adapter").success, "once the two agree"
+    assert rooms.read == 1
+
+
 def test_every_charge_and_refusal_is_plotted_on_the_budget_asset(spent, run, instance):
     run("adapter")
     seen = instance.fetch_observations(dg.AssetKey(["small", "budget"]), limit=10).records

@@ -127,6 +127,22 @@ def test_more_than_is_left_is_refused_and_the_release_stays(run, training, book,
     assert book.verify() == []
 
 
+def test_where_two_accountants_disagree_the_release_stays_and_goes_on_once_they_agree(
+    run, training, book, charged_too_little, failure_of
+):
+    training.stop_at = 8
+    assert not run("source", "adapter").success
+    spent = book.balance("small-bank", with_pld=False).epsilon_spent
+    with charged_too_little():
+        failed = failure_of(run("adapter"), "adapter")
+    assert "two accountants disagree" in failed.step_failure_data.user_failure_data.description
+    assert (states(book), steps_again(book)) == (["redeemed"], [])
+    assert book.balance("small-bank", with_pld=False).epsilon_spent == spent
+    training.stop_at = None
+    assert run("adapter").success
+    assert states(book) == ["committed"]
+
+
 def test_checkpoints_that_cannot_be_read_are_given_up(run, training, book, home):
     training.stop_at = 8
     run("source", "adapter")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -145,6 +146,8 @@ def test_the_report_and_its_views(dpsynth, released, home):
     assert code == 0, err
     page = (home.root / "audit" / "report.html").read_text(encoding="utf-8")
     assert "small-bank" in page
+    assert re.search(r">RDP \d\.\d{3}, PRV \d\.\d{3} to \d\.\d{3}</td>", page)
+    assert ">no second opinion: Opacus does not know discrete Laplace noise</td>" in page
     with duckdb.connect(str(home.root / "audit" / "audit.duckdb"), read_only=True) as connection:
         assert connection.execute("select count(*) from charges where state = 'committed'").fetchall() == [(2,)]
         assert connection.execute("select sum(found) from health").fetchall() == [(0,)]

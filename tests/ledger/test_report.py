@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -373,6 +374,18 @@ def test_a_long_table_shows_the_newest_rows_and_says_so(facts: Facts, monkeypatc
     shown = Page(page.page_of(facts, title="x", problems=[]))
     assert [row[0] for row in shown.rows("charges")] == ["46", "50"]
     assert "The newest 2 of 10 are shown" in shown.text
+
+
+def test_a_second_opinion_stands_beside_each_charge(report: Page, facts: Facts) -> None:
+    def opinion(event: Mapping[str, Any], delta: float) -> str:
+        return f"<{event['event']}> at {delta:g}"
+
+    shown = Page(page.page_of(facts, title="x", problems=[], second_opinion=opinion))
+    deltas = {budget.name: budget.row["delta"] for budget in facts.budgets}
+    expected = [opinion(json.loads(row["event"]), deltas[row["population"]]) for row in facts["charges"]]
+    assert [row[4] for row in shown.rows("charges")] == expected
+    assert shown.tables["charges"][0][0][4] == "second opinion"
+    assert "second opinion" not in report.text, "where nobody was asked there is no column"
 
 
 def test_the_registry_entry_is_the_one_shown(report: Page, snapshot: Path, book: WrittenJournal, facts: Facts) -> None:
