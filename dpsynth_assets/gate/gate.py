@@ -222,7 +222,8 @@ def _grant(
 
         def check() -> None:
             ready(snapshot)
-            require_agreement(plan.event(), contract.privacy.budget.delta)
+            for _, each in ((release, plan), *later):  # or this one would be paid in vain
+                require_agreement(each.event(), contract.privacy.budget.delta)
             require_room(store, lock)
             store.readable(source_of(contract), snapshot.identity)  # they may have been forgotten meanwhile
 

@@ -67,6 +67,16 @@ def test_a_charge_that_another_accountant_finds_too_small_is_refused_and_nothing
     assert rooms.read == 1
 
 
+def test_a_release_before_one_that_accountants_disagree_on_is_not_charged_either(
+    run, book, charged_too_little, failure_of
+):
+    with charged_too_little():
+        result = run("source", "label_histogram", "adapter")
+    said = failure_of(result, "label_histogram").step_failure_data.user_failure_data.description
+    assert "two accountants disagree" in said
+    assert book.balance("small-bank", with_pld=False).epsilon_spent == 0
+
+
 def test_every_charge_and_refusal_is_plotted_on_the_budget_asset(spent, run, instance):
     run("adapter")
     seen = instance.fetch_observations(dg.AssetKey(["small", "budget"]), limit=10).records
