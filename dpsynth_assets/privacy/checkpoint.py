@@ -48,7 +48,7 @@ class CheckpointFolder:
     path: Path
     plan_digest: str
     former_digests: tuple[str, ...] = ()
-    every: int = 10
+    every: int = 1
 
     def __post_init__(self) -> None:
         if self.every < 1:

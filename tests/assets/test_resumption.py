@@ -175,6 +175,5 @@ def test_a_real_run_killed_with_nine_is_taken_over(snapshotted, contract_path, h
     done = subprocess.run([*script, "real"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.stdout.strip() == "True", done.stderr[-2000:]
     assert states(snapshotted) == ["committed"]
-    [again] = steps_again(snapshotted)
-    assert 1 <= again <= 10
+    assert sum(steps_again(snapshotted)) <= 1, "the step that it was in"
     assert snapshotted.verify() == []

@@ -1,9 +1,5 @@
 """Whole runs that are killed anywhere, whose disk fills, and that run beside others: nothing is overspent, what was
-paid for is used, and the same command ends with a published table.
-
-But for one moment: steps that ran and that no checkpoint holds run again, and are paid for again. All three steps of
-the contract here have one checkpoint, after the last, and a second time all three of them do not fit. Whoever is killed
-between the first step and that checkpoint is refused, and what was begun stays."""
+paid for is used, and the same command ends with a published table."""
 
 from __future__ import annotations
 
@@ -18,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from dpsynth_assets.contract import load_contract
-from dpsynth_assets.privacy.checkpoint import BEGUN, STATE
 from ledger import Ledger
 from ledger.replay import Replay
 from resources.artifact_store import ArtifactStore
@@ -125,24 +120,13 @@ def require_whole(runs: Runs) -> None:
     assert left <= {each.id for each in charged if each.state == "redeemed"}
 
 
-def require_whole_or_begun(runs: Runs, code: int, said: str) -> None:
-    """As `require_whole`; or refused, where steps ran that no checkpoint holds."""
-    if code != REFUSED:
-        assert code == 0, said
-        require_whole(runs)
-        return
-    require_sound(runs.book)
-    [begun] = [each for each in runs.book.reservations() if each.state == "redeemed" and "/adapter" in each.release]
-    folder = runs.home.sensitive / "checkpoints" / begun.id
-    assert (folder / BEGUN).stat().st_size > 0, said
-    assert not (folder / STATE).exists(), said
-
-
 @pytest.mark.parametrize("number", range(PLACED))
 def test_killed_at_a_place(number, places, runs):
     code, said = runs.run(kill_at=1 + number * (places - 1) // PLACED)
     assert code == -9, said
-    require_whole_or_begun(runs, *runs.run())
+    code, said = runs.run()
+    assert code == 0, said
+    require_whole(runs)
 
 
 @pytest.mark.parametrize("release", [1, 2])
@@ -160,7 +144,9 @@ def test_killed_between_the_seal_and_the_end(call, release, runs):
 @pytest.mark.parametrize("number", range(TIMED))
 def test_killed_at_some_time(number, runs):
     runs.run(kill_after=random.Random(number).uniform(0, 10))
-    require_whole_or_begun(runs, *runs.run())
+    code, said = runs.run()
+    assert code == 0, said
+    require_whole(runs)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.6, 0.8])
@@ -174,7 +160,9 @@ def test_stopped_by_a_signal(by, share, places, runs):
     assert ("This run was charged" in said) == bool(charged)
     assert "dpsynth run" in said
     assert all(each.release in said for each in charged)
-    require_whole_or_begun(runs, *runs.run())
+    code, said = runs.run()
+    assert code == 0, said
+    require_whole(runs)
 
 
 @pytest.fixture
@@ -207,7 +195,9 @@ def test_a_disk_that_fills_on_the_way(number, disk):
     assert code in (0, 1, 2), said
     assert "Traceback" not in said
     disk.resize(2**30)
-    require_whole_or_begun(disk, *disk.run())
+    code, said = disk.run()
+    assert code == 0, said
+    require_whole(disk)
 
 
 def test_whole_runs_at_once(runs):
