@@ -1,12 +1,12 @@
 """Whether so many right guesses refute a mechanism's whole privacy curve, from one run.
 
-`one_run` tests one point (epsilon, delta). Its bound can never pass some epsilon, however right the guesses are, because
-every mechanism of that epsilon is allowed for, randomised response too. A mechanism that says more of itself, delta at
-*every* epsilon, can be refuted by fewer guesses: Gaussian noise never tells anything for certain.
+`one_run` tests one point (epsilon, delta). Its bound can never pass some epsilon, however right the guesses are,
+because every mechanism of that epsilon is allowed for, randomised response too. A mechanism that says more of itself,
+delta at *every* epsilon, can be refuted by fewer guesses.
 
-**Setting.** m canaries, each in by a fair coin of its own; r guesses are made from the output alone, r fixed beforehand;
-V is how many are right. The mechanism's curve is delta(epsilon) under add/remove of one unit, both ways: whatever the
-other coins are, an event that has probability q with the canary out (in) has with it in (out) at most
+**Setting.** m canaries, each in by a fair coin of its own; r guesses are made from the output alone, r fixed
+beforehand; V is how many are right. The mechanism's curve is delta(epsilon) under add/remove of one unit, both ways:
+whatever the other coins are, an event that has probability q with the canary out (in) has with it in (out) at most
 
     F(q) = min over epsilon >= 0 of  min(q e^epsilon + delta(epsilon),  1 - e^-epsilon (1 - q - delta(epsilon))),
 
@@ -18,17 +18,17 @@ H_k = E[r - V; V >= k] / m, for each k from 1 to r
 
     R_k <= F(H_(k-1)).
 
-*Proof.* Let E(i, b) be the event that the guess about canary i is b and that at least k - 1 of the other guesses are
-right. Given the other coins it is an event of the output, so its probability with coin i at b is at most F of that with
-coin i at not b. In the first case the guess is right and V >= k, in the second it is wrong and V >= k - 1. Take the mean
-over the other coins, b and i: on the left that is R_k. On the right it is a mean of F's, which is at most F of the mean
-by concavity, and the mean is H_(k-1). ∎
+*Proof.* Let E(i, b) be the event that the guess about canary i is b and that at least k - 1 of the others are right.
+Given the other coins it is an event of the output, so its probability with coin i at b is at most F of that with coin
+i at not b. In the first case the guess is right and V >= k, in the second it is wrong and V >= k - 1. Take the mean
+over the other coins, b and i: on the left that is R_k. On the right it is a mean of F's, which is at most F of the
+mean by concavity, and the mean is H_(k-1). ∎
 
 **Test.** Suppose P(V >= v) >= t. Write f for the inverse of F and c_j = j / (r - j), which grows with j. Then
 1. R_v >= t v / m, so H_(v-1) >= f(t v / m).
-2. Summed by parts, R_k = (R_v - c_(v-1) H_v) + c_k H_k + sum over k < j < v of (c_j - c_(j-1)) H_j. The first bracket is
-   E[V - c_(v-1) (r - V); V >= v] / m, at least t (v - c_(v-1) (r - v)) / m. No factor of an H is negative, so lower
-   bounds of H_(v-1), ..., H_k give one of R_k, hence one of H_(k-1) >= max(H_k, f(R_k)).
+2. Summed by parts, R_k = (R_v - c_(v-1) H_v) + c_k H_k + sum over k < j < v of (c_j - c_(j-1)) H_j. The first bracket
+   is E[V - c_(v-1) (r - V); V >= v] / m, at least t (v - c_(v-1) (r - v)) / m. No factor of an H is negative, so
+   lower bounds of H_(v-1), ..., H_k give one of R_k, hence one of H_(k-1) >= max(H_k, f(R_k)).
 3. R_0 + H_0 = r / m. If the lower bounds add up to more, P(V >= v) < t.
 
 **Guarantee.** `is_refuted` is true of a mechanism that has the curve with a probability of less than `level`, over the
