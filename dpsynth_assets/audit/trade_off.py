@@ -34,8 +34,8 @@ mean by concavity, and the mean is H_(k-1). ∎
 **Guarantee.** `is_refuted` is true of a mechanism that has the curve with a probability of less than `level`, over the
 coins and the run: with v* the least v that it refutes, P(V >= v*) < level. It never proves a run private.
 
-**What would break it:** what breaks `one_run`'s bound, and deltas that are too small for the mechanism. A coarse grid of
-epsilons does no harm, F is only larger.
+**What would break it:** what breaks `one_run`'s bound, and deltas that are too small for the mechanism. A coarse grid
+of epsilons does no harm, F is only larger.
 """
 
 from __future__ import annotations
