@@ -8,8 +8,8 @@ BIN := .venv/bin
 demo: .venv/.installed          ## the shipped demo contract end to end, under five minutes
 	$(BIN)/dpsynth demo
 
-test: .venv/.installed          ## all tests, the slow ones too
-	$(BIN)/python -m pytest
+test: .venv/.installed          ## all tests, the slow ones too, on two cores
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 quick: .venv/.installed         ## the fast tests, on two cores, in a minute and a half
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile

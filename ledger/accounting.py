@@ -160,6 +160,16 @@ def pld_epsilon(events: Iterable[Event], delta: float, *, interval: float = 1e-3
     return _pld_epsilon(tuple(sorted(counted.items(), key=repr)), delta, interval)
 
 
+def privacy_curve(events: Iterable[Event], epsilons: Sequence[float]) -> tuple[float, ...] | None:
+    """delta of the whole at each epsilon, by privacy loss distributions: never less than the mechanism's own, under
+    add/remove of one unit both ways. None where some event has no privacy loss distribution here."""
+    counted = Counter(events)
+    if not counted or not all(map(has_pld, counted)):
+        return None
+    accountant = _pld_accountant(tuple(sorted(counted.items(), key=repr)), 1e-3)
+    return tuple(min(1.0, max(0.0, float(accountant.get_delta(epsilon)))) for epsilon in epsilons)
+
+
 def has_pld(event: Event) -> bool:
     return not isinstance(event, RepeatAndSelect) and all(map(has_pld, parts_of(event)))
 
@@ -299,6 +309,10 @@ def _round_up(value: float, digits: int) -> float:
 
 @lru_cache(maxsize=256)
 def _pld_epsilon(counted: tuple[tuple[Event, int], ...], delta: float, interval: float) -> float:
+    return float(_pld_accountant(counted, interval).get_epsilon(delta))
+
+
+def _pld_accountant(counted: tuple[tuple[Event, int], ...], interval: float) -> Any:
     import numpy
     from dp_accounting.pld import PLDAccountant
 
@@ -306,4 +320,4 @@ def _pld_epsilon(counted: tuple[tuple[Event, int], ...], delta: float, interval:
     with numpy.errstate(all="ignore"):
         for event, count in counted:
             accountant.compose(to_dp_event(event), count)
-        return float(accountant.get_epsilon(delta))
+    return accountant
