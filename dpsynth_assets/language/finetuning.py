@@ -7,6 +7,7 @@ out: no loss, no count.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,12 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
+from dpsynth_assets.audit.canaries import Canaries
+from dpsynth_assets.audit.finding import finding
 from dpsynth_assets.language.base_model import device, has_bfloat16, load_base_model
 from dpsynth_assets.language.model_places import BaseModelError, located
 from dpsynth_assets.language.objective import Encoded, encode, losses, verify_objective
+from dpsynth_assets.language.promise import Ran
 from dpsynth_assets.language.prompts import prefixes_of
 from dpsynth_assets.language.rounding import round_frozen_layers
 from dpsynth_assets.language.untouched import is_untouched
@@ -180,20 +184,42 @@ def fine_tune(
         prefix=ready.prefix,
         bfloat16=ready.bfloat16,
     )
-    run = train(
-        ready.model,
-        data,
-        plan.mechanism,
-        plan.learning,
-        micro_batch_tokens=plan.micro_batch_tokens,
-        progress=progress,
-        checkpoints=checkpoints,
-    )
+    with _canaries(plan, ready, checkpoints) as canaries:
+        run = train(
+            ready.model,
+            data if canaries is None else canaries.beside(data),
+            plan.mechanism,
+            plan.learning,
+            micro_batch_tokens=plan.micro_batch_tokens,
+            progress=progress,
+            checkpoints=checkpoints,
+            observer=canaries,
+        )
     ready.model.save_pretrained(folder, safe_serialization=True)
     mechanism, precision = plan.mechanism, "bfloat16" if ready.bfloat16 else "float32"
     if not mechanism.is_private:
         return FineTuned(folder, None, precision=precision)
-    return FineTuned(folder, mechanism.event(run.steps), mechanism.event_of_replay(run.attempts), precision)
+    event, replay = mechanism.event(run.steps), mechanism.event_of_replay(run.attempts)
+    if canaries is not None:
+        ran = [each for each in (event, replay) if each is not None]
+        finding(canaries.scores, canaries.included, canaries.steps, Ran(ran, plan.delta)).save(folder)
+    return FineTuned(folder, event, replay, precision)
+
+
+def _canaries(
+    plan: TrainingPlan, ready: Prepared, checkpoints: CheckpointFolder | None
+) -> AbstractContextManager[Canaries | None]:
+    """The canaries that the plan asks for. Plain training promises nothing, so nothing of it is audited."""
+    if not plan.canaries or not plan.mechanism.is_private:
+        return nullcontext()
+    return Canaries(
+        ready.model,
+        plan.canaries,
+        clip=plan.mechanism.l2_clip_norm,
+        records=min(2, plan.max_records),
+        length=(plan.prompt_tokens or 0) + ready.prefix + 1,
+        folder=None if checkpoints is None else checkpoints.path,
+    )
 
 
 def _require_context(base: PreTrainedModel, plan: TrainingPlan, prefix: int) -> None:

@@ -82,7 +82,7 @@ class PerLayerClipping(Clipping):
 
     def groups(self, names: Sequence[str]) -> list[int]:
         numbers: dict[str, int] = {}
-        return [numbers.setdefault(_layer(name), len(numbers)) for name in names]
+        return [numbers.setdefault(layer_of(name), len(numbers)) for name in names]
 
     def _kept(self, norms: Tensor, bound: float) -> Tensor:
         return (bound / math.sqrt(len(norms)) / norms).clamp(max=1.0)
@@ -113,5 +113,5 @@ CLIPPING_METHODS: dict[str, type[Clipping]] = {
 }
 
 
-def _layer(name: str) -> str:
+def layer_of(name: str) -> str:
     return name.partition(".lora_")[0] if ".lora_" in name else name.rpartition(".")[0]

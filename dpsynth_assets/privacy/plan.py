@@ -250,7 +250,7 @@ PERFORMANCE = ("micro_batch_tokens", "precision", "gradient_checkpointing")
 class TrainingPlan(DpSgdPlan):
     """Everything that decides what an adapter release computes. `rank` and `alpha` belong to method `lora`,
     `prompt_tokens` to method `prompt`; None elsewhere. `prompt` is what the contract says of asking, None for labels
-    alone."""
+    alone. `canaries` is how many audit it; 0 for none."""
 
     base_model: str
     method: str
@@ -262,11 +262,13 @@ class TrainingPlan(DpSgdPlan):
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     prompt: dict[str, Any] | None = None
+    canaries: int = 0
 
     def describe(self) -> dict[str, Any]:
-        """As for every plan. A plan without a prompt is what it was before there were any."""
-        stated = super().describe()
-        return stated if self.prompt is not None else {name: stated[name] for name in stated if name != "prompt"}
+        """As for every plan. A plan without a prompt, or without canaries, is what it was before there were any."""
+        lacking = {"prompt"} if self.prompt is None else set()
+        lacking |= set() if self.canaries else {"canaries"}
+        return {name: value for name, value in super().describe().items() if name not in lacking}
 
     def digest(self) -> str:
         """As for every plan, without the performance settings (version 2)."""
@@ -325,6 +327,7 @@ class TrainingPlan(DpSgdPlan):
             precision=adapter.precision,
             gradient_checkpointing=adapter.gradient_checkpointing,
             prompt=None if terms.prompt is None else terms.prompt.model_dump(mode="json"),
+            canaries=adapter.canaries,
         )
 
 

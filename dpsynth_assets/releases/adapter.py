@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract.parts import Parts
 
 
+LEAST_CANARIES = 40  # with fewer, guesses that are all right refute next to nothing
+
+
 class AdapterTerms(ReleaseTerms):
     """What is trained of the base model with DP-SGD. All numbers are public and fixed before training."""
 
@@ -46,6 +49,9 @@ class AdapterTerms(ReleaseTerms):
     noise_bands: Annotated[
         int, Field(ge=1, le=64, description="over how many steps the noise is correlated; 1: not at all")
     ] = 1
+    canaries: Annotated[
+        int, Field(ge=0, le=10_000, description="made-up units by which training is audited before it is used; 0: none")
+    ] = 0
     micro_batch_tokens: Annotated[
         int,
         Field(
@@ -114,6 +120,12 @@ def _rules(parts: Parts) -> Iterator[Fault]:
             f"a step samples one of {bands} groups of units, some {unit.public_count // bands} of "
             f"{unit.public_count}: too few for a batch of {batch}",
             f"Write at most {unit.public_count // batch}, or lower expected_batch_size",
+        )
+    if 0 < terms.canaries < LEAST_CANARIES:
+        yield Fault(
+            (*place, "canaries"),
+            f"{terms.canaries} canaries are too few: however the guesses about them fall, they say nothing",
+            f"Write at least {LEAST_CANARIES}, better 200; or 0 for no audit",
         )
     if text is not None and terms.micro_batch_tokens < text.max_tokens:
         yield Fault(

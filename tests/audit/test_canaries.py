@@ -1,0 +1,152 @@
+"""Canaries are units like any other, touch nobody else, and give away a mechanism that breaks its promise."""
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.faults import FAULTS
+from dpsynth_assets.audit.canaries import FILE, Canaries
+from dpsynth_assets.audit.finding import Finding, finding
+from dpsynth_assets.language.promise import Ran
+from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
+from dpsynth_assets.privacy.training import train
+
+DELTA, CLAIM, M = 1e-5, 4.0, 200
+LEARNING = Learning(0.1, schedule="constant", optimiser="sgd")
+WIDTH = 6
+
+
+def mechanism(clipping="per_layer", noise=None, bands=1, steps=12, rate=0.25):
+    shape = DpSgd(rate, 0.0, 1.0, 50, steps, clipping, bands)
+    return calibrated(shape, CLAIM, DELTA) if noise is None else DpSgd(rate, noise, 1.0, 50, steps, clipping, bands)
+
+
+class People:
+    """Units whose records have gradients in both layers; a unit in three has two records."""
+
+    def __init__(self, count=60):
+        rng = np.random.default_rng(3)
+        self.records_of, self.lengths = [], []
+        for unit in range(count):
+            own = 1 + (unit % 3 == 0)
+            self.records_of.append(list(range(len(self.lengths), len(self.lengths) + own)))
+            self.lengths += [1] * own
+        self.longest = 1
+        self.rows = torch.tensor(rng.standard_normal((len(self.lengths), WIDTH)), dtype=torch.float32)
+
+    def losses(self, model, records, shape):
+        rows = torch.zeros(shape.rows, WIDTH)
+        rows[: len(records)] = self.rows[list(records)]
+        counted = torch.arange(shape.rows) < len(records)
+        return torch.where(counted, model(rows).squeeze(1), 0.0)
+
+
+def two_layers():
+    torch.manual_seed(1)
+    return torch.nn.Sequential(torch.nn.Linear(WIDTH, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+
+
+def audited(mechanism, *, claim=None, folder=None, people=None, records=2):
+    model = two_layers()
+    with Canaries(model, M, clip=1.0, records=records, folder=folder) as canaries:
+        data = canaries.beside(people or People())
+        train(model, data, mechanism, LEARNING, micro_batch_tokens=16, observer=canaries)
+    promise = Ran([(claim or mechanism).event()], DELTA)
+    return model, canaries, finding(canaries.scores, canaries.included, canaries.steps, promise)
+
+
+@pytest.mark.parametrize("clipping", ["flat", "per_layer", "automatic"])
+def test_a_right_run_stands_and_its_canaries_are_told_as_well_as_its_noise_allows(clipping):
+    _, canaries, found = audited(mechanism(clipping))
+    assert not found.refuted
+    assert found.lower_bound < found.epsilon
+    assert found.steps == 12
+    assert 0.55 < found.area_under_curve.estimate < 0.95
+    assert found.canaries == M == len(canaries.included)
+
+
+@pytest.mark.parametrize("clipping", ["flat", "per_layer", "automatic"])
+@pytest.mark.parametrize("share", [0.0, 0.1])
+def test_without_noise_and_with_a_tenth_of_it_the_promise_is_refuted(clipping, share):
+    claim = mechanism(clipping)
+    _, _, found = audited(mechanism(clipping, noise=share * claim.noise_multiplier), claim=claim)
+    assert found.refuted
+    assert found.lower_bound >= found.epsilon
+
+
+@pytest.mark.parametrize("name", ["no noise", "a tenth of the noise", "no clipping"])
+def test_faults_of_the_code_that_runs_are_found(name):
+    fault = next(fault for fault in FAULTS if fault.name == name)
+    with fault.put_in():
+        _, _, found = audited(mechanism("flat"))
+    assert found.refuted
+
+
+def test_a_canary_in_a_batch_contributes_as_much_as_the_clip_allows_and_no_more():
+    """Without noise and sampled for certain, each canary that takes part has the whole sensitivity, once a step."""
+    for clipping in ("flat", "per_layer", "automatic"):
+        right = mechanism(clipping, noise=0.0, steps=1, rate=1.0)
+        _, canaries, _ = audited(right, claim=mechanism(clipping))
+        layers = 2
+        full = right.clipping.sensitivity * np.sqrt(layers)  # in each of L coordinates C / sqrt(L)
+        np.testing.assert_allclose(canaries.scores[canaries.included], full, rtol=2e-3)
+        assert (canaries.scores[~canaries.included] == 0).all()
+
+
+def test_nobody_elses_contribution_is_another_for_canaries_beside_it():
+    """One step without noise, everybody sampled: the model's own parameters move as they do without canaries."""
+    right = mechanism(noise=0.0, steps=1, rate=1.0)
+    alone = two_layers()
+    train(alone, People(), right, LEARNING, micro_batch_tokens=16)
+    beside, _, _ = audited(right, claim=mechanism())
+    for one, other in zip(alone.parameters(), beside.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_the_scores_say_nothing_of_the_other_units():
+    """Without noise, everybody sampled: whoever else is there, the canaries' coordinates hold the canaries' alone."""
+    right = mechanism(noise=0.0, steps=1, rate=1.0)
+    some = audited(right, claim=mechanism(), people=People(9))[1]
+    more = audited(right, claim=mechanism(), people=People(60))[1]
+    assert set(some.scores.tolist()) == set(more.scores.tolist())
+
+
+def test_the_model_is_afterwards_what_it_was_but_for_what_was_trained():
+    names = [name for name, _ in two_layers().named_parameters()]
+    model, _, _ = audited(mechanism())
+    assert [name for name, _ in model.named_parameters()] == names
+    assert set(model.state_dict()) == set(names)
+
+
+def test_a_run_that_goes_on_has_the_coins_and_the_scores_that_it_had(tmp_path):
+    model = two_layers()
+    first = Canaries(model, M, clip=1.0, folder=tmp_path)
+    assert (tmp_path / FILE).exists()  # before a step is taken
+    with first:
+        train(model, first.beside(People()), mechanism(), LEARNING, micro_batch_tokens=16, observer=first)
+    later = Canaries(two_layers(), M, clip=1.0, folder=tmp_path)
+    assert (later.included == first.included).all()
+    assert (later.scores == first.scores).all()
+    assert later.steps == first.steps == 12
+
+
+def test_coins_are_fair_and_differ_from_run_to_run():
+    made = [Canaries(two_layers(), 1000, clip=1.0).included for _ in range(2)]
+    assert (made[0] != made[1]).any()
+    assert all(400 < included.sum() < 600 for included in made)
+
+
+def test_canaries_that_do_not_stand_last_are_refused():
+    model = two_layers()
+    with Canaries(model, M, clip=1.0) as canaries:
+        data = canaries.beside(People())
+        canary = len(People().lengths)
+        with pytest.raises(ValueError, match="stand after the other units"):
+            data.losses(model, [canary, 0], None)
+
+
+def test_a_finding_is_read_as_it_was_saved(tmp_path):
+    _, _, found = audited(mechanism())
+    assert Finding.of(tmp_path) is None
+    found.save(tmp_path)
+    assert Finding.of(tmp_path) == found
