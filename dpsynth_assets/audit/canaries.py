@@ -6,10 +6,10 @@ anybody has a gradient there. Which canaries take part is decided by fair coins;
 the same sampler draws them, the same rule clips them, the same noise goes on top, with what other units contribute in
 the same batch. (The Dirac canary of Nasr et al. 2023, "Tight auditing of differentially private machine learning".)
 
-The attack: a canary's score is what the noisy sums hold in its coordinates, added up over steps and layers. No attack
-that sees only noisy sums does better on a unit: its contribution is as long as the clip allows, and nothing but noise
-is beside it. Canaries that are texts are far weaker. They share coordinates with everybody's texts, which hide them
-even where there is no noise.
+The attack sees what the noisy sums hold in a canary's coordinates, over all layers, in units of what a canary adds that
+is drawn once: added up over the steps (its score), and the most in one step (its peak). No attack that sees only noisy
+sums has more of a unit: its contribution is as long as the clip allows, and nothing but noise is beside it. Canaries
+that are texts are far weaker. They share coordinates with everybody's texts, which hide them even without noise.
 
 **Guarantee.** Nobody else's is touched. The coordinates, their noisy sums and the scores are functions of coins,
 sampling of canaries and noise, all independent of the other units; so are coins and scores when they are published.
@@ -24,6 +24,7 @@ but whoever has it can repeat the attack); scores made of a clean sum.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from dpsynth_assets.privacy.clipping_methods import Clipping
     from dpsynth_assets.privacy.shapes import Shape
     from dpsynth_assets.privacy.training import UnitData
 
@@ -52,16 +54,16 @@ _LONG = 100.0  # how much longer than the clip a canary's gradient is in each la
 class Canaries:
     """m canaries in a model, an observer for `train`:
 
-        with Canaries(model, 200, clip=1.0) as canaries:
+        with Canaries(model, 200, mechanism.clipping) as canaries:
             train(model, canaries.beside(data), mechanism, learning, ..., observer=canaries)
-        canaries.scores, canaries.included
+        audit_result(canaries, promise)
 
     At the end of the block the model is what it was before, but for what was trained of it.
 
     Args:
         model: with its trainable parameters; each layer of them gets the canaries'.
         count: m.
-        clip: the mechanism's clip, which canaries must pass.
+        clipping: the mechanism's.
         records: of a canary, at most as many as of any unit: one that has several must be clipped as one.
         length: of a canary's record in tokens, public: it is computed in the shape for that length.
         folder: where coins and scores are kept after each step, so that a run that was killed goes on with the same
@@ -72,8 +74,8 @@ class Canaries:
         self,
         model: nn.Module,
         count: int,
+        clipping: Clipping,
         *,
-        clip: float,
         records: int = 1,
         length: int = 1,
         folder: Path | None = None,
@@ -81,10 +83,12 @@ class Canaries:
         self._model = model
         self._layers = sorted({layer_of(name) for name, p in model.named_parameters() if p.requires_grad})
         self.records, self.length = records, length
-        self._strength = _LONG * clip
+        self._strength = _LONG * clipping.l2_clip_norm
+        self._once = clipping.sensitivity * math.sqrt(len(self._layers))  # what one that is drawn once adds
         self._file = None if folder is None else folder / FILE
         self.included: NDArray[np.bool_] = coins(count)
         self.scores: NDArray[np.float64] = np.zeros(count)
+        self.peaks: NDArray[np.float64] = np.full(count, -np.inf)
         self.steps = 0
         self._reserved: list[nn.Embedding] = []
         self._go_on()
@@ -112,9 +116,12 @@ class Canaries:
 
     def __call__(self, noisy_sums: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
         own = {id(reserved.weight) for reserved in self._reserved}
+        step = np.zeros(len(self.scores))
         for noisy, parameter in zip(noisy_sums, parameters, strict=True):
             if id(parameter) in own:
-                self.scores += noisy.double().flatten().cpu().numpy()
+                step += noisy.double().flatten().cpu().numpy() / self._once
+        self.scores += step
+        self.peaks = np.maximum(self.peaks, step)
         self.steps += 1
         self._keep()
 
@@ -128,7 +135,7 @@ class Canaries:
     def _keep(self) -> None:
         if self._file is not None:
             with replacing(self._file, 0o600) as file:
-                np.savez(file, included=self.included, scores=self.scores, steps=self.steps)
+                np.savez(file, included=self.included, scores=self.scores, peaks=self.peaks, steps=self.steps)
 
     def _go_on(self) -> None:
         """Takes up what an earlier attempt at the run left, or makes its coins durable."""
@@ -140,7 +147,7 @@ class Canaries:
             return
         with np.load(self._file, allow_pickle=False) as kept:
             if len(kept["included"]) == len(self.included):
-                self.included, self.scores = kept["included"], kept["scores"]
+                self.included, self.scores, self.peaks = kept["included"], kept["scores"], kept["peaks"]
                 self.steps = int(kept["steps"])
 
 

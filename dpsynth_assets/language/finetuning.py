@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from dpsynth_assets.audit.canaries import Canaries
-from dpsynth_assets.audit.finding import finding
+from dpsynth_assets.audit.result import audit_result
 from dpsynth_assets.language.base_model import device, has_bfloat16, load_base_model
 from dpsynth_assets.language.model_places import BaseModelError, located
 from dpsynth_assets.language.objective import Encoded, encode, losses, verify_objective
@@ -202,7 +202,7 @@ def fine_tune(
     event, replay = mechanism.event(run.steps), mechanism.event_of_replay(run.attempts)
     if canaries is not None:
         ran = [each for each in (event, replay) if each is not None]
-        finding(canaries.scores, canaries.included, canaries.steps, Ran(ran, plan.delta)).save(folder)
+        audit_result(canaries, Ran(ran, plan.delta)).save(folder)
     return FineTuned(folder, event, replay, precision)
 
 
@@ -215,7 +215,7 @@ def _canaries(
     return Canaries(
         ready.model,
         plan.canaries,
-        clip=plan.mechanism.l2_clip_norm,
+        plan.mechanism.clipping,
         records=min(2, plan.max_records),
         length=(plan.prompt_tokens or 0) + ready.prefix + 1,
         folder=None if checkpoints is None else checkpoints.path,

@@ -22,7 +22,7 @@ _EPSILONS = (*np.arange(0.0, 3.0, 0.05).tolist(), *np.arange(3.0, 20.0, 0.25).to
 
 
 class Ran:
-    """What ran (`audit.finding.Promise`).
+    """What ran (`audit.result.Promise`).
 
     Args:
         events: all that is charged: the run's own and what a kill made it run again.

@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.faults import FAULTS
 from dpsynth_assets.audit.canaries import FILE, Canaries
-from dpsynth_assets.audit.finding import Finding, finding
+from dpsynth_assets.audit.result import AuditResult, audit_result
 from dpsynth_assets.language.promise import Ran
 from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
 from dpsynth_assets.privacy.training import train
@@ -48,11 +48,11 @@ def two_layers():
 
 def audited(mechanism, *, claim=None, folder=None, people=None, records=2):
     model = two_layers()
-    with Canaries(model, M, clip=1.0, records=records, folder=folder) as canaries:
+    with Canaries(model, M, mechanism.clipping, records=records, folder=folder) as canaries:
         data = canaries.beside(people or People())
         train(model, data, mechanism, LEARNING, micro_batch_tokens=16, observer=canaries)
     promise = Ran([(claim or mechanism).event()], DELTA)
-    return model, canaries, finding(canaries.scores, canaries.included, canaries.steps, promise)
+    return model, canaries, audit_result(canaries, promise)
 
 
 @pytest.mark.parametrize("clipping", ["flat", "per_layer", "automatic"])
@@ -87,9 +87,7 @@ def test_a_canary_in_a_batch_contributes_as_much_as_the_clip_allows_and_no_more(
     for clipping in ("flat", "per_layer", "automatic"):
         right = mechanism(clipping, noise=0.0, steps=1, rate=1.0)
         _, canaries, _ = audited(right, claim=mechanism(clipping))
-        layers = 2
-        full = right.clipping.sensitivity * np.sqrt(layers)  # in each of L coordinates C / sqrt(L)
-        np.testing.assert_allclose(canaries.scores[canaries.included], full, rtol=2e-3)
+        np.testing.assert_allclose(canaries.scores[canaries.included], 1.0, rtol=2e-3)
         assert (canaries.scores[~canaries.included] == 0).all()
 
 
@@ -120,25 +118,26 @@ def test_the_model_is_afterwards_what_it_was_but_for_what_was_trained():
 
 def test_a_run_that_goes_on_has_the_coins_and_the_scores_that_it_had(tmp_path):
     model = two_layers()
-    first = Canaries(model, M, clip=1.0, folder=tmp_path)
+    first = Canaries(model, M, mechanism().clipping, folder=tmp_path)
     assert (tmp_path / FILE).exists()  # before a step is taken
     with first:
         train(model, first.beside(People()), mechanism(), LEARNING, micro_batch_tokens=16, observer=first)
-    later = Canaries(two_layers(), M, clip=1.0, folder=tmp_path)
+    later = Canaries(two_layers(), M, mechanism().clipping, folder=tmp_path)
     assert (later.included == first.included).all()
     assert (later.scores == first.scores).all()
+    assert (later.peaks == first.peaks).all()
     assert later.steps == first.steps == 12
 
 
 def test_coins_are_fair_and_differ_from_run_to_run():
-    made = [Canaries(two_layers(), 1000, clip=1.0).included for _ in range(2)]
+    made = [Canaries(two_layers(), 1000, mechanism().clipping).included for _ in range(2)]
     assert (made[0] != made[1]).any()
     assert all(400 < included.sum() < 600 for included in made)
 
 
 def test_canaries_that_do_not_stand_last_are_refused():
     model = two_layers()
-    with Canaries(model, M, clip=1.0) as canaries:
+    with Canaries(model, M, mechanism().clipping) as canaries:
         data = canaries.beside(People())
         canary = len(People().lengths)
         with pytest.raises(ValueError, match="stand after the other units"):
@@ -147,6 +146,6 @@ def test_canaries_that_do_not_stand_last_are_refused():
 
 def test_a_finding_is_read_as_it_was_saved(tmp_path):
     _, _, found = audited(mechanism())
-    assert Finding.of(tmp_path) is None
+    assert AuditResult.of(tmp_path) is None
     found.save(tmp_path)
-    assert Finding.of(tmp_path) == found
+    assert AuditResult.of(tmp_path) == found

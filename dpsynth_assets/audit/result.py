@@ -5,9 +5,12 @@ than any mechanism with that curve allows, but for a probability of 1 - confiden
 the highest epsilon, at the promise's delta, of the same mechanism with other noise that is refuted too: at least the
 promise where the promise is refuted, less where it is not.
 
-Two sets of guesses are made, fixed before any run: all canaries, half of them in; and the few with the highest scores,
-in. The first serves where units are sampled often, the second where most canaries that take part are never drawn. Each
-is tested at half of the level, and the worse counts.
+Three sets of guesses are made, by rules that were fixed before any run:
+1. about all canaries: in where some step holds more than half of what a canary that is drawn adds. It serves where there
+   is no noise, or far too little.
+2. about all canaries: in for the half with the highest scores. It serves where contributions are too long.
+3. the few with the highest scores: in. It serves where most canaries that take part are never drawn.
+Each is tested at a third of the level, and the worst counts.
 """
 
 from __future__ import annotations
@@ -25,15 +28,15 @@ from dpsynth_assets.audit.one_run import Guesses, Rate, area_under_curve, true_p
 from dpsynth_assets.audit.trade_off import is_refuted
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from dpsynth_assets.audit.canaries import Canaries
     from dpsynth_assets.audit.trade_off import PrivacyCurve
 
 FILE = "audit.json"
 CONFIDENCE = 0.95
 _FEW = 20
+_HALF_OF_ONE = 0.5
 _PRECISION = 0.01  # of the bound's noise, relative; the bound is rounded down
-_MOST_NOISE = 256.0  # times the mechanism's: with so much more it promises next to nothing
+_LEAST_NOISE, _MOST_NOISE = 1 / 4, 64.0  # times the mechanism's: between these the bound is looked for
 
 
 class Promise(Protocol):
@@ -49,10 +52,11 @@ class Promise(Protocol):
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditResult:
     """What an audit found. All of it may be published: it is made of noisy sums, coins that are ours, and the plan.
 
     Attributes:
+        canaries: how many there were, in and out.
         steps: how many the attack saw, those included that a kill lost.
         guesses: each set of guesses.
         epsilon: what was promised at `delta`, as privacy loss distributions give it.
@@ -76,7 +80,7 @@ class Finding:
         (folder / FILE).write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
 
     @classmethod
-    def of(cls, folder: Path) -> Finding | None:
+    def of(cls, folder: Path) -> AuditResult | None:
         """The finding that a release carries; None where it was not audited."""
         file = folder / FILE
         if not file.exists():
@@ -86,9 +90,9 @@ class Finding:
         return cls(**{**said, **rates, "guesses": tuple(Guesses(**each) for each in said["guesses"])})
 
 
-def finding(scores: NDArray[np.float64], included: NDArray[np.bool_], steps: int, promise: Promise) -> Finding:
-    """What the scores say of the promise."""
-    guesses = _guesses(scores, included)
+def audit_result(canaries: Canaries, promise: Promise) -> AuditResult:
+    """What the attack on a run's canaries says of what the run promised."""
+    guesses = _guesses(canaries)
     level = (1 - CONFIDENCE) / len(guesses)
 
     def refuted(noise: float) -> bool:
@@ -96,35 +100,39 @@ def finding(scores: NDArray[np.float64], included: NDArray[np.bool_], steps: int
         return any(is_refuted(curve, each, level) for each in guesses)
 
     bound = _bound(refuted, promise)
-    return Finding(
-        canaries=len(scores),
-        steps=steps,
+    return AuditResult(
+        canaries=len(canaries.included),
+        steps=canaries.steps,
         guesses=guesses,
         confidence=CONFIDENCE,
         epsilon=promise.epsilon(),
         delta=promise.delta,
         lower_bound=bound,
         refuted=refuted(1.0),
-        area_under_curve=area_under_curve(scores, included),
-        true_positive_rate=true_positive_rate(scores, included),
+        area_under_curve=area_under_curve(canaries.scores, canaries.included),
+        true_positive_rate=true_positive_rate(canaries.scores, canaries.included),
     )
 
 
-def _guesses(scores: NDArray[np.float64], included: NDArray[np.bool_]) -> tuple[Guesses, ...]:
-    in_order = included[np.argsort(scores, kind="stable")]  # ties by number, which no coin decides
-    half = len(in_order) // 2
-    right = int((~in_order[:half]).sum()) + int(in_order[half:].sum())
-    few = min(_FEW, half)
-    return Guesses(len(in_order), len(in_order), right), Guesses(len(in_order), few, int(in_order[-few:].sum()))
+def _guesses(canaries: Canaries) -> tuple[Guesses, ...]:
+    included, m = canaries.included, len(canaries.included)
+    in_order = included[np.argsort(canaries.scores, kind="stable")]  # ties by number, which no coin decides
+    half, few = m // 2, min(_FEW, m // 2)
+    return (
+        Guesses(m, m, int(((canaries.peaks > _HALF_OF_ONE) == included).sum())),
+        Guesses(m, m, int((~in_order[:half]).sum()) + int(in_order[half:].sum())),
+        Guesses(m, few, int(in_order[-few:].sum())),
+    )
 
 
 def _bound(refuted: Callable[[float], bool], promise: Promise) -> float:
     """The epsilon of the mechanism with the least noise that is refuted, by bisection: with more noise, more is."""
-    if not refuted(_MOST_NOISE):
+    ends = (_LEAST_NOISE, 1.0) if refuted(1.0) else (1.0, _MOST_NOISE)
+    if not refuted(ends[1]):
         return 0.0
-    low, high = math.log(1 / 4), math.log(_MOST_NOISE)  # where a quarter of the noise is refuted too, that is said
-    if refuted(math.exp(low)):
-        return promise.epsilon(math.exp(low))
+    if refuted(ends[0]):
+        return promise.epsilon(ends[0])
+    low, high = map(math.log, ends)
     while high - low > _PRECISION:
         middle = (low + high) / 2
         low, high = (low, middle) if refuted(math.exp(middle)) else (middle, high)
