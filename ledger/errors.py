@@ -53,7 +53,7 @@ class ProtocolError(LedgerError):
 
 
 class SealError(LedgerError):
-    """A seal, or a part of one, that cannot be believed; or one that rests on what an audit refuted, and is not made."""
+    """A seal, or a part of one, that cannot be believed; or one that rests on what an audit refuted."""
 
 
 class BudgetRefused(LedgerError):  # noqa: N818
