@@ -319,7 +319,7 @@ def test_an_incident_is_said_first_and_at_its_charge(tmp_path: Path) -> None:
     book.seal("inbox/table", [refuted])
     number = book.refute(refuted, "run-1", "the yearly audit")
     shown = written(book.lines, tmp_path)
-    told = "Audits refuted what is claimed of releases, in 1 incident."
+    told = "1 incident: an audit refuted what a release claims."
     assert shown.text.index(told) < shown.text.index("What a reviewer asks"), "before everything else"
     assert (
         f"inbox/adapter of inbox (charge {refuted}): ε\xa0=\xa01 is claimed, an audit found at least 1.5 with "
@@ -359,7 +359,7 @@ def test_an_incident_without_figures_leaves_the_page_whole(tmp_path: Path) -> No
     book.refute(charge, "run-1", HOSTILE, lower_bound="much", claimed_epsilon="inf", confidence=None, delta=[])
     book.entry("incident", reservation=99)
     shown = written(book.lines, tmp_path)
-    assert "in 2 incidents" in shown.text
+    assert "2 incidents: an audit refuted" in shown.text
     assert HOSTILE in shown.text
     assert json.loads(shown.script)["incidents"][0]["claimed_epsilon"] is None
 
