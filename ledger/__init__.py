@@ -45,6 +45,7 @@ from ledger.events import (
     RepeatAndSelect,
     SelfComposed,
 )
+from ledger.incidents import Finding, Incident
 from ledger.people import People, person
 from ledger.quoting import quote_unregistered
 from ledger.records import (
@@ -84,9 +85,11 @@ __all__ = [
     "DiscreteLaplace",
     "Entry",
     "Event",
+    "Finding",
     "Gaussian",
     "Grant",
     "Guarantee",
+    "Incident",
     "InvalidEvent",
     "Laplace",
     "Ledger",

@@ -1,8 +1,8 @@
 """The ledger itself: one file, its creation and restoration, and everything one may ask of it.
 
 What changes it stands in `admission` and `charging` (the life of a charge), `elsewhere` (what was spent without it),
-`governing` (budgets and approvals) and `sealing` (what left). Nothing here depends on data, and nothing here may: no
-batch sizes that were realised, no true counts, no exception texts.
+`governing` (budgets and approvals), `sealing` (what left) and `incidents` (what an audit refuted). Nothing here depends
+on data, and nothing here may: no batch sizes that were realised, no true counts, no exception texts.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ledger.checkpoints import Checkpoint, new_key, problems_with, public_key, s
 from ledger.elsewhere import Elsewhere
 from ledger.errors import LedgerBroken, LedgerError
 from ledger.governing import Governing
+from ledger.incidents import Incidents
 from ledger.journal import entry_of, histories, reservation_of, state_of
 from ledger.people import People
 from ledger.protocol import (
@@ -46,7 +47,7 @@ from ledger.transaction import now
 from ledger.verification import problems_of
 
 
-class Ledger(Admission, Charging, Elsewhere, Governing, Sealing):
+class Ledger(Admission, Charging, Elsewhere, Governing, Incidents, Sealing):
     """A privacy ledger at a path. Holds nothing open; any number of processes and threads may use one file."""
 
     def __init__(self, path: Path | str, *, store: Store | None = None) -> None:

@@ -39,6 +39,7 @@ KINDS = (
     "external_charge",
     "restored",
     "sealed",
+    "incident",
 )
 # The kinds that say what stands charged. Any other one must not: `newest` would believe it.
 CHARGING = frozenset({"registered", "bound", "reserved", "resumed", "committed", "voided", "external_charge"})

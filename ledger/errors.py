@@ -8,7 +8,7 @@
     ├── SignatureRefused        a key or signature that is not what it must be (ledger/signatures.py)
     ├── TermsConflict           a scope's terms, or a source's population, would have to change
     ├── ProtocolError           a step out of order: a second activation, a spent token, a commit of something else
-    ├── SealError               a seal that is none, or that another key signed
+    ├── SealError               a seal that is none, that another key signed, or that an audit stands against
     └── BudgetRefused           the charge does not fit into the budget; the refusal itself is an entry
 
 The names say what happened, without the suffix Error, because each is a refusal and not a fault of the program.
@@ -53,7 +53,7 @@ class ProtocolError(LedgerError):
 
 
 class SealError(LedgerError):
-    """A seal, or a part of one, that cannot be believed."""
+    """A seal, or a part of one, that cannot be believed; or one that rests on what an audit refuted."""
 
 
 class BudgetRefused(LedgerError):  # noqa: N818

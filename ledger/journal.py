@@ -27,6 +27,8 @@ STEPS: dict[str, frozenset[str]] = {
     "forfeited": frozenset(),
     "voided": frozenset(),
 }
+NO_STEPS = frozenset({"refused", "incident"})  # entries about a charge that leave it in its state
+REFUTABLE = frozenset({"activated", "redeemed", "committed"})  # states in which rows may have been read for a release
 _STATES: dict[str, State] = {
     "activated": "activated",
     "resumed": "activated",
@@ -63,7 +65,7 @@ def state_of(history: Sequence[Record]) -> State:
         raise LedgerBroken("a reservation's first entry is missing")
     state: State = "reserved"
     for record in history[1:]:
-        if record.kind == "refused":  # a resumption that the budget did not allow
+        if record.kind in NO_STEPS:
             continue
         if record.kind not in STEPS[state]:
             raise LedgerBroken(f"entry {record.seq} ({record.kind}) cannot follow on {state}")
@@ -93,10 +95,20 @@ def reservation_of(ledger_id: str, history: Sequence[Record]) -> Reservation:
     )
 
 
+def commitment_of(history: Sequence[Record]) -> Record | None:
+    """The entry that committed a charge. It need not be the last: an incident may follow."""
+    return next((record for record in history if record.kind == "committed"), None)
+
+
+def released_as(history: Sequence[Record]) -> str | None:
+    """The digest that a charge was committed with, or None where it was not."""
+    final = commitment_of(history)
+    return None if final is None else str(final.payload["artifact_digest"])
+
+
 def charged_events(history: Sequence[Record]) -> list[events.Event]:
     """What a charge stands for: the event that ran, or that was reserved, and the steps that ran a second time."""
-    final = history[-1] if history[-1].kind == "committed" else history[0]
-    return [event_of(final), *reservation_of("", history).replayed]
+    return [event_of(commitment_of(history) or history[0]), *reservation_of("", history).replayed]
 
 
 def histories(records: Sequence[Record]) -> dict[int, list[Record]]:

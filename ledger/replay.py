@@ -51,6 +51,7 @@ KINDS = {
     "external_charge": "event reason signature after blocks epsilon_alone cost standing",
     "restored": "reason head missing",
     "sealed": "id files made_from charges guarantee",
+    "incident": "reason claimed_epsilon lower_bound confidence delta files artifact_digest",
 }
 CHANGES = {
     "add_population": "population people unit unit_by neighbouring_relation epsilon delta blocks_by planned plan",
@@ -68,6 +69,7 @@ AFTER = {  # the states of a charge after which each of its entries may come
     "forfeited": ("activated", "redeemed"),
     "committed": ("redeemed",),
 }
+REFUTABLE = ("activated", "redeemed", "committed")  # the states of a charge in which an audit may refute it
 LONGEST_LINE = 1 << 26
 MOST_TERMS = 1_000_000  # of one integral: a second or two
 
@@ -127,6 +129,17 @@ def name_of(value: Any) -> str:
 def listed(value: Any, length: int | None = None) -> list[Any]:
     demand(type(value) is list and length in (None, len(value)), f"{short(value)} is no list, or not of {length}")
     return list(value)
+
+
+def files_of(said: Any) -> dict[str, str]:
+    """Digests of files by their names."""
+    demand(type(said) is dict and said, "it is about no file")
+    for name, digest in said.items():
+        inside = name_of(name) and not {"", ".", ".."}.intersection(name.split("/")) and "\\" not in name
+        demand(inside, f"{short(name)} is not a file's name below its folder")
+        right = len(name_of(digest)) == 64 and not digest.strip("0123456789abcdef")
+        demand(right, f"{short(digest)} is no SHA-256")
+    return dict(said)
 
 
 def vector(values: Any, length: int) -> tuple[float, ...]:
@@ -491,6 +504,7 @@ class Replay:
         self.acts: Counter[bool] = Counter()  # proposals and approvals, by whether they are signed
         self.charges: dict[int, Any] = {}  # open ones
         self.done: dict[int, Any] = {}  # committed ones, for the seals that rest on them
+        self.refuted: dict[int, int] = {}  # charge -> the first entry that says that an audit refuted it
         self.made: dict[str, set[int]] = {}  # digest of files -> the charges that were committed with them
         self.seals: dict[int, tuple[set[int], Any]] = {}  # entry -> charges, and whom something is promised to
         self.least: dict[tuple[int, ...], float] = {}  # charges -> the least epsilon that they can come to
@@ -544,7 +558,7 @@ class Replay:
             self.tokens.add(token)
         if entry.kind in AFTER:
             return self.step(entry, said)
-        own = {"reserved": entry.seq, "refused": entry.reservation}.get(entry.kind)
+        own = {"reserved": entry.seq, **dict.fromkeys(("refused", "incident"), entry.reservation)}.get(entry.kind)
         demand(entry.reservation == own, "its `reservation` is not what its kind demands")
         getattr(self, entry.kind)(entry, said)
 
@@ -895,7 +909,7 @@ class Replay:
             population=entry.population, release=name_of(entry.release), owner=name_of(entry.owner)
         )
         charge.__dict__.update(source=said["source"], event=event, blocks=blocks, costs=costs, places=places, again=[])
-        charge.state, self.charges[self.seq] = "reserved", charge
+        charge.state, charge.digest, self.charges[self.seq] = "reserved", None, charge
         self.settle(said["standing"], blocks, costs, 1)
         self.admitted(blocks)
 
@@ -942,18 +956,14 @@ class Replay:
         self.expect(max(map(max, changes.values())) <= 0, "it is charged more than was reserved")
         self.settle(said["standing"], charge.blocks, changes, 0)
         ran = SimpleNamespace(population=entry.population, release=entry.release, events=[event, *charge.again])
-        ran.digest = name_of(said["artifact_digest"])
+        ran.state, ran.owner, ran.digest = "committed", charge.owner, name_of(said["artifact_digest"])
         self.done[entry.reservation] = ran
         self.made.setdefault(ran.digest, set()).add(entry.reservation)
 
     def sealed(self, entry: Any, said: Any) -> None:
         """What left: its charges are its own and those of all that it was made from, and its guarantee follows."""
-        files, made_from, promised = said["files"], said["made_from"], said["guarantee"]
+        files, made_from, promised = files_of(said["files"]), said["made_from"], said["guarantee"]
         charges = [whole(seq, 1, self.seq - 1) for seq in listed(said["charges"])]
-        demand(files and all(map(name_of, files.values())), "it is about no file")
-        for name in files:
-            inside = name_of(name) and not {"", ".", ".."}.intersection(name.split("/")) and "\\" not in name
-            demand(inside, f"{short(name)} is not a file's name below its folder")
         demand(said["key"] == entry.release and name_of(said["id"]), "it names nothing")
         inherited, all_promised = set(), True
         for name, seq in made_from.items():
@@ -963,6 +973,8 @@ class Replay:
         self.seals[self.seq] = ({*charges} | inherited, (promised or {}).get("population"))
         self.expect(charges == sorted({*charges}), "its charges are not in their order, or one stands twice")
         self.expect(inherited <= {*charges}, "it leaves out a charge of what it was made from")
+        refuted = sorted(self.refuted.keys() & {*charges})
+        self.expect(not refuted, f"it carries charge {refuted and refuted[0]}, which an audit had refuted")
         own = {*charges} - inherited
         demand(all(seq in self.done for seq in charges), "it carries a charge that was not committed")
         named = sorted((name.split("/"), name) for name in files if name != "receipt.json")
@@ -1005,6 +1017,24 @@ class Replay:
             self.least[charges] = least_epsilon([e for seq in charges for e in self.done[seq].events], population.delta)
         stated, due = real(said["epsilon"]), self.least[charges]
         self.expect(stated >= due * (1 - 1e-9), f"its epsilon is {stated:.9g}, its charges cost at least {due:.9g}")
+
+    def incident(self, entry: Any, said: Any) -> None:
+        """An audit refuted what a charge claims. From here on nothing that carries it is sealed."""
+        charge = self.charges.get(entry.reservation) or self.done.get(entry.reservation)
+        demand(charge, f"reservation {short(entry.reservation)} was never made, or ended without a release")
+        assert charge
+        self.refuted.setdefault(entry.reservation, self.seq)
+        demand(charge.state in REFUTABLE, f"it cannot follow on a charge that is {charge.state}")
+        same = (entry.population, entry.release, entry.owner) == (charge.population, charge.release, charge.owner)
+        self.expect(same, "its population, release or owner is not that of its reservation")
+        self.expect(said["artifact_digest"] == charge.digest, "it is not about what its charge was committed with")
+        demand("key" not in said and name_of(said["reason"]), "it has a key, by which nobody looks for it")
+        files_of(said["files"])
+        claimed, bound, confidence = (real(said[name]) for name in ("claimed_epsilon", "lower_bound", "confidence"))
+        self.expect(claimed < bound, f"its lower bound {bound:.9g} does not refute the claimed {claimed:.9g}")
+        self.expect(0 < confidence < 1, f"its confidence is {confidence:.9g}, which is not between 0 and 1")
+        self.expect(real(said["delta"]) < 1, "its delta is not below 1")
+        self.notes.setdefault(f"an audit refuted what is claimed of {short(entry.release)}", self.label)
 
     def voided(self, entry: Any, said: Any, charge: Any) -> None:
         for name, taken in charge.places.items():

@@ -3,7 +3,8 @@
 A seal charges nothing and asks no budget: what it is about was released before, or made from releases. The ledger, not
 its caller, decides which charges an artifact carries: all those of what it was made from, and its own, which must be
 committed with exactly these files. So an ancestor cannot be dropped, and the guarantee follows from the entries alone.
-One transaction that writes; the composed epsilon is computed before it, since entries that exist never change.
+One transaction that writes; the composed epsilon is computed before it, since entries that exist never change. That no
+audit refuted one of the charges is demanded in the very transaction, since such an entry may have come meanwhile.
 
 `SealReview` recomputes all of it for the audit.
 """
@@ -22,7 +23,8 @@ from ledger.chain import Draft, Record
 from ledger.checkpoints import require_key, sign
 from ledger.errors import LedgerError, ProtocolError, SealError
 from ledger.events import Composed, Event
-from ledger.journal import charged_events, reservation_of, state_of
+from ledger.incidents import Incident, against, require_unrefuted
+from ledger.journal import charged_events, commitment_of, released_as, reservation_of, state_of
 from ledger.protocol import history_of, public_key_of, require_budget
 from ledger.scopes import Budget
 from ledger.seals import Guarantee, Seal, checked_files, content_digest, identified, named, portable, seal_of
@@ -101,6 +103,7 @@ class Sealing:
         Raises:
             ProtocolError: what it was made from is not sealed here, its charge is not committed with these files, it
                 rests on charges of several populations, or on nothing at all; or on something, where nothing was read.
+            SealError: an audit refuted a release that it rests on (`incidents`), or a name or digest is none.
         """
         if nothing_of is not None and (made_from or reservation is not None or not protected):
             raise ProtocolError("nothing is said to have been read for it, and it rests on something: it is not sealed")
@@ -128,6 +131,7 @@ class Sealing:
         population = guarantee.population if guarantee else None
         draft = Draft(kind="sealed", population=population, release=name, key=name, payload=payload)
         with self._store.transaction() as book:
+            require_unrefuted(book, name, charges)
             record = book.append(draft)
         seal, signed = seal_of(ledger_id, record.body), None
         with suppress(LedgerError):
@@ -144,6 +148,12 @@ class Sealing:
         with self._store.transaction() as book:
             sealed = _sealed(book, seal)
             return [_charge(book.ledger_id, book.find(reservation=seq)) for seq in sealed.charges]
+
+    def incidents_against(self, seal: Seal) -> list[Incident]:
+        """What audits found about the releases that an artifact rests on, before it was sealed or since, oldest first.
+        Where there is anything, the guarantee in the seal does not hold."""
+        with self._store.transaction() as book:
+            return against(book, _sealed(book, seal).charges)
 
     def portable(self, seal: Seal) -> bytes:
         """A seal as it travels, signed.
@@ -172,11 +182,11 @@ def _sealed(book: Transaction, seal: Seal) -> Seal:
 def _committed(book: Transaction, reservation: str, name: str, digest: str) -> int:
     """The number of a charge that was committed for this very release and these very files."""
     history = history_of(book, reservation)
-    final = history[-1]
-    if state_of(history) != "committed" or final.payload["artifact_digest"] != digest:
+    if state_of(history) != "committed" or released_as(history) != digest:
         raise ProtocolError(f"the charge {reservation} was not committed with these files: they are not its release")
-    if final.said["release"] != name:
-        raise ProtocolError(f"the charge {reservation} is for {final.said['release']}, not for {name}")
+    release = history[0].said["release"]
+    if release != name:
+        raise ProtocolError(f"the charge {reservation} is for {release}, not for {name}")
     return history[0].seq
 
 
@@ -213,7 +223,8 @@ def _epsilon(histories: Sequence[Sequence[Record]], delta: float) -> float:
 
 
 def _charge(ledger_id: str, history: Sequence[Record]) -> Charge:
-    held, final = reservation_of(ledger_id, history), history[-1]
+    held, final = reservation_of(ledger_id, history), commitment_of(history)
+    assert final is not None  # what was not committed is not sealed
     ran = charged_events(history)
     return Charge(
         reservation=held.id,
@@ -236,6 +247,7 @@ class SealReview:
     histories: dict[int, list[Record]] = field(default_factory=dict)
     registered: dict[str, Record] = field(default_factory=dict)
     committed: dict[str, set[int]] = field(default_factory=dict)  # digest to the charges committed with it
+    refuted: dict[int, int] = field(default_factory=dict)  # charge to the first entry by which an audit refuted it
     computed: dict[tuple[int, ...], float] = field(default_factory=dict)
 
     def note(self, record: Record) -> None:
@@ -246,6 +258,8 @@ class SealReview:
             self.registered.setdefault(str(record.population), record)
         if record.kind == "committed" and record.reservation is not None:
             self.committed.setdefault(str(record.payload["artifact_digest"]), set()).add(record.reservation)
+        if record.kind == "incident" and record.reservation is not None:
+            self.refuted.setdefault(record.reservation, record.seq)
 
     def problems(self, record: Record) -> list[str]:
         """What is wrong with a sealed entry."""
@@ -262,6 +276,9 @@ class SealReview:
         own = set(seal.charges) - inherited
         made = self.committed.get(content_digest(seal.files), set())
         found = []
+        if refuted := sorted(self.refuted.keys() & set(seal.charges)):
+            said = self.refuted[refuted[0]]
+            found.append(f"it carries charge {refuted[0]}, which an audit had refuted (entry {said})")
         if dropped := sorted(inherited - set(seal.charges)):
             found.append(f"it leaves out charge {dropped[0]}, which what it was made from carries")
         if len(own) > 1 or not own <= made:

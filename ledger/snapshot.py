@@ -10,6 +10,7 @@ What a reviewer asks, and the view that answers (their SQL, with comments, is `v
     every release: mechanism, its own ε, state, run, time; tuning and failed ones too   charges
     how the budget went down, charge by charge                                          burn_down
     every hand-out of rows: was anything read unpaid                                    reads
+    did an audit refute what a release claims, and what rests on that release           incidents
     what was refused, and why                                                           refusals
     who asked for a change, who approved it and why; the caps over time                 approvals, cap_history
     who may sign for a population, and by which keys                                    people

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from ledger import accounting, chain
 from ledger.chain import Record
 from ledger.events import Event
+from ledger.incidents import Incident, incident_of
 from ledger.journal import (
     charged_events,
+    commitment_of,
     costs_of,
     entry_of,
     event_of,
@@ -28,7 +30,8 @@ class Statement:
     """Everything a reader asks about one population.
 
     `reservations` are those that touch its blocks, other populations' among them; `refusals` those that were asked of
-    itself; `external` are the charges for spending done elsewhere.
+    itself; `external` are the charges for spending done elsewhere; `incidents` say which of the reservations an audit
+    refuted.
     """
 
     ledger_id: str
@@ -38,6 +41,7 @@ class Statement:
     reservations: tuple[Reservation, ...]
     refusals: tuple[Entry, ...]
     external: tuple[Entry, ...]
+    incidents: tuple[Incident, ...]
     head: Entry
 
 
@@ -102,14 +106,16 @@ def statement_of(
         basic_sum_epsilon=math.fsum(alone),
         basic_sum_delta=len(alone) * budget.rule.delta,
     )
+    incidents = tuple(incident_of(ledger_id, r) for path in paths for r in path if r.kind == "incident")
     return Statement(
         ledger_id=ledger_id,
         balance=balance,
         planned_order=budget.planned_order,
-        guarantee=_guarantee(balance, budget.highest_cap) + _overlaps(population, records),
+        guarantee=_guarantee(balance, budget.highest_cap) + _overlaps(population, records) + _refuted(incidents),
         reservations=tuple(reservation_of(ledger_id, path) for path in paths),
         refusals=tuple(entry_of(ledger_id, r) for r in records if r.kind == "refused" and r.population == population),
         external=tuple(entry_of(ledger_id, r) for r in external),
+        incidents=incidents,
         head=entry_of(ledger_id, head),
     )
 
@@ -120,8 +126,7 @@ def _standings(population: str, records: Iterable[Record]) -> dict[str, Standing
 
 
 def _alone(path: Sequence[Record]) -> float:
-    final = path[-1] if path[-1].kind == "committed" else path[0]
-    return chain.real(final.payload["epsilon_alone"])
+    return chain.real((commitment_of(path) or path[0]).payload["epsilon_alone"])
 
 
 def _guarantee(balance: Balance, highest_cap: float) -> str:
@@ -161,6 +166,14 @@ def _overlaps(population: str, records: Iterable[Record]) -> str:
         f" For those whose records are also held by {', '.join(others)}, what was released about both populations "
         "together is bounded by the other one's cap, to which all of this one's charges are made as well."
     )
+
+
+def _refuted(incidents: Iterable[Incident]) -> str:
+    """What all of it promises rests on each release costing what was charged."""
+    found = [f"{each.release} (charge {each.reservation}, entry {each.seq})" for each in incidents]
+    if not found:
+        return ""
+    return f" It does not hold as it stands: an audit refuted what was claimed of {', '.join(found)}."
 
 
 def _up(value: float) -> str:

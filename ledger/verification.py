@@ -19,7 +19,8 @@ from ledger.closed_plan import ClosedPlan
 from ledger.errors import LedgerError, ProtocolError, TermsConflict
 from ledger.events import within
 from ledger.governing import change_from
-from ledger.journal import EFFECTS, STEPS, Costs, costs_of, event_of, standing_of
+from ledger.incidents import incident_of
+from ledger.journal import EFFECTS, REFUTABLE, STEPS, Costs, costs_of, event_of, released_as, standing_of
 from ledger.mandates import KINDS
 from ledger.people import person
 from ledger.protocol import require_agreeing_terms
@@ -120,6 +121,7 @@ class _Replay:
             "external_charge": self._external,
             "restored": self._restored,
             "sealed": self._sealed,
+            "incident": self._incident,
         }.get(record.kind, self._stepped)
         handle(record)
         self.seals.note(record)
@@ -127,6 +129,21 @@ class _Replay:
     def _sealed(self, record: Record) -> None:
         for problem in self.seals.problems(record):
             self._add(record, problem)
+
+    def _incident(self, record: Record) -> None:
+        held, said = self._reservation_of(record), record.said
+        if held.state not in REFUTABLE:
+            self._add(record, f"an incident cannot follow on a reservation that is {held.state}")
+            return
+        if (held.first.population, held.first.said["release"], held.owner) != (
+            record.population,
+            said["release"],
+            said["owner"],
+        ):
+            self._add(record, "its population, release or owner is not that of its reservation")
+        stated = incident_of(self.ledger_id, record).artifact_digest
+        if stated != released_as(self.seals.histories[held.first.seq]):
+            self._add(record, "its artifact_digest is not what its charge was committed with by then")
 
     def _restored(self, record: Record) -> None:
         head = {"seq": record.seq - 1, "hash": record.said["previous"]}

@@ -132,6 +132,8 @@ WITH life AS (
     FROM said WHERE kind = 'resumed' AND mechanism IS NOT NULL GROUP BY reservation
 ), touched AS (
     SELECT charge, list(block ORDER BY block) AS blocks FROM charged_blocks GROUP BY charge
+), refuted AS (
+    SELECT reservation, list(seq ORDER BY seq) AS entries FROM entries WHERE kind = 'incident' GROUP BY reservation
 )
 SELECT r.reservation, r.population, r.release, coalesce(c.mechanism, r.mechanism) AS mechanism,
        TRY_CAST(coalesce(c.payload->>'epsilon_alone', r.payload->>'epsilon_alone') AS DOUBLE) AS epsilon_alone,
@@ -143,15 +145,34 @@ SELECT r.reservation, r.population, r.release, coalesce(c.mechanism, r.mechanism
        coalesce(contains(r.payload->>'event', '"repeat_and_select"'), false) AS tuning,
        c.payload->>'artifact_digest' AS artifact_digest, ended.payload->>'reason' AS reason,
        r.payload->>'source' AS data_set, r.payload->>'plan_digest' AS plan_digest, r.payload->>'key' AS key,
-       coalesce(c.payload->'event', r.payload->'event') AS event, coalesce(again.events, []) AS events_again
+       coalesce(c.payload->'event', r.payload->'event') AS event, coalesce(again.events, []) AS events_again,
+       coalesce(refuted.entries, []) AS incidents
 FROM said r JOIN life USING (reservation)
      LEFT JOIN said c ON c.kind = 'committed' AND c.reservation = r.reservation
      LEFT JOIN said ended ON ended.seq = life.last AND ended.kind IN ('forfeited', 'voided')
      LEFT JOIN again ON again.reservation = r.reservation
      LEFT JOIN touched t ON t.charge = r.reservation
+     LEFT JOIN refuted ON refuted.reservation = r.reservation
 WHERE r.kind = 'reserved'
 ORDER BY r.seq;
-COMMENT ON VIEW charges IS 'One row a reservation, as it stands now. Every state but voided counts in full. mechanism and event are what ran where it is known, else what was reserved; epsilon_alone is this release''s own; ran_again, epsilons_again and events_again are the steps that resumptions ran a second time, charged on top; tuning: the charge covers a whole sweep.';
+COMMENT ON VIEW charges IS 'One row a reservation, as it stands now. Every state but voided counts in full. mechanism and event are what ran where it is known, else what was reserved; epsilon_alone is this release''s own; ran_again, epsilons_again and events_again are the steps that resumptions ran a second time, charged on top; tuning: the charge covers a whole sweep; incidents: the entries by which an audit refuted it.';
+
+CREATE VIEW incidents AS
+WITH carried AS (
+    SELECT seq, release, unnest(from_json(json_extract(payload, '$.charges'), '["UBIGINT"]')) AS charge
+    FROM said WHERE kind = 'sealed' AND json_type(payload, '$.charges') = 'ARRAY'
+)
+SELECT i.seq, i.time, i.population, i.release, i.reservation, i.owner, i.payload->>'reason' AS reason,
+       TRY_CAST(i.payload->>'claimed_epsilon' AS DOUBLE) AS claimed_epsilon,
+       TRY_CAST(i.payload->>'lower_bound' AS DOUBLE) AS lower_bound,
+       TRY_CAST(i.payload->>'confidence' AS DOUBLE) AS confidence,
+       TRY_CAST(i.payload->>'delta' AS DOUBLE) AS delta,
+       i.payload->'files' AS files, i.payload->>'artifact_digest' AS artifact_digest,
+       coalesce(list(DISTINCT c.release ORDER BY c.release) FILTER (c.seq < i.seq), []) AS sealed_before,
+       coalesce(list(DISTINCT c.release ORDER BY c.release) FILTER (c.seq > i.seq), []) AS sealed_after
+FROM said i LEFT JOIN carried c ON c.charge = i.reservation
+WHERE i.kind = 'incident' GROUP BY ALL ORDER BY i.seq;
+COMMENT ON VIEW incidents IS 'Audits that refuted what a release claims: its epsilon is at least lower_bound, with this confidence, at this delta. sealed_before names what rests on the release and left before that was known; sealed_after must be empty.';
 
 CREATE VIEW refusals AS
 SELECT s.seq, s.time, s.population, s.release, s.mechanism,
@@ -260,7 +281,7 @@ COMMENT ON VIEW chain_breaks IS 'MUST BE EMPTY. Entries that were changed, moved
 CREATE VIEW commits_without_rows AS
 WITH steps AS (
     SELECT *, lag(kind) OVER (PARTITION BY reservation ORDER BY seq) AS before
-    FROM entries WHERE reservation IS NOT NULL AND kind <> 'refused'
+    FROM entries WHERE reservation IS NOT NULL AND kind NOT IN ('refused', 'incident')
 )
 SELECT seq, time, population, release, owner, reservation, before AS state_before
 FROM steps WHERE kind = 'committed' AND before IS DISTINCT FROM 'redeemed';

@@ -34,6 +34,7 @@ _ORDERED = {
     "charges": "reservation",
     "charged_blocks": "charge, block",
     "burn_down": "seq, block",
+    "incidents": "seq",
     "refusals": "seq",
     "approvals": "proposal",
     "cap_history": "seq",
@@ -160,6 +161,15 @@ class Budget:
         return [
             row | {name: ", ".join(map(str, json.loads(row[name] or "[]"))) for name in ("blocks", "also_in")}
             for row in self._of("data_sets")
+        ]
+
+    @property
+    def incidents(self) -> list[Row]:
+        """What audits refuted of the charges against any of its blocks, those of other populations too."""
+        return [
+            row
+            for row in self.facts["incidents"]
+            if row["population"] == self.name or any(row["reservation"] in found for found in self.charges.values())
         ]
 
     @property

@@ -47,6 +47,16 @@ def entry_of(facts: Facts, *, title: str, problems: Sequence[str]) -> dict[str, 
             "must_be_empty": {row["view"]: row["found"] for row in facts["health"]},
         },
         "restorations": len(facts["restorations"]),
+        "incidents": [
+            {
+                "release": row["release"],
+                "population": row["population"],
+                "time": row["time"],
+                "reason": row["reason"],
+                **{name: _number(row[name]) for name in ("claimed_epsilon", "lower_bound", "confidence", "delta")},
+            }
+            for row in facts["incidents"][-MAX_RELEASES:]
+        ],
     }
 
 
@@ -89,6 +99,7 @@ def _population(budget: Budget) -> dict[str, Any]:
                 "epsilon_alone": _number(charge["epsilon_alone"]),
                 "artifact_digest": charge["artifact_digest"],
                 "committed": charge["changed"],
+                "refuted_by_audit": bool(charge["incidents"]),
             }
             for charge in finished[-MAX_RELEASES:]
         ],

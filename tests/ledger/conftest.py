@@ -16,6 +16,7 @@ from ledger import (
     AddPopulation,
     BudgetRefused,
     Event,
+    Finding,
     Gaussian,
     Grant,
     Ledger,
@@ -224,7 +225,8 @@ def used(ledger: Ledger, scope: Scope) -> Ledger:
     """Every kind of entry, by number: 2 to 4 register and bind, 5 to 8 a release with fewer steps, 9 and 10 voided,
     11 to 13 forfeited, 14 refused, 15 to 18 a release that was resumed, 19 a cap lowered, 20 a resumption refused,
     21 and 22 a cap raised, 23 and 24 terms, 25 spending elsewhere, 26 to 28 a closed plan over two blocks that shares
-    its records, 29 and 30 two places of it, 31 a restoration, 32 and 33 a change of people, 34 a seal."""
+    its records, 29 and 30 two places of it, 31 a restoration, 32 and 33 a change of people, 34 a seal, 35 an
+    incident of the release of 5 to 8."""
 
     def reserve(event: Any, key: str, population: str = "inbox", release: str = "adapter") -> Any:
         source = FINGERPRINT if population == "inbox" else ARCHIVE
@@ -265,6 +267,8 @@ def used(ledger: Ledger, scope: Scope) -> Ledger:
     people = SetPeople("inbox", People((ALICE, "carol@example.org"), (ALICE, BOB)))
     ledger.approve(ledger.propose(people, actor=ALICE, reason="Carol joins"), actor=BOB, reason="agreed")
     ledger.seal("letters/without", "r1", {"rows.parquet": "c" * 64}, protected=False)
+    finding = Finding(1.0, 1.5, 0.95, 1e-6, {"audit.json": "d" * 64})
+    ledger.incident(grant.reservation_id, finding, reason="an audit of the training code, by canaries")
     return ledger
 
 

@@ -15,17 +15,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ledger import BudgetRefused, Gaussian, Ledger, SetTerms, store, transaction
+from ledger import BudgetRefused, Finding, Gaussian, Ledger, SetTerms, store, transaction
 from ledger.accounting import epsilon, renyi_vector
 
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 PLAN, ARTIFACT = "a" * 64, "b" * 64
 EVENT, SMALL = Gaussian(4.0), Gaussian(200.0)
+FINDING = Finding(1.0, 1.5, 0.95, 1e-6, {"audit.json": "d" * 64})
 
 
 def steps(ledger: Ledger, event: Gaussian, key: str, say: Callable[[str, object], None]) -> None:
-    """One release from beginning to end, resumed on its way and with two people's leave before, saying each step after
-    it returned."""
+    """One release from beginning to end, resumed on its way, with two people's leave before and an audit against it
+    after, saying each step after it returned."""
     asked = ledger.propose(SetTerms(f"letters-{key}", {"for": key}, "inbox"), actor="alice@example.org", reason="new")
     say("proposed", asked)
     say("terms_set", ledger.approve(asked, actor="bob@example.org", reason="agreed").seq)
@@ -43,6 +44,8 @@ def steps(ledger: Ledger, event: Gaussian, key: str, say: Callable[[str, object]
     say("redeemed", reservation.id)
     ledger.commit(grant, artifact_digest=ARTIFACT, event=event)
     say("committed", reservation.id)
+    ledger.incident(reservation.id, FINDING, reason="an audit")
+    say("incident", reservation.id)
     say("external_charge", ledger.external_charge("inbox", event, actor="alice@example.org", reason="elsewhere").seq)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger import Gaussian, Ledger, ProtocolError
+from ledger import Finding, Gaussian, Ledger, ProtocolError
 
 SCRIPT = Path(__file__).with_name("processes.py")
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
@@ -28,7 +28,8 @@ TRANSACTIONS = {
     9: "resumed",
     10: "redeemed",
     11: "committed",
-    12: "external_charge",
+    12: "incident",
+    13: "external_charge",
 }
 
 
@@ -104,6 +105,11 @@ def check_what_can_follow(ledger: Ledger, kinds: list[str]) -> None:
         return
     with pytest.raises(ProtocolError):
         ledger.void(reservation.id, reason="its run died")
+    finding = Finding(1.0, 1.5, 0.95, 1e-6, {"audit.json": "d" * 64})
+    said = ledger.incidents()
+    again = ledger.incident(reservation.id, finding, reason="said again, as nobody knows whether it was said")
+    assert said in ([], [again])
+    assert ledger.incidents() == [again]
     if reservation.state != "committed":
         grant = ledger.resume(reservation.id, owner="another", replayed=None)
         ledger.redeem(grant, population="inbox", fingerprint=FINGERPRINT)

@@ -307,6 +307,63 @@ def test_problems_are_said_first(tmp_path: Path) -> None:
     assert "found nothing" not in shown.text
 
 
+def test_an_incident_is_said_first_and_at_its_charge(tmp_path: Path) -> None:
+    book = small()
+    refuted, sound = (book.run("inbox", f"inbox/{name}", Gaussian(9.0), "run-1") for name in ("adapter", "votes"))
+    calm = written(book.lines, tmp_path)
+    assert "as far as the ledger knows, no audit refuted" in calm.text
+    assert "no incident." in calm.text
+    assert "As it stands this does not hold" not in calm.text
+    (tmp_path / "report.html").unlink()
+
+    book.seal("inbox/table", [refuted])
+    number = book.refute(refuted, "run-1", "the yearly audit")
+    shown = written(book.lines, tmp_path)
+    told = "1 incident: an audit refuted what a release claims."
+    assert shown.text.index(told) < shown.text.index("What a reviewer asks"), "before everything else"
+    assert (
+        f"inbox/adapter of inbox (charge {refuted}): ε\xa0=\xa01 is claimed, an audit found at least 1.5 with "
+        "confidence 0.95, at δ\xa0=\xa010⁻⁶. “the yearly audit”" in shown.text
+    )
+    assert "Already sealed, and resting on it: inbox/table." in shown.text
+    assert "Sealed since" not in shown.text
+    assert "As it stands this does not hold" in shown.text
+    assert "no audit refuted" not in shown.text
+    assert "Nothing: no frozen" not in shown.text
+    states = {int(row[0]): row[4] for row in shown.rows("charges")}
+    assert states == {refuted: f"committed | refuted by an audit, entry {number}", sound: "committed"}
+    entry = json.loads(shown.script)
+    assert entry["incidents"] == [
+        {
+            "release": "inbox/adapter",
+            "population": "inbox",
+            "time": entry["incidents"][0]["time"],
+            "reason": "the yearly audit",
+            "claimed_epsilon": 1.0,
+            "lower_bound": 1.5,
+            "confidence": 0.95,
+            "delta": 1e-6,
+        }
+    ]
+    releases = entry["populations"][0]["releases"]
+    assert [release["refuted_by_audit"] for release in releases] == [True, False]
+    (tmp_path / "report.html").unlink()
+
+    book.seal("inbox/card", [refuted])
+    assert "Sealed since, which the ledger refuses: inbox/card." in written(book.lines, tmp_path).text
+
+
+def test_an_incident_without_figures_leaves_the_page_whole(tmp_path: Path) -> None:
+    book = small()
+    charge = book.run("inbox", "inbox/adapter", Gaussian(9.0), "run-1")
+    book.refute(charge, "run-1", HOSTILE, lower_bound="much", claimed_epsilon="inf", confidence=None, delta=[])
+    book.entry("incident", reservation=99)
+    shown = written(book.lines, tmp_path)
+    assert "2 incidents: an audit refuted" in shown.text
+    assert HOSTILE in shown.text
+    assert json.loads(shown.script)["incidents"][0]["claimed_epsilon"] is None
+
+
 def test_a_view_that_must_be_empty_and_is_not_is_said_first(tmp_path: Path) -> None:
     book = small()
     book.change_cap("inbox", 9.0, "more", approved_by="owner@example.org")

@@ -225,6 +225,41 @@ def test_who_asked_and_who_approved(views: Views) -> None:
     ]
 
 
+def test_what_an_audit_refuted_and_what_rests_on_it(views: Views, ask) -> None:
+    row = views.one("FROM incidents")
+    assert (row["release"], row["reservation"], row["reason"]) == (
+        "inbox/adapter",
+        18,
+        "the yearly audit, by canaries",
+    )
+    assert [row[name] for name in ("claimed_epsilon", "lower_bound", "confidence", "delta")] == [1.0, 1.5, 0.95, 1e-6]
+    assert (row["sealed_before"], row["sealed_after"]) == (["inbox/adapter"], [])
+    assert {c["reservation"]: c["incidents"] for c in views("FROM charges") if c["incidents"]} == {18: [row["seq"]]}
+    assert views.one("FROM charges WHERE reservation = 18")["state"] == "committed"
+
+    book = small()
+    first, second = (book.run("inbox", f"r{number}", Gaussian(9.0), "run-1") for number in range(2))
+    for name, charges in (("a/table", [first, second]), ("a/other", [second]), ("a/table", [first])):
+        book.seal(name, charges)
+    told = [book.refute(first, "run-1", "audited"), book.refute(first, "run-1", "again", lower_bound=9.0)]
+    book.seal("a/card", [first])
+    rows = ask(book.lines)("FROM incidents")
+    assert [(row["seq"], row["sealed_before"], row["sealed_after"]) for row in rows] == [
+        (number, ["a/table"], ["a/card"]) for number in told
+    ]
+
+
+def test_an_incident_between_rows_and_commit_hides_neither(ask) -> None:
+    book = small()
+    charge = book.reserve("inbox", "adapter", Gaussian(4.0), "run-1")
+    book.read(charge, "run-1")
+    book.refute(charge, "run-1", "audited while it ran")
+    book.commit(charge, "run-1", "d1" * 32)
+    views = ask(book.lines)
+    assert views("FROM commits_without_rows") == []
+    assert views.one("FROM charges")["state"] == "committed"
+
+
 def test_the_smaller_questions(book: WrittenJournal, views: Views) -> None:
     assert views.one("FROM external_charges")["reason"].startswith("a mean that was published")
     assert views.one("FROM releases_without_end")["owner"] == "run-1003"
@@ -252,7 +287,7 @@ def test_a_restoration_and_newer_terms_are_told(ask) -> None:
 def test_everything_that_must_be_empty_is(views: Views) -> None:
     rows = {row["view"]: (row["found"], row["examined"]) for row in views("FROM health")}
     assert rows == {
-        "chain_breaks": (0, 56),
+        "chain_breaks": (0, 58),
         "artifacts_without_receipts": (0, 0),
         "commits_without_rows": (0, 6),
         "effects_without_second_person": (0, 7),
@@ -403,6 +438,8 @@ HOSTILE = [
     '{"seq": 5, "kind": "registered", "population": "p", "payload": {"epsilon": NaN, "orders": "x"}}',
     '{"seq": 6, "kind": "reserved", "population": "p", "reservation": 6, "payload": {"cost": 3, "event": [1], '
     '"standing": {"p/x": {"sums": [-1.0], "charges": true}, "q": null}}}',
+    '{"seq": 7, "kind": "sealed", "release": 3, "payload": {"charges": ["x", -1, 1e999, null, {"a": 1}, 6]}}',
+    '{"seq": 8, "kind": "incident", "reservation": 6, "payload": {"lower_bound": "much", "delta": [1], "files": 7}}',
 ]
 
 

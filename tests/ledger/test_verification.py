@@ -70,7 +70,7 @@ def test_the_hash_is_that_of_the_body_and_nothing_else(records: list[Record]) ->
         ("UPDATE entries SET reservation = 5 WHERE seq = 20", "entry 20 (refused): its columns differ"),
         ("DELETE FROM entries WHERE seq = 13", "entry 14 (refused): it should be number 13"),
         ("DELETE FROM entries", "the ledger holds no entries"),
-        ("UPDATE entries SET seq = 99 WHERE seq = 34", "entry 99 (sealed): it should be number 34"),
+        ("UPDATE entries SET seq = 99 WHERE seq = 35", "entry 99 (incident): it should be number 35"),
         (
             "UPDATE entries SET body = repeat('[', 100000), hash = sha256(repeat('[', 100000)) WHERE seq = 6",
             "entry 6 (activated): its body",

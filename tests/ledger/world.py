@@ -20,6 +20,7 @@ from ledger import (
     Checkpoint,
     DiscreteLaplace,
     Event,
+    Finding,
     Gaussian,
     Grant,
     InvalidEvent,
@@ -59,7 +60,7 @@ STEPS = [
     *["activate"] * 5,
     *["redeem"] * 4,
     *["commit", "commit", "commit fewer", "commit other", "forfeit", "void", "void"],
-    *["resume", "resume", "resume at no cost", "bind", "external", "lower", "clock"],
+    *["resume", "resume", "resume at no cost", "bind", "external", "lower", "clock", "incident"],
     *["propose"] * 3,
     *["approve"] * 4,
 ]
@@ -273,6 +274,16 @@ class World:
             if replayed is not None:
                 self.standing[picked.id].append(replayed)
                 self.assert_within_the_caps(self.blocks[picked.id])
+
+    def incident(self, what: str, pick: int, other: int) -> None:
+        """An audit refutes something that was or may be read; what stands charged stays as it was."""
+        if picked := self.picked(pick):
+            before, entries = self.ledger.spending(picked.population), len(self.ledger.entries())
+            finding = Finding(1.0, 2.0 + other % 2, 0.95, DELTA, {"audit.json": "d" * 64})
+            said = self.ledger.incident(picked.id, finding, reason="audited")
+            assert picked.id in self.permanent, "nothing could have been read for it"
+            assert said.seq == entries + 1 or said.seq <= entries == len(self.ledger.entries())
+            assert self.ledger.spending(picked.population) == before
 
     def bind(self, what: str, pick: int, other: int) -> None:
         source = (WINTER, SPRING, PANEL)[pick % 3]

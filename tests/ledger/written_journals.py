@@ -265,6 +265,15 @@ class WrittenJournal:
             standing=self.add(names, event),
         )
 
+    def refute(self, reservation: int, owner: str, reason: str, **figures: Any) -> int:
+        said = {"claimed_epsilon": 1.0, "lower_bound": 1.5, "confidence": 0.95, "delta": 1e-6, **figures}
+        files = {"audit.json": "ab" * 32}
+        return self.step("incident", reservation, owner, reason=reason, files=files, artifact_digest=None, **said)
+
+    def seal(self, name: str, charges: Sequence[int]) -> int:
+        facts = {"id": "x", "files": {"f": "ab" * 32}, "made_from": {}, "guarantee": None, "charges": list(charges)}
+        return self.entry("sealed", release=name, key=name, **facts)
+
     def figures(self, population: str, names: Iterable[str], event: Event) -> dict[str, Any]:
         rule = self.rules[population]
         cost = accounting.renyi_vector(event, rule.orders)
@@ -366,4 +375,6 @@ def realistic() -> WrittenJournal:
     book.refuse("survey", "survey/wave_4", Gaussian(4.0), "run-2009", "it is not in the closed plan")
     book.propose("the second year", kind="raise_cap", population="articles", epsilon=6.0)
     book.change_cap("articles", 1.5, "the benchmark is over")
+    book.seal("inbox/adapter", [resumed])
+    book.refute(resumed, "run-c4e9", "the yearly audit, by canaries")
     return book
