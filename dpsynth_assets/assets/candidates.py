@@ -8,6 +8,7 @@ import dagster as dg
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.enough import require_rows_by
 from dpsynth_assets.assets.figures import preview, receipts_metadata
+from dpsynth_assets.assets.privacy_audit import RefutedError, require_not_refuted
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.releases.adapter import ADAPTER
@@ -37,8 +38,9 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
     )
     def candidates(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactError, NoRowsError):
+        with plain_failures(ArtifactError, NoRowsError, RefutedError):
             adapter = artifact_store.latest(contract.id, ADAPTER.name)
+            require_not_refuted(adapter)
             histogram = artifact_store.latest(contract.id, LABEL_HISTOGRAM.name)
             require_rows_by(contract, histogram)
         size = float(adapter.receipt["about"].get("size", 1.0))

@@ -9,6 +9,8 @@ from dpsynth_assets.assets.classifier import trained_on
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.contamination import contamination_sentence
 from dpsynth_assets.assets.figures import guarantee, preview, receipts_metadata
+from dpsynth_assets.assets.privacy_audit import audit_sentence
+from dpsynth_assets.audit.result import AuditResult
 from dpsynth_assets.classify.results import results_in
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.language.contamination.facts import Facts
@@ -42,9 +44,7 @@ def card_asset(declared: Contract) -> dg.AssetsDefinition:
             verdict = Verdict.load(judged.folder / VERDICT)
             adapter = artifact_store.get(contract.id, ADAPTER.name, corpus.receipt["about"][ADAPTER.name])
             evaluation = artifact_store.latest(contract.id, "evaluation")
-        text = certificate(
-            contract, synthetic, corpus, verdict, results_in(evaluation.folder), Facts.of(adapter.folder)
-        )
+        text = certificate(contract, synthetic, corpus, verdict, results_in(evaluation.folder), adapter)
         with artifact_store.draft(contract.id, "card") as draft:
             (draft.folder / CARD).write_text(text, encoding="utf-8")
             artifact = artifact_store.seal(draft, made_from={"evaluation": evaluation, "synthetic": synthetic})
@@ -65,7 +65,7 @@ def certificate(
     corpus: Artifact,
     verdict: Any,
     results: list[dict[str, Any]],
-    contamination: Facts | None,
+    adapter: Artifact,
 ) -> str:
     """The card's text. Everything in it is synthetic, public, a release, or a fact of ledger and contract."""
     from dpsynth_assets.classify.evaluation import table
@@ -85,7 +85,8 @@ def certificate(
         "## Guarantee",
         *_guarantee(contract, synthetic.seal.guarantee),
         "## Base model",
-        contamination_sentence(contract, contamination),
+        contamination_sentence(contract, Facts.of(adapter.folder)),
+        *_audit(AuditResult.of(adapter.folder)),
         "## What it cost",
         receipts_metadata(synthetic)["receipts"].value,
         f"Entries of the ledger `{synthetic.seal.ledger}`, which seals this card: `dpsynth verify {CARD} --key KEY` "
@@ -104,6 +105,19 @@ def certificate(
         f"Owners: {', '.join(map(escaped, contract.owners))}.",
     ]
     return visible("\n\n".join(sections)) + "\n"
+
+
+def _audit(result: AuditResult | None) -> list[str]:
+    """How far an attack on the training got, where the contract had it attacked."""
+    if result is None:
+        return []
+    tells = result.area_under_curve
+    return [
+        "## Audit",
+        audit_sentence(result),
+        f"It saw {result.steps} steps, and ranks a canary that took part above one that did not {tells.estimate:.1%} "
+        "of the time (50 % is chance). Canaries are made up and are no texts, so none is in the table.",
+    ]
 
 
 def _guarantee(contract: Contract, sealed: Guarantee | None) -> list[str]:

@@ -2,12 +2,12 @@
 
 The promise is the mechanism's whole privacy curve. It is refuted if the guesses about the canaries are right more often
 than any mechanism with that curve allows, but for a probability of 1 - confidence (`trade_off`). The **lower bound** is
-the highest epsilon, at the promise's delta, of the same mechanism with other noise that is refuted too: at least the
-promise where the promise is refuted, less where it is not.
+the highest epsilon, at the promise's delta, of the same mechanism with other noise that is refuted too: above the
+promise where the promise is refuted, below it where it is not.
 
 Three sets of guesses are made, by rules that were fixed before any run:
-1. about all canaries: in where some step holds more than half of what a canary that is drawn adds. It serves where there
-   is no noise, or far too little.
+1. about all canaries: in where some step holds more than half of what a canary that is drawn adds. It serves where
+   there is no noise, or far too little.
 2. about all canaries: in for the half with the highest scores. It serves where contributions are too long.
 3. the few with the highest scores: in. It serves where most canaries that take part are never drawn.
 Each is tested at a third of the level, and the worst counts.
@@ -99,16 +99,18 @@ def audit_result(canaries: Canaries, promise: Promise) -> AuditResult:
         curve = promise.curve(noise)
         return any(is_refuted(curve, each, level) for each in guesses)
 
-    bound = _bound(refuted, promise)
+    epsilon, broken, bound = promise.epsilon(), refuted(1.0), _bound(refuted, promise)
+    if broken:  # then the promise itself is too low
+        bound = max(bound, math.nextafter(epsilon, math.inf))
     return AuditResult(
         canaries=len(canaries.included),
         steps=canaries.steps,
         guesses=guesses,
         confidence=CONFIDENCE,
-        epsilon=promise.epsilon(),
+        epsilon=epsilon,
         delta=promise.delta,
         lower_bound=bound,
-        refuted=refuted(1.0),
+        refuted=broken,
         area_under_curve=area_under_curve(canaries.scores, canaries.included),
         true_positive_rate=true_positive_rate(canaries.scores, canaries.included),
     )

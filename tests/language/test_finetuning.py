@@ -6,10 +6,15 @@ from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from benchmarks.faults import FAULTS
+from dpsynth_assets.audit.canaries import FILE
+from dpsynth_assets.audit.result import AuditResult
 from dpsynth_assets.language import finetuning
 from dpsynth_assets.language.base_model import BaseModelError, has_bfloat16, load_base_model
 from dpsynth_assets.language.finetuning import attach_adapter, fine_tune, load_tuned
@@ -240,6 +245,53 @@ def test_a_killed_run_is_continued_and_its_replayed_steps_are_told(contract, pla
     assert folder.steps_of_attempts() == (1, 3)
     assert result.event == plan.event()
     assert result.replay == replace(plan.event(), steps=1)
+
+
+@pytest.mark.parametrize("method", ["lora", "prompt", "full"])
+def test_a_release_is_audited_by_canaries_that_leave_nothing_in_it(contract, plan, tmp_path, method):
+    mechanism = replace(plan.mechanism, noise_multiplier=2.0, steps=6, clipping_method="per_layer")
+    of_method = {"rank": None, "alpha": None} if method != "lora" else {}
+    tokens = 4 if method == "prompt" else None
+    audited = replace(plan, mechanism=mechanism, method=method, prompt_tokens=tokens, canaries=200, **of_method)
+    fine_tune(contract, audited, frame_of(contract, 2), tmp_path / "right")
+    result = AuditResult.of(tmp_path / "right")
+    assert not result.refuted
+    assert result.steps == 6
+    assert result.area_under_curve.estimate > 0.6  # the canaries are really in the sums
+    weights = next((tmp_path / "right").glob("*.safetensors"))
+    assert not [name for name in load_file(weights) if "canaries" in name]
+    load_tuned(audited.base_model, method, tmp_path / "right")
+    with next(fault for fault in FAULTS if fault.name == "no noise").put_in():
+        fine_tune(contract, audited, frame_of(contract, 2), tmp_path / "broken")
+    assert AuditResult.of(tmp_path / "broken").refuted
+
+
+def test_a_killed_run_goes_on_with_its_canaries(contract, plan, tmp_path):
+    audited = replace(plan, canaries=200)
+    checkpoints = CheckpointFolder(tmp_path / "checkpoints", audited.digest())
+
+    def killed(step, steps):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(contract, audited, frame_of(contract, 2), tmp_path / "one", killed, checkpoints)
+    coins = np.load(checkpoints.path / FILE)["included"]
+    fine_tune(contract, audited, frame_of(contract, 2), tmp_path / "two", None, checkpoints)
+    kept = np.load(checkpoints.path / FILE)
+    assert (kept["included"] == coins).all()
+    assert kept["steps"] == 3 == AuditResult.of(tmp_path / "two").steps
+
+
+def test_plain_training_promises_nothing_and_is_not_audited(contract, plan, tmp_path):
+    plain = replace(plan, mechanism=replace(plan.mechanism, noise_multiplier=0.0), canaries=200)
+    fine_tune(contract, plain, frame_of(contract, 1), tmp_path)
+    assert AuditResult.of(tmp_path) is None
+
+
+def test_a_plan_without_canaries_is_what_it_was_before_there_were_any(plan):
+    assert "canaries" not in plan.describe()
+    assert replace(plan, canaries=200).digest() != plan.digest()
 
 
 def test_a_model_whose_records_touch_one_another_is_refused_before_a_row_is_seen(contract, plan, tmp_path, monkeypatch):
