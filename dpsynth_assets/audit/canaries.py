@@ -35,7 +35,7 @@ import torch
 from torch import nn
 
 from dpsynth_assets.atomic import replacing
-from dpsynth_assets.audit.one_run import coins
+from dpsynth_assets.audit.guesses import coins
 from dpsynth_assets.privacy.clipping_methods import layer_of
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from dpsynth_assets.audit.one_run import Guesses, Rate, area_under_curve, true_positive_rate
+from dpsynth_assets.audit.guesses import Guesses, Rate, area_under_curve, true_positive_rate
 from dpsynth_assets.audit.trade_off import is_refuted
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class AuditResult:
         epsilon: what was promised at `delta`, as privacy loss distributions give it.
         lower_bound: of epsilon, at `confidence`.
         refuted: whether the promise is.
-        area_under_curve, true_positive_rate: how well the attack tells canaries (`one_run`).
+        area_under_curve, true_positive_rate: how well the attack tells canaries (`guesses`).
     """
 
     canaries: int

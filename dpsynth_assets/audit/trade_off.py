@@ -1,8 +1,9 @@
 """Whether so many right guesses refute a mechanism's whole privacy curve, from one run.
 
-`one_run` tests one point (epsilon, delta). Its bound can never pass some epsilon, however right the guesses are,
-because every mechanism of that epsilon is allowed for, randomised response too. A mechanism that says more of itself,
-delta at *every* epsilon, can be refuted by fewer guesses.
+A bound that knows one point (epsilon, delta) of the promise, as that of Steinke, Nasr and Jagielski 2023 does, can
+never pass some epsilon, however right the guesses are, because every mechanism of that epsilon is allowed for,
+randomised response too: 200 right guesses of 200 refute 4.2 at most. A mechanism that says more of itself, delta at *every*
+epsilon, can be refuted by fewer.
 
 **Setting.** m canaries, each in by a fair coin of its own; r guesses are made from the output alone, r fixed
 beforehand; V is how many are right. The mechanism's curve is delta(epsilon) under add/remove of one unit, both ways:
@@ -34,19 +35,19 @@ mean by concavity, and the mean is H_(k-1). ∎
 **Guarantee.** `is_refuted` is true of a mechanism that has the curve with a probability of less than `level`, over the
 coins and the run: with v* the least v that it refutes, P(V >= v*) < level. It never proves a run private.
 
-**What would break it:** what breaks `one_run`'s bound, and deltas that are too small for the mechanism. A coarse grid
-of epsilons does no harm, F is only larger.
+**What would break it:** guesses, or a choice between sets of them, that have seen the coins; one coin that decides
+several canaries; something an attacker may not see, a clean sum say, in what guesses are made of; a canary of more than
+one unit; deltas that are too small for the mechanism. Equal canaries, and such as influence each other, are no harm;
+nor is a coarse grid of epsilons, F is only larger.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from dpsynth_assets.audit.one_run import Guesses
+from dpsynth_assets.audit.guesses import Guesses
 
 _ROUNDING = 1e-9  # more than what the recursion's sums can be off by, relatively
 
@@ -103,7 +104,6 @@ def is_refuted(curve: PrivacyCurve, guesses: Guesses, level: float) -> bool:
 
 def fewest_to_refute(curve: PrivacyCurve, canaries: int, made: int, level: float) -> int | None:
     """How many guesses have to be right to refute the curve; None where all of them would not do."""
-    from dpsynth_assets.audit.one_run import Guesses
 
     def refuted(right: int) -> bool:
         return is_refuted(curve, Guesses(canaries, made, right), level)

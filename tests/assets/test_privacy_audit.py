@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from dpsynth_assets.assets.privacy_audit import CHECK
-from dpsynth_assets.audit.one_run import Guesses, Rate
+from dpsynth_assets.audit.guesses import Guesses, Rate
 from dpsynth_assets.audit.result import FILE, AuditResult
 from dpsynth_assets.contract import load_contract
 from dpsynth_assets.language import finetuning

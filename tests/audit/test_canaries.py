@@ -46,30 +46,34 @@ def two_layers():
     return torch.nn.Sequential(torch.nn.Linear(WIDTH, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
 
 
-def audited(mechanism, *, claim=None, folder=None, people=None, records=2):
+def trained(mechanism, *, people=None):
     model = two_layers()
-    with Canaries(model, M, mechanism.clipping, records=records, folder=folder) as canaries:
+    with Canaries(model, M, mechanism.clipping, records=2) as canaries:
         data = canaries.beside(people or People())
         train(model, data, mechanism, LEARNING, micro_batch_tokens=16, observer=canaries)
-    promise = Ran([(claim or mechanism).event()], DELTA)
-    return model, canaries, audit_result(canaries, promise)
+    return model, canaries
+
+
+def audited(mechanism, claim=None):
+    _, canaries = trained(mechanism)
+    return audit_result(canaries, Ran([(claim or mechanism).event()], DELTA))
 
 
 @pytest.mark.parametrize("clipping", ["flat", "per_layer", "automatic"])
 def test_a_right_run_stands_and_its_canaries_are_told_as_well_as_its_noise_allows(clipping):
-    _, canaries, found = audited(mechanism(clipping))
+    found = audited(mechanism(clipping))
     assert not found.refuted
     assert found.lower_bound < found.epsilon
     assert found.steps == 12
     assert 0.55 < found.area_under_curve.estimate < 0.95
-    assert found.canaries == M == len(canaries.included)
+    assert found.canaries == M
 
 
 @pytest.mark.parametrize("clipping", ["flat", "per_layer", "automatic"])
 @pytest.mark.parametrize("share", [0.0, 0.1])
 def test_without_noise_and_with_a_tenth_of_it_the_promise_is_refuted(clipping, share):
     claim = mechanism(clipping)
-    _, _, found = audited(mechanism(clipping, noise=share * claim.noise_multiplier), claim=claim)
+    found = audited(mechanism(clipping, noise=share * claim.noise_multiplier), claim)
     assert found.refuted
     assert found.lower_bound >= found.epsilon
 
@@ -78,15 +82,14 @@ def test_without_noise_and_with_a_tenth_of_it_the_promise_is_refuted(clipping, s
 def test_faults_of_the_code_that_runs_are_found(name):
     fault = next(fault for fault in FAULTS if fault.name == name)
     with fault.put_in():
-        _, _, found = audited(mechanism("flat"))
-    assert found.refuted
+        assert audited(mechanism("flat")).refuted
 
 
 def test_a_canary_in_a_batch_contributes_as_much_as_the_clip_allows_and_no_more():
     """Without noise and sampled for certain, each canary that takes part has the whole sensitivity, once a step."""
     for clipping in ("flat", "per_layer", "automatic"):
         right = mechanism(clipping, noise=0.0, steps=1, rate=1.0)
-        _, canaries, _ = audited(right, claim=mechanism(clipping))
+        _, canaries = trained(right)
         np.testing.assert_allclose(canaries.scores[canaries.included], 1.0, rtol=2e-3)
         assert (canaries.scores[~canaries.included] == 0).all()
 
@@ -96,7 +99,7 @@ def test_nobody_elses_contribution_is_another_for_canaries_beside_it():
     right = mechanism(noise=0.0, steps=1, rate=1.0)
     alone = two_layers()
     train(alone, People(), right, LEARNING, micro_batch_tokens=16)
-    beside, _, _ = audited(right, claim=mechanism())
+    beside, _ = trained(right)
     for one, other in zip(alone.parameters(), beside.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -104,14 +107,13 @@ def test_nobody_elses_contribution_is_another_for_canaries_beside_it():
 def test_the_scores_say_nothing_of_the_other_units():
     """Without noise, everybody sampled: whoever else is there, the canaries' coordinates hold the canaries' alone."""
     right = mechanism(noise=0.0, steps=1, rate=1.0)
-    some = audited(right, claim=mechanism(), people=People(9))[1]
-    more = audited(right, claim=mechanism(), people=People(60))[1]
+    some, more = (trained(right, people=People(count))[1] for count in (9, 60))
     assert set(some.scores.tolist()) == set(more.scores.tolist())
 
 
 def test_the_model_is_afterwards_what_it_was_but_for_what_was_trained():
     names = [name for name, _ in two_layers().named_parameters()]
-    model, _, _ = audited(mechanism())
+    model, _ = trained(mechanism())
     assert [name for name, _ in model.named_parameters()] == names
     assert set(model.state_dict()) == set(names)
 
@@ -127,6 +129,24 @@ def test_a_run_that_goes_on_has_the_coins_and_the_scores_that_it_had(tmp_path):
     assert (later.scores == first.scores).all()
     assert (later.peaks == first.peaks).all()
     assert later.steps == first.steps == 12
+
+
+def test_the_observer_sees_what_moves_the_parameters_and_no_more():
+    model, seen = two_layers(), []
+    before = [p.detach().clone().double() for p in model.parameters()]
+    right = mechanism()
+    train(
+        model,
+        People(),
+        right,
+        LEARNING,
+        micro_batch_tokens=16,
+        observer=lambda sums, parameters: seen.append([s.clone() for s in sums]),
+    )
+    assert len(seen) == right.steps
+    for place, parameter in enumerate(model.parameters()):
+        moved = sum(sums[place] for sums in seen) * LEARNING.learning_rate / right.expected_batch_size
+        torch.testing.assert_close(parameter.detach().double(), before[place] - moved, rtol=1e-4, atol=1e-5)
 
 
 def test_coins_are_fair_and_differ_from_run_to_run():
@@ -145,7 +165,7 @@ def test_canaries_that_do_not_stand_last_are_refused():
 
 
 def test_a_finding_is_read_as_it_was_saved(tmp_path):
-    _, _, found = audited(mechanism())
+    found = audited(mechanism())
     assert AuditResult.of(tmp_path) is None
     found.save(tmp_path)
     assert AuditResult.of(tmp_path) == found
