@@ -1,8 +1,8 @@
 """Whether so many right guesses refute a mechanism's whole privacy curve, from one run.
 
 A bound that knows one point (epsilon, delta) of the promise, as that of Steinke, Nasr and Jagielski 2023 does, can
-never pass some epsilon, however right the guesses are, because every mechanism of that epsilon is allowed for,
-randomised response too: 200 right guesses of 200 refute 4.2 at most. A mechanism that says more of itself, delta at *every*
+never pass some epsilon, however right the guesses are: every mechanism of that epsilon is allowed for, randomised
+response too, and 200 right guesses of 200 refute 4.2 at most. A mechanism that says more of itself, delta at *every*
 epsilon, can be refuted by fewer.
 
 **Setting.** m canaries, each in by a fair coin of its own; r guesses are made from the output alone, r fixed
