@@ -61,6 +61,7 @@ STEP_MARGIN = 1e-11
 RELATIVE_MARGIN = 1e-9
 # A distribution has a point for each interval of its loss: above this it would take more memory than there is.
 MAX_PLD_EPSILON = 200.0
+_ANY_DELTA = 1e-6  # to see by whether a distribution is too wide; hardly anything depends on it
 
 
 def renyi_vector(event: Event, orders: Sequence[float]) -> Vector:
@@ -162,9 +163,11 @@ def pld_epsilon(events: Iterable[Event], delta: float, *, interval: float = 1e-3
 
 def privacy_curve(events: Iterable[Event], epsilons: Sequence[float]) -> tuple[float, ...] | None:
     """delta of the whole at each epsilon, by privacy loss distributions: never less than the mechanism's own, under
-    add/remove of one unit both ways. None where some event has no privacy loss distribution here."""
+    add/remove of one unit both ways. None where some event has no privacy loss distribution here, or one too wide."""
     counted = Counter(events)
     if not counted or not all(map(has_pld, counted)):
+        return None
+    if not _best(tuple(counted.elements()), _ANY_DELTA)[0] <= MAX_PLD_EPSILON:
         return None
     accountant = _pld_accountant(tuple(sorted(counted.items(), key=repr)), 1e-3)
     return tuple(min(1.0, max(0.0, float(accountant.get_delta(epsilon)))) for epsilon in epsilons)

@@ -88,8 +88,8 @@ def audit_sentence(result: AuditResult) -> str:
     """What the audit found, for the check and the card."""
     found = (
         f"An attack on {result.canaries:,} canaries in the noisy sums of training finds epsilon to be at least "
-        f"{result.lower_bound:.2f}, at {result.confidence:.0%} confidence and delta {result.delta:g}; promised is "
-        f"{result.epsilon:.2f}."
+        f"{result.lower_bound:.2f}, at {result.confidence:.0%} confidence and delta {result.delta:g}. Training alone "
+        f"promises {result.epsilon:.2f}, counted as tightly as can be (by privacy loss distributions)."
     )
     if result.refuted:
         return f"The promise is refuted. {found}"

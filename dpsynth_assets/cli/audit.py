@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,12 +22,13 @@ from ledger import Checkpoint, LedgerError
 from ledger.accounting import epsilon
 from ledger.errors import InvalidEvent
 from ledger.events import from_json
-from ledger.seals import fingerprint
+from ledger.seals import fingerprint, read_portable
 from ledger.snapshot import lines_of, write_snapshot
 from ledger.visible import visible
-from resources.evidence import artifacts, checkpoints, contradictions, gone
+from resources.evidence import artifacts, checkpoints, contradictions, gone, receipts
 from resources.heads import open_ledger, restore_ledger
 from resources.home import Home
+from resources.seals import SEAL
 
 if TYPE_CHECKING:
     from ledger import Entry, Ledger, Statement
@@ -227,7 +230,9 @@ def report(
     if as_json:
         put(json.dumps(registry_entry(snapshot, problems=problems, checkpoint=signed), indent=2))
         return
-    page = write_report(snapshot, out, problems=problems, checkpoint=signed, second_opinion=_by_opacus)
+    page = write_report(
+        snapshot, out, problems=problems, checkpoint=signed, second_opinion=_by_opacus, audits=_audits(home)
+    )
     say(
         "Wrote ",
         (str(page), "bold"),
@@ -248,6 +253,26 @@ def _by_opacus(event: Mapping[str, Any], delta: float) -> str:
         return str(second_opinion(from_json(event), delta))
     except InvalidEvent:
         return "no second opinion: the event is unknown to this program"
+
+
+def _audits(home: Home) -> dict[int, str]:
+    """What audits of runs found, by the entries that reserved the charges; of files that are as they were sealed."""
+    from dpsynth_assets.audit.result import FILE, AuditResult
+
+    found = {}
+    for folder, _ in receipts(home):
+        with suppress(LedgerError, OSError, ValueError, TypeError, KeyError):
+            seal, _ = read_portable((folder / SEAL).read_bytes())
+            digest = seal.files.get(FILE)
+            if digest is None or hashlib.sha256((folder / FILE).read_bytes()).hexdigest() != digest:
+                continue
+            result = AuditResult.of(folder)
+            if result is not None:
+                found[seal.charges[-1]] = (
+                    f"ε at least {result.lower_bound:.2f}, promised {result.epsilon:.2f} ({result.canaries} canaries, "
+                    f"{result.confidence:.0%})"
+                )
+    return found
 
 
 def _checkpoints_in(path: Path) -> list[Checkpoint]:

@@ -32,6 +32,7 @@ def write_report(
     title: str = TITLE,
     checkpoint: Mapping[str, Any] | None = None,
     second_opinion: SecondOpinion | None = None,
+    audits: Mapping[int, str] | None = None,
 ) -> Path:
     """Write the report to `path` and return it.
 
@@ -41,12 +42,15 @@ def write_report(
         checkpoint: The newest signed one, as docs/journal.md has it, if there is any.
         second_opinion: What another accountant says of an event (as JSON, see `ledger.events`) at a delta, in a few
             words, or why it says nothing. The ledger itself knows no other accountant than its own.
+        audits: What audits of the runs found, in a few words, by the entries that reserved the charges. The ledger
+            itself has only those that refute, as incidents.
 
     Raises:
         OSError: it cannot be written there.
     """
     target = Path(path)
-    text = page_of(read_facts(source, checkpoint), title=title, problems=problems, second_opinion=second_opinion)
+    facts = read_facts(source, checkpoint)
+    text = page_of(facts, title=title, problems=problems, second_opinion=second_opinion, audits=audits)
     draft = target.with_name(f".{target.name}.new")
     try:
         draft.write_text(text, encoding="utf-8")

@@ -68,7 +68,14 @@ _STATES = {
 SecondOpinion = Callable[[Mapping[str, Any], float], str]
 
 
-def page_of(facts: Facts, *, title: str, problems: Sequence[str], second_opinion: SecondOpinion | None = None) -> str:
+def page_of(
+    facts: Facts,
+    *,
+    title: str,
+    problems: Sequence[str],
+    second_opinion: SecondOpinion | None = None,
+    audits: Mapping[int, str] | None = None,
+) -> str:
     """The whole document as text."""
     from markupsafe import Markup
 
@@ -84,6 +91,7 @@ def page_of(facts: Facts, *, title: str, problems: Sequence[str], second_opinion
         mechanisms=_mechanisms(facts),
         charges=facts["charges"],
         opinions=_opinions(facts, second_opinion),
+        audits=audits or {},
         states={state: [row for row in facts["charges"] if row["state"] == state] for state in _STATES},
         state_words=_STATES,
         records=RECORDS,

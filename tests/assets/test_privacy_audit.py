@@ -82,8 +82,22 @@ def test_a_release_that_stands_says_on_its_card_how_far_the_attack_got(run, home
     card = next(home.root.glob("**/card.md")).read_text(encoding="utf-8")
     assert "## Audit" in card
     assert "at least 0.40" in card
-    assert "promised is 6.10" in card
+    assert "promises 6.10" in card
     assert book.incidents() == []
+
+
+def test_the_report_says_it_by_the_adapter_s_charge_while_the_file_is_as_it_was_sealed(run, home, asked):
+    from dpsynth_assets.cli.audit import _audits
+
+    run()
+    ((entry, said),) = _audits(home).items()
+    adapter = ArtifactStore(home=str(home.root)).latest("small", "adapter")
+    assert entry == adapter.charges[-1].seq or str(entry) in adapter.charges[-1].reservation
+    assert "at least 0.40, promised 6.10" in said
+    file = adapter.folder / FILE
+    file.chmod(0o644)
+    file.write_text(file.read_text(encoding="utf-8").replace("0.4", "0.3"), encoding="utf-8")
+    assert _audits(home) == {}
 
 
 def test_a_refuted_adapter_stops_the_run_and_stands_in_the_ledger(run, book):

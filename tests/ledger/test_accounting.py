@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import doctest
+import itertools
 import math
 from collections.abc import Callable
 
 import mpmath
 import pytest
+from scipy.stats import norm
 
 from ledger import (
     Composed,
@@ -22,7 +24,15 @@ from ledger import (
     divergences,
     events,
 )
-from ledger.accounting import CANDIDATE_ORDERS, calibrate, epsilon, planned_order, pld_epsilon, renyi_vector
+from ledger.accounting import (
+    CANDIDATE_ORDERS,
+    calibrate,
+    epsilon,
+    planned_order,
+    pld_epsilon,
+    privacy_curve,
+    renyi_vector,
+)
 from ledger.renyi_filter import FIXED_ORDERS, RenyiFilter, add, zeros
 
 DELTA = 1e-6
@@ -218,3 +228,27 @@ def test_the_examples_in_the_docstrings_are_true() -> None:
     for module in (accounting, events):
         results = doctest.testmod(module)
         assert (results.failed, results.attempted) == (0, 1)
+
+
+def test_the_privacy_curve_falls_and_meets_the_epsilon_of_the_same_distribution() -> None:
+    event = PoissonSampledGaussian(0.1, 1.0, 20)
+    curve = privacy_curve([event, event], (0.0, 1.0, 2.0, 4.0))
+    assert curve is not None
+    assert all(0 < later < earlier <= 1 for earlier, later in itertools.pairwise(curve))
+    found = pld_epsilon([event, event], curve[2])
+    assert found == pytest.approx(2.0, abs=2e-3)
+
+
+def test_the_privacy_curve_of_a_gaussian_is_the_known_one_and_never_below() -> None:
+    """Balle and Wang 2018, theorem 8."""
+    epsilons = (0.0, 0.5, 1.0, 3.0)
+    curve = privacy_curve([Gaussian(1.5)], epsilons)
+    assert curve is not None
+    for epsilon_, delta in zip(epsilons, curve, strict=True):
+        exact = norm.cdf(0.5 / 1.5 - epsilon_ * 1.5) - math.exp(epsilon_) * norm.cdf(-0.5 / 1.5 - epsilon_ * 1.5)
+        assert exact <= delta <= exact * 1.01 + 1e-9
+
+
+def test_what_has_no_distribution_has_no_curve() -> None:
+    assert privacy_curve([], (0.0, 1.0)) is None
+    assert privacy_curve([Gaussian(0.01)], (0.0, 1.0)) is None

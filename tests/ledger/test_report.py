@@ -445,6 +445,14 @@ def test_a_second_opinion_stands_beside_each_charge(report: Page, facts: Facts) 
     assert "second opinion" not in report.text, "where nobody was asked there is no column"
 
 
+def test_what_an_audit_of_a_run_found_stands_with_its_charge(report: Page, facts: Facts) -> None:
+    reserved = facts["charges"][-1]["reservation"]
+    shown = Page(page.page_of(facts, title="x", problems=[], audits={reserved: "ε at least <1>"}))
+    saying = [row for row in shown.rows("charges") if "attacked: ε at least <1>" in row[2]]
+    assert [row[0] for row in saying] == [str(reserved)]
+    assert "attacked" not in report.text.lower(), "where nothing was attacked nothing is said of it"
+
+
 def test_the_registry_entry_is_the_one_shown(report: Page, snapshot: Path, book: WrittenJournal, facts: Facts) -> None:
     entry = registry_entry(snapshot, problems=[], title="Report")
     assert json.loads(report.script) == entry
