@@ -45,10 +45,14 @@ def show_refusal(contract: Contract, home: Home, outcome: Outcome) -> None:
     stopped, refused = f"{contract.id}/{refusal['asset']}", refusal["refused_release"]
     alone = refused == stopped
     first = f"{stopped} was not started" if alone else f"{refused} would not fit after {stopped}: neither was started"
+    read = "no sensitive row was read for it."
+    if refusal["was_read_before"]:
+        first = f"{stopped} was begun by an earlier run, and the steps that it lost do not fit a second time"
+        read = "what it was charged stays, what it left is kept, and no sensitive row was read now."
     beside = "" if alone else f", with {stopped} reserved to ask"
     console().print(
         Panel(
-            f"{first};\nno sensitive row was read for it.\n\n"
+            f"{first};\n{read}\n\n"
             f"spent  ε {refusal['epsilon_spent']:.3f} of {refusal['epsilon_cap']:g}{beside}\n"
             f"asked  ε {refusal['epsilon_asked']:.3f}\n"
             f"left   ε {refusal['epsilon_left']:.3f}\n\n"

@@ -184,6 +184,7 @@ def _grant(
     store, release, run = stores.sensitive, release_name(context, contract), context.run.run_id
     keys, lock = spec_keys(release, plan), starting(store)
     refusal: dg.Failure
+    was_read = False
     try:
         book = stores.ledger.open()
         with book.reading() as now:
@@ -201,6 +202,7 @@ def _grant(
         if left := unfinished(begun, book, store, contract, replay):
             try:
                 begun_on = store.readable(source_of(contract), left[0].source)  # and is finished on
+                was_read = left[0].redeemed
                 if to_hold:
                     with suppress(BudgetRefused):  # what was paid for is finished, whether or not the rest fits
                         hold_with(to_hold)
@@ -243,7 +245,7 @@ def _grant(
         return book, grant, 0, _begun(checkpoints), facts_of(snapshot, contract)
     except BudgetRefused as error:
         observe(context, contract, book)
-        refusal = refused(error)
+        refusal = refused(error, was_read=was_read)
     except (LedgerError, SourceError) as error:
         refusal = dg.Failure(str(error), allow_retries=False)
     finally:

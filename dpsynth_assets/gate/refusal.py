@@ -24,12 +24,20 @@ if TYPE_CHECKING:
     from ledger import BudgetRefused, Grant
 
 
-def refused(error: BudgetRefused) -> dg.Failure:
-    """The ledger's no, for people: what was spent, asked and left, and what to do."""
+def refused(error: BudgetRefused, *, was_read: bool) -> dg.Failure:
+    """The ledger's no, for people: what was spent, asked and left, and what to do.
+
+    `was_read` says that an earlier run began the release, whose steps that were lost would now run a second time.
+    """
+    so_far = (
+        "An earlier run began it: what that read stays charged, what it left is kept, and no row was read now. "
+        if was_read
+        else "No sensitive row was read. "
+    )
     text = (
         f"The privacy ledger refused {error.release}, since {error.why}: the budget of {error.block!r} is "
         f"epsilon {error.cap:g} at delta {error.delta:g}; spent {error.spent:.3f}, "
-        f"asked {error.asked:.3f}, left {error.left:.3f}. No sensitive row was read. "
+        f"asked {error.asked:.3f}, left {error.left:.3f}. {so_far}"
         f"The standing release stays usable without limit (`dpsynth sql`); a further one needs a larger budget "
         f"in the contract, approved by its owners, or a cheaper release within what is left (`dpsynth plan`)."
     )
@@ -39,6 +47,7 @@ def refused(error: BudgetRefused) -> dg.Failure:
         "epsilon_left": float(error.left),
         "epsilon_cap": float(error.cap),
         "refused_by_privacy_ledger": True,
+        "was_read_before": was_read,
         "refused_release": error.release,
         "population": error.population,
     }

@@ -112,7 +112,7 @@ def test_an_ordinary_failure_forfeits_and_starts_anew(run, training, rooms, book
     assert states(book) == ["forfeited"]
 
 
-def test_more_than_is_left_is_refused_and_the_release_stays(run, training, book, contract, reserve):
+def test_more_than_is_left_is_refused_and_the_release_stays(run, training, book, contract, reserve, failure_of):
     training.stop_at = 8
     run("source", "adapter")
     for noise in (2.0, 8.0, 32.0):  # others use up the rest
@@ -120,7 +120,10 @@ def test_more_than_is_left_is_refused_and_the_release_stays(run, training, book,
             for number in range(100):
                 reserve(Gaussian(noise), release="other", key=f"{noise} {number}")
     training.stop_at = None
-    assert not run("adapter").success
+    failed = failure_of(run("adapter"), "adapter").step_failure_data.user_failure_data
+    assert "An earlier run began it" in failed.description
+    assert "No sensitive row was read." not in failed.description
+    assert failed.metadata["was_read_before"].value is True
     assert states(book).count("redeemed") >= 1
     assert book.entries()[-1].kind == "refused"
     assert book.entries()[-1].reservation_id is not None
