@@ -109,6 +109,8 @@ _KNOWN = {
 
 def _outcome(result: dg.ExecuteInProcessResult, contract: Contract, seconds: float) -> Outcome:
     outcome = Outcome(result.success, result.run_id, seconds)
+    checks = [check for check in result.get_asset_check_evaluations() if not check.passed]
+    outcome.checks_failed = [check.check_name for check in checks]
     for event in result.all_events:
         if event.event_type == DagsterEventType.STEP_FAILURE:
             data = event.step_failure_data
@@ -129,9 +131,9 @@ def _outcome(result: dg.ExecuteInProcessResult, contract: Contract, seconds: flo
             outcome.stopped = True
         elif event.event_type == DagsterEventType.RUN_FAILURE:  # between two assets
             outcome.stopped |= event.job_failure_data.failure_reason == RunFailureReason.UNEXPECTED_TERMINATION
-    for check in result.get_asset_check_evaluations():
-        if not check.passed:
-            outcome.checks_failed.append(check.check_name)
+    for check in checks:
+        if (step := f"{check.asset_key.path[-1]}_{check.check_name}") in outcome.failures and check.description:
+            outcome.failures[step] = check.description
     return outcome
 
 

@@ -13,10 +13,12 @@ from rich.table import Table
 from rich.text import Text
 
 from dpsynth_assets.assets.card import CARD
+from dpsynth_assets.assets.privacy_audit import CHECK
 from dpsynth_assets.classify.results import REAL, REAL_WITH_DP, results_in
 from dpsynth_assets.cli.console import console, say, shown
 from dpsynth_assets.publish.release import NO_GUARANTEE, READ_NOTHING
 from dpsynth_assets.publish.sql import plain, schema_of
+from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.variants import name_of
 from ledger import Ledger
 from resources.artifact_store import Artifact, ArtifactStore
@@ -89,8 +91,17 @@ def show_failure(contract: Contract, home: Home, outcome: Outcome, asked: Mappin
         for line in more:
             say(line)
     if outcome.checks_failed:
-        say(f"Quality checks that failed: {', '.join(outcome.checks_failed)}. Nothing was published.")
-    if charged := _charged(home, outcome):
+        say(f"Checks that failed: {', '.join(outcome.checks_failed)}. Nothing was published.")
+    charged = _charged(home, outcome)
+    if CHECK in outcome.checks_failed:
+        say(
+            f"This run was charged {charged}, which stays. " if charged else "",
+            "Nothing is made of this adapter any more, and the ledger says why (dpsynth audit report). Find the fault "
+            "first (docs/audit.md); then ",
+            (f"dpsynth run {_called(contract)} --again {ADAPTER.name}", "bold"),
+            " pays for another.",
+        )
+    elif charged:
         command = _goes_on_by(contract, home, outcome, asked)
         say(f"This run was charged {charged}. What stands of it is used by ", (command, "bold"), ".")
     say(f"Run {outcome.run_id[:8]}: see it in the UI (dpsynth ui).", style="dim")

@@ -92,11 +92,12 @@ def wait_to_be_sealed(
 
 def _finished(book: Ledger, contract: Contract, keys: tuple[str, ...], store: SensitiveStore) -> Iterator[Reservation]:
     """Charges by these keys, about the contract's people, whose release left word that it was finished; the ledger is
-    asked where any did."""
+    asked where any did. One that an audit refuted is not sealed any more, so it would stand in every run's way."""
     if said := finished(store):
+        refuted = {incident.reservation for incident in book.incidents(contract.privacy.population)}
         for key in keys:
             for each in book.reservations(key=key):
-                if each.id in said and each.population == contract.privacy.population:
+                if each.id in said - refuted and each.population == contract.privacy.population:
                     yield each
 
 

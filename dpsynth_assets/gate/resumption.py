@@ -162,9 +162,11 @@ def unfinished(
     begun: Iterable[Reservation], book: Ledger, store: SensitiveStore, contract: Contract, replay: Replay | None
 ) -> tuple[Reservation, Checkpoints] | None:
     """Of these reservations, the one that was activated and not finished, if its process is dead, its rows are kept,
-    and what would run again can be told."""
+    what would run again can be told, and no audit has refuted it: what cannot be sealed is not gone on with."""
     for found in begun:
         if found.state not in ("activated", "redeemed") or not _readable(store, contract, found):
+            continue
+        if any(incident.reservation == found.id for incident in book.incidents(found.population)):
             continue
         checkpoints = locked(store, found.id)
         if checkpoints is None:
