@@ -26,9 +26,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -138,17 +140,21 @@ class Canaries:
                 np.savez(file, included=self.included, scores=self.scores, peaks=self.peaks, steps=self.steps)
 
     def _go_on(self) -> None:
-        """Takes up what an earlier attempt at the run left, or makes its coins durable."""
+        """Takes up what an earlier attempt at the run left, or makes its coins durable.
+
+        What cannot be read is begun anew, with other coins: the guesses are then about the steps from here on, and
+        right no more often than those promise.
+        """
         if self._file is None:
             return
-        if not self._file.exists():
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._keep()
-            return
-        with np.load(self._file, allow_pickle=False) as kept:
-            if len(kept["included"]) == len(self.included):
-                self.included, self.scores, self.peaks = kept["included"], kept["scores"], kept["peaks"]
-                self.steps = int(kept["steps"])
+        with suppress(OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile), self._file.open("rb") as file:
+            kept = np.load(file, allow_pickle=False)
+            found = kept["included"], kept["scores"], kept["peaks"], int(kept["steps"])
+            if [part.shape for part in found[:3]] == [self.included.shape] * 3 and found[0].dtype == np.bool_:
+                self.included, self.scores, self.peaks, self.steps = found
+                return
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        self._keep()
 
 
 class _Beside:

@@ -131,6 +131,20 @@ def test_a_run_that_goes_on_has_the_coins_and_the_scores_that_it_had(tmp_path):
     assert later.steps == first.steps == 12
 
 
+@pytest.mark.parametrize(
+    "damage", [b"", b"torn", b"PK\x03\x04 and no more", None], ids=["empty", "torn", "cut", "short"]
+)
+def test_a_file_that_cannot_be_read_loses_no_run(tmp_path, damage):
+    before = Canaries(two_layers(), M, mechanism().clipping, folder=tmp_path)
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole[: len(whole) // 2] if damage is None else damage)
+    anew = Canaries(two_layers(), M, mechanism().clipping, folder=tmp_path)
+    assert anew.steps == 0
+    assert (anew.scores == 0).all()
+    assert (anew.included != before.included).any()
+    assert (Canaries(two_layers(), M, mechanism().clipping, folder=tmp_path).included == anew.included).all()
+
+
 def test_the_observer_sees_what_moves_the_parameters_and_no_more():
     model, seen = two_layers(), []
     before = [p.detach().clone().double() for p in model.parameters()]
