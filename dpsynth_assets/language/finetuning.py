@@ -194,6 +194,7 @@ def fine_tune(
             progress=progress,
             checkpoints=checkpoints,
             observer=canaries,
+            by_opacus=plan.engine == "opacus",
         )
     ready.model.save_pretrained(folder, safe_serialization=True)
     mechanism, precision = plan.mechanism, "bfloat16" if ready.bfloat16 else "float32"
@@ -318,7 +319,8 @@ def _verify(
     ]
     verify_objective(model, made_up[0], pad)
     data = TextUnits(made_up, [0, 1, 1, 2], pad)
-    verify_exactness(model, lambda records: data.losses(model, records), [1, 2, 1])
+    by_opacus = plan.engine == "opacus"
+    verify_exactness(model, lambda records: data.losses(model, records), [1, 2, 1], by_opacus=by_opacus)
     if bfloat16:
         put_back = round_frozen_layers(model)
         try:
@@ -353,6 +355,6 @@ def _verify_own_bits(
             def losses(records: Sequence[int], shape: Shape, data: TextUnits = data) -> Tensor:
                 return data.losses(model, records, shape)
 
-            verify_own_bits(model, losses, shape, [0, 1, 2])
+            verify_own_bits(model, losses, shape, [0, 1, 2], by_opacus=plan.engine == "opacus")
     finally:
         model.eval()

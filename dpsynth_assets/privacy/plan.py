@@ -243,7 +243,7 @@ def _digest(stated: dict[str, Any]) -> str:
 
 # How fast the passes are, how much memory they take and how roundly they compute: no part of what is charged, so that
 # a run may go on with others.
-PERFORMANCE = ("micro_batch_tokens", "precision", "gradient_checkpointing")
+PERFORMANCE = ("micro_batch_tokens", "precision", "gradient_checkpointing", "engine")
 
 
 @dataclass(frozen=True)
@@ -263,11 +263,13 @@ class TrainingPlan(DpSgdPlan):
     gradient_checkpointing: bool = False
     prompt: dict[str, Any] | None = None
     canaries: int = 0
+    engine: Literal["own", "opacus"] = "own"
 
     def describe(self) -> dict[str, Any]:
-        """As for every plan. A plan without a prompt, or without canaries, is what it was before there were any."""
+        """As for every plan. One without a prompt, canaries or another engine is what it was before there were any."""
         lacking = {"prompt"} if self.prompt is None else set()
         lacking |= set() if self.canaries else {"canaries"}
+        lacking |= {"engine"} if self.engine == "own" else set()
         return {name: value for name, value in super().describe().items() if name not in lacking}
 
     def digest(self) -> str:
@@ -328,6 +330,7 @@ class TrainingPlan(DpSgdPlan):
             gradient_checkpointing=adapter.gradient_checkpointing,
             prompt=None if terms.prompt is None else terms.prompt.model_dump(mode="json"),
             canaries=adapter.canaries,
+            engine=adapter.engine,
         )
 
 

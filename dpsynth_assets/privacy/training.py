@@ -89,6 +89,7 @@ def train(
     progress: Progress | None = None,
     checkpoints: CheckpointFolder | None = None,
     observer: Observer | None = None,
+    by_opacus: bool = False,
 ) -> TrainingRun:
     """Trains the model's trainable parameters in place with the given mechanism.
 
@@ -104,6 +105,7 @@ def train(
         progress: told (steps done, steps in all) after every step.
         checkpoints: where the run is kept, and continued from if it was killed there.
         observer: handed every step's noisy sums, which the guarantee covers, and never anything else of the data.
+        by_opacus: layers without a rule of ours are computed by Opacus.
 
     Raises:
         UnclippedGradientError: some trainable parameter has no exact per-record gradient.
@@ -111,7 +113,7 @@ def train(
         CheckpointError: the checkpoints belong to another plan or process, or cannot be read.
     """
     with (
-        ClippedSum(model, mechanism.clipping) as clipped,
+        ClippedSum(model, mechanism.clipping, by_opacus=by_opacus) as clipped,
         nullcontext() if checkpoints is None else checkpoints.open() as folder,
     ):
         was_training = model.training

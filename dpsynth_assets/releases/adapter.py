@@ -64,6 +64,10 @@ class AdapterTerms(ReleaseTerms):
         Literal["float32", "bfloat16"],
         Field(description="of the passes, drawing included; norms, sums and noise are never rounder than float32"),
     ] = "float32"
+    engine: Annotated[
+        Literal["own", "opacus"],
+        Field(description="what computes a record's gradient in a layer that has no rule of ours: nothing, or Opacus"),
+    ] = "own"
     gradient_checkpointing: Annotated[
         bool, Field(description="activations are computed again and not kept: less memory, more time")
     ] = False

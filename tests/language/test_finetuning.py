@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from benchmarks.faults import FAULTS
 from dpsynth_assets.audit.canaries import FILE
@@ -292,6 +293,33 @@ def test_plain_training_promises_nothing_and_is_not_audited(contract, plan, tmp_
 def test_a_plan_without_canaries_is_what_it_was_before_there_were_any(plan):
     assert "canaries" not in plan.describe()
     assert replace(plan, canaries=200).digest() != plan.digest()
+
+
+class Mixed(nn.Module):
+    """In the place of a layer's perceptron: a convolution, which has no rule of ours."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.convolution = nn.Conv1d(width, width, 1)
+
+    def forward(self, x):
+        return self.convolution(x.mT).mT
+
+
+def test_a_layer_without_a_rule_is_trained_by_opacus_if_the_contract_says_so(contract, plan, tmp_path, monkeypatch):
+    def with_a_convolution(name):
+        model, tokenizer = load_base_model(name)
+        model.model.layers[0].mlp = Mixed(model.config.hidden_size)
+        return model, tokenizer
+
+    monkeypatch.setattr(finetuning, "load_base_model", with_a_convolution)
+    whole = replace(plan, method="full", rank=None, alpha=None)
+    with pytest.raises(UnclippedGradientError, match=r"convolution\.weight.*engine: opacus"):
+        finetuning.prepare(contract, whole)
+    slow = replace(whole, engine="opacus")
+    assert slow.digest() == whole.digest()  # how a gradient is computed is no part of what is charged
+    fine_tune(contract, slow, frame_of(contract, 2), tmp_path)
+    assert "model.layers.0.mlp.convolution.weight" in load_file(tmp_path / "model.safetensors")
 
 
 def test_a_model_whose_records_touch_one_another_is_refused_before_a_row_is_seen(contract, plan, tmp_path, monkeypatch):

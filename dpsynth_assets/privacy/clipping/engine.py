@@ -31,11 +31,14 @@ class ClippedSum:
     `with` block, however it is left) makes the model an ordinary one again. After an error the sum holds what it held
     before the failed `add`.
 
+    Args:
+        by_opacus: layers without a rule of ours are computed by Opacus, exactly and slowly.
+
     Raises:
         UnclippedGradientError: a trainable parameter has no exact rule, or there is none.
     """
 
-    def __init__(self, model: nn.Module, clipping: Clipping) -> None:
+    def __init__(self, model: nn.Module, clipping: Clipping, *, by_opacus: bool = False) -> None:
         named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         if not named:
             raise UnclippedGradientError("the model has no trainable parameter: attach an adapter first")
@@ -47,7 +50,7 @@ class ClippedSum:
         self._sums: list[Tensor] = []
         self._units = 0
         self._collector = Collector()
-        self._attachment = Attachment(model, self._collector)
+        self._attachment = Attachment(model, self._collector, by_opacus=by_opacus)
 
     def __enter__(self) -> ClippedSum:
         return self

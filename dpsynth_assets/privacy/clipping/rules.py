@@ -3,7 +3,8 @@
 Exact: Linear and Conv1D (weights and biases, tied or not), Embedding, LayerNorm, RMSNorm of any family, low-rank
 adapters of peft on linear layers (fused into one function where nothing stands between), prompt tuning, prefix tuning,
 P-tuning with its MLP encoder, classifier heads made of these. Refused: DoRA's magnitudes, LSTM encoders, convolutions,
-batch normalisation (it couples records), quantised layers, mixtures of experts, and whatever is not listed.
+batch normalisation (it couples records), quantised layers, mixtures of experts, and whatever is not listed; of these,
+single layers can be had by Opacus (`per_sample`).
 
 A rule replaces `forward` on the module's instance and nothing else. `Attachment.detach` puts everything back.
 """
@@ -29,6 +30,7 @@ from dpsynth_assets.privacy.clipping.functions import (
     LowRankFunction,
     applied,
 )
+from dpsynth_assets.privacy.clipping.per_sample import per_sample_rule
 
 Forward = Callable[..., Any]
 
@@ -42,14 +44,14 @@ def collector_of(module: nn.Module) -> Collector | None:
 
 
 class Attachment:
-    """The rules in force on one model.
+    """The rules in force on one model; `by_opacus` has Opacus compute what no rule of ours does.
 
     Raises:
         UnclippedGradientError: names every trainable parameter that has no exact rule, or a module that couples
             records; the model is then as it was.
     """
 
-    def __init__(self, model: nn.Module, collector: Collector) -> None:
+    def __init__(self, model: nn.Module, collector: Collector, *, by_opacus: bool) -> None:
         self._replaced: list[tuple[Any, str, Any]] = []
         self._modules: list[nn.Module] = []
         _refuse_coupling(model)
@@ -59,6 +61,8 @@ class Attachment:
                 if module in _collectors:
                     raise UnclippedGradientError("another clipped sum is open on this model: close it first")
                 found = _low_rank_rule(module, collector) or _rule(module, collector)
+                if found is None and by_opacus:
+                    found = per_sample_rule(module, collector)
                 if found is not None:
                     forward, owned = found
                     self._replace(module, "forward", _while_training(module, forward))
@@ -69,6 +73,7 @@ class Attachment:
                 raise UnclippedGradientError(
                     f"no exact rule for {', '.join(sorted(without.values()))}: freeze these parameters, or choose a "
                     "method that trains layers with a rule (linear, embedding, normalisation, LoRA, prompts)"
+                    + (", which Opacus has none for either" if by_opacus else "; `engine: opacus` knows more layers")
                 )
             self._prompts_per_record(model)
             _collectors.update(dict.fromkeys(self._modules, collector))

@@ -30,7 +30,13 @@ from dpsynth_assets.privacy.shapes import Shape
 _TOLERANCE = 1e-3  # in norm, relative: float32 through some dozen layers errs by less, a wrong rule by far more
 
 
-def verify_exactness(model: nn.Module, losses: Callable[[Sequence[int]], Tensor], records_of: Sequence[int]) -> None:
+def verify_exactness(
+    model: nn.Module,
+    losses: Callable[[Sequence[int]], Tensor],
+    records_of: Sequence[int],
+    *,
+    by_opacus: bool = False,
+) -> None:
     """Compares the clipped sum of made-up units with the definition. Leaves the model as it was.
 
     Args:
@@ -57,7 +63,7 @@ def verify_exactness(model: nn.Module, losses: Callable[[Sequence[int]], Tensor]
             torch.stack([g * scale for g, scale in zip(same, scales, strict=True)]).sum(0)
             for same in zip(*units, strict=True)
         ]
-        with ClippedSum(model, FlatClipping(l2_clip_norm / ROUNDING_MARGIN)) as clipped:
+        with ClippedSum(model, FlatClipping(l2_clip_norm / ROUNDING_MARGIN), by_opacus=by_opacus) as clipped:
             clipped.grid = fine_grid_of(l2_clip_norm)
             clipped.add(losses(range(sum(records_of))), records_of)
             actual = clipped.take()
@@ -70,7 +76,12 @@ def verify_exactness(model: nn.Module, losses: Callable[[Sequence[int]], Tensor]
 
 
 def verify_own_bits(
-    model: nn.Module, losses: Callable[[Sequence[int], Shape], Tensor], shape: Shape, records: Sequence[int]
+    model: nn.Module,
+    losses: Callable[[Sequence[int], Shape], Tensor],
+    shape: Shape,
+    records: Sequence[int],
+    *,
+    by_opacus: bool = False,
 ) -> None:
     """Checks that made-up records contribute the same bits in every row of a shape, whatever the other rows hold.
 
@@ -90,7 +101,10 @@ def verify_own_bits(
     ]
     # One sum for all arrangements, each with a weight of its own, from which every record's own is taken away: zero.
     weights = [1.0 + 2 * turn for turn in range(len(arrangements))]
-    with _moved([p for p in model.parameters() if p.requires_grad]), ClippedSum(model, FlatClipping(1.0)) as clipped:
+    with (
+        _moved([p for p in model.parameters() if p.requires_grad]),
+        ClippedSum(model, FlatClipping(1.0), by_opacus=by_opacus) as clipped,
+    ):
         clipped.grid = fine_grid_of(1.0)
         difference = [torch.zeros_like(p, dtype=torch.float64) for p in clipped.parameters]
 
