@@ -138,17 +138,26 @@ class Canaries:
                 np.savez(file, included=self.included, scores=self.scores, peaks=self.peaks, steps=self.steps)
 
     def _go_on(self) -> None:
-        """Takes up what an earlier attempt at the run left, or makes its coins durable."""
+        """Takes up what an earlier attempt at the run left, or makes its coins durable.
+
+        What cannot be read costs no run that was paid for: new coins are as fair, and steps of before do not count.
+        """
         if self._file is None:
             return
         if not self._file.exists():
             self._file.parent.mkdir(parents=True, exist_ok=True)
             self._keep()
             return
-        with np.load(self._file, allow_pickle=False) as kept:
-            if len(kept["included"]) == len(self.included):
-                self.included, self.scores, self.peaks = kept["included"], kept["scores"], kept["peaks"]
-                self.steps = int(kept["steps"])
+        try:
+            with self._file.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+                included, scores, peaks = kept["included"], kept["scores"], kept["peaks"]
+                steps = int(kept["steps"])
+        except Exception:  # torn bytes make numpy raise anything
+            return self._keep()
+        of_each = all(each.shape == self.included.shape for each in (included, scores, peaks))
+        if not of_each or included.dtype != np.bool_ or np.isnan(scores).any() or np.isnan(peaks).any():
+            return self._keep()
+        self.included, self.scores, self.peaks, self.steps = included, scores, peaks, steps
 
 
 class _Beside:
@@ -171,11 +180,14 @@ class _Beside:
         others = [record for record in records if record < self._others]
         if list(records[: len(others)]) != others:
             raise ValueError("canaries stand after the other units: rows and gradients would not belong together")
-        total = self._data.losses(model, others, shape)
         if len(others) == len(records):
-            return total
-        which: list[int | None] = [None] * len(total)
+            return self._data.losses(model, others, shape)
+        which: list[int | None] = [None] * shape.rows
         which[len(others) : len(records)] = [
             self._canary_of[record - self._others] for record in records[len(others) :]
         ]
-        return total + self._canaries.losses(which, total.device).to(total.dtype)
+        # Canaries first: then their backward pass comes last, and what the engine keeps of the others' gradients, in
+        # the order of that pass, is decided as without them (`clipping.cost`).
+        own = self._canaries.losses(which, next(model.parameters()).device)
+        total = self._data.losses(model, others, shape)
+        return total + own.to(total.device, total.dtype)
