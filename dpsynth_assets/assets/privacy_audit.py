@@ -20,7 +20,7 @@ CHECK = "privacy_audit"
 
 
 class RefutedError(RuntimeError):
-    """A release that does not keep its promise: nothing may be made of it."""
+    """A release that does not keep its promise, or was not audited as was asked: nothing may be made of it."""
 
 
 def privacy_audit_check(declared: Contract) -> dg.AssetChecksDefinition:
@@ -47,7 +47,7 @@ def privacy_audit_check(declared: Contract) -> dg.AssetChecksDefinition:
                 _enter(adapter, result, ledger)
         if result is None:
             return dg.AssetCheckResult(
-                passed=contract.without_privacy or contract.reads_nothing,
+                passed=_needs_none(contract),
                 severity=dg.AssetCheckSeverity.ERROR,
                 description=_not_audited(contract),
             )
@@ -70,13 +70,22 @@ def privacy_audit_check(declared: Contract) -> dg.AssetChecksDefinition:
     return privacy_audit
 
 
-def require_not_refuted(adapter: Artifact) -> None:
-    """Pass if nothing speaks against making texts of this adapter.
+def require_not_refuted(contract: Contract, adapter: Artifact, ledger: LedgerResource) -> None:
+    """Pass if nothing speaks against making texts of this adapter. Where its audit does, the incident is in the ledger
+    afterwards, whether or not the check came to it.
 
     Raises:
-        RefutedError: its audit refuted what it promises.
+        RefutedError: its audit refuted what it promises, or there is none where the contract asks for one.
+        LedgerError: the ledger cannot be used.
     """
-    if (result := AuditResult.of(adapter.folder)) is not None and result.refuted:
+    result = AuditResult.of(adapter.folder)
+    if result is None and not _needs_none(contract):
+        raise RefutedError(
+            f"{_not_audited(contract)} So nothing is made of {adapter.id}. "
+            f"`dpsynth run CONTRACT --again {ADAPTER.name}` pays for one that is"
+        )
+    if result is not None and result.refuted:
+        _enter(adapter, result, ledger)
         raise RefutedError(
             f"{adapter.id} of {adapter.contract} does not keep its promise, so nothing is made of it. "
             f"{audit_sentence(result)} Find the fault before anything else is trained on these people; then "
@@ -94,6 +103,11 @@ def audit_sentence(result: AuditResult) -> str:
     if result.refuted:
         return f"The promise is refuted. {found}"
     return f"{found} A bound below the promise proves nothing; it says how far this attack got."
+
+
+def _needs_none(contract: Contract) -> bool:
+    """Whether an adapter of the contract may go on without an audit."""
+    return not contract.privacy.releases[ADAPTER].canaries or contract.without_privacy or contract.reads_nothing
 
 
 def _not_audited(contract: Contract) -> str:

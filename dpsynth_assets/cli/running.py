@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _LABELS = {
     "source": "Snapshot of the source",
     "base_model_has_not_read_the_source": "Base model and source compared",
+    "privacy_audit": "Training attacked",
     "budget": "Budget",
     "candidates": "Synthetic candidates",
     "corpus": "Synthetic corpus",
@@ -109,6 +110,8 @@ _KNOWN = {
 
 def _outcome(result: dg.ExecuteInProcessResult, contract: Contract, seconds: float) -> Outcome:
     outcome = Outcome(result.success, result.run_id, seconds)
+    failed = {check.check_name: check.description for check in result.get_asset_check_evaluations() if not check.passed}
+    outcome.checks_failed += failed
     for event in result.all_events:
         if event.event_type == DagsterEventType.STEP_FAILURE:
             data = event.step_failure_data
@@ -117,6 +120,9 @@ def _outcome(result: dg.ExecuteInProcessResult, contract: Contract, seconds: flo
             if about is None:
                 if data.error is not None and data.error.cls_name == _INTERRUPT:
                     outcome.stopped = True
+                    continue
+                if said := next((text for check, text in failed.items() if text and name.endswith(f"_{check}")), None):
+                    outcome.failures[name] = said
                     continue
                 reads_rows = name in ("source", *planned_names(contract))
                 outcome.failures[name] = _said(data.error, reads_rows=reads_rows) if data.error else "failed"
@@ -129,9 +135,6 @@ def _outcome(result: dg.ExecuteInProcessResult, contract: Contract, seconds: flo
             outcome.stopped = True
         elif event.event_type == DagsterEventType.RUN_FAILURE:  # between two assets
             outcome.stopped |= event.job_failure_data.failure_reason == RunFailureReason.UNEXPECTED_TERMINATION
-    for check in result.get_asset_check_evaluations():
-        if not check.passed:
-            outcome.checks_failed.append(check.check_name)
     return outcome
 
 
