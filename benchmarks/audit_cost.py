@@ -70,5 +70,5 @@ def _judging(plan: TrainingPlan) -> float:
     canaries = Canaries(torch.nn.Linear(1, 1), plan.canaries, plan.mechanism.clipping)
     canaries.scores[canaries.included] = 1.0
     started = time.perf_counter()
-    audit_result(canaries, Ran([plan.event()], plan.delta))
+    audit_result(canaries, Ran([plan.event()], plan.delta), plan.mechanism.steps)
     return time.perf_counter() - started

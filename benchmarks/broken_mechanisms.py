@@ -57,7 +57,7 @@ def audited() -> AuditResult:
     model = torch.nn.Linear(WIDTH, 1, bias=False)
     with Canaries(model, CANARIES, MECHANISM.clipping, records=RECORDS) as canaries:
         train(model, canaries.beside(People()), MECHANISM, LEARNING, micro_batch_tokens=ROWS, observer=canaries)
-    return audit_result(canaries, Ran([MECHANISM.event()], DELTA))
+    return audit_result(canaries, Ran([MECHANISM.event()], DELTA), MECHANISM.steps)
 
 
 def cells(fault: Fault | None, runs: int) -> list[str]:

@@ -16,7 +16,9 @@ from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.votes import CANDIDATES
 from dpsynth_assets.synthesis.candidates import DRAWN, draw, rows_drawn
 from dpsynth_assets.synthesis.label_histogram import NoRowsError
+from ledger import LedgerError
 from resources.artifact_store import ArtifactError, ArtifactStore
+from resources.ledger import LedgerResource
 
 
 def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
@@ -36,11 +38,13 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
         kinds={"pytorch", "parquet"},
         after=(ADAPTER.name, LABEL_HISTOGRAM.name),
     )
-    def candidates(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
+    def candidates(
+        context: dg.AssetExecutionContext, artifact_store: ArtifactStore, ledger: LedgerResource
+    ) -> dg.MaterializeResult[None]:
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactError, NoRowsError, RefutedError):
+        with plain_failures(ArtifactError, LedgerError, NoRowsError, RefutedError):
             adapter = artifact_store.latest(contract.id, ADAPTER.name)
-            require_not_refuted(adapter)
+            require_not_refuted(contract, adapter, ledger)
             histogram = artifact_store.latest(contract.id, LABEL_HISTOGRAM.name)
             require_rows_by(contract, histogram)
         size = float(adapter.receipt["about"].get("size", 1.0))

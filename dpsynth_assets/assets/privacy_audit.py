@@ -5,6 +5,8 @@ on seals nothing that carries the adapter's charge, and `require_not_refuted` st
 result that was sealed with the adapter, and no row, so it can run again by itself.
 """
 
+from collections.abc import Mapping
+
 import dagster as dg
 
 from dpsynth_assets.assets.common import asset_key, of_partition, partitions_of, plain_failures
@@ -20,7 +22,7 @@ CHECK = "privacy_audit"
 
 
 class RefutedError(RuntimeError):
-    """A release that does not keep its promise: nothing may be made of it."""
+    """A release that does not keep its promise, or was not audited as was asked: nothing may be made of it."""
 
 
 def privacy_audit_check(declared: Contract) -> dg.AssetChecksDefinition:
@@ -47,13 +49,14 @@ def privacy_audit_check(declared: Contract) -> dg.AssetChecksDefinition:
                 _enter(adapter, result, ledger)
         if result is None:
             return dg.AssetCheckResult(
-                passed=contract.without_privacy or contract.reads_nothing,
+                passed=_needs_none(contract),
                 severity=dg.AssetCheckSeverity.ERROR,
                 description=_not_audited(contract),
             )
+        seen = result.steps >= result.planned
         return dg.AssetCheckResult(
-            passed=not result.refuted,
-            severity=dg.AssetCheckSeverity.ERROR,
+            passed=seen and not result.refuted,
+            severity=dg.AssetCheckSeverity.ERROR if result.refuted else dg.AssetCheckSeverity.WARN,
             description=audit_sentence(result),
             metadata={
                 "promised_epsilon": result.epsilon,
@@ -70,18 +73,46 @@ def privacy_audit_check(declared: Contract) -> dg.AssetChecksDefinition:
     return privacy_audit
 
 
-def require_not_refuted(adapter: Artifact) -> None:
-    """Pass if nothing speaks against making texts of this adapter.
+def require_not_refuted(contract: Contract, adapter: Artifact, ledger: LedgerResource) -> None:
+    """Pass if nothing speaks against making texts of this adapter. Where its audit does, the incident is in the ledger
+    afterwards, whether or not the check came to it.
 
     Raises:
-        RefutedError: its audit refuted what it promises.
+        RefutedError: its audit refuted what it promises, or there is none where the contract asks for one.
+        LedgerError: the ledger cannot be used.
     """
-    if (result := AuditResult.of(adapter.folder)) is not None and result.refuted:
+    result = AuditResult.of(adapter.folder)
+    if result is None and not _needs_none(contract):
+        raise RefutedError(
+            f"{_not_audited(contract)} So nothing is made of {adapter.id}. "
+            f"`dpsynth run CONTRACT --again {ADAPTER.name}` pays for one that is"
+        )
+    if result is not None and result.refuted:
+        _enter(adapter, result, ledger)
         raise RefutedError(
             f"{adapter.id} of {adapter.contract} does not keep its promise, so nothing is made of it. "
             f"{audit_sentence(result)} Find the fault before anything else is trained on these people; then "
             f"`dpsynth run CONTRACT --again {ADAPTER.name}` pays for another"
         )
+    require_no_incident({ADAPTER.name: adapter}, ledger)
+
+
+def require_no_incident(made_from: Mapping[str, Artifact], ledger: LedgerResource) -> None:
+    """Pass if no incident stands against what something is to be made from, which could not be sealed: nothing is spent
+    on it.
+
+    Raises:
+        RefutedError: one does.
+        LedgerError: the ledger cannot be used.
+    """
+    book = ledger.open()
+    for artifact in made_from.values():
+        for incident in book.incidents_against(artifact.seal):
+            raise RefutedError(
+                f"{artifact.kind} {artifact.id} rests on {incident.release}, and an audit refuted that release's "
+                f"guarantee (entry {incident.seq} of the ledger). What is made of it cannot be sealed, so nothing is. "
+                f"`dpsynth run CONTRACT --again {ADAPTER.name}` pays for another adapter"
+            )
 
 
 def audit_sentence(result: AuditResult) -> str:
@@ -93,7 +124,14 @@ def audit_sentence(result: AuditResult) -> str:
     )
     if result.refuted:
         return f"The promise is refuted. {found}"
+    if result.steps < result.planned:
+        found += f" Warning: it saw {result.steps} of {result.planned} steps, since what it had seen before was lost."
     return f"{found} A bound below the promise proves nothing; it says how far this attack got."
+
+
+def _needs_none(contract: Contract) -> bool:
+    """Whether an adapter of the contract may go on without an audit."""
+    return not contract.privacy.releases[ADAPTER].canaries or contract.without_privacy or contract.reads_nothing
 
 
 def _not_audited(contract: Contract) -> str:

@@ -16,6 +16,7 @@ from dpsynth_assets.assets.common import asset_key, contract_asset, of_partition
 from dpsynth_assets.assets.enough import require_rows_of
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.nothing import made_of_nothing
+from dpsynth_assets.assets.privacy_audit import require_no_incident
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.adoption import adopted
@@ -78,6 +79,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
                 if LABEL_HISTOGRAM.name in release.after:
                     require_rows_of(contract, snapshot, artifact_store)
                 require_public_rows(contract, sensitive_store)
+                require_no_incident(made_from, ledger)
                 require_base_model(contract)  # of every release: the ones before the adapter would be paid in vain
                 ready.append(release.computes.check(contract, plan, made_from, progress))
 

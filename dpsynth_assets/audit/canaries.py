@@ -150,7 +150,8 @@ class Canaries:
         with suppress(OSError, EOFError, ValueError, TypeError, KeyError, BadZipFile), self._file.open("rb") as file:
             kept = np.load(file, allow_pickle=False)
             found = kept["included"], kept["scores"], kept["peaks"], int(kept["steps"])
-            if [part.shape for part in found[:3]] == [self.included.shape] * 3 and found[0].dtype == np.bool_:
+            ours = all(part.shape == self.included.shape and not np.isnan(part).any() for part in found[:3])
+            if ours and found[0].dtype == np.bool_:
                 self.included, self.scores, self.peaks, self.steps = found
                 return
         self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -177,11 +178,14 @@ class _Beside:
         others = [record for record in records if record < self._others]
         if list(records[: len(others)]) != others:
             raise ValueError("canaries stand after the other units: rows and gradients would not belong together")
-        total = self._data.losses(model, others, shape)
         if len(others) == len(records):
-            return total
-        which: list[int | None] = [None] * len(total)
+            return self._data.losses(model, others, shape)
+        which: list[int | None] = [None] * shape.rows
         which[len(others) : len(records)] = [
             self._canary_of[record - self._others] for record in records[len(others) :]
         ]
-        return total + self._canaries.losses(which, total.device).to(total.dtype)
+        # Canaries first: then their backward pass comes last, and what the engine keeps of the others' gradients, in
+        # the order of that pass, is decided as without them (`clipping.cost`).
+        own = self._canaries.losses(which, next(model.parameters()).device)
+        total = self._data.losses(model, others, shape)
+        return total + own.to(total.device, total.dtype)

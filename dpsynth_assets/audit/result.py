@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from dpsynth_assets.audit.guesses import Guesses, Rate, area_under_curve, true_positive_rate
-from dpsynth_assets.audit.trade_off import is_refuted
+from dpsynth_assets.audit.trade_off import fewest_to_refute, is_refuted
 
 if TYPE_CHECKING:
     from dpsynth_assets.audit.canaries import Canaries
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FILE = "audit.json"
 CONFIDENCE = 0.95
-_FEW = 20
+_SETS, _FEW = 3, 20
 _HALF_OF_ONE = 0.5
 _PRECISION = 0.01  # of the bound's noise, relative; the bound is rounded down
 _LEAST_NOISE, _MOST_NOISE = 1 / 4, 64.0  # times the mechanism's: between these the bound is looked for
@@ -57,7 +57,9 @@ class AuditResult:
 
     Attributes:
         canaries: how many there were, in and out.
-        steps: how many the attack saw, those included that a kill lost.
+        steps: how many the attack saw, those included that a kill lost. Fewer than `planned` where what it had seen was
+            lost: it has lost its force then, and not its truth.
+        planned: how many steps the training has.
         guesses: each set of guesses.
         epsilon: what was promised at `delta`, as privacy loss distributions give it.
         lower_bound: of epsilon, at `confidence`.
@@ -67,6 +69,7 @@ class AuditResult:
 
     canaries: int
     steps: int
+    planned: int
     guesses: tuple[Guesses, ...]
     confidence: float
     epsilon: float
@@ -90,10 +93,10 @@ class AuditResult:
         return cls(**{**said, **rates, "guesses": tuple(Guesses(**each) for each in said["guesses"])})
 
 
-def audit_result(canaries: Canaries, promise: Promise) -> AuditResult:
+def audit_result(canaries: Canaries, promise: Promise, planned: int) -> AuditResult:
     """What the attack on a run's canaries says of what the run promised."""
     guesses = _guesses(canaries)
-    level = (1 - CONFIDENCE) / len(guesses)
+    level = (1 - CONFIDENCE) / _SETS
 
     def refuted(noise: float) -> bool:
         curve = promise.curve(noise)
@@ -105,6 +108,7 @@ def audit_result(canaries: Canaries, promise: Promise) -> AuditResult:
     return AuditResult(
         canaries=len(canaries.included),
         steps=canaries.steps,
+        planned=planned,
         guesses=guesses,
         confidence=CONFIDENCE,
         epsilon=epsilon,
@@ -114,6 +118,15 @@ def audit_result(canaries: Canaries, promise: Promise) -> AuditResult:
         area_under_curve=area_under_curve(canaries.scores, canaries.included),
         true_positive_rate=true_positive_rate(canaries.scores, canaries.included),
     )
+
+
+def right_to_refute(promise: Promise, canaries: int) -> int | None:
+    """How many guesses about all canaries have to be right to refute the promise; None where no number of any of the
+    sets would: an audit that cannot fail."""
+    curve, level = promise.curve(), (1 - CONFIDENCE) / _SETS
+    few = min(_FEW, canaries // 2)
+    needed = fewest_to_refute(curve, canaries, canaries, level)
+    return canaries if needed is None and fewest_to_refute(curve, canaries, few, level) is not None else needed
 
 
 def _guesses(canaries: Canaries) -> tuple[Guesses, ...]:

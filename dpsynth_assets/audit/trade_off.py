@@ -70,7 +70,7 @@ class PrivacyCurve:
 
     def least(self, probability: float) -> float:
         """f: how probable an event is at least without the unit that has this probability with it, or the reverse."""
-        e, d, p = self._epsilons, self._deltas, probability
+        e, d, p = self._epsilons, self._deltas, min(1.0, probability)  # sums that are rounded may come out above 1
         return max(0.0, float(np.max((p - d) * np.exp(-e))), float(np.max(1 - d - np.exp(e) * (1 - p))))
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _LABELS = {
     "source": "Snapshot of the source",
     "base_model_has_not_read_the_source": "Base model and source compared",
+    "privacy_audit": "Training attacked",
     "budget": "Budget",
     "candidates": "Synthetic candidates",
     "corpus": "Synthetic corpus",

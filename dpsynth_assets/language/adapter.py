@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dpsynth_assets.language import finetuning
+from dpsynth_assets.audit.result import right_to_refute
+from dpsynth_assets.language import finetuning, promise
 from dpsynth_assets.language.contamination.comparison import compare, corpus_index
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.progress import Progress
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class RulesError(ValueError):
-    """Quality rules that cannot be run: nothing is spent on a corpus that cannot be judged."""
+    """Quality rules that cannot be run, or an audit that cannot fail: nothing is spent on what cannot be judged."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,24 @@ def check(contract: Contract, plan: TrainingPlan, made_from: Mapping[str, Made],
     """
     if problems := rules.check_rules(contract):
         raise RulesError(f"quality rules of {contract.id} cannot be run, so nothing was spent: {'; '.join(problems)}")
+    _require_force(plan)
     return Ready(finetuning.prepare(contract, plan), corpus_index(contract))
+
+
+def _require_force(plan: TrainingPlan) -> None:
+    """Pass if the audit that is asked for could fail.
+
+    Raises:
+        RulesError: however many guesses were right, they would refute nothing.
+    """
+    if not plan.canaries or not plan.mechanism.is_private:
+        return
+    if right_to_refute(promise.Ran([plan.event()], plan.delta), plan.canaries) is None:
+        raise RulesError(
+            f"{plan.canaries} canaries cannot refute what this adapter promises (epsilon {plan.epsilon:g}), were every "
+            "guess right: an audit that cannot fail says nothing, so nothing was spent. Write more in "
+            "releases.adapter.canaries, or 0 for no audit"
+        )
 
 
 def run(contract: Contract, plan: TrainingPlan, rows: pd.DataFrame, ready: Ready, work: Workspace) -> Ran:

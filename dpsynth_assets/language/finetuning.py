@@ -203,7 +203,7 @@ def fine_tune(
     event, replay = mechanism.event(run.steps), mechanism.event_of_replay(run.attempts)
     if canaries is not None:
         ran = [each for each in (event, replay) if each is not None]
-        audit_result(canaries, Ran(ran, plan.delta)).save(folder)
+        audit_result(canaries, Ran(ran, plan.delta), mechanism.steps).save(folder)
     return FineTuned(folder, event, replay, precision)
 
 

@@ -114,4 +114,6 @@ CLIPPING_METHODS: dict[str, type[Clipping]] = {
 
 
 def layer_of(name: str) -> str:
-    return name.partition(".lora_")[0] if ".lora_" in name else name.rpartition(".")[0]
+    """The module that owns a parameter of this name; of a low-rank adapter's parts, the layer that they adapt."""
+    own, adapter, _ = f".{name}".partition(".lora_")
+    return own.removeprefix(".") if adapter else name.rpartition(".")[0]

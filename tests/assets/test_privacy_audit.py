@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import dagster as dg
 import pytest
 
@@ -10,6 +12,7 @@ from dpsynth_assets.audit.guesses import Guesses, Rate
 from dpsynth_assets.audit.result import FILE, AuditResult
 from dpsynth_assets.contract import load_contract
 from dpsynth_assets.language import finetuning
+from ledger import Finding
 from resources.artifact_store import ArtifactError, ArtifactStore
 
 
@@ -18,6 +21,7 @@ def result_of(*, refuted):
     return AuditResult(
         canaries=200,
         steps=3,
+        planned=3,
         guesses=(Guesses(200, 200, 199 if refuted else 120),),
         confidence=0.95,
         epsilon=6.1,
@@ -53,13 +57,18 @@ def run(asked, home, rooms, monkeypatch):
             materialize.result.save(folder)
         return tuned
 
-    def materialize(*names):
+    def materialize(*names, checks=True):
+        keys = [dg.AssetKey(["small", name]) for name in names]
+        alone = [dg.define_asset_job("alone", dg.AssetSelection.assets(*keys).without_checks())]
         defs = dg.Definitions.merge(
-            build_contract_defs(asked), dg.Definitions(resources=platform_resources(str(home.root)))
+            build_contract_defs(asked),
+            dg.Definitions(resources=platform_resources(str(home.root)), jobs=[] if checks else alone),
         )
-        result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
-            asset_selection=[dg.AssetKey(["small", name]) for name in names] or None, raise_on_error=False
-        )
+        if checks:
+            job, selected = defs.resolve_implicit_global_asset_job_def(), keys or None
+        else:
+            job, selected = defs.resolve_job_def("alone"), None
+        result = job.execute_in_process(asset_selection=selected, raise_on_error=False)
         made = {event.asset_key.path[-1] for event in result.get_asset_materialization_events()}
         checks = [check for check in result.get_asset_check_evaluations() if check.check_name == CHECK]
         return result, made, checks
@@ -143,6 +152,55 @@ def test_an_adapter_without_the_audit_that_was_asked_for_goes_no_further(run, bo
     assert "was not audited" in check.description
     assert "candidates" not in made
     assert book.incidents() == []
+
+
+def test_it_is_written_down_though_its_check_never_ran(run, book):
+    """As of a run that was killed between the adapter's commit and its check: the next one finds that it stands."""
+    run.result = result_of(refuted=True)
+    result, _, checks = run("source", "label_histogram", "adapter", checks=False)
+    assert result.success
+    assert (checks, book.incidents()) == ([], [])
+    result, made, _ = run("candidates")
+    assert not made
+    assert "does not keep its promise" in said_by(result)
+    assert len(book.incidents()) == 1
+
+
+def test_an_adapter_without_its_audit_goes_no_further_in_a_later_run_either(run, book):
+    run.result = None
+    run()
+    result, made, _ = run("candidates")
+    assert not made
+    assert "was not audited" in said_by(result)
+    assert book.incidents() == []
+
+
+def test_what_is_said_of_a_refuted_adapter_is_not_said_of_a_corpus(run, home, asked):
+    from dpsynth_assets.cli import running
+
+    run.result = result_of(refuted=True)
+    said = running.materialize(asked, home).failures
+    assert "corpus" not in " ".join(said.values())
+    assert "promise is refuted" in " ".join(said.values())
+
+
+def test_steps_that_the_attack_did_not_see_are_a_warning_and_block_nothing(run):
+    run.result = replace(result_of(refuted=False), steps=1)
+    result, made, (check,) = run()
+    assert result.success
+    assert not check.passed
+    assert "saw 1 of 3 steps" in check.description
+    assert "card" in made
+
+
+def test_an_incident_that_somebody_else_entered_stops_what_comes_after_too(run, home, book):
+    run("source", "label_histogram", "adapter")
+    adapter = ArtifactStore(home=str(home.root)).latest("small", "adapter")
+    finding = Finding(6.1, 9.0, 0.99, 1e-5, files={"elsewhere.json": "0" * 64})
+    book.incident(adapter.charges[-1].reservation, finding, reason="Another audit, of another kind.")
+    result, made, _ = run("candidates")
+    assert not made
+    assert "cannot be sealed" in said_by(result)
 
 
 def test_what_reads_no_row_has_nothing_to_attack(asked):

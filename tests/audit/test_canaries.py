@@ -8,7 +8,9 @@ from benchmarks.faults import FAULTS
 from dpsynth_assets.audit.canaries import FILE, Canaries
 from dpsynth_assets.audit.result import AuditResult, audit_result
 from dpsynth_assets.language.promise import Ran
+from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
+from dpsynth_assets.privacy.shapes import Shape
 from dpsynth_assets.privacy.training import train
 
 DELTA, CLAIM, M = 1e-5, 4.0, 200
@@ -56,7 +58,7 @@ def trained(mechanism, *, people=None):
 
 def audited(mechanism, claim=None):
     _, canaries = trained(mechanism)
-    return audit_result(canaries, Ran([(claim or mechanism).event()], DELTA))
+    return audit_result(canaries, Ran([(claim or mechanism).event()], DELTA), mechanism.steps)
 
 
 @pytest.mark.parametrize("clipping", ["flat", "per_layer", "automatic"])
@@ -131,18 +133,55 @@ def test_a_run_that_goes_on_has_the_coins_and_the_scores_that_it_had(tmp_path):
     assert later.steps == first.steps == 12
 
 
-@pytest.mark.parametrize(
-    "damage", [b"", b"torn", b"PK\x03\x04 and no more", None], ids=["empty", "torn", "cut", "short"]
-)
-def test_a_file_that_cannot_be_read_loses_no_run(tmp_path, damage):
-    before = Canaries(two_layers(), M, mechanism().clipping, folder=tmp_path)
-    whole = (tmp_path / FILE).read_bytes()
-    (tmp_path / FILE).write_bytes(whole[: len(whole) // 2] if damage is None else damage)
-    anew = Canaries(two_layers(), M, mechanism().clipping, folder=tmp_path)
-    assert anew.steps == 0
-    assert (anew.scores == 0).all()
-    assert (anew.included != before.included).any()
-    assert (Canaries(two_layers(), M, mechanism().clipping, folder=tmp_path).included == anew.included).all()
+def damaged(file, how):
+    kept = dict(np.load(file))
+    if how == "no number":
+        kept["scores"] *= np.nan
+    if how == "without scores":
+        del kept["scores"]
+    if how == "of others":
+        kept = {name: numbers[:9] if name != "steps" else numbers for name, numbers in kept.items()}
+    np.savez(file, **kept)
+    file.write_bytes({"empty": b"", "torn": file.read_bytes()[:100]}.get(how, file.read_bytes()))
+
+
+@pytest.mark.parametrize("how", ["empty", "torn", "no number", "without scores", "of others"])
+def test_a_file_that_cannot_be_read_loses_no_run_that_was_paid_for(tmp_path, how):
+    first = Canaries(two_layers(), M, mechanism().clipping, folder=tmp_path)
+    first.scores += 1.0
+    first.steps = 3
+    first._keep()
+    damaged(tmp_path / FILE, how)
+    later = Canaries(two_layers(), M, mechanism().clipping, folder=tmp_path)
+    assert (later.scores == 0).all()
+    assert later.steps == 0
+    again = Canaries(two_layers(), M, mechanism().clipping, folder=tmp_path)
+    assert (again.included == later.included).all()
+
+
+def test_what_the_engine_keeps_of_a_unit_is_decided_as_without_a_canary_beside_it():
+    """A matrix whose gradients take by a tenth of a number too much to be kept; what is kept rounds otherwise."""
+    tokens, wide, high = 79, 165, 272
+    clipping = mechanism("flat").clipping
+    torch.manual_seed(0)
+    text = torch.randn(tokens, wide)
+    model = torch.nn.Sequential(torch.nn.Linear(wide, high, bias=False))
+
+    class One:
+        records_of, lengths, longest = ([0],), (1,), 1
+
+        def losses(self, model, records, shape):
+            rows = torch.zeros(shape.rows, tokens, wide)
+            rows[: len(records)] = text
+            return torch.where(torch.arange(shape.rows) < len(records), model(rows).tanh().sum((1, 2)), 0.0)
+
+    with Canaries(model, M, clipping) as canaries, ClippedSum(model, clipping) as clipped:
+        canaries.included[:] = True
+        data, sums = canaries.beside(One()), []
+        for records in ([0], [0, 1]):
+            clipped.add(data.losses(model, records, Shape(1, 4)), [1] * len(records))
+            sums.append(clipped.take()[0])
+    assert torch.equal(*sums)
 
 
 def test_the_observer_sees_what_moves_the_parameters_and_no_more():

@@ -14,6 +14,7 @@ from dpsynth_assets.language import finetuning
 REFUTED = AuditResult(
     canaries=200,
     steps=3,
+    planned=3,
     guesses=(Guesses(200, 200, 199),),
     confidence=0.95,
     epsilon=6.1,

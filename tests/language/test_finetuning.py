@@ -16,7 +16,7 @@ from torch import nn
 from benchmarks.faults import FAULTS
 from dpsynth_assets.audit.canaries import FILE
 from dpsynth_assets.audit.result import AuditResult
-from dpsynth_assets.language import finetuning
+from dpsynth_assets.language import adapter, finetuning
 from dpsynth_assets.language.base_model import BaseModelError, has_bfloat16, load_base_model
 from dpsynth_assets.language.finetuning import attach_adapter, fine_tune, load_tuned
 from dpsynth_assets.language.generation import GenerationError, generate_corpus
@@ -26,7 +26,7 @@ from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping_methods import FlatClipping
-from dpsynth_assets.privacy.plan import DpSgd, Learning, TrainingPlan
+from dpsynth_assets.privacy.plan import DpSgd, Learning, TrainingPlan, calibrated
 from dpsynth_assets.privacy.shapes import public_shapes
 
 pytestmark = pytest.mark.slow
@@ -282,6 +282,21 @@ def test_a_killed_run_goes_on_with_its_canaries(contract, plan, tmp_path):
     kept = np.load(checkpoints.path / FILE)
     assert (kept["included"] == coins).all()
     assert kept["steps"] == 3 == AuditResult.of(tmp_path / "two").steps
+
+
+@pytest.mark.parametrize(("canaries", "epsilon", "refused"), [(200, 8.0, False), (40, 60.0, True), (0, 60.0, False)])
+def test_an_audit_that_cannot_fail_is_refused_before_anything_is_spent(
+    contract, plan, monkeypatch, canaries, epsilon, refused
+):
+    monkeypatch.setattr(finetuning, "prepare", lambda contract, plan: None)
+    monkeypatch.setattr(adapter.rules, "check_rules", lambda contract: ())
+    mechanism = calibrated(replace(plan.mechanism, noise_multiplier=0.0), epsilon, 1e-5)
+    asked = replace(plan, mechanism=mechanism, epsilon=epsilon, canaries=canaries)
+    if refused:
+        with pytest.raises(adapter.RulesError, match="cannot refute what this adapter promises"):
+            adapter.check(contract, asked, {}, None)
+    else:
+        adapter.check(contract, asked, {}, None)
 
 
 def test_plain_training_promises_nothing_and_is_not_audited(contract, plan, tmp_path):
