@@ -258,13 +258,14 @@ def test_a_release_is_audited_by_canaries_that_leave_nothing_in_it(contract, pla
     result = AuditResult.of(tmp_path / "right")
     assert not result.refuted
     assert result.steps == 6
-    assert result.area_under_curve.estimate > 0.6  # the canaries are really in the sums
     weights = next((tmp_path / "right").glob("*.safetensors"))
     assert not [name for name in load_file(weights) if "canaries" in name]
     load_tuned(audited.base_model, method, tmp_path / "right")
     with next(fault for fault in FAULTS if fault.name == "no noise").put_in():
         fine_tune(contract, audited, frame_of(contract, 2), tmp_path / "broken")
-    assert AuditResult.of(tmp_path / "broken").refuted
+    broken = AuditResult.of(tmp_path / "broken")
+    assert broken.refuted
+    assert broken.area_under_curve.estimate > 0.9  # the canaries are really in the sums
 
 
 def test_a_killed_run_goes_on_with_its_canaries(contract, plan, tmp_path):
