@@ -18,7 +18,7 @@ from dpsynth_assets.audit.result import audit_result
 from dpsynth_assets.contract import load_contract
 from dpsynth_assets.demo.inbox import write_inbox
 from dpsynth_assets.language import finetuning
-from dpsynth_assets.language.promise import Ran
+from dpsynth_assets.language.promise import TrainingPromise
 from dpsynth_assets.privacy.plan import TrainingPlan
 
 CONTRACT = Path(__file__).parents[1] / "contracts" / "inbox.odcs.yaml"
@@ -70,5 +70,5 @@ def _judging(plan: TrainingPlan) -> float:
     canaries = Canaries(torch.nn.Linear(1, 1), plan.canaries, plan.mechanism.clipping)
     canaries.scores[canaries.included] = 1.0
     started = time.perf_counter()
-    audit_result(canaries, Ran([plan.event()], plan.delta), plan.mechanism.steps)
+    audit_result(canaries, TrainingPromise([plan.event()], plan.delta), plan.mechanism.steps)
     return time.perf_counter() - started

@@ -20,7 +20,7 @@ from scipy.stats import binomtest
 from benchmarks.faults import FAULTS, Fault, passes
 from dpsynth_assets.audit.canaries import Canaries
 from dpsynth_assets.audit.result import CONFIDENCE, AuditResult, audit_result
-from dpsynth_assets.language.promise import Ran
+from dpsynth_assets.language.promise import TrainingPromise
 from dpsynth_assets.markdown import row, table
 from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
 from dpsynth_assets.privacy.shapes import Shape
@@ -57,7 +57,7 @@ def audited() -> AuditResult:
     model = torch.nn.Linear(WIDTH, 1, bias=False)
     with Canaries(model, CANARIES, MECHANISM.clipping, records=RECORDS) as canaries:
         train(model, canaries.beside(People()), MECHANISM, LEARNING, micro_batch_tokens=ROWS, observer=canaries)
-    return audit_result(canaries, Ran([MECHANISM.event()], DELTA), MECHANISM.steps)
+    return audit_result(canaries, TrainingPromise([MECHANISM.event()], DELTA), MECHANISM.steps)
 
 
 def cells(fault: Fault | None, runs: int) -> list[str]:
@@ -91,7 +91,7 @@ def main() -> None:
             1, "an exact test fails with no fault in, so that its failing with one says nothing: mend it first\n"
         )
 
-    claimed = Ran([MECHANISM.event()], DELTA).epsilon()
+    claimed = TrainingPromise([MECHANISM.event()], DELTA).epsilon()
     claim = f"lower bound at {CONFIDENCE:.0%}, median of {chosen.runs} runs (from, to); promised {claimed:.2f}"
     print(table(["fault", "found by the exact test", claim, "caught by the audit"], []))
     for fault in (None, *FAULTS):

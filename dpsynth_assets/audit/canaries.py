@@ -114,7 +114,7 @@ class Canaries:
 
     def beside(self, data: UnitData) -> UnitData:
         """The data's units, and after them the canaries that take part."""
-        return _Beside(data, self)
+        return _UnitsAndCanaries(data, self)
 
     def __call__(self, noisy_sums: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> None:
         own = {id(reserved.weight) for reserved in self._reserved}
@@ -158,7 +158,7 @@ class Canaries:
         self._keep()
 
 
-class _Beside:
+class _UnitsAndCanaries:
     """Other units' data with canaries after them (`UnitData`)."""
 
     def __init__(self, data: UnitData, canaries: Canaries) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,7 +27,7 @@ from ledger.visible import visible
 from resources.evidence import artifacts, checkpoints, contradictions, gone, receipts
 from resources.heads import open_ledger, restore_ledger
 from resources.home import Home
-from resources.seals import SEAL
+from resources.seals import SEAL, digest_of
 
 if TYPE_CHECKING:
     from ledger import Entry, Ledger, Statement
@@ -231,7 +230,7 @@ def report(
         put(json.dumps(registry_entry(snapshot, problems=problems, checkpoint=signed), indent=2))
         return
     page = write_report(
-        snapshot, out, problems=problems, checkpoint=signed, second_opinion=_by_opacus, audits=_audits(home)
+        snapshot, out, problems=problems, checkpoint=signed, second_opinion=_by_opacus, audits=_audits(home, book)
     )
     say(
         "Wrote ",
@@ -255,16 +254,16 @@ def _by_opacus(event: Mapping[str, Any], delta: float) -> str:
         return "no second opinion: the event is unknown to this program"
 
 
-def _audits(home: Home) -> dict[int, str]:
-    """What audits of runs found, by the entries that reserved the charges; of files that are as they were sealed."""
+def _audits(home: Home, book: Ledger) -> dict[int, str]:
+    """What audits of runs found, by the entries that reserved the charges; of files that are as the ledger has them."""
     from dpsynth_assets.audit.result import FILE, AuditResult
 
     found = {}
+    sealed = {seal.seq: seal for seal in book.seals() if FILE in seal.files}
     for folder, _ in receipts(home):
         with suppress(LedgerError, OSError, ValueError, TypeError, KeyError):
-            seal, _ = read_portable((folder / SEAL).read_bytes())
-            digest = seal.files.get(FILE)
-            if digest is None or hashlib.sha256((folder / FILE).read_bytes()).hexdigest() != digest:
+            seal = sealed[read_portable((folder / SEAL).read_bytes())[0].seq]
+            if digest_of(folder / FILE) != seal.files[FILE]:
                 continue
             result = AuditResult.of(folder)
             if result is not None:

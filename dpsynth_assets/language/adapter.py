@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dpsynth_assets.audit.result import right_to_refute
-from dpsynth_assets.language import finetuning, promise
+from dpsynth_assets.language import finetuning
 from dpsynth_assets.language.contamination.comparison import compare, corpus_index
+from dpsynth_assets.language.promise import TrainingPromise
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.quality import rules
@@ -57,7 +58,7 @@ def _require_force(plan: TrainingPlan) -> None:
     """
     if not plan.canaries or not plan.mechanism.is_private:
         return
-    if right_to_refute(promise.Ran([plan.event()], plan.delta), plan.canaries) is None:
+    if right_to_refute(TrainingPromise([plan.event()], plan.delta), plan.canaries) is None:
         raise RulesError(
             f"{plan.canaries} canaries cannot refute what this adapter promises (epsilon {plan.epsilon:g}), were every "
             "guess right: an audit that cannot fail says nothing, so nothing was spent. Write more in "

@@ -23,7 +23,7 @@ from dpsynth_assets.audit.result import audit_result
 from dpsynth_assets.language.base_model import device, has_bfloat16, load_base_model
 from dpsynth_assets.language.model_places import BaseModelError, located
 from dpsynth_assets.language.objective import Encoded, encode, losses, verify_objective
-from dpsynth_assets.language.promise import Ran
+from dpsynth_assets.language.promise import TrainingPromise
 from dpsynth_assets.language.prompts import prefixes_of
 from dpsynth_assets.language.rounding import round_frozen_layers
 from dpsynth_assets.language.untouched import is_untouched
@@ -203,7 +203,7 @@ def fine_tune(
     event, replay = mechanism.event(run.steps), mechanism.event_of_replay(run.attempts)
     if canaries is not None:
         ran = [each for each in (event, replay) if each is not None]
-        audit_result(canaries, Ran(ran, plan.delta), mechanism.steps).save(folder)
+        audit_result(canaries, TrainingPromise(ran, plan.delta), mechanism.steps).save(folder)
     return FineTuned(folder, event, replay, precision)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from dpsynth_assets.audit.trade_off import PrivacyCurve
 from ledger.accounting import MAX_PLD_EPSILON, pld_epsilon, privacy_curve
+from ledger.events import NOISE_RANGE
 
 if TYPE_CHECKING:
     from ledger import PoissonSampledGaussian
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 _EPSILONS = (*np.arange(0.0, 3.0, 0.05).tolist(), *np.arange(3.0, 20.0, 0.25).tolist())
 
 
-class Ran:
-    """What ran (`audit.result.Promise`).
+class TrainingPromise:
+    """The promise of a training run (`audit.result.Promise`).
 
     Args:
         events: all that is charged: the run's own and what a kill made it run again.
@@ -42,4 +43,9 @@ class Ran:
         return PrivacyCurve(_EPSILONS, [1.0] * len(_EPSILONS) if deltas is None else deltas)
 
     def _with(self, noise: float) -> list[PoissonSampledGaussian]:
-        return [replace(event, noise_multiplier=event.noise_multiplier * noise) for event in self._events]
+        """The events with so much more noise, within what an event may state: a paid run must not fail on its audit."""
+        least, most = NOISE_RANGE
+        return [
+            replace(event, noise_multiplier=min(max(event.noise_multiplier * noise, least), most))
+            for event in self._events
+        ]

@@ -267,10 +267,8 @@ class TrainingPlan(DpSgdPlan):
 
     def describe(self) -> dict[str, Any]:
         """As for every plan. One without a prompt, canaries or another engine is what it was before there were any."""
-        lacking = {"prompt"} if self.prompt is None else set()
-        lacking |= set() if self.canaries else {"canaries"}
-        lacking |= {"engine"} if self.engine == "own" else set()
-        return {name: value for name, value in super().describe().items() if name not in lacking}
+        unset = {"prompt": None, "canaries": 0, "engine": "own"}
+        return {name: value for name, value in super().describe().items() if name not in unset or value != unset[name]}
 
     def digest(self) -> str:
         """As for every plan, without the performance settings (version 2)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import dagster as dg
@@ -95,18 +96,23 @@ def test_a_release_that_stands_says_on_its_card_how_far_the_attack_got(run, home
     assert book.incidents() == []
 
 
-def test_the_report_says_it_by_the_adapter_s_charge_while_the_file_is_as_it_was_sealed(run, home, asked):
+def test_the_report_says_it_by_the_adapter_s_charge_while_the_file_is_as_it_was_sealed(run, home, book):
     from dpsynth_assets.cli.audit import _audits
 
     run()
-    ((entry, said),) = _audits(home).items()
+    ((entry, said),) = _audits(home, book).items()
     adapter = ArtifactStore(home=str(home.root)).latest("small", "adapter")
     assert entry == adapter.charges[-1].seq or str(entry) in adapter.charges[-1].reservation
     assert "at least 0.40, promised 6.10" in said
     file = adapter.folder / FILE
     file.chmod(0o644)
     file.write_text(file.read_text(encoding="utf-8").replace("0.4", "0.3"), encoding="utf-8")
-    assert _audits(home) == {}
+    assert _audits(home, book) == {}
+    seal = adapter.folder / "seal.json"  # whoever changes the seal beside it too
+    seal.chmod(0o644)
+    changed = hashlib.sha256(file.read_bytes()).hexdigest()
+    seal.write_text(seal.read_text(encoding="utf-8").replace(adapter.seal.files[FILE], changed), encoding="utf-8")
+    assert _audits(home, book) == {}
 
 
 def test_a_refuted_adapter_stops_the_run_and_stands_in_the_ledger(run, book):

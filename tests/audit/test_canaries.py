@@ -7,7 +7,7 @@ import torch
 from benchmarks.faults import FAULTS
 from dpsynth_assets.audit.canaries import FILE, Canaries
 from dpsynth_assets.audit.result import AuditResult, audit_result
-from dpsynth_assets.language.promise import Ran
+from dpsynth_assets.language.promise import TrainingPromise
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
 from dpsynth_assets.privacy.shapes import Shape
@@ -58,7 +58,7 @@ def trained(mechanism, *, people=None):
 
 def audited(mechanism, claim=None):
     _, canaries = trained(mechanism)
-    return audit_result(canaries, Ran([(claim or mechanism).event()], DELTA), mechanism.steps)
+    return audit_result(canaries, TrainingPromise([(claim or mechanism).event()], DELTA), mechanism.steps)
 
 
 @pytest.mark.parametrize("clipping", ["flat", "per_layer", "automatic"])

@@ -59,6 +59,8 @@ class PerSampleFunction(Function):
     ) -> Tensor:
         ctx.collector, ctx.own, ctx.twin, ctx.parameters = collector, own, twin, parameters
         ctx.save_for_backward(x)
+        device = x.device.type
+        ctx.autocast = device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device)
         output = own(x)
         if not isinstance(output, Tensor):
             raise UnclippedGradientError(f"{type(twin).__name__} gives more than one tensor: Opacus' way is for one")
@@ -69,7 +71,8 @@ class PerSampleFunction(Function):
         (x,), (gradient,) = ctx.saved_tensors, gradients
         of_input = None
         if ctx.needs_input_grad[4]:
-            with torch.enable_grad():
+            device, dtype, enabled = ctx.autocast  # the backward pass has none of its own
+            with torch.enable_grad(), torch.autocast(device, dtype, enabled=enabled):
                 again = x.detach().requires_grad_()
                 (of_input,) = torch.autograd.grad(ctx.own(again), again, gradient)
         plain = [p.detach() for p in ctx.parameters]

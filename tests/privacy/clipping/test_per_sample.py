@@ -118,6 +118,18 @@ def test_what_opacus_cannot_do_either_is_refused_before_a_record(layer):
         verify_exactness(model, lambda records: losses(model, records), [1, 2, 1], by_opacus=True)
 
 
+def test_rounder_passes_change_the_sum_by_rounding_only():
+    model, sums = Convolved(), []
+    for rounded in (False, True):
+        with ClippedSum(model, FlatClipping(0.5), by_opacus=True) as clipped:
+            with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+                each = losses(model, [0, 1, 2])
+            clipped.add(each.float(), [1, 2])
+            sums.append(torch.cat([part.flatten() for part in clipped.take()]))
+    exact, rough = sums
+    assert 0 < (exact - rough).norm() < 0.05 * exact.norm()
+
+
 class Data:
     def __init__(self):
         self.records_of, self.lengths, self.longest = [[0], [1, 2], [3]], [4] * 4, 4
