@@ -100,7 +100,8 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, as_
     say_what_stands(used, contract)
     if items:
         _show_lines(quote, items)
-    mechanism = TrainingPlan.from_contract(contract, size=size).mechanism
+    training = TrainingPlan.from_contract(contract, size=size)
+    mechanism = training.mechanism
     group = f" of one group in {mechanism.num_bands}" if mechanism.num_bands > 1 else ""
     correlated = f", correlated over {mechanism.num_bands} steps" if mechanism.num_bands > 1 else ""
     say(
@@ -109,6 +110,8 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, as_
         f"{mechanism.noise_multiplier:.3f} times the clip{correlated}.",
         style="dim",
     )
+    if training.canaries and mechanism.is_private:
+        say(_audit(training), style="dim")
     if terms.prompt is not None:
         say(f"A text is asked for by words such as: {contract.asking(contract.cells[0])}", style="dim")
     if absent := lacking_model(contract):
@@ -127,6 +130,22 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, as_
             "); more needs a larger budget in the contract, approved by its owners and approvers.",
         )
     return quote.admitted
+
+
+def _audit(plan: TrainingPlan) -> str:
+    """What the audit of the training could find."""
+    from dpsynth_assets.audit.result import right_to_refute
+    from dpsynth_assets.language.promise import TrainingPromise
+
+    event, canaries = plan.event(), plan.canaries
+    needed = right_to_refute(TrainingPromise([event], plan.delta), canaries)
+    if needed is None:
+        return f"Its {canaries:,} canaries can refute nothing, were every guess right: a run will refuse to begin."
+    never_drawn = (1 - event.sampling_rate) ** event.steps
+    return (
+        f"Training is audited by {canaries:,} canaries: {needed:,} right guesses about all of them refute its promise. "
+        f"If it had no noise, {canaries * (1 - never_drawn / 2):,.0f} would be right on average."
+    )
 
 
 def _variant(contract: Contract) -> str | None:

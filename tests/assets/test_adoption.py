@@ -18,7 +18,7 @@ from dpsynth_assets.factory import build_contract_defs
 from dpsynth_assets.gate.approval import scope_of
 from dpsynth_assets.gate.passage import ChargedPassage
 from dpsynth_assets.releases import registry
-from ledger import Gaussian, LedgerBusy
+from ledger import Finding, Gaussian, LedgerBusy
 from ledger.charging import Charging
 from ledger.sealing import Sealing
 from resources.artifact_store import ArtifactMissingError, ArtifactStore
@@ -82,6 +82,18 @@ def test_a_killed_run_is_paid_for_once_and_ends_with_the_next(killed, run, rooms
     assert rooms.read == rooms_read, "finished files are found"
     assert book.verify() == []
     assert not [path for path in (home.sensitive / "checkpoints").iterdir() if path.is_dir()]
+
+
+@pytest.mark.parametrize("dies", ["before seal", "after commit"])
+def test_what_an_audit_refuted_is_not_adopted_and_stands_in_no_run_s_way(killed, run, rooms, book, failure_of, dies):
+    killed(dies)
+    [reservation] = book.reservations()
+    finding = Finding(6.0, 9.0, 0.95, 1e-5, files={"audit.json": "0" * 64})
+    book.incident(reservation.id, finding, reason="An audit.")
+    said = failure_of(run("adapter"), "adapter").step_failure_data.user_failure_data.description
+    assert "is not sealed" not in said, "it would be so in every run from now on"
+    assert "budget" in said, "another release, for which this budget has no room"
+    assert states(book)[0] == "committed"
 
 
 def interrupted_once(monkeypatch, owner, name, error):

@@ -14,7 +14,7 @@ import pytest
 
 from dpsynth_assets.language import finetuning
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
-from ledger import BudgetRefused, Gaussian, Ledger, PoissonSampledGaussian
+from ledger import BudgetRefused, Finding, Gaussian, Ledger, PoissonSampledGaussian
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,6 +128,18 @@ def test_more_than_is_left_is_refused_and_the_release_stays(run, training, book,
     assert book.entries()[-1].kind == "refused"
     assert book.entries()[-1].reservation_id is not None
     assert book.verify() == []
+
+
+def test_what_an_audit_refuted_is_not_gone_on_with(run, training, book):
+    training.stop_at = 8
+    assert not run("source", "adapter").success
+    [reservation] = [r for r in book.reservations() if r.release == "small/adapter"]
+    finding = Finding(6.0, 9.0, 0.95, 1e-5, files={"audit.json": "0" * 64})
+    book.incident(reservation.id, finding, reason="An audit.")
+    training.stop_at = None
+    assert run("adapter").success
+    assert sorted(states(book)) == ["committed", "redeemed"], "another release, charged by itself"
+    assert not [entry for entry in book.entries() if entry.kind == "resumed"]
 
 
 def test_where_two_accountants_disagree_the_release_stays_and_goes_on_once_they_agree(

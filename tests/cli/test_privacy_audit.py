@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -68,6 +69,13 @@ def test_a_refuted_run_says_what_was_found_and_what_to_do(dpsynth, asked, book):
     code, out, _ = dpsynth("audit", "report", "--json")
     assert code == 0
     assert "refuted" in json.dumps(json.loads(out))
+
+
+def test_the_plan_says_what_the_audit_could_find(dpsynth, asked):
+    code, out, err = dpsynth("plan", asked)
+    assert code == 0, err
+    assert re.search(r"audited by 200 canaries: 1\d\d right guesses about all of them refute", flat(out))
+    assert "If it had no noise, 1" in flat(out)
 
 
 @pytest.mark.parametrize(("canaries", "said"), [(39, "Write at least 40"), (-1, "canaries"), ("many", "canaries")])
