@@ -5,6 +5,7 @@ on seals nothing that carries the adapter's charge, and `require_not_refuted` st
 result that was sealed with the adapter, and no row, so it can run again by itself.
 """
 
+import io
 from collections.abc import Mapping
 
 import dagster as dg
@@ -49,7 +50,7 @@ def privacy_audit_check(declared: Contract) -> dg.AssetChecksDefinition:
                 _enter(adapter, result, ledger)
         if result is None:
             return dg.AssetCheckResult(
-                passed=_needs_none(contract),
+                passed=_may_go_unaudited(contract),
                 severity=dg.AssetCheckSeverity.ERROR,
                 description=_not_audited(contract),
             )
@@ -82,7 +83,7 @@ def require_not_refuted(contract: Contract, adapter: Artifact, ledger: LedgerRes
         LedgerError: the ledger cannot be used.
     """
     result = AuditResult.of(adapter.folder)
-    if result is None and not _needs_none(contract):
+    if result is None and not _may_go_unaudited(contract):
         raise RefutedError(
             f"{_not_audited(contract)} So nothing is made of {adapter.id}. "
             f"`dpsynth run CONTRACT --again {ADAPTER.name}` pays for one that is"
@@ -129,7 +130,7 @@ def audit_sentence(result: AuditResult) -> str:
     return f"{found} A bound below the promise proves nothing; it says how far this attack got."
 
 
-def _needs_none(contract: Contract) -> bool:
+def _may_go_unaudited(contract: Contract) -> bool:
     """Whether an adapter of the contract may go on without an audit."""
     return not contract.privacy.releases[ADAPTER].canaries or contract.without_privacy or contract.reads_nothing
 
@@ -157,8 +158,6 @@ def _enter(adapter: Artifact, result: AuditResult, ledger: LedgerResource) -> No
 
 def _drawn(result: AuditResult) -> bytes:
     """Promise and bound as bars, with the line that the bound must not pass."""
-    import io
-
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 1.8), dpi=80, layout="constrained")

@@ -178,14 +178,11 @@ class _UnitsAndCanaries:
         others = [record for record in records if record < self._others]
         if list(records[: len(others)]) != others:
             raise ValueError("canaries stand after the other units: rows and gradients would not belong together")
+        total = self._data.losses(model, others, shape)
         if len(others) == len(records):
-            return self._data.losses(model, others, shape)
-        which: list[int | None] = [None] * shape.rows
+            return total
+        which: list[int | None] = [None] * len(total)
         which[len(others) : len(records)] = [
             self._canary_of[record - self._others] for record in records[len(others) :]
         ]
-        # Canaries first: then their backward pass comes last, and what the engine keeps of the others' gradients, in
-        # the order of that pass, is decided as without them (`clipping.cost`).
-        own = self._canaries.losses(which, next(model.parameters()).device)
-        total = self._data.losses(model, others, shape)
-        return total + own.to(total.device, total.dtype)
+        return total + self._canaries.losses(which, total.device).to(total.dtype)

@@ -23,6 +23,9 @@ class Budget:
 
     Matrices are decided on in the order of the backward pass. Each may take what those before it left over: one limit
     over all of them lets more gradients be kept, for the same peak, than a limit for each.
+
+    Rows of tables count nothing. Which micro-batch looks into which table may depend on who is in it, as with canaries
+    (`audit.canaries`), and what is kept of a record's other gradients must not.
     """
 
     def __init__(self) -> None:
@@ -33,11 +36,10 @@ class Budget:
         """Whether to keep the gradients of `outer` rather than its factors. Counts what is kept."""
         gradients, factors = len(outer.second) * outer.width * outer.second.shape[2], outer.second.numel()
         if outer.one_hot:
-            dense = outer.width <= 4096 and gradients <= 2 * factors
-        else:
-            factors += outer.first.numel()
-            within = self._kept + gradients <= _MEMORY * (self._factors + factors)
-            dense = within or outer.width * outer.second.shape[2] <= _SMALL
+            return bool(outer.width <= 4096 and gradients <= 2 * factors)
+        factors += outer.first.numel()
+        within = self._kept + gradients <= _MEMORY * (self._factors + factors)
+        dense = within or outer.width * outer.second.shape[2] <= _SMALL
         self._kept += gradients if dense else factors
         self._factors += factors
         return dense
