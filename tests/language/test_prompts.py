@@ -79,7 +79,7 @@ def chatting(inbox: Any, tiny_model: Any, chat: Any, tmp_path: Any) -> Any:
     folder = shutil.copytree(tiny_model, tmp_path / "chatting")
     chat.save_pretrained(folder)
     terms = inbox.privacy
-    adapter = terms.releases.adapter.model_copy(update={"rank": 2, "steps": 2, "noise_bands": 1})
+    adapter = terms.releases.adapter.model_copy(update={"rank": 2, "steps": 2, "noise_bands": 1, "canaries": None})
     update = {
         "base_model": terms.base_model.model_copy(update={"name": str(folder)}),
         "generation": terms.generation.model_copy(update={"max_new_tokens": 6}),
