@@ -1,0 +1,42 @@
+"""Who writes a text when it is asked for one in words: a protocol, so that synthesis knows neither model nor network.
+
+A request is made of public constants and of texts that were released, and of nothing else: what is asked may leave this
+machine. Knows no row, no contract and no mechanism.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Request:
+    """One text that is wanted.
+
+    Attributes:
+        asked: what is asked for, in words.
+        begin: how the text begins; the writer goes on from there. Empty for a text of its own.
+    """
+
+    asked: str
+    begin: str = ""
+
+
+class WriterError(RuntimeError):
+    """A writer cannot be had, or does not answer. The message is made of public values, and may pass by itself."""
+
+
+class Writer(Protocol):
+    """Writes texts. The same requests and seed give the same texts, as far as the model behind it holds to that."""
+
+    def write(self, requests: Sequence[Request], seed: int, told: Callable[[int], None] | None = None) -> list[str]:
+        """One text for each request, in their order, its `begin` included.
+
+        Args:
+            told: how many texts are ready.
+
+        Raises:
+            WriterError: not all can be had.
+        """
