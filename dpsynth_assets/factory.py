@@ -14,14 +14,13 @@ from dpsynth_assets.assets.classifier import classifier_asset
 from dpsynth_assets.assets.contamination import contamination_check
 from dpsynth_assets.assets.corpus import corpus_asset, quality_checks
 from dpsynth_assets.assets.evaluation import evaluation_asset
-from dpsynth_assets.assets.privacy_audit import privacy_audit_check
+from dpsynth_assets.assets.privacy_audit import audited, privacy_audit_check
 from dpsynth_assets.assets.release import release_asset
 from dpsynth_assets.assets.safety_classifier import safety_classifier_asset
 from dpsynth_assets.assets.safety_evaluation import safety_evaluation_asset
 from dpsynth_assets.assets.source import source_asset
 from dpsynth_assets.assets.synthetic import synthetic_asset
 from dpsynth_assets.automation import automated
-from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.registry import planned
 
 if TYPE_CHECKING:
@@ -59,6 +58,6 @@ def build_contract_defs(contract: Contract) -> dg.Definitions:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)  # Dagster's word for checks that are partitioned
         checks = [quality_checks(contract), contamination_check(contract)]
-        if contract.privacy.releases[ADAPTER].canaries:
+        if audited(contract):
             checks.append(privacy_audit_check(contract))
     return dg.Definitions(assets=assets_of(contract), asset_checks=checks)

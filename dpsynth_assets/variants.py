@@ -2,7 +2,7 @@
 
 A variant is a contract like any other: the same source, population, curation and checks, and releases whose costs
 compose to the variant's epsilon. So everything that takes a contract takes a variant. The releases other than the
-adapter keep their proportion of the price, and the adapter gets all that composition then leaves.
+one that writes the texts keep their proportion of the price, and that one gets all that composition then leaves.
 
 Its id is the contract's with the variant's name behind it, `ag_news--lora-3`: what is made of it is kept and published
 apart. What was approved, and the source, are the contract's.
@@ -19,11 +19,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.releases import registry
-from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.adapter import ADAPTER, AdapterTerms
+from dpsynth_assets.releases.evolution import EVOLUTION, VOTED, EvolutionTerms
 from ledger import Composed, Event, LedgerError
 from ledger.accounting import calibrate
 from ledger.accounting import epsilon as epsilon_of
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.terms import PrivacyTerms
     from dpsynth_assets.contract.variants import VariantMethod
-    from dpsynth_assets.releases.adapter import AdapterTerms
+    from dpsynth_assets.releases.release import Release
+    from dpsynth_assets.releases.terms import ReleaseTerms
 
 MAIN = "main"  # the contract as it stands
 NOTHING = "nothing"  # the same without any release
@@ -80,25 +81,24 @@ def _name(method: VariantMethod, epsilon: float | str) -> str:
 
 
 def _at(contract: Contract, method: VariantMethod, epsilon: float) -> PrivacyTerms:
-    """The contract's terms with releases that compose to `epsilon`, and without those that variants do not have."""
-    terms = contract.privacy
+    """The contract's terms with releases that compose to `epsilon`, and without those that variants do not have. One
+    release writes the texts, and gets what the others leave."""
+    terms, (writer, own) = contract.privacy, _writer(contract, method)
     planned = {release: terms.releases[release] for release in registry.planned(contract) if release.in_variants}
     whole = sum(release.epsilon_of(terms.budget) for release in planned.values())
     priced = terms.releases
     for release in registry.planned(contract):
-        if release is ADAPTER:
-            continue
-        share = planned[release].epsilon_of(terms.budget) / whole if release in planned else 0.0
-        stated = planned[release].model_copy(update=_price(epsilon * share)) if release in planned else None
+        kept = release in planned and release not in registry.writers(contract)
+        share = planned[release].epsilon_of(terms.budget) / whole if kept else 0.0
+        stated = planned[release].model_copy(update=_price(epsilon * share)) if kept else None
         priced = priced.but(release, stated)
-    adapter = _adapter(terms.releases[ADAPTER], method)
 
-    def with_adapter_at(price: float) -> PrivacyTerms:
-        return terms.model_copy(update={"releases": priced.but(ADAPTER, adapter.model_copy(update=_price(price)))})
+    def written_at(price: float) -> PrivacyTerms:
+        return terms.model_copy(update={"releases": priced.but(writer, own.model_copy(update=_price(price)))})
 
     if math.isinf(epsilon):
-        return with_adapter_at(math.inf)
-    return with_adapter_at(_left_for_the_adapter(replace(contract, privacy=with_adapter_at(epsilon)), epsilon))
+        return written_at(math.inf)
+    return written_at(_left_for(writer, replace(contract, privacy=written_at(epsilon)), epsilon))
 
 
 def _reading_nothing(contract: Contract) -> PrivacyTerms:
@@ -121,11 +121,11 @@ def _reading_nothing(contract: Contract) -> PrivacyTerms:
     )
 
 
-def _left_for_the_adapter(contract: Contract, epsilon: float) -> float:
-    """The adapter's own epsilon with which all releases of the contract compose to `epsilon`, rounded down."""
+def _left_for(writer: Release[Any], contract: Contract, epsilon: float) -> float:
+    """That release's own epsilon with which all releases of the contract compose to `epsilon`, rounded down."""
     delta = contract.privacy.budget.delta
-    shape = TrainingPlan.from_contract(contract).mechanism
-    others = [release.plan(contract, 1.0).event() for release in registry.planned(contract) if release is not ADAPTER]
+    shape: Any = cast("Any", writer.plan(contract, 1.0)).mechanism
+    others = [release.plan(contract, 1.0).event() for release in registry.planned(contract) if release is not writer]
 
     def together(noise: float) -> Event:
         return Composed((*others, replace(shape, noise_multiplier=noise).event()))
@@ -134,18 +134,30 @@ def _left_for_the_adapter(contract: Contract, epsilon: float) -> float:
         noise = calibrate(together, epsilon, delta)
     except LedgerError as error:
         raise VariantError(
-            f"the other releases of {contract.id} leave nothing of epsilon {epsilon:g} for an adapter: {error}"
+            f"the other releases of {contract.id} leave nothing of epsilon {epsilon:g} for {writer.name}: {error}"
         ) from None
     alone = epsilon_of(replace(shape, noise_multiplier=noise).event(), delta)
     return math.floor(alone / _NO_MORE) / round(1 / _NO_MORE)
 
 
-def _adapter(release: AdapterTerms, method: VariantMethod) -> AdapterTerms:
-    """The contract's adapter release, trained by the variant's method."""
-    given: dict[str, Any] = release.model_dump(exclude_unset=True)
-    if method.method != release.method:
+def _writer(contract: Contract, method: VariantMethod) -> tuple[Release[Any], ReleaseTerms]:
+    """The release that writes a variant's texts, with its terms: the contract's, where it plans the same, and what the
+    variant says otherwise."""
+    said: dict[str, Any] = method.model_dump(exclude_none=True)
+    if method.method == VOTED:
+        del said["method"]
+        evolution = contract.privacy.releases.get(EVOLUTION)
+        given = {"mechanism": "gaussian_votes", "epsilon": 1.0} if evolution is None else _given(evolution)
+        return EVOLUTION, EvolutionTerms(**given | said)
+    adapter = contract.privacy.releases[ADAPTER]
+    given = _given(adapter)
+    if method.method != adapter.method:
         given = {key: value for key, value in given.items() if key not in ("rank", "alpha", "prompt_tokens")}
-    return type(release)(**given | method.model_dump(exclude_none=True))
+    return ADAPTER, AdapterTerms(**given | said)
+
+
+def _given(terms: ReleaseTerms) -> dict[str, Any]:
+    return terms.model_dump(exclude_unset=True)
 
 
 def _price(epsilon: float) -> dict[str, float | None]:

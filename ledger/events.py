@@ -342,6 +342,13 @@ def from_json(document: object, _level: int = 0) -> Event:
     return kind(**values)
 
 
+def repetitions(event: Event | None) -> int:
+    """How often the mechanism of an event runs: its steps, or how many times it is composed; 0 for none."""
+    if event is None:
+        return 0
+    return int(getattr(event, "steps", getattr(event, "times", 1)))
+
+
 def within(actual: Event, planned: Event) -> bool:
     """Whether `actual` is `planned` itself or the same mechanism stopped after fewer steps.
 

@@ -1,4 +1,4 @@
-"""`candidates`: texts drawn from the adapter, label by label, for the corpus to be chosen from. Free.
+"""`candidates`: texts drawn from the adapter or the evolution, label by label, for the corpus to be chosen from. Free.
 
 Apart from the corpus, so that curating again draws nothing again, and so that a release may look at what was drawn.
 """
@@ -8,11 +8,11 @@ import dagster as dg
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
 from dpsynth_assets.assets.enough import require_rows_by
 from dpsynth_assets.assets.figures import preview, receipts_metadata
-from dpsynth_assets.assets.privacy_audit import RefutedError, require_not_refuted
+from dpsynth_assets.assets.privacy_audit import RefutedError, require_sound
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
-from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
+from dpsynth_assets.releases.registry import writers
 from dpsynth_assets.releases.votes import CANDIDATES
 from dpsynth_assets.synthesis.candidates import DRAWN, draw, rows_drawn
 from dpsynth_assets.synthesis.label_histogram import NoRowsError
@@ -24,40 +24,45 @@ from resources.ledger import LedgerResource
 def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
     """The candidates asset of a contract."""
 
-    terms = declared.privacy.curation
+    terms, drawn_from = declared.privacy.curation, [release.name for release in writers(declared)]
 
     @contract_asset(
         declared,
         CANDIDATES,
         description=(
-            "Texts drawn from the adapter label by label, "
+            f"Texts drawn from the {' and the '.join(drawn_from)} label by label, "
             + ("as many of each" if terms.proportions == "even" else "as many of each as the noisy histogram says")
             + ("" if terms.drawn == 1 else f", {terms.drawn:g} for every row that is wanted")
             + ". The corpus is chosen from them."
         ),
         kinds={"pytorch", "parquet"},
-        after=(ADAPTER.name, LABEL_HISTOGRAM.name),
+        after=(*drawn_from, LABEL_HISTOGRAM.name),
     )
     def candidates(
         context: dg.AssetExecutionContext, artifact_store: ArtifactStore, ledger: LedgerResource
     ) -> dg.MaterializeResult[None]:
         contract = of_partition(declared, context)
         with plain_failures(ArtifactError, LedgerError, NoRowsError, RefutedError):
-            adapter = artifact_store.latest(contract.id, ADAPTER.name)
-            require_not_refuted(contract, adapter, ledger)
+            texts_of = {name: artifact_store.latest(contract.id, name) for name in drawn_from}
+            require_sound(contract, texts_of, ledger)
             histogram = artifact_store.latest(contract.id, LABEL_HISTOGRAM.name)
             require_rows_by(contract, histogram)
-        size = float(adapter.receipt["about"].get("size", 1.0))
+        size = min(float(each.receipt["about"].get("size", 1.0)) for each in texts_of.values())
         progress = reporter(context, "Generating synthetic records")
-        marks = (adapter.id, histogram.id, contract.digest, str(rows_drawn(contract, size)))
+        marks = (
+            *(each.id for each in texts_of.values()),
+            histogram.id,
+            contract.digest,
+            str(rows_drawn(contract, size)),
+        )
         with (
             artifact_store.unfinished(contract.id, CANDIDATES, *marks) as shards,
             artifact_store.draft(contract.id, CANDIDATES) as draft,
         ):
-            frame = draw(contract, adapter.folder, histogram.folder, size, progress, shards)
+            frame = draw(contract, texts_of, histogram.folder, size, progress, shards)
             frame.to_parquet(draft.folder / DRAWN, index=False)
             artifact = artifact_store.seal(
-                draft, made_from={ADAPTER.name: adapter, LABEL_HISTOGRAM.name: histogram}, about={"size": size}
+                draft, made_from={**texts_of, LABEL_HISTOGRAM.name: histogram}, about={"size": size}
             )
         return dg.MaterializeResult(
             metadata={

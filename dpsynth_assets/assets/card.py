@@ -17,7 +17,7 @@ from dpsynth_assets.language.contamination.facts import Facts
 from dpsynth_assets.markdown import escaped
 from dpsynth_assets.publish.release import NO_GUARANTEE, READ_NOTHING
 from dpsynth_assets.quality.verdict import VERDICT, QualityError, Verdict
-from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.registry import writers
 from ledger import Guarantee
 from ledger.visible import visible
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
@@ -42,9 +42,10 @@ def card_asset(declared: Contract) -> dg.AssetsDefinition:
             corpus = artifact_store.get(contract.id, "corpus", synthetic.receipt["about"]["corpus"])
             judged = artifact_store.get(contract.id, "verdict", synthetic.receipt["about"]["verdict"])
             verdict = Verdict.load(judged.folder / VERDICT)
-            adapter = artifact_store.get(contract.id, ADAPTER.name, corpus.receipt["about"][ADAPTER.name])
+            writer = writers(contract)[0].name
+            written_by = artifact_store.get(contract.id, writer, corpus.receipt["about"][writer])
             evaluation = artifact_store.latest(contract.id, "evaluation")
-        text = certificate(contract, synthetic, corpus, verdict, results_in(evaluation.folder), adapter)
+        text = certificate(contract, synthetic, corpus, verdict, results_in(evaluation.folder), written_by)
         with artifact_store.draft(contract.id, "card") as draft:
             (draft.folder / CARD).write_text(text, encoding="utf-8")
             artifact = artifact_store.seal(draft, made_from={"evaluation": evaluation, "synthetic": synthetic})
@@ -65,7 +66,7 @@ def certificate(
     corpus: Artifact,
     verdict: Any,
     results: list[dict[str, Any]],
-    adapter: Artifact,
+    written_by: Artifact,
 ) -> str:
     """The card's text. Everything in it is synthetic, public, a release, or a fact of ledger and contract."""
     from dpsynth_assets.classify.evaluation import table
@@ -85,8 +86,8 @@ def certificate(
         "## Guarantee",
         *_guarantee(contract, synthetic.seal.guarantee),
         "## Base model",
-        contamination_sentence(contract, Facts.of(adapter.folder)),
-        *_audit(AuditResult.of(adapter.folder)),
+        contamination_sentence(contract, Facts.of(written_by.folder)),
+        *_audit(AuditResult.of(written_by.folder)),
         "## What it cost",
         receipts_metadata(synthetic)["receipts"].value,
         f"Entries of the ledger `{synthetic.seal.ledger}`, which seals this card: `dpsynth verify {CARD} --key KEY` "

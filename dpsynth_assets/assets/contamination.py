@@ -13,7 +13,7 @@ from dpsynth_assets.contract.base_models import KNOWN
 from dpsynth_assets.contract.synthesis import EMBEDDED
 from dpsynth_assets.language.contamination.facts import Facts
 from dpsynth_assets.markdown import code, escaped
-from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.registry import writers
 from resources.artifact_store import ArtifactError, ArtifactStore
 
 CHECK = "base_model_has_not_read_the_source"
@@ -21,10 +21,10 @@ TOLERATED = 0.01  # of the records of a public source, beyond chance, before the
 
 
 def contamination_check(declared: Contract) -> dg.AssetChecksDefinition:
-    """The check on the adapter. Reads the facts that it carries and no row, so it can run again by itself."""
+    """The check on the release that writes texts. Reads the facts that it carries and no row, so it can run again by itself."""
 
     @dg.asset_check(
-        asset=asset_key(declared, ADAPTER.name),
+        asset=asset_key(declared, writers(declared)[0].name),
         name=CHECK,
         description="Warns where nothing says what the base model has read, or where it has read a public source.",
         partitions_def=partitions_of(declared),
@@ -32,7 +32,7 @@ def contamination_check(declared: Contract) -> dg.AssetChecksDefinition:
     def contamination(context: dg.AssetCheckExecutionContext, artifact_store: ArtifactStore) -> dg.AssetCheckResult:
         contract = of_partition(declared, context)
         with plain_failures(ArtifactError):
-            facts = Facts.of(artifact_store.latest(contract.id, ADAPTER.name).folder)
+            facts = Facts.of(artifact_store.latest(contract.id, writers(contract)[0].name).folder)
         shown = {} if facts is None else {name: value for name, value in vars(facts).items() if value is not None}
         return dg.AssetCheckResult(
             passed=not contract.privacy.base_model.undeclared and not _much(facts),

@@ -16,9 +16,9 @@ from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.quality.metrics.measuring import figures_of
 from dpsynth_assets.quality.rules import judge, rules_of
 from dpsynth_assets.quality.verdict import VERDICT, Verdict
-from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
+from dpsynth_assets.releases.registry import writers
 from dpsynth_assets.releases.votes import CANDIDATES, VOTES
 from dpsynth_assets.synthesis.errors import CurationError, VotesError
 from dpsynth_assets.variants import name_of
@@ -52,7 +52,7 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
         with plain_failures(ArtifactError, CurationError, VotesError):
             candidates = artifact_store.latest(contract.id, CANDIDATES)
             asked = {name: artifact_store.latest(contract.id, name) for name in _judges(contract.privacy.curation)}
-            drawn_from = candidates.receipt["about"]
+            drawn_from, texts_of = candidates.receipt["about"], [release.name for release in writers(contract)]
             histogram = artifact_store.get(contract.id, LABEL_HISTOGRAM.name, drawn_from[LABEL_HISTOGRAM.name])
             folders = {name: artifact.folder for name, artifact in asked.items()}
             curated = choose(contract, candidates, histogram.folder, float(drawn_from["size"]), folders)
@@ -65,7 +65,7 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
                 draft,
                 made_from={CANDIDATES: candidates, **asked},
                 about={
-                    **{name: drawn_from[name] for name in (ADAPTER.name, LABEL_HISTOGRAM.name)},
+                    **{name: drawn_from[name] for name in (*texts_of, LABEL_HISTOGRAM.name)},
                     **({} if complaint is None else {"complaint": complaint}),
                 },
             )

@@ -98,6 +98,19 @@ def require_not_refuted(contract: Contract, adapter: Artifact, ledger: LedgerRes
     require_no_incident({ADAPTER.name: adapter}, ledger)
 
 
+def require_sound(contract: Contract, made_from: Mapping[str, Artifact], ledger: LedgerResource) -> None:
+    """Pass if nothing that something is to be made from was refuted. Raises as `require_not_refuted` does."""
+    if (adapter := made_from.get(ADAPTER.name)) is not None:
+        require_not_refuted(contract, adapter, ledger)
+    require_no_incident(made_from, ledger)
+
+
+def audited(contract: Contract) -> bool:
+    """Whether the contract asks for an audit of what it trains."""
+    adapter = contract.privacy.releases.get(ADAPTER)
+    return adapter is not None and adapter.canaries > 0
+
+
 def require_no_incident(made_from: Mapping[str, Artifact], ledger: LedgerResource) -> None:
     """Pass if no incident stands against what something is to be made from, which could not be sealed: nothing is spent
     on it.
@@ -132,7 +145,7 @@ def audit_sentence(result: AuditResult) -> str:
 
 def _may_go_unaudited(contract: Contract) -> bool:
     """Whether an adapter of the contract may go on without an audit."""
-    return not contract.privacy.releases[ADAPTER].canaries or contract.without_privacy or contract.reads_nothing
+    return not audited(contract) or contract.without_privacy or contract.reads_nothing
 
 
 def _not_audited(contract: Contract) -> str:

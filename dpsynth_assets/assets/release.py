@@ -16,7 +16,7 @@ from dpsynth_assets.assets.common import asset_key, contract_asset, of_partition
 from dpsynth_assets.assets.enough import require_rows_of
 from dpsynth_assets.assets.figures import receipts_metadata
 from dpsynth_assets.assets.nothing import made_of_nothing
-from dpsynth_assets.assets.privacy_audit import require_no_incident
+from dpsynth_assets.assets.privacy_audit import require_sound
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.adoption import adopted
@@ -31,7 +31,7 @@ from dpsynth_assets.gate.standing import inputs, standing_release
 from dpsynth_assets.language.model_places import require_base_model
 from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
-from dpsynth_assets.releases.registry import planned
+from dpsynth_assets.releases.registry import inputs_of, planned
 from dpsynth_assets.releases.release import Markdown, Plan, Release, Workspace
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
@@ -51,7 +51,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
         description=escaped(_described(declared, release)),
         kinds=set(release.technologies),
         spends=True,
-        after=("source", *(name for name in release.after if name in names), *release.made_from),
+        after=("source", *(name for name in release.after if name in names), *inputs_of(declared, release)),
         partitioned=release.in_variants,
     )
     def body(
@@ -79,7 +79,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
                 if LABEL_HISTOGRAM.name in release.after:
                     require_rows_of(contract, snapshot, artifact_store)
                 require_public_rows(contract, sensitive_store)
-                require_no_incident(made_from, ledger)
+                require_sound(contract, made_from, ledger)
                 require_base_model(contract)  # of every release: the ones before the adapter would be paid in vain
                 ready.append(release.computes.check(contract, plan, made_from, progress))
 

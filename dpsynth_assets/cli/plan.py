@@ -16,6 +16,8 @@ from dpsynth_assets.cli.console import REFUSED, BadInput, console, contract_at, 
 from dpsynth_assets.gate.approval import needs, scope_of
 from dpsynth_assets.language.model_places import lacking as lacking_model
 from dpsynth_assets.privacy.plan import TrainingPlan
+from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.evolution import EVOLUTION
 from dpsynth_assets.releases.registry import plans as plans_of
 from dpsynth_assets.variants import name_of
 from ledger import NEIGHBOURING_RELATION, Ledger, LedgerError, Scope, quote_unregistered
@@ -100,18 +102,10 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, as_
     say_what_stands(used, contract)
     if items:
         _show_lines(quote, items)
-    training = TrainingPlan.from_contract(contract, size=size)
-    mechanism = training.mechanism
-    group = f" of one group in {mechanism.num_bands}" if mechanism.num_bands > 1 else ""
-    correlated = f", correlated over {mechanism.num_bands} steps" if mechanism.num_bands > 1 else ""
-    say(
-        f"The adapter trains {mechanism.steps} steps; each samples every {terms.unit.name}{group} with probability "
-        f"{mechanism.group_sampling_probability:.4g}, clips to {mechanism.l2_clip_norm:g}, and adds noise of "
-        f"{mechanism.noise_multiplier:.3f} times the clip{correlated}.",
-        style="dim",
-    )
-    if training.canaries and mechanism.is_private:
-        say(_audit(training), style="dim")
+    if terms.releases.get(ADAPTER) is not None:
+        _say_training(contract, size)
+    if terms.releases.get(EVOLUTION) is not None:
+        _say_evolution(contract, size)
     if terms.prompt is not None:
         say(f"A text is asked for by words such as: {contract.asking(contract.cells[0])}", style="dim")
     if absent := lacking_model(contract):
@@ -130,6 +124,42 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, as_
             "); more needs a larger budget in the contract, approved by its owners and approvers.",
         )
     return quote.admitted
+
+
+def _say_training(contract: Contract, size: float) -> None:
+    """What the adapter's training does."""
+    training = TrainingPlan.from_contract(contract, size=size)
+    mechanism = training.mechanism
+    group = f" of one group in {mechanism.num_bands}" if mechanism.num_bands > 1 else ""
+    correlated = f", correlated over {mechanism.num_bands} steps" if mechanism.num_bands > 1 else ""
+    say(
+        f"The adapter trains {mechanism.steps} steps; each samples every {contract.privacy.unit.name}{group} with "
+        f"probability {mechanism.group_sampling_probability:.4g}, clips to {mechanism.l2_clip_norm:g}, and adds noise "
+        f"of {mechanism.noise_multiplier:.3f} times the clip{correlated}.",
+        style="dim",
+    )
+    if training.canaries and mechanism.is_private:
+        say(_audit(training), style="dim")
+
+
+def _say_evolution(contract: Contract, size: float) -> None:
+    """What the evolution does, what it asks of its writer, and what signal its votes can have."""
+    from dpsynth_assets.privacy.evolution import evolution_plan
+    from dpsynth_assets.synthesis.candidates import rows_drawn
+
+    plan, terms = evolution_plan(contract, EVOLUTION, size), contract.privacy
+    noise, texts = plan.mechanism.standard_deviation, len(plan.cells) * plan.texts
+    units = terms.unit.public_count * size
+    written = plan.written(rows_drawn(contract, size))
+    say(
+        f"The evolution votes {plan.mechanism.rounds} times on {texts:,} texts; the noise of a text's votes has a "
+        f"deviation of {noise:.1f}, and a text has {units / texts:.1f} votes on average if every {terms.unit.name} "
+        f"casts one. The model is asked for some {written:,} texts, the table's included: at most "
+        f"{written * terms.generation.max_new_tokens:,} tokens.",
+        style="dim",
+    )
+    if units / texts < noise:
+        say("A text's votes will mostly drown in their noise: fewer texts, fewer rounds or a larger ε.", style="yellow")
 
 
 def _audit(plan: TrainingPlan) -> str:

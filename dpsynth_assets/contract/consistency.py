@@ -14,6 +14,8 @@ from dpsynth_assets.contract import prompt
 from dpsynth_assets.contract.parts import Parts
 from dpsynth_assets.contract.problems import choose_from
 from dpsynth_assets.releases import registry
+from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.evolution import EVOLUTION, VOTED
 from dpsynth_assets.term import Fault
 
 MOST_CELLS = 100_000
@@ -181,6 +183,16 @@ def variants_are_admissible(parts: Parts) -> Iterator[Fault]:
             "a variant without privacy would publish the source's people without any guarantee",
             "Leave `none` out; only a source that is declared public (`source_is_public: true`) may have it",
         )
+    for place, method in enumerate(parts.variants.methods):
+        needed = EVOLUTION if method.method == VOTED else ADAPTER
+        told = method.rounds is not None and method.texts is not None
+        if parts.named and not parts.stands(needed) and not (needed is EVOLUTION and told):
+            more = ", or say its `rounds` and `texts` here" if needed is EVOLUTION else ""
+            yield Fault(
+                ("variants", "methods", place),
+                f"a variant by `{method.method}` is made as `releases.{needed.name}` says, which is not planned",
+                f"Plan it{more}, or leave the variant out",
+            )
     if parts.budget is not None and parts.budget.rule == "closed_plan":
         yield Fault(
             ("variants",),

@@ -19,7 +19,7 @@ from typing import Any
 from dpsynth_assets.contract.base_models import is_path
 from dpsynth_assets.contract.problems import Problem
 from dpsynth_assets.contract.terms import PrivacyTerms
-from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.registry import writers
 
 HUB = "hub:"  # prefix of a source that is a Hugging Face Hub dataset
 SAME_AS_SOURCE = "source"  # how a file says that its test split lies in the source; loaded, it is the source's place
@@ -93,12 +93,18 @@ class Contract:
     @property
     def without_privacy(self) -> bool:
         """A variant with an infinite epsilon: no noise, no charge, no guarantee. For sources declared public only."""
-        return math.isinf(self.privacy.releases[ADAPTER].epsilon_of(self.privacy.budget))
+        return math.isinf(self._price_of_writing)
 
     @property
     def reads_nothing(self) -> bool:
-        """A variant whose adapter may cost nothing: no row is read for it, and it has learned nothing from any."""
-        return self.privacy.releases[ADAPTER].epsilon_of(self.privacy.budget) == 0.0
+        """A variant whose texts may cost nothing: no row is read for it, and it has learned nothing from any."""
+        return self._price_of_writing == 0.0
+
+    @property
+    def _price_of_writing(self) -> float:
+        release = writers(self)[0]  # a variant has one price for all of them: some epsilon, none, or nothing
+        epsilon: float = self.privacy.releases[release].epsilon_of(self.privacy.budget)
+        return epsilon
 
     def logical_type(self, column: str) -> str:
         """The declared type by which a column's values are read and compared; `string` where nothing is declared."""

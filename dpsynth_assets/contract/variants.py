@@ -6,19 +6,39 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dpsynth_assets.releases.evolution import VOTED
 from dpsynth_assets.term import Positive, Terms, TermsError
 
 
 class VariantMethod(Terms):
-    """How a variant's adapter is trained where that differs from `releases.adapter`; everything else is as there."""
+    """How a variant's texts come about where that differs from `releases`; everything else is as there."""
 
-    method: Annotated[Literal["lora", "prompt", "full"], Field(description="what is trained of the base model")]
-    learning_rate: Annotated[Positive, Field(description="the optimiser's step size")]
+    method: Annotated[
+        Literal["lora", "prompt", "full", "private_evolution"],
+        Field(description="what is trained of the base model, or that its texts are voted on"),
+    ]
+    learning_rate: Annotated[Positive | None, Field(description="the optimiser's step size, where one trains")] = None
     rank: Annotated[int | None, Field(ge=1, le=512, description="the rank of the adapter's matrices")] = None
     alpha: Annotated[Positive | None, Field(description="the adapter's scale; LoRA multiplies by alpha / rank")] = None
     prompt_tokens: Annotated[
         int | None, Field(ge=1, le=512, description="how many virtual tokens stand before a text")
     ] = None
+    rounds: Annotated[int | None, Field(ge=1, le=100, description="how often is voted, where texts are voted on")] = (
+        None
+    )
+    texts: Annotated[
+        int | None, Field(ge=2, le=10_000, description="how many texts of each label combination are voted on")
+    ] = None
+
+    @model_validator(mode="after")
+    def _the_method_s_own_terms(self) -> VariantMethod:
+        trained, voted = ("learning_rate", "rank", "alpha", "prompt_tokens"), ("rounds", "texts")
+        for name in trained if self.method == VOTED else voted:
+            if getattr(self, name) is not None:
+                raise TermsError(f"`{name}` says nothing to the method `{self.method}`", "Remove it", name)
+        if self.method != VOTED and self.learning_rate is None:
+            raise TermsError("`learning_rate` is missing", "Write for example 0.002", "learning_rate")
+        return self
 
 
 class Variants(Terms):

@@ -54,6 +54,7 @@ from ledger import (
     ProtocolError,
     Reservation,
 )
+from ledger.events import repetitions
 from resources.artifact_store import Artifact, ArtifactError, Draft
 from resources.sensitive_store import SensitiveStore
 from resources.snapshots import Snapshot
@@ -295,7 +296,7 @@ def _take_over(
             f"Takes over {reservation.id} from its last checkpoint; charged on top: "
             f"{again.describe() if again else 'nothing'}"
         )
-        return grant, sum(getattr(event, "steps", 0) for event in (*reservation.replayed, again))
+        return grant, sum(map(repetitions, (*reservation.replayed, again)))
     except CheckpointError as error:  # it would stand in the way of every later run
         _forfeit(book, reservation.id, "its checkpoints cannot be read")
         refusal = dg.Failure(f"{error}. The release was forfeited; running it again is a new charge.")

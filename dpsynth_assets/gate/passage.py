@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dpsynth_assets.gate.sources import source_of
+from ledger.events import repetitions
 from resources.artifact_store import Artifact, ArtifactStore, Draft
 from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
@@ -72,7 +73,7 @@ class ChargedPassage:
         """What is wrong with what was stated, where `charged_again` steps are charged to run a second time."""
         if self.event is None:
             return RuntimeError("the release ended without stating what ran")
-        if getattr(self.replayed, "steps", 0) > charged_again:
+        if repetitions(self.replayed) > charged_again:
             return RuntimeError("more steps ran a second time than were charged")
         return None
 

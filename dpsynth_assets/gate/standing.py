@@ -12,7 +12,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.gate.sources import source_of
-from dpsynth_assets.releases.registry import planned, planned_names
+from dpsynth_assets.releases.registry import inputs_of, planned, planned_names
 from dpsynth_assets.releases.release import Plan, Release
 from resources.artifact_store import Artifact, ArtifactError, ArtifactMissingError, ArtifactStore
 
@@ -32,7 +32,7 @@ def inputs(contract: Contract, release: Release[Any], artifacts: ArtifactStore) 
         OtherInputsError: it was made from something that does not stand any more, or rests on other people's charges.
         ArtifactError: it cannot be had.
     """
-    found = {name: artifacts.latest(contract.id, name) for name in release.made_from}
+    found = {name: artifacts.latest(contract.id, name) for name in inputs_of(contract, release)}
     for name, artifact in found.items():
         charged = {charge.population for charge in artifact.charges} - {contract.privacy.population}
         if charged:

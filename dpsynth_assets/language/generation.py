@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from dpsynth_assets.atomic import replacing
-from dpsynth_assets.language.base_model import has_bfloat16
-from dpsynth_assets.language.finetuning import load_tuned
 from dpsynth_assets.language.hygiene import usable
-from dpsynth_assets.language.model_places import located
-from dpsynth_assets.language.prompts import prefixes_of
-from dpsynth_assets.language.sampling import Decoding, sampler_for
+from dpsynth_assets.language.local_writer import LocalWriter
+from dpsynth_assets.language.writing import Request
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.histogram import Cell
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.evolution import EVOLUTION
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -49,6 +46,7 @@ def generate_corpus(
     rows: int | None = None,
     progress: Progress | None = None,
     shards: Path | None = None,
+    draw: Draw | None = None,
 ) -> pd.DataFrame:
     """A frame with the text column and one column per label, shuffled, exactly `rows` rows.
 
@@ -62,6 +60,7 @@ def generate_corpus(
         progress: told (rows done, rows in all).
         shards: a folder that keeps what is drawn, for this adapter, these counts and this contract only; a call that
             finds shards there goes on after them. The caller removes it.
+        draw: what draws the texts; the adapter unless given.
 
     Raises:
         GenerationError: after eight rounds some texts are still missing.
@@ -69,7 +68,7 @@ def generate_corpus(
     terms = contract.privacy
     rows = terms.generation.rows if rows is None else rows
     targets = apportion(counts, rows)
-    draw = _drawing(contract, adapter_folder)
+    draw = draw or _drawing(contract, adapter_folder)
     kept: dict[Cell, list[str]] = {cell: [] for cell in targets}
     seen: set[str] = set()
     drawn = 0
@@ -119,21 +118,11 @@ def _shard(draw: Draw, cells: Sequence[Cell], name: str, folder: Path | None, to
 
 def _drawing(contract: Contract, adapter_folder: Path) -> Draw:
     """What draws one text for each of some cells."""
-    terms = contract.privacy
-    generation = terms.generation
-    decoding = Decoding(
-        generation.max_new_tokens, generation.temperature, generation.top_p, generation.top_k, generation.min_p
-    )
-    base = located(terms.base_model.name, contract)
-    model, tokenizer = load_tuned(base, terms.releases[ADAPTER].method, adapter_folder)
-    rounded = terms.releases[ADAPTER].precision == "bfloat16" and has_bfloat16()
-    sampler = sampler_for(model, tokenizer.eos_token_id, decoding, generation.batch_size, bfloat16=rounded)
-    prefixes = prefixes_of(contract, tokenizer)
-    special = frozenset(tokenizer.all_special_ids)  # what follows one in a text is another turn, or another text
+    releases = contract.privacy.releases
+    terms = releases.get(ADAPTER) or releases[EVOLUTION]  # the latter where no row is read: the base model as it comes
+    writer = LocalWriter(contract, adapter_folder, terms.precision)
 
     def draw(cells: Sequence[Cell], seed: int, told: Callable[[int], None]) -> list[str]:
-        drawn = sampler.sample([prefixes[cell] for cell in cells], seed, told)
-        plain = [list(takewhile(lambda token: token not in special, ids)) for ids in drawn]
-        return list(tokenizer.batch_decode(plain))
+        return writer.write([Request(contract.asking(cell)) for cell in cells], seed, told)
 
     return draw

@@ -6,6 +6,7 @@ where the base model has them and the contract wants them. Reads public constant
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dpsynth_assets.language.objective import encode_prefix
@@ -28,15 +29,22 @@ def prefixes_of(contract: Contract, tokenizer: PreTrainedTokenizerBase) -> dict[
     Raises:
         PromptError: what is asked holds one of the tokenizer's own special tokens.
     """
+    encoding = encoding_of(contract, tokenizer)
+    return {cell: encoding(contract.asking(cell)) for cell in contract.cells}
+
+
+def encoding_of(contract: Contract, tokenizer: PreTrainedTokenizerBase) -> Callable[[str], tuple[int, ...]]:
+    """How what is asked becomes the tokens that a text follows on. Raises as `prefixes_of` does, when it is called."""
     terms = contract.privacy.prompt
-    encoding = encode_prefix if terms is None or terms.turns == "never" or not tokenizer.chat_template else _in_turns
-    prefixes = {}
-    for cell in contract.cells:
-        asked = contract.asking(cell)
-        if terms is not None:
-            _require_plain(asked, tokenizer)
-        prefixes[cell] = encoding(tokenizer, asked)
-    return prefixes
+    if terms is None:
+        return lambda asked: encode_prefix(tokenizer, asked)
+    in_turns = terms.turns != "never" and tokenizer.chat_template
+
+    def encoded(asked: str) -> tuple[int, ...]:
+        _require_plain(asked, tokenizer)
+        return _in_turns(tokenizer, asked) if in_turns else encode_prefix(tokenizer, asked)
+
+    return encoded
 
 
 def _in_turns(tokenizer: PreTrainedTokenizerBase, asked: str) -> tuple[int, ...]:
@@ -47,10 +55,14 @@ def _in_turns(tokenizer: PreTrainedTokenizerBase, asked: str) -> tuple[int, ...]
     return tuple(turns)
 
 
+def marks_of(tokenizer: PreTrainedTokenizerBase) -> frozenset[str]:
+    """What the tokenizer takes for a mark, and not for text, wherever it stands."""
+    return frozenset((*tokenizer.all_special_tokens, *(str(added) for added in tokenizer.get_added_vocab())))
+
+
 def _require_plain(asked: str, tokenizer: PreTrainedTokenizerBase) -> None:
     """The contract refuses the usual turn markers; only the tokenizer knows all that it takes for more than text."""
-    special = {*tokenizer.all_special_tokens, *(str(added) for added in tokenizer.get_added_vocab())}
-    if found := sorted(token for token in special if token in asked):
+    if found := sorted(mark for mark in marks_of(tokenizer) if mark in asked):
         raise PromptError(
             f"the prompt holds {found[0]!r}, which the base model's tokenizer takes for a mark and not for text: "
             "leave it out of `prompt.template`, `prompt.words` or the label's value"

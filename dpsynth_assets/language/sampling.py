@@ -9,6 +9,7 @@ prefer short texts.
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -96,11 +97,11 @@ class Sampler:
         """
         if not prefixes:
             return []
-        starts = {prefix: self._start(prefix) for prefix in dict.fromkeys(map(tuple, prefixes))}
-        capacity = max(start.length for start in starts.values()) + self._decoding.max_new_tokens
+        starts = _Starts(self._start, prefixes)
+        capacity = starts.longest.length + self._decoding.max_new_tokens
         count = min(self._slots, len(prefixes))
-        cache = _SlotCache(count, capacity, next(iter(starts.values())), self._device)
-        logits = torch.empty(count, starts[tuple(prefixes[0])].logits.shape[-1], device=self._device)
+        cache = _SlotCache(count, capacity, starts.longest, self._device)
+        logits = torch.empty(count, starts.longest.logits.shape[-1], device=self._device)
         uniforms = torch.empty(count, self._decoding.max_new_tokens, _TRIES, device=self._device)
         places = torch.zeros(count, dtype=torch.long, device=self._device)
         every = torch.arange(count, device=self._device)
@@ -113,8 +114,9 @@ class Sampler:
             text, prefix = next(waiting, (None, ()))
             at[slot] = text
             if text is not None:
-                cache.start(slot, starts[prefix])
-                logits[slot] = starts[prefix].logits
+                start = starts.take(prefix)
+                cache.start(slot, start)
+                logits[slot] = start.logits
                 uniforms[slot] = _uniforms(seed, text, uniforms.shape[1:]).to(self._device)
                 places[slot] = 0
 
@@ -319,6 +321,28 @@ class _Start:
     @property
     def length(self) -> int:
         return self.layers[0][0].shape[1]
+
+
+class _Starts:
+    """What the model makes of each prefix: read when it is first needed, kept until it is needed no more. Thousands of
+    prefixes that differ would not fit in memory together."""
+
+    def __init__(self, read: Callable[[Ids], _Start], prefixes: Sequence[Ids]) -> None:
+        self._read = read
+        self._wanted = Counter(map(tuple, prefixes))
+        longest = max(self._wanted, key=len)
+        self.longest = read(longest)
+        self._kept: dict[tuple[int, ...], _Start] = {longest: self.longest}
+
+    def take(self, prefix: tuple[int, ...]) -> _Start:
+        """The start of a prefix, for one of the texts that follow on it."""
+        self._wanted[prefix] -= 1
+        found = self._kept.get(prefix) or self._read(prefix)
+        if self._wanted[prefix]:
+            self._kept[prefix] = found
+        else:
+            self._kept.pop(prefix, None)
+        return found
 
 
 class _SlotCache(Cache):

@@ -149,7 +149,6 @@ ADAPTER = Release(
     planner="dpsynth_assets.privacy.plan:adapter_plan",
     work="dpsynth_assets.language.adapter",
     technologies=frozenset({"pytorch", "huggingface"}),
-    optional=False,
     after=(LABEL_HISTOGRAM.name,),
     unread="dpsynth_assets.language.untouched:untouched",
     rules=_rules,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
+from dpsynth_assets.releases.evolution import EVOLUTION
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.release import Plan, Release
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
 # In the order in which they are made.
-_releases: tuple[Release[Any], ...] = (LABEL_HISTOGRAM, ADAPTER, LABELLER, VOTES, DP_BASELINE)
+_releases: tuple[Release[Any], ...] = (LABEL_HISTOGRAM, ADAPTER, EVOLUTION, LABELLER, VOTES, DP_BASELINE)
 # In the order in which ledgers hold the plans of populations, for good.
-_as_registered: tuple[Release[Any], ...] = (ADAPTER, LABEL_HISTOGRAM, LABELLER, VOTES, DP_BASELINE)
+_as_registered: tuple[Release[Any], ...] = (ADAPTER, LABEL_HISTOGRAM, LABELLER, VOTES, DP_BASELINE, EVOLUTION)
 
 
 def releases() -> tuple[Release[Any], ...]:
@@ -48,6 +49,18 @@ def registered(release: Release[Any]) -> Iterator[None]:
 def planned(contract: Contract) -> tuple[Release[Any], ...]:
     """The releases that a contract plans."""
     return tuple(release for release in _releases if contract.privacy.releases.get(release) is not None)
+
+
+def writers(contract: Contract) -> tuple[Release[Any], ...]:
+    """The releases that the contract's texts are drawn from, one at least: an adapter, an evolution, or an evolution of
+    what an adapter writes."""
+    return tuple(release for release in (ADAPTER, EVOLUTION) if contract.privacy.releases.get(release) is not None)
+
+
+def inputs_of(contract: Contract, release: Release[Any]) -> tuple[str, ...]:
+    """The artifacts that a release of the contract is made from beside the rows."""
+    left_out = {each.name for each in _releases} - set(planned_names(contract))
+    return tuple(name for name in release.made_from if name not in left_out)
 
 
 def planned_names(contract: Contract) -> tuple[str, ...]:

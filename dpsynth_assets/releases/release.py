@@ -146,7 +146,7 @@ class Release(Generic[T]):
         optional: whether a contract may leave it out.
         after: what its asset waits for, where the contract has it. After the label histogram, nothing is charged where
             that says that there are next to no rows.
-        made_from: the artifacts that it is made from beside the rows.
+        made_from: the artifacts that it is made from beside the rows, of those that the contract has.
         in_variants: whether each release variant of a contract has one of its own.
         unread: by the name of its module and its own, what stands in its place where no row is read
             (`dpsynth_assets.variants`): from a contract and a folder to facts. None: it is left out there.

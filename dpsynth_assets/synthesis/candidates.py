@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dpsynth_assets.progress import Progress
+from dpsynth_assets.releases.evolution import EVOLUTION
 from dpsynth_assets.synthesis.label_histogram import released_counts
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.synthesis import Curation
+    from dpsynth_assets.releases.release import Made
 
 DRAWN = "candidates.parquet"
 
@@ -34,12 +36,26 @@ def proportions(terms: Curation, counts: Mapping[tuple[str, ...], int]) -> dict[
 
 
 def draw(
-    contract: Contract, adapter: Path, histogram: Path, size: float, progress: Progress, shards: Path
+    contract: Contract,
+    drawn_from: Mapping[str, Made],
+    histogram: Path,
+    size: float,
+    progress: Progress,
+    shards: Path,
 ) -> pd.DataFrame:
-    """Draw the candidates of a share of the units from the adapter in a folder, by the label histogram in another.
-    `shards` keeps what is drawn, for a call that goes on."""
+    """Draw the candidates of a share of the units.
+
+    Args:
+        drawn_from: the adapter, the evolution, or both, by their names.
+        histogram: where the label histogram lies.
+        shards: keeps what is drawn, for a call that goes on.
+    """
     from dpsynth_assets.language import generation  # torch: whoever only counts rows does without
+    from dpsynth_assets.synthesis import evolution
 
     counts = proportions(contract.privacy.curation, released_counts(histogram))
     rows = rows_drawn(contract, size)
-    return generation.generate_corpus(contract, adapter, counts, rows=rows, progress=progress, shards=shards)
+    evolved = drawn_from.get(EVOLUTION.name)
+    how = None if evolved is None or contract.reads_nothing else evolution.drawing(contract, evolved.folder, drawn_from)
+    folder = next(iter(drawn_from.values())).folder
+    return generation.generate_corpus(contract, folder, counts, rows=rows, progress=progress, shards=shards, draw=how)

@@ -14,7 +14,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from dpsynth_assets.contract.prompt import Prompt
-from dpsynth_assets.language import finetuning, generation
+from dpsynth_assets.language import finetuning, generation, local_writer
 from dpsynth_assets.language.base_model import EMBEDDED_FOLDER, BaseModelError
 from dpsynth_assets.language.objective import encode_prefix
 from dpsynth_assets.language.prompts import PromptError, prefixes_of
@@ -107,7 +107,7 @@ def test_training_and_sampling_ask_alike(chatting: Any, tmp_path: Any, monkeypat
             return [[at % 100 + 10, 20 + at // 100, 30] for at, _ in enumerate(prefixes)]
 
     monkeypatch.setattr(finetuning, "train", train)
-    monkeypatch.setattr(generation, "sampler_for", lambda *_, **__: Sampler())
+    monkeypatch.setattr(local_writer, "sampler_for", lambda *_, **__: Sampler())
     finetuning.fine_tune(chatting, plan, pd.DataFrame(rows, columns=["unit", "text", *columns]), tmp_path / "adapter")
     counts = dict.fromkeys(chatting.cells, 1)
     generation.generate_corpus(chatting, tmp_path / "adapter", counts, rows=len(counts))
@@ -146,6 +146,6 @@ def test_what_follows_a_special_token_is_no_part_of_a_text(
     said, more = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in ("my card", "user says"))
     drawn = [*said, tokenizer.bos_token_id, *more]
     sampler = SimpleNamespace(sample=lambda prefixes, *_: [drawn for _ in prefixes])
-    monkeypatch.setattr(generation, "load_tuned", lambda *_: (None, tokenizer))
-    monkeypatch.setattr(generation, "sampler_for", lambda *_, **__: sampler)
+    monkeypatch.setattr(local_writer, "load_tuned", lambda *_: (None, tokenizer))
+    monkeypatch.setattr(local_writer, "sampler_for", lambda *_, **__: sampler)
     assert generation._drawing(chatting, tmp_path)([chatting.cells[0]], 0, lambda _: None) == ["my card"]

@@ -29,12 +29,11 @@ from dpsynth_assets.gate.public_rows import public_rows, test_rows
 from dpsynth_assets.language.contamination.facts import Facts
 from dpsynth_assets.publish.record import composed_epsilon
 from dpsynth_assets.quality.metrics.mauve import mauve
-from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
-from dpsynth_assets.releases.registry import planned_names
+from dpsynth_assets.releases.registry import planned_names, writers
 from dpsynth_assets.releases.votes import CANDIDATES, VOTES
 from dpsynth_assets.synthesis.candidates import DRAWN, rows_wanted
 from dpsynth_assets.synthesis.corpus import choose
@@ -108,11 +107,12 @@ def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str,
     terms = contract.privacy.curation
     corpora = {AS_DRAWN: pd.read_parquet(candidates.folder / DRAWN).head(rows_wanted(contract, size))}
     held = {name: store.latest(contract.id, name).folder for name in (LABELLER.name, VOTES.name) if name in names}
+    writer = writers(contract)[0]
     facts: dict[str, Any] = {"epsilon_of_adapter": None, "epsilon_composed": None}
     if cell.line.epsilon is not None:  # of what was charged: a killed training paid for the steps that ran again
         composed = composed_epsilon(contract, *(store.latest(contract.id, name) for name in names))
-        facts = {"epsilon_of_adapter": contract.privacy.releases[ADAPTER].epsilon, "epsilon_composed": composed}
-    if compared := Facts.of(store.latest(contract.id, ADAPTER.name).folder):
+        facts = {"epsilon_of_adapter": contract.privacy.releases[writer].epsilon, "epsilon_composed": composed}
+    if compared := Facts.of(store.latest(contract.id, writer.name).folder):
         facts["contamination"] = vars(compared)
     if terms != Curation(drawn=terms.drawn):
         histogram = store.latest(contract.id, LABEL_HISTOGRAM.name)

@@ -1,0 +1,261 @@
+"""Private Evolution: a model's texts, voted on by the sensitive records, round by round.
+
+After Lin et al. 2024 (arXiv 2305.15560, algorithm 1) and, for texts, Xie et al. 2024 (arXiv 2403.01749). As there, each
+record votes for the nearest text of its own label in the space of an encoder, the noisy votes say which texts are kept
+and varied, and the varied ones are voted on again. Otherwise than there a chosen text stays as it is beside its
+variations, so that a good one is not lost, and the noise is exact.
+
+Guarantee: none of its own. `privacy.evolution` states it, and what it needs of this module: a record's vote depends on
+that record and on the texts alone. So a text's vector has the same bits whoever else votes (`classify.apart`), and the
+writer is asked with public constants and with texts that were chosen by noisy votes, never with a row. Progress tells
+rounds; how many records vote is told nobody.
+
+A killed run goes on after the last round whose noisy votes were kept. A round that began, and whose votes were lost, is
+held again with fresh noise, and charged again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dpsynth_assets.language.writing import Writer, WriterError
+from dpsynth_assets.progress import Progress
+from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.evolution import EVOLUTION
+from dpsynth_assets.releases.release import Made, Ran, Workspace
+from dpsynth_assets.synthesis.population import (
+    Asking,
+    Population,
+    Wanted,
+    apportioned,
+    descendants,
+    first,
+)
+from dpsynth_assets.synthesis.votes import encoder_for, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from dpsynth_assets.classify.encoder import Encoder
+    from dpsynth_assets.contract import Contract
+    from dpsynth_assets.language.contamination.index import CorpusIndex
+    from dpsynth_assets.language.generation import Draw
+    from dpsynth_assets.privacy.evolution import EvolutionPlan
+    from dpsynth_assets.privacy.histogram import Cell
+
+EVOLVED = "evolved.json"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What is voted on at first and with what, made before a row is read."""
+
+    asking: Asking
+    encoder: Encoder
+    population: Population
+    index: CorpusIndex | None
+
+
+@dataclass(frozen=True)
+class Evolved:
+    """The release: the last texts that were voted on, and how many descendants each is to have.
+
+    Attributes:
+        population: the texts.
+        given: by a text's place, its share of what is drawn.
+        rounds: for each round, how many texts were voted on and how many of them were chosen.
+    """
+
+    population: Population
+    given: Mapping[int, int]
+    rounds: tuple[tuple[int, int], ...]
+
+    def save(self, folder: Path) -> None:
+        said = {
+            "texts": [[list(cell), text] for cell, text in self.population.texts],
+            "descendants": sorted(self.given.items()),
+            "rounds": self.rounds,
+        }
+        (folder / EVOLVED).write_text(json.dumps(said), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Evolved:
+        said: dict[str, Any] = json.loads((folder / EVOLVED).read_text(encoding="utf-8"))
+        texts = tuple((tuple(cell), str(text)) for cell, text in said["texts"])
+        rounds = tuple((int(of), int(chosen)) for of, chosen in said["rounds"])
+        return cls(Population(texts), {int(place): int(count) for place, count in said["descendants"]}, rounds)
+
+
+def check(contract: Contract, plan: EvolutionPlan, made_from: Mapping[str, Made], progress: Progress) -> Ready:
+    """Have the first texts written: a model that cannot write any fails here, and nothing is charged.
+
+    Raises:
+        EncoderError: it cannot be loaded, or computes one text otherwise beside others.
+        WriterError, BaseModelError: the model cannot be had, or writes nothing that is fit.
+    """
+    from dpsynth_assets.language.contamination.comparison import corpus_index
+
+    encoder, index = encoder_for(contract), corpus_index(contract)
+    asking = Asking(contract, _writer(contract, made_from))
+    wanted = first(contract.cells, plan.texts)
+    texts = asking.written(wanted, "first", lambda done: progress(min(done, len(wanted)), len(wanted)))
+    return Ready(asking, encoder, _population(contract, wanted, texts), index)
+
+
+def run(contract: Contract, plan: EvolutionPlan, rows: pd.DataFrame, ready: Ready, work: Workspace) -> Ran:
+    """Hold the rounds, and write down the texts that were voted on last with their votes."""
+    from dpsynth_assets.language.contamination.comparison import compare
+    from dpsynth_assets.privacy.checkpoint import CheckpointFolder
+
+    if ready.index is not None:
+        compare(contract, rows["text"].tolist(), ready.index, work.folder, work.keep)
+    electorate = Electorate.of(contract, rows, ready.encoder)
+    mechanism = plan.mechanism
+    least = plan.threshold * mechanism.standard_deviation
+    checkpoints = CheckpointFolder(work.checkpoints, plan.digest())
+    with checkpoints.open() as folder:
+        population, given, rounds = _restored(folder.load(), ready.population)
+        for turn in range(len(rounds), mechanism.rounds):
+            if turn:
+                population = _next(contract, ready.asking, population, given, f"round {turn}")
+            places = _places(ready, population, plan, f"looks {turn}")
+            folder.begin_step()
+            votes = mechanism.release(electorate.votes(population, places), electorate.units, len(population.texts))
+            given = population.chosen(votes.tolist(), least, plan.texts)
+            rounds = (*rounds, (len(population.texts), len(given)))
+            folder.save(_state(population, given, rounds))
+            work.progress(turn + 1, mechanism.rounds)
+    again = checkpoints.steps_begun() - mechanism.rounds
+    Evolved(population, given, rounds).save(work.folder)
+    facts = {
+        "rounds": mechanism.rounds,
+        "noise_standard_deviation": mechanism.standard_deviation,
+        "texts_voted_on": sum(of for of, _ in rounds),
+        "chosen_at_last": len(given),
+    }
+    if mechanism.noise_multiplier == 0:
+        return Ran(None, facts=facts)
+    return Ran(plan.event(), mechanism.event(again) if again > 0 else None, facts)
+
+
+@dataclass(frozen=True)
+class Electorate:
+    """The sensitive records as voters: for the charged mechanism's eyes only.
+
+    Attributes:
+        cells: the label combination of each record.
+        vectors: of their texts, shape (records, dimensions).
+        units: whose they are.
+    """
+
+    cells: Sequence[Cell]
+    vectors: NDArray[np.float32]
+    units: Sequence[str]
+
+    @classmethod
+    def of(cls, contract: Contract, rows: pd.DataFrame, encoder: Encoder) -> Electorate:
+        """All records whose labels are in the contract; others have no text to vote for."""
+        columns = [label.column for label in contract.privacy.labels]
+        cells = list(rows[columns].itertuples(index=False, name=None))
+        declared = frozenset(contract.cells)
+        known = [place for place, cell in enumerate(cells) if cell in declared]
+        texts, units = rows["text"].tolist(), rows["unit"].tolist()
+        vectors: NDArray[np.float32] = np.asarray(encoder.encode([texts[place] for place in known]), dtype=np.float32)
+        return cls([cells[place] for place in known], vectors, [units[place] for place in known])
+
+    def votes(self, population: Population, vectors: NDArray[np.float32]) -> list[int]:
+        """The place of the text that each record votes for: the nearest of its own label combination; of equals the
+        first. Each vote is computed from its own record and the texts."""
+        places = {cell: np.array(found) for cell, found in population.places().items()}
+        ballots = {cell: vectors[found] for cell, found in places.items()}
+        return [
+            int(places[cell][nearest(vector, ballots[cell])])
+            for cell, vector in zip(self.cells, self.vectors, strict=True)
+        ]
+
+
+def drawing(contract: Contract, folder: Path, made_from: Mapping[str, Made]) -> Draw:
+    """What draws texts for the table: variations of the texts that were chosen at last."""
+    evolved, asking = Evolved.load(folder), Asking(contract, _writer(contract, made_from))
+
+    def draw(cells: Sequence[Cell], seed: int, told: Callable[[int], None]) -> list[str]:
+        return asking.raw(apportioned(evolved.population, evolved.given, cells), seed, told)
+
+    return draw
+
+
+def _writer(contract: Contract, made_from: Mapping[str, Made]) -> Writer:
+    """The contract's model, with its adapter where it plans one."""
+    from dpsynth_assets.language.local_writer import LocalWriter  # torch
+
+    adapter = made_from.get(ADAPTER.name)
+    precision = contract.privacy.releases[EVOLUTION].precision
+    return LocalWriter(contract, adapter.folder if adapter else None, precision)
+
+
+def _population(contract: Contract, wanted: Sequence[Wanted], texts: Sequence[str | None]) -> Population:
+    """Of what was written at first.
+
+    Raises:
+        WriterError: a label combination has no text.
+    """
+    found = [(each.cell, text) for each, text in zip(wanted, texts, strict=True) if text is not None]
+    for cell in contract.cells:
+        if not any(each == cell for each, _ in found):
+            raise WriterError(
+                f"the model writes no text of label {contract.plain_label(cell)!r} that is fit: change the prompt, "
+                "raise the temperature, or lower generation.min_characters"
+            )
+    return Population.of(iter(found), contract.cells)
+
+
+def _next(
+    contract: Contract, asking: Asking, population: Population, given: Mapping[int, int], name: str
+) -> Population:
+    """The chosen texts and their variations."""
+    wanted = descendants(population, given)
+    varied = asking.written(wanted, name)
+    kept = [population.texts[place] for place in given]
+    fresh = [(each.cell, text) for each, text in zip(wanted, varied, strict=True) if text is not None]
+    return Population.of(iter([*kept, *fresh]), contract.cells)
+
+
+def _places(ready: Ready, population: Population, plan: EvolutionPlan, name: str) -> NDArray[np.float32]:
+    """Where each text stands in the encoder's space; with lookahead the middle of its variations (Xie et al. 2024,
+    section 3.2), which are not voted on themselves."""
+    texts = [text for _, text in population.texts]
+    vectors: NDArray[np.float32] = np.asarray(ready.encoder.encode(texts), dtype=np.float32)
+    ahead = int(plan.variation["lookahead"])
+    if not ahead:
+        return vectors
+    wanted = [Wanted(cell, text) for cell, text in population.texts for _ in range(ahead)]
+    varied = [text for text in ready.asking.written(wanted, name)]
+    shown = [text if text is not None else str(each.parent) for each, text in zip(wanted, varied, strict=True)]
+    around = np.asarray(ready.encoder.encode(shown), dtype=np.float32)
+    return np.ascontiguousarray(around.reshape(len(texts), ahead, -1).mean(axis=1))
+
+
+def _state(population: Population, given: Mapping[int, int], rounds: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """A round's outcome as a checkpoint keeps it: noisy votes became `given`, and exact ones are nowhere in it."""
+    return {
+        "step": len(rounds),
+        "texts": [[list(cell), text] for cell, text in population.texts],
+        "given": dict(given),
+        "rounds": [list(each) for each in rounds],
+    }
+
+
+def _restored(
+    state: Mapping[str, Any] | None, at_first: Population
+) -> tuple[Population, dict[int, int], tuple[tuple[int, int], ...]]:
+    if state is None:
+        return at_first, {}, ()
+    texts = tuple((tuple(cell), str(text)) for cell, text in state["texts"])
+    return Population(texts), dict(state["given"]), tuple((of, chosen) for of, chosen in state["rounds"])

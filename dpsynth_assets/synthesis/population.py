@@ -1,0 +1,153 @@
+"""A population of released texts: what is asked for at first, whom noisy votes choose, and how the chosen are varied.
+
+Everything here is post-processing: it sees texts, noisy votes and public constants. Knows no row, no encoder and no
+ledger, and asks for texts through a `Writer`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dpsynth_assets.language.hygiene import usable
+from dpsynth_assets.language.writing import Request, Writer
+from dpsynth_assets.privacy.apportionment import apportion
+from dpsynth_assets.releases.evolution import EVOLUTION, TEXT
+
+if TYPE_CHECKING:
+    from dpsynth_assets.contract import Contract
+    from dpsynth_assets.privacy.histogram import Cell
+
+_TRIES = 4  # how often a text is asked for that comes back unfit or as one that is there
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A text that is wanted: of which label combination, and of which text it is a variation; None of its own."""
+
+    cell: Cell
+    parent: str | None = None
+
+
+@dataclass(frozen=True)
+class Population:
+    """Texts by label combination, in a fixed order; each stands once in its combination.
+
+    Attributes:
+        texts: the combination and the text of each.
+    """
+
+    texts: tuple[tuple[Cell, str], ...]
+
+    @classmethod
+    def of(cls, texts: Iterator[tuple[Cell, str]], cells: Sequence[Cell]) -> Population:
+        """The distinct ones of some texts, in the order of the cells and of their coming."""
+        return cls(tuple(sorted(dict.fromkeys(texts), key=lambda each: cells.index(each[0]))))
+
+    def places(self) -> dict[Cell, list[int]]:
+        """Where the texts of each label combination stand."""
+        found: dict[Cell, list[int]] = {}
+        for place, (cell, _) in enumerate(self.texts):
+            found.setdefault(cell, []).append(place)
+        return found
+
+    def chosen(self, votes: Sequence[float], least: float, each: int) -> dict[int, int]:
+        """How many descendants each text gets, by its place: `each` for a label combination, in proportion to votes.
+
+        Args:
+            votes: the noisy votes for each text.
+            least: fewer are taken for none. Where a combination has no text with more, all of its texts are alike.
+        """
+        given: dict[int, int] = {}
+        for places in self.places().values():
+            counted = {place: max(0, round(votes[place])) if votes[place] >= least else 0 for place in places}
+            if not any(counted.values()):
+                counted = dict.fromkeys(places, 1)
+            given |= {place: share for place, share in apportion(counted, each).items() if share}
+        return given
+
+
+class Asking:
+    """How texts of a contract are asked for: `Wanted` becomes a request, the answer a text or nothing."""
+
+    def __init__(self, contract: Contract, writer: Writer) -> None:
+        self._contract, self._writer = contract, writer
+        self._terms = contract.privacy.releases[EVOLUTION]
+
+    def written(
+        self, wanted: Sequence[Wanted], name: str, told: Callable[[int], None] | None = None
+    ) -> list[str | None]:
+        """A text for each that is wanted, in their order; None where several tries gave none that is fit, or none but
+        what stands already.
+
+        Args:
+            name: of this occasion; with the contract's seed it makes the seed, so no two occasions draw alike.
+
+        Raises:
+            WriterError: the writer does not answer.
+        """
+        found: list[str | None] = [None] * len(wanted)
+        there = {(each.cell, each.parent) for each in wanted}
+        open_ = list(range(len(wanted)))
+        for turn in range(_TRIES):
+            if not open_:
+                break
+            seed = _seed(f"{self._contract.privacy.generation.seed} {name} {turn}")
+            answers = self._writer.write([self._request(wanted[place], place) for place in open_], seed, told)
+            left = []
+            for place, answer in zip(open_, answers, strict=True):
+                text = usable(answer, self._contract.privacy.generation, mended=turn == _TRIES - 1)
+                if not text or (wanted[place].cell, text) in there:
+                    left.append(place)
+                    continue
+                there.add((wanted[place].cell, text))
+                found[place] = text
+            open_ = left
+        return found
+
+    def raw(self, wanted: Sequence[Wanted], seed: int, told: Callable[[int], None]) -> list[str]:
+        """What the writer answers, fit or not, asked once."""
+        return self._writer.write([self._request(each, place) for place, each in enumerate(wanted)], seed, told)
+
+    def _request(self, wanted: Wanted, place: int) -> Request:
+        asked, terms = self._contract.asking(wanted.cell), self._terms
+        if wanted.parent is None:
+            topic = f"\nTopic: {terms.topics[place % len(terms.topics)]}" if terms.topics else ""
+            return Request(asked + topic)
+        if terms.variation == "paraphrase":
+            assert terms.paraphrase is not None
+            return Request(terms.paraphrase.replace(TEXT, wanted.parent))
+        return Request(asked, begin=beginning(wanted.parent, terms.kept))
+
+
+def beginning(text: str, share: float) -> str:
+    """The first words of a text, that share of them: at least one, and not all of several."""
+    words = text.split()
+    return " ".join(words[: max(1, min(math.ceil(share * len(words)), len(words) - 1))])
+
+
+def first(cells: Sequence[Cell], each: int) -> list[Wanted]:
+    """What a population begins with."""
+    return [Wanted(cell) for cell in cells for _ in range(each)]
+
+
+def descendants(population: Population, given: Mapping[int, int]) -> list[Wanted]:
+    """What the chosen are asked to be varied into: each of them stays, and the others that it gets are variations."""
+    return [Wanted(*population.texts[place]) for place, count in given.items() for _ in range(count - 1)]
+
+
+def apportioned(population: Population, given: Mapping[int, int], cells: Sequence[Cell]) -> list[Wanted]:
+    """A variation of some chosen text for each of these label combinations, in proportion to what the texts get."""
+    parents: dict[Cell, Iterator[str]] = {}
+    for cell, places in population.places().items():
+        shares = {place: given[place] for place in places if place in given}
+        split = apportion(shares, sum(each == cell for each in cells))
+        parents[cell] = iter([population.texts[place][1] for place, count in split.items() for _ in range(count)])
+    return [Wanted(cell, next(parents[cell])) for cell in cells]
+
+
+def _seed(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
