@@ -49,21 +49,15 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
             require_rows_by(contract, histogram)
         size = min(float(each.receipt["about"].get("size", 1.0)) for each in texts_of.values())
         progress = reporter(context, "Generating synthetic records")
-        marks = (
-            *(each.id for each in texts_of.values()),
-            histogram.id,
-            contract.digest,
-            str(rows_drawn(contract, size)),
-        )
+        made_from = {**texts_of, LABEL_HISTOGRAM.name: histogram}
+        marks = (*(each.id for each in made_from.values()), contract.digest, str(rows_drawn(contract, size)))
         with (
             artifact_store.unfinished(contract.id, CANDIDATES, *marks) as shards,
             artifact_store.draft(contract.id, CANDIDATES) as draft,
         ):
             frame = draw(contract, texts_of, histogram.folder, size, progress, shards)
             frame.to_parquet(draft.folder / DRAWN, index=False)
-            artifact = artifact_store.seal(
-                draft, made_from={**texts_of, LABEL_HISTOGRAM.name: histogram}, about={"size": size}
-            )
+            artifact = artifact_store.seal(draft, made_from=made_from, about={"size": size})
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(frame),

@@ -21,7 +21,7 @@ TOLERATED = 0.01  # of the records of a public source, beyond chance, before the
 
 
 def contamination_check(declared: Contract) -> dg.AssetChecksDefinition:
-    """The check on the release that writes texts. Reads the facts that it carries and no row, so it can run again by itself."""
+    """The check on the release that writes texts. Reads the facts that it carries and no row: it can run by itself."""
 
     @dg.asset_check(
         asset=asset_key(declared, writers(declared)[0].name),

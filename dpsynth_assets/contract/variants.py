@@ -23,9 +23,7 @@ class VariantMethod(Terms):
     prompt_tokens: Annotated[
         int | None, Field(ge=1, le=512, description="how many virtual tokens stand before a text")
     ] = None
-    rounds: Annotated[int | None, Field(ge=1, le=100, description="how often is voted, where texts are voted on")] = (
-        None
-    )
+    rounds: Annotated[int | None, Field(ge=1, le=100, description="how often is voted, if texts are voted on")] = None
     texts: Annotated[
         int | None, Field(ge=2, le=10_000, description="how many texts of each label combination are voted on")
     ] = None

@@ -1,4 +1,4 @@
-"""A writer on this machine: the contract's base model, as it comes or with an adapter. Knows no row and no mechanism."""
+"""A writer on this machine: the contract's base model, as it comes or with an adapter. Knows no row, no mechanism."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class LocalWriter:
         )
 
     def write(self, requests: Sequence[Request], seed: int, told: Callable[[int], None] | None = None) -> list[str]:
-        """One text for each request, in their order, of at most as many tokens as the contract's texts have. Empty where
-        a text spells out one of the tokenizer's own marks: nobody could be asked for another like it.
+        """One text for each request, in their order, of at most as many tokens as the contract's texts have. Empty
+        where a text spells out one of the tokenizer's own marks: nobody could be asked for another like it.
 
         Raises:
             PromptError: what is asked holds one of the tokenizer's own special tokens.

@@ -54,7 +54,8 @@ def planned(contract: Contract) -> tuple[Release[Any], ...]:
 def writers(contract: Contract) -> tuple[Release[Any], ...]:
     """The releases that the contract's texts are drawn from, one at least: an adapter, an evolution, or an evolution of
     what an adapter writes."""
-    return tuple(release for release in (ADAPTER, EVOLUTION) if contract.privacy.releases.get(release) is not None)
+    both: tuple[Release[Any], ...] = (ADAPTER, EVOLUTION)
+    return tuple(release for release in both if contract.privacy.releases.get(release) is not None)
 
 
 def inputs_of(contract: Contract, release: Release[Any]) -> tuple[str, ...]:

@@ -236,7 +236,7 @@ def _places(ready: Ready, population: Population, plan: EvolutionPlan, name: str
     if not ahead:
         return vectors
     wanted = [Wanted(cell, text) for cell, text in population.texts for _ in range(ahead)]
-    varied = [text for text in ready.asking.written(wanted, name)]
+    varied = ready.asking.written(wanted, name)
     shown = [text if text is not None else str(each.parent) for each, text in zip(wanted, varied, strict=True)]
     around = np.asarray(ready.encoder.encode(shown), dtype=np.float32)
     return np.ascontiguousarray(around.reshape(len(texts), ahead, -1).mean(axis=1))
