@@ -1,8 +1,8 @@
 """`evolution`: texts of a model that nobody trained, chosen and varied by noisy votes of the sensitive records.
 
 Private Evolution (Lin et al. 2024, arXiv 2305.15560; for texts Xie et al. 2024, arXiv 2403.01749). It needs no
-gradient, so any model that can be asked for a text will do: one behind an endpoint too. Where an adapter is planned beside it,
-that writes the texts.
+gradient, so any model that can be asked for a text will do: one behind an endpoint too. Where an adapter is planned
+beside it, that writes the texts.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What each registered release hands its mechanism, recorded at the mechanism's own door.
 
 A release is run as the gate runs it (`Work.check`, then `Work.run`), on rows as the sensitive store hands them out, up
-to the point where noise would be added. There are two doors to the mechanisms: `HistogramPlan.release`, and the loop of
-`dpsynth_assets.privacy.training`. Whatever release comes through one of them is recorded here without another line; one
+to the point where noise would be added. There are three doors to the mechanisms: `HistogramPlan.release`,
+`NoisyVotes.release` once a round, and the loop of `dpsynth_assets.privacy.training`. Whatever release comes through one of them is recorded here without another line; one
 that comes through neither, or with records of a kind that is not known here, fails its tests and says what is missing.
 
 What takes long and sees no row is left out or done once: models are not verified, encoders are loaded and looked at
@@ -28,11 +28,13 @@ from dpsynth_assets.classify import dp_training, encoder
 from dpsynth_assets.classify.apart import apart
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.language import finetuning
+from dpsynth_assets.language.writing import Request
 from dpsynth_assets.privacy import training
+from dpsynth_assets.privacy.evolution import NoisyVotes
 from dpsynth_assets.privacy.histogram import HistogramPlan
 from dpsynth_assets.releases.release import Release, Workspace
 from dpsynth_assets.releases.votes import CANDIDATES
-from dpsynth_assets.synthesis import votes
+from dpsynth_assets.synthesis import evolution, votes
 from dpsynth_assets.synthesis.candidates import DRAWN
 
 Unit = tuple[str, tuple[bytes, ...]]
@@ -86,6 +88,17 @@ def _doors(rows: pd.DataFrame) -> Iterator[Handed]:
         handed.units, handed.counts = _by_unit(units, [repr(r).encode() for r in records]), plan.exact(records, units)
         raise Reached
 
+    rounds: list[tuple[str, bytes]] = []
+
+    def vote(mechanism: NoisyVotes, votes: Sequence[int], units: Sequence[str], texts: int) -> Any:
+        handed.public += [repr(mechanism), repr(texts)]
+        rounds.extend((unit, repr(each).encode()) for unit, each in zip(units, votes, strict=True))
+        handed.units = _by_unit([unit for unit, _ in rounds], [each for _, each in rounds])
+        handed.counts = dict(enumerate(mechanism.exact(votes, units, texts).tolist()))
+        if handed.public.count(repr(mechanism)) == mechanism.rounds:
+            raise Reached
+        return np.zeros(texts)  # as if noise had chosen nobody, whoever voted
+
     def run(parameters: Any, mechanism: Any, learning: Any) -> Any:
         handed.public += [training._fingerprint(parameters), repr(mechanism), repr(learning)]
         return begin(parameters, mechanism, learning)
@@ -108,6 +121,7 @@ def _doors(rows: pd.DataFrame) -> Iterator[Handed]:
     begin, divide = training._Run, vars(training)["groups"]
     with (
         mock.patch.object(HistogramPlan, "release", release),
+        mock.patch.object(NoisyVotes, "release", vote),
         mock.patch.object(training, "PoissonSampler", _Everyone),
         mock.patch.object(training, "_Run", run),
         mock.patch.object(training, "groups", groups),
@@ -125,6 +139,13 @@ class _Everyone:
 
     def draw(self) -> np.ndarray:
         return np.arange(self._units)
+
+
+class _Echo:
+    """A writer that says what it was asked, so that a text depends on what was asked alone."""
+
+    def write(self, requests: Sequence[Request], seed: int, told: Any = None) -> list[str]:
+        return [f"{each.begin} {each.asked} {place} of {seed}" for place, each in enumerate(requests)]
 
 
 def _record(data: training.UnitData, record: int) -> bytes:
@@ -151,6 +172,7 @@ def _quick() -> Iterator[None]:
         stack.enter_context(mock.patch.object(finetuning, "_verify", return_value=False))  # in float32
         stack.enter_context(mock.patch.object(dp_training, "_verify"))
         stack.enter_context(mock.patch.object(encoder, "MiniLM", _encoder))
+        stack.enter_context(mock.patch.object(evolution, "_writer", lambda *_: _Echo()))
         for module in (dp_training, votes):
             stack.enter_context(mock.patch.object(module, "apart", _apart))
         yield
@@ -168,6 +190,6 @@ def _ready(release: Release[Any], contract: Contract, plan: Any) -> Any:
             texts = [f"{word} {number}" for word in ("thank you", "my card", "a loan") for number in range(4)]
             pd.DataFrame({contract.privacy.text.column: texts}).to_parquet(Path(folder) / DRAWN)
             made = {CANDIDATES: SimpleNamespace(folder=Path(folder), digest="made up")}
-            made_from = {name: made[name] for name in release.made_from}
+            made_from = {name: made[name] for name in release.made_from if name in made}
             _made[key] = release.computes.check(contract, plan, made_from, lambda *_: None)
     return _made[key]

@@ -1,0 +1,121 @@
+"""Populations: whom noisy votes choose, what is asked for, and that only released texts and public words are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from dpsynth_assets.releases.evolution import EVOLUTION, EvolutionTerms
+from dpsynth_assets.synthesis.population import (
+    Asking,
+    Population,
+    Wanted,
+    apportioned,
+    beginning,
+    descendants,
+    first,
+)
+
+CARD, LOAN = ("card",), ("loan",)
+POPULATION = Population(((CARD, "a card"), (CARD, "two cards"), (LOAN, "a loan"), (LOAN, "my loan")))
+
+
+class Scribe:
+    """A writer that keeps what it was asked, and answers in turn."""
+
+    def __init__(self, *answers: str) -> None:
+        self.asked: list[Any] = []
+        self.answers = list(answers)
+
+    def write(self, requests: Any, seed: int, told: Any = None) -> list[str]:
+        self.asked.append((list(requests), seed))
+        return [self.answers.pop(0) if self.answers else f"{r.begin} text {len(self.asked)} {at}".strip()
+                for at, r in enumerate(requests)]  # fmt: skip
+
+
+def contract_with(contract: Any, **terms: Any) -> Any:
+    stated = EvolutionTerms(mechanism="gaussian_votes", epsilon=1.0, rounds=2, texts=2, **terms)
+    releases = contract.privacy.releases.but(EVOLUTION, stated)
+    return replace(contract, privacy=contract.privacy.model_copy(update={"releases": releases}))
+
+
+def test_descendants_follow_the_votes_within_a_label() -> None:
+    assert POPULATION.chosen([30.2, 9.9, 4.0, 4.0], least=0, each=4) == {0: 3, 1: 1, 2: 2, 3: 2}
+
+
+def test_votes_below_the_threshold_count_for_nothing() -> None:
+    assert POPULATION.chosen([30.0, 9.0, -50.0, 11.0], least=10, each=4) == {0: 4, 3: 4}
+
+
+def test_without_votes_all_texts_of_a_label_are_alike() -> None:
+    assert POPULATION.chosen([1.0, -2.0, 50.0, 0.0], least=10, each=4) == {0: 2, 1: 2, 2: 4}
+
+
+def test_the_chosen_stay_and_are_varied() -> None:
+    wanted = descendants(POPULATION, {0: 3, 3: 1})
+    assert wanted == [Wanted(CARD, "a card"), Wanted(CARD, "a card")]
+
+
+def test_what_is_drawn_follows_the_votes_of_each_label() -> None:
+    drawn = apportioned(POPULATION, {0: 3, 1: 1, 3: 2}, [CARD, LOAN, CARD, CARD, CARD])
+    assert [each.cell for each in drawn] == [CARD, LOAN, CARD, CARD, CARD]
+    assert [each.parent for each in drawn] == ["a card", "my loan", "a card", "a card", "two cards"]
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "kept"),
+    [("one two three four", 0.5, "one two"), ("one two", 0.99, "one"), ("one", 0.5, "one"), ("a b c", 0.01, "a")],
+)
+def test_a_continuation_keeps_a_beginning(text: str, share: float, kept: str) -> None:
+    assert beginning(text, share) == kept
+
+
+def test_first_texts_are_asked_for_by_label_and_topic(contract: Any) -> None:
+    scribe = Scribe()
+    asking = Asking(contract_with(contract, topics=("fees", "fraud")), scribe)
+    asking.written(first([CARD, LOAN], 2), "first")
+    [(requests, _)] = scribe.asked
+    assert [r.asked for r in requests] == [
+        "topic: card\nTopic: fees", "topic: card\nTopic: fraud", "topic: loan\nTopic: fees", "topic: loan\nTopic: fraud",
+    ]  # fmt: skip
+    assert {r.begin for r in requests} == {""}
+
+
+def test_a_paraphrase_is_asked_for_in_words(contract: Any) -> None:
+    scribe = Scribe()
+    terms = {"variation": "paraphrase", "paraphrase": "Like this: {text}!"}
+    Asking(contract_with(contract, **terms), scribe).written([Wanted(CARD, "braces {text} {x}")], "round 1")
+    assert scribe.asked[0][0][0].asked == "Like this: braces {text} {x}!"
+
+
+def test_texts_that_are_unfit_or_there_are_asked_for_again(contract: Any) -> None:
+    scribe = Scribe("", "the same", "the same", "a card")
+    asking = Asking(contract_with(contract), scribe)
+    found = asking.written([Wanted(CARD, "a card")] * 4, "round 1")
+    assert found[1] == "the same"
+    assert [len(requests) for requests, _ in scribe.asked] == [4, 3]
+    assert len(set(found)) == 4
+    assert "a card" not in found
+    assert scribe.asked[0][1] != scribe.asked[1][1]
+
+
+def test_a_writer_that_never_writes_anything_fit_ends(contract: Any) -> None:
+    mute = SimpleNamespace(write=lambda requests, *_: [""] * len(requests))
+    assert Asking(contract_with(contract), mute).written(first([CARD], 3), "first") == [None, None, None]
+
+
+def test_each_occasion_has_a_seed_of_its_own(contract: Any) -> None:
+    scribe = Scribe()
+    asking = Asking(contract_with(contract), scribe)
+    for name in ("first", "round 1", "first"):
+        asking.written(first([CARD], 1), name)
+    seeds = [seed for _, seed in scribe.asked]
+    assert seeds[0] == seeds[2] != seeds[1]
+
+
+def test_a_population_has_each_text_once_in_its_label() -> None:
+    texts = [(LOAN, "x"), (CARD, "x"), (LOAN, "x"), (CARD, "y")]
+    assert Population.of(iter(texts), [CARD, LOAN]).texts == ((CARD, "x"), (CARD, "y"), (LOAN, "x"))
