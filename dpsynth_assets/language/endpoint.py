@@ -164,18 +164,19 @@ class EndpointWriter:
 
     def _text(self, client: openai.OpenAI, asked: str, seed: int) -> str:
         try:
-            answer = client.chat.completions.create(
-                model=self.model,
-                messages=[{"role": "user", "content": asked}],
-                max_tokens=self.decoding.max_tokens,
-                temperature=self.decoding.temperature,
-                top_p=self.decoding.top_p,
-                seed=seed,
+            content = _content(
+                client.chat.completions.create(
+                    model=self.model,
+                    messages=[{"role": "user", "content": asked}],
+                    max_tokens=self.decoding.max_tokens,
+                    temperature=self.decoding.temperature,
+                    top_p=self.decoding.top_p,
+                    seed=seed,
+                )
             )
         except Exception as error:  # whatever it is, its text and its request may hold the key
             fault = self._fault(error)
         else:
-            content = _content(answer)
             if content is not None:
                 return content
             fault = "answers, and not by a chat's completion: does it speak OpenAI's protocol at this place?"

@@ -100,7 +100,7 @@ def test_of_a_server_s_model_only_the_key_can_be_lacking(at_endpoint, monkeypatc
     for empty in (None, "", " \n"):
         if empty is not None:
             monkeypatch.setenv("WRITER_KEY", empty)
-        with pytest.raises(BaseModelError, match="variable WRITER_KEY holds no key .*: set it"):
+        with pytest.raises(BaseModelError, match=r"variable WRITER_KEY holds no key .*: set it"):
             require_base_model(at_endpoint(key_variable="WRITER_KEY"))
     monkeypatch.setenv("WRITER_KEY", "sk-1")
     require_base_model(at_endpoint(key_variable="WRITER_KEY"))
