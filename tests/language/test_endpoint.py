@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import json
 import logging
 import pickle
 import stat
+import subprocess
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +28,7 @@ from dpsynth_assets.language.writing import Request, WriterError
 KEY = "sk-hunter2-0123456789"
 DECODING = ChatDecoding(max_tokens=20, temperature=0.7, top_p=0.9)
 ASKED = [Request(f"Write about {thing}.") for thing in ("cards", "fees", "loans", "rates", "cash", "shares")]
+MODEL = Path(__file__).parents[3] / "shared" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 LONG = 30.0  # seconds after which a test that waits for another thread gives up
 
 
@@ -433,3 +438,37 @@ def test_a_contract_names_its_writer(inbox, tmp_path):
     generation = terms.generation
     decoding = ChatDecoding(generation.max_new_tokens, generation.temperature, generation.top_p)
     assert made == EndpointWriter("http://localhost:8000/v1", "m", decoding, tmp_path, "WRITER_KEY")
+
+
+# llama.cpp's own server, in a process of its own that ends with its input. It listens on a port that is free.
+LLAMA = """
+import sys, xllamacpp
+params = xllamacpp.CommonParams()
+params.model.path, params.api_keys, params.port = sys.argv[1], [sys.argv[2]], 0
+params.n_ctx, params.n_parallel, params.cpuparams.n_threads = 1024, 2, 2
+server = xllamacpp.Server(params)
+print(server.listening_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="`pip install xllamacpp`: llama.cpp's server")
+@pytest.mark.skipif(not MODEL.exists(), reason="the shared model is not here")
+def test_the_server_of_llama_cpp_writes_what_is_asked(writer, monkeypatch):
+    command = [sys.executable, "-c", LLAMA, str(MODEL), KEY]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as llama:
+        assert llama.stdin is not None
+        assert llama.stdout is not None
+        asking = writer(endpoint=f"{llama.stdout.readline().strip()}/v1", patience=Patience(answer=300.0))
+        asking.reach()
+        texts = asking.write(ASKED[:3], 5)
+        assert len(set(texts)) == 3
+        assert all(text.strip() for text in texts)
+        monkeypatch.setenv("WRITER_KEY", "sk-another")
+        assert asking.write(ASKED[:3], 5) == texts  # as they were kept
+        with pytest.raises(WriterError, match=r"refuses \(401\): it does not take the key"):
+            asking.reach()
+        llama.stdin.close()
