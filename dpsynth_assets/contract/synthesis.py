@@ -54,6 +54,10 @@ def _variable(value: str) -> str:
     return value
 
 
+_Url = Annotated[str, AfterValidator(_endpoint)]
+_Variable = Annotated[str, AfterValidator(_variable)]
+
+
 class BaseModelTerms(Terms):
     """The model to fine-tune: `embedded`, one that is known by name (`base_models`), the path of a Hugging Face folder
     or of a `.gguf` file, or a Hub name. With an `endpoint`, the model that a server has under that name: it is asked
@@ -65,13 +69,11 @@ class BaseModelTerms(Terms):
 
     name: Annotated[Name, Field(description="embedded, a known name, a path, or a Hub name")] = EMBEDDED
     endpoint: Annotated[
-        str | None,
-        AfterValidator(lambda value: None if value is None else _endpoint(value)),
+        _Url | None,
         Field(description="the OpenAI-compatible server that is asked for texts, and has the model under its name"),
     ] = None
     key_variable: Annotated[
-        str | None,
-        AfterValidator(lambda value: None if value is None else _variable(value)),
+        _Variable | None,
         Field(description="the environment variable that holds the endpoint's key"),
     ] = None
     trained_before: Annotated[

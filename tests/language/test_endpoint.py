@@ -177,22 +177,22 @@ def test_texts_come_in_the_order_of_the_requests_whoever_is_answered_first(serve
 
 
 def test_a_few_are_asked_at_once_and_no_more(server, writer):
-    there = threading.Barrier(AT_ONCE, timeout=LONG)
-    inside, most, lock = 0, 0, threading.Lock()
+    """A few are there before any is answered, and another one does not come meanwhile."""
+    few, another, count = threading.Barrier(AT_ONCE, timeout=LONG), threading.Event(), itertools.count()
+    came: list[bool] = []
 
     def turn(body: dict[str, Any]) -> str:
-        nonlocal inside, most
-        with lock:
-            inside += 1
-            most = max(most, inside)
-        there.wait()
-        with lock:
-            inside -= 1
+        if next(count) < AT_ONCE:
+            few.wait()
+            came.append(another.wait(0.2))
+            few.wait()
+        else:
+            another.set()
         return text_for(body)
 
     server.turns = [turn] * (3 * AT_ONCE)
     assert len(writer().write([ASKED[0]] * (3 * AT_ONCE), 5)) == 3 * AT_ONCE
-    assert most == AT_ONCE
+    assert came == [False] * AT_ONCE
 
 
 def test_what_was_answered_is_asked_no_second_time(server, writer, tmp_path, monkeypatch):
