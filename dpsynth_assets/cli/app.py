@@ -152,6 +152,7 @@ def _spoken_errors() -> tuple[type[Exception], ...]:
         ("dpsynth_assets.quality.verdict", "QualityError"),
         ("dpsynth_assets.language.model_places", "BaseModelError"),
         ("dpsynth_assets.language.prompts", "PromptError"),
+        ("dpsynth_assets.language.writing", "WriterError"),
     ):
         if module in sys.modules:
             spoken.append(getattr(sys.modules[module], name))

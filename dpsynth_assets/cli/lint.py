@@ -67,14 +67,16 @@ def _taken_id(path: Path) -> list[Problem]:
 
 
 def _absent_model(path: Path) -> list[Problem]:
-    """Where the base model is not on this machine. A warning: the contract is right, and may be meant for another."""
-    absent = lacking(load_contract(path))
+    """Where the base model, or the key for it, is not on this machine. A warning: the contract is right, and may be
+    meant for another."""
+    contract = load_contract(path)
+    absent = lacking(contract)
     if absent is None:
         return []
     what, _, remedy = absent.partition(": ")
-    place = ("base_model", "name")
+    place = ("base_model", "name" if contract.privacy.base_model.endpoint is None else "key_variable")
     remedy = f"{remedy[:1].upper()}{remedy[1:]}; nothing is charged before"
-    return [Problem(line_of(path, *place), "privacy.base_model.name", what, remedy, "warning")]
+    return [Problem(line_of(path, *place), f"privacy.{'.'.join(place)}", what, remedy, "warning")]
 
 
 def _ledger() -> Path | None:

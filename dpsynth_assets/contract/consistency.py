@@ -13,6 +13,7 @@ from itertools import chain
 from dpsynth_assets.contract import prompt
 from dpsynth_assets.contract.parts import Parts
 from dpsynth_assets.contract.problems import choose_from
+from dpsynth_assets.contract.synthesis import INDEX_SUFFIX
 from dpsynth_assets.releases import registry
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.evolution import EVOLUTION, VOTED
@@ -168,6 +169,31 @@ def base_model_is_declared(parts: Parts) -> Iterator[Fault]:
         )
 
 
+def servers_are_asked_for_what_they_can_do(parts: Parts) -> Iterator[Fault]:
+    """What takes a model's weights or more than the protocol has is not asked of an endpoint."""
+    base, generation = parts.base_model, parts.generation
+    if base is None or base.endpoint is None:
+        return
+    if base.corpus is not None and base.corpus.endswith(INDEX_SUFFIX):
+        yield Fault(
+            ("base_model", "corpus"),
+            "an index is compared with the source where an adapter is trained, and an endpoint's model is not",
+            "Say in words what the model was trained on, or write `trained_before`",
+        )
+    for name in ("top_k", "min_p"):
+        if generation is not None and getattr(generation, name) is not None:
+            yield Fault(
+                ("generation", name), f"a server that is asked for texts is told no `{name}`", "Leave it out: use top_p"
+            )
+    if base.shows_its_key:
+        yield Fault(
+            ("base_model", "endpoint"),
+            "the key would go over the network for everybody on the way to read",
+            "Write https, or reach the server through a tunnel that begins on this machine",
+            "warning",
+        )
+
+
 def prompts_ask_for_every_label(parts: Parts) -> Iterator[Fault]:
     if parts.prompt is not None and parts.all_labels_hold:
         yield from prompt.faults(parts.prompt, [label for _, label in parts.labels])
@@ -211,6 +237,7 @@ RULES: tuple[Callable[[Parts], Iterator[Fault]], ...] = (
     releases_fit_the_other_terms,
     texts_are_no_longer_than_learned,
     base_model_is_declared,
+    servers_are_asked_for_what_they_can_do,
     prompts_ask_for_every_label,
     variants_are_admissible,
 )

@@ -156,6 +156,8 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("text", "column"): (_any, "another text is learned from"),
     ("text", "max_tokens"): (_up, "more of each text is used"),
     ("base_model",): (_any, "what the model had read before is another question"),
+    ("base_model", "endpoint"): (_any, "another server is asked for texts, and sees released ones before others do"),
+    ("base_model", "key_variable"): (_any, "another secret of the environment is sent to the endpoint"),
     ("personal_data", "account_numbers"): (
         _above(PersonalData().account_numbers),
         "more texts may look as if they held card numbers or IBANs",

@@ -16,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from dpsynth_assets.contract.base_models import is_path
 from dpsynth_assets.contract.problems import Problem
 from dpsynth_assets.contract.terms import PrivacyTerms
 from dpsynth_assets.releases.registry import writers
@@ -191,7 +190,7 @@ class Contract:
         terms = self.privacy
         base = terms.base_model
         places = {
-            "base_model": base.model_copy(update={"name": seen(base.name)}) if is_path(base.name) else base,
+            "base_model": base.model_copy(update={"name": seen(base.name)}) if base.is_path else base,
             "source_copies": tuple(map(seen, terms.source_copies)),
             "test_split": moved(terms.test_split),
             "classifier": mixing(terms.classifier),

@@ -93,7 +93,14 @@ def _read(path: Path) -> _Reading:
 
 def _rules(draft: Draft) -> tuple[list[Problem], tuple[QualityRule, ...]]:
     values = {label.column: label.values for _, label in draft.parts.labels}
-    reader = RuleReader(draft.document, draft.synthetic_columns, dict(values), draft.parts.source_is_public)
+    base = draft.parts.base_model
+    reader = RuleReader(
+        draft.document,
+        draft.synthetic_columns,
+        dict(values),
+        draft.parts.source_is_public,
+        endpoint=None if base is None else base.endpoint,
+    )
     reader.read(draft.get(*SCHEMA, "quality"), (*SCHEMA, "quality"), None)
     for column, (path, entry) in draft.columns.items():
         reader.read(entry.get("quality"), (*path, "quality"), column)

@@ -17,6 +17,7 @@ from dpsynth_assets.contract.expectations import (
     OPERATORS,
     SOURCE,
     TEST_SPLIT,
+    Figure,
     InexpressibleError,
     from_library,
 )
@@ -37,6 +38,7 @@ class RuleReader:
     columns: Collection[str]
     values: dict[str, Collection[str]]
     source_is_public: bool
+    endpoint: str | None = None  # where the base model is at one
     entries: int = 0
     rules: list[QualityRule] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -168,6 +170,13 @@ class RuleReader:
         fitting = [name for name in self.columns if (name in self.values) == (about == "label")]
         if about is not None and column in self.columns and column not in fitting:
             self._add((*path, "column"), f"{expectation} is about a {about}", f"Choose from {listing(fitting)}")
+        form = EXPECTATIONS[expectation]
+        if self.endpoint is not None and isinstance(form, Figure) and form.of == "base model":
+            self._add(
+                (*path[:-1], "type"),
+                f"{expectation} is measured by a base model that is loaded here, and this one is at an endpoint",
+                "Leave the rule out; rules about diversity and likeness need no base model",
+            )
         if kwargs.get("reference") == SOURCE and not self.source_is_public:
             self._add(
                 (*path, "reference"),

@@ -1,7 +1,8 @@
 """Where base models lie, and whether the one that a contract names is there. Loads neither torch nor transformers.
 
 A model that is known by name lies in its folder under `models` of the home; one that a contract names by path lies
-beside the contract. Knows nothing of what is in a model.
+beside the contract. One at an endpoint lies nowhere here: all that can be lacking is its key. Knows nothing of what is
+in a model, and asks no server.
 """
 
 from __future__ import annotations
@@ -36,14 +37,26 @@ def folder_of(name: str) -> Path:
 
 
 def located(name: str, contract: Contract) -> str:
-    """A base model's name as it is loaded: a path as seen from the contract's folder, any other name as it is."""
+    """A base model's name as it is loaded: a path as seen from the contract's folder, any other name as it is.
+
+    Raises:
+        BaseModelError: the contract's model is at an endpoint, so that there is nothing to load.
+    """
+    if (endpoint := contract.privacy.base_model.endpoint) is not None:
+        raise BaseModelError(
+            f"the base model {name} is at {endpoint} and cannot be loaded here: for what takes a model's weights, "
+            f"leave `base_model.endpoint` out of {contract.path.name} and name a model of this machine"
+        )
     return str(resolve(name, contract)) if is_path(name) else name
 
 
 def lacking(contract: Contract) -> str | None:
     """What is missing of the contract's base model, and what brings it; None where it is there or, by a Hub name, may
     be."""
-    name = contract.privacy.base_model.name
+    base = contract.privacy.base_model
+    if base.endpoint is not None:
+        return lacking_key(base.key_variable)
+    name = base.name
     if name in KNOWN:
         return None if folder_of(name).is_dir() else not_here(name)
     if not is_path(name):
@@ -54,6 +67,13 @@ def lacking(contract: Contract) -> str | None:
         return None if place.is_file() else f"the base model's file {place} is not there: {correct}"
     there = (place / "config.json").is_file()
     return None if there else f"the base model's folder {place} is not there, or has no config.json: {correct}"
+
+
+def lacking_key(variable: str | None) -> str | None:
+    """What is said of an endpoint's key that is not there. Whether it is the right one, only the server knows."""
+    if variable is None or os.environ.get(variable, "").strip():
+        return None
+    return f"the environment variable {variable} holds no key for the base model's endpoint: set it before you run this"
 
 
 def not_here(name: str) -> str:

@@ -113,6 +113,12 @@ def _what_is_trained(terms: AdapterTerms) -> str:
 
 def _rules(parts: Parts) -> Iterator[Fault]:
     terms, unit, text = parts.release(ADAPTER), parts.unit, parts.text
+    if parts.stands(ADAPTER) and parts.base_model is not None and parts.base_model.endpoint is not None:
+        yield Fault(
+            ("base_model", "endpoint"),
+            "an adapter is trained with a model's weights, which an endpoint does not give away",
+            "Leave `endpoint` out and name a model that is loaded here, or plan no `adapter`",
+        )
     if terms is None:
         return
     place = ("releases", ADAPTER.name)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from importlib import import_module
 
 import pytest
 
+from dpsynth_assets.assets.materials import _scorer
 from dpsynth_assets.contract import load_contract
 from dpsynth_assets.contract.base_models import is_path
-from dpsynth_assets.language.model_places import folder_of, lacking, located
+from dpsynth_assets.contract.synthesis import BaseModelTerms
+from dpsynth_assets.language.model_places import BaseModelError, folder_of, lacking, located, require_base_model
+from dpsynth_assets.language.untouched import untouched
 from dpsynth_assets.privacy.plan import TrainingPlan
 from tests.conftest import write_contract
 
 NAME = "smollm2-135m"
+lint = import_module("dpsynth_assets.cli.lint")  # the package has a command of that name
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +80,54 @@ def test_a_folder_that_reads_like_a_name_of_the_hub_is_said(named):
     contract = named("owner/name")
     (contract.path.parent / "owner" / "name").mkdir(parents=True)
     assert "write `./owner/name`" in lacking(contract)
+
+
+@pytest.fixture
+def at_endpoint(named):
+    """The contract with a server's model. Terms that plan an adapter have none, so it is put in past their rules."""
+
+    def make(**terms: str):
+        contract = named("embedded")
+        base = BaseModelTerms(name="hf.co/owner/name", endpoint="http://localhost:8000/v1", **terms)
+        return replace(contract, privacy=contract.privacy.model_copy(update={"base_model": base}))
+
+    return make
+
+
+def test_of_a_server_s_model_only_the_key_can_be_lacking(at_endpoint, monkeypatch):
+    monkeypatch.delenv("WRITER_KEY", raising=False)
+    require_base_model(at_endpoint())
+    for empty in (None, "", " \n"):
+        if empty is not None:
+            monkeypatch.setenv("WRITER_KEY", empty)
+        with pytest.raises(BaseModelError, match=r"variable WRITER_KEY holds no key .*: set it"):
+            require_base_model(at_endpoint(key_variable="WRITER_KEY"))
+    monkeypatch.setenv("WRITER_KEY", "sk-1")
+    require_base_model(at_endpoint(key_variable="WRITER_KEY"))
+
+
+def test_a_server_s_model_is_loaded_by_nothing(at_endpoint, tmp_path):
+    contract = at_endpoint()
+    says = "hf.co/owner/name is at http://localhost:8000/v1 and cannot be loaded here"
+    for load in (
+        lambda: located(contract.privacy.base_model.name, contract),
+        lambda: untouched(contract, tmp_path),
+        lambda: _scorer(contract)(["a text"]),
+    ):
+        with pytest.raises(BaseModelError, match=says):
+            load()
+    assert list(tmp_path.glob("*.json")) == []
+
+
+def test_lint_points_at_the_key_s_variable(at_endpoint, monkeypatch):
+    monkeypatch.delenv("WRITER_KEY", raising=False)
+    contract = at_endpoint(key_variable="WRITER_KEY")
+    monkeypatch.setattr(lint, "load_contract", lambda path: contract)
+    [problem] = lint._absent_model(contract.path)
+    assert (problem.where, problem.severity) == ("privacy.base_model.key_variable", "warning")
+    assert problem.remedy == "Set it before you run this; nothing is charged before"
+    monkeypatch.setattr(lint, "load_contract", lambda path: at_endpoint())
+    assert lint._absent_model(contract.path) == []
 
 
 def test_the_plan_does_not_depend_on_where_models_lie(named, monkeypatch, tmp_path):
