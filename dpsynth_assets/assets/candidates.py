@@ -13,6 +13,7 @@ from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.registry import writers
+from dpsynth_assets.releases.release import AwayError
 from dpsynth_assets.releases.votes import CANDIDATES
 from dpsynth_assets.synthesis.candidates import DRAWN, draw, rows_drawn
 from dpsynth_assets.synthesis.label_histogram import NoRowsError
@@ -55,7 +56,8 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
             artifact_store.unfinished(contract.id, CANDIDATES, *marks) as shards,
             artifact_store.draft(contract.id, CANDIDATES) as draft,
         ):
-            frame = draw(contract, texts_of, histogram.folder, size, progress, shards)
+            with plain_failures(AwayError):
+                frame = draw(contract, texts_of, histogram.folder, size, progress, shards)
             frame.to_parquet(draft.folder / DRAWN, index=False)
             artifact = artifact_store.seal(draft, made_from=made_from, about={"size": size})
         return dg.MaterializeResult(

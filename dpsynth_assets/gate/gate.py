@@ -45,7 +45,7 @@ from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.gate.spec import facts_of, release_name, spec_keys
 from dpsynth_assets.gate.uncharged import uncharged
 from dpsynth_assets.privacy.second_opinion import require_agreement
-from dpsynth_assets.releases.release import Plan
+from dpsynth_assets.releases.release import AwayError, Plan
 from ledger import (
     BudgetRefused,
     Grant,
@@ -320,9 +320,9 @@ def _finished(
 
 
 def _is_final(problem: BaseException) -> bool:
-    """Whether the same would happen again. A full disk, too little memory and an interrupt may pass."""
+    """Whether the same would happen again. What is full, short or away may pass, and so may an interrupt."""
     full = isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
-    return isinstance(problem, Exception) and not full and not isinstance(problem, MemoryError)
+    return isinstance(problem, Exception) and not full and not isinstance(problem, MemoryError | AwayError)
 
 
 def _was_read(book: Ledger, grant: Grant) -> bool:

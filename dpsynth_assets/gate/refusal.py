@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets.gate.sources import source_of
+from dpsynth_assets.releases.release import AwayError
 from ledger import LedgerError
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
@@ -55,7 +56,11 @@ def refused(error: BudgetRefused, *, was_read: bool) -> dg.Failure:
 
 
 def without_content(problem: BaseException, grant: Grant, store: SensitiveStore, contract: Contract) -> BaseException:
-    """What is raised in place of `problem`: its type, and where its text is kept."""
+    """What is raised in place of `problem`: its type, and where its text is kept. What is away is told in its own
+    words: they come from code that has seen no row."""
+    if isinstance(problem, AwayError):
+        text = f"{contract.id}: {problem}. The release was charged, and goes on where it stopped: run the same again."
+        return dg.Failure(text, metadata={"reservation": grant.reservation_id}, allow_retries=False)
     kept = _kept(lambda text: store.keep_trace(source_of(contract), grant.reservation_id, text, grant.source), problem)
     name = type(problem).__name__
     failure = dg.Failure(

@@ -31,6 +31,12 @@ def models_folder() -> Path:
     return Path(os.environ.get(MODELS) or Path(home) / "models").expanduser().absolute()
 
 
+def answers_folder() -> Path:
+    """`answers` in the home: what servers answered on the way to texts that are not drawn yet."""
+    home = os.environ.get("DPSYNTH_HOME") or ".dpsynth"
+    return (Path(home) / "answers").expanduser().absolute()
+
+
 def folder_of(name: str) -> Path:
     """The folder of a model that is known by name, whether it is there or not."""
     return models_folder() / name

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from dpsynth_assets.releases.release import AwayError
+
 
 @dataclass(frozen=True)
 class Request:
@@ -24,8 +26,8 @@ class Request:
     begin: str = ""
 
 
-class WriterError(RuntimeError):
-    """A writer cannot be had, or does not answer. The message is made of public values, and may pass by itself."""
+class WriterError(AwayError):
+    """A writer cannot be had, or does not answer."""
 
 
 class Writer(Protocol):

@@ -113,6 +113,13 @@ def _rules(parts: Parts) -> Iterator[Fault]:
             f"{terms.texts} texts of each of {cells} label combinations are more than {_MOST_TEXTS:,}",
             f"Write at most {_MOST_TEXTS // cells}",
         )
+    base = parts.base_model
+    if base is not None and base.endpoint is not None and terms.variation != "paraphrase":
+        yield Fault(
+            (*place, "variation"),
+            "a server is asked in a chat, which does not go on from a text's beginning",
+            f"Write `variation: paraphrase`, and `paraphrase: '... {TEXT}'`",
+        )
     asked = [name for name in ("paraphrase", "topics") if getattr(terms, name)]
     if asked and parts.prompt is None:
         yield Fault(

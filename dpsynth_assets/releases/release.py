@@ -103,6 +103,14 @@ class Markdown(str):
     __slots__ = ()
 
 
+class AwayError(RuntimeError):
+    """What a release needs from outside is away for now: a server, say. A run of the same release later goes on.
+
+    Raised while rows are at hand it is shown in its own words. So they are made of public values and of releases, and
+    whoever raises it has seen no row.
+    """
+
+
 class Work(Protocol):
     """What a release computes; a module with these functions."""
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dpsynth_assets.language.model_places import answers_folder
 from dpsynth_assets.language.writing import Writer, WriterError
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.adapter import ADAPTER
@@ -191,10 +192,18 @@ def drawing(contract: Contract, folder: Path, made_from: Mapping[str, Made]) -> 
     return draw
 
 
+def answers(contract: Contract) -> Path:
+    """Where answers of the contract's server are kept until its texts are drawn: made of public values and releases."""
+    return answers_folder() / contract.id
+
+
 def _writer(contract: Contract, made_from: Mapping[str, Made]) -> Writer:
-    """The contract's model, with its adapter where it plans one."""
+    """The server that the contract names, or its base model, with its adapter where it plans one."""
+    from dpsynth_assets.language.endpoint import EndpointWriter
     from dpsynth_assets.language.local_writer import LocalWriter  # torch
 
+    if contract.privacy.base_model.endpoint is not None:
+        return EndpointWriter.of(contract, answers(contract))
     adapter = made_from.get(ADAPTER.name)
     precision = contract.privacy.releases[EVOLUTION].precision
     return LocalWriter(contract, adapter.folder if adapter else None, precision)

@@ -2,8 +2,9 @@
 
 A release is run as the gate runs it (`Work.check`, then `Work.run`), on rows as the sensitive store hands them out, up
 to the point where noise would be added. There are three doors to the mechanisms: `HistogramPlan.release`,
-`NoisyVotes.release` once a round, and the loop of `dpsynth_assets.privacy.training`. Whatever release comes through one of them is recorded here without another line; one
-that comes through neither, or with records of a kind that is not known here, fails its tests and says what is missing.
+`NoisyVotes.release` once a round, and the loop of `dpsynth_assets.privacy.training`. Whatever release comes through
+one of them is recorded here without another line; one that comes through none, or with records of a kind that is not
+known here, fails its tests and says what is missing.
 
 What takes long and sees no row is left out or done once: models are not verified, encoders are loaded and looked at
 once. Everything that is computed from rows is the release's own code.
@@ -172,7 +173,7 @@ def _quick() -> Iterator[None]:
         stack.enter_context(mock.patch.object(finetuning, "_verify", return_value=False))  # in float32
         stack.enter_context(mock.patch.object(dp_training, "_verify"))
         stack.enter_context(mock.patch.object(encoder, "MiniLM", _encoder))
-        stack.enter_context(mock.patch.object(evolution, "_writer", lambda *_: _Echo()))
+        stack.enter_context(mock.patch.object(evolution, "_writer", return_value=_Echo()))
         for module in (dp_training, votes):
             stack.enter_context(mock.patch.object(module, "apart", _apart))
         yield

@@ -13,8 +13,7 @@ from scipy import stats
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.evolution import EvolutionPlan, NoisyVotes
 from ledger import Gaussian, SelfComposed
-from ledger.accounting import CANDIDATE_ORDERS
-from ledger.accounting import epsilon as epsilon_of
+from ledger.accounting import CANDIDATE_ORDERS, renyi_vector
 
 MECHANISM = NoisyVotes(rounds=5, noise_multiplier=8.0, max_records=2)
 PLAN = EvolutionPlan(
@@ -35,11 +34,15 @@ PLAN = EvolutionPlan(
 
 
 def test_the_charge_is_that_of_all_rounds() -> None:
-    """As dp_accounting counts so many Gaussian mechanisms."""
-    accountant = RdpAccountant(CANDIDATE_ORDERS)
-    accountant.compose(dp_accounting.SelfComposedDpEvent(dp_accounting.GaussianDpEvent(8.0), 5))
+    """At each order what dp_accounting counts for so many Gaussian mechanisms, but for the ledger's rounding up."""
     assert PLAN.event() == SelfComposed(Gaussian(8.0), 5)
-    assert epsilon_of(PLAN.event(), 1e-5) == pytest.approx(accountant.get_epsilon(1e-5), rel=1e-6)
+    charged = np.array(renyi_vector(PLAN.event(), CANDIDATE_ORDERS))
+    counted = np.array([5 * order / (2 * 8.0**2) for order in CANDIDATE_ORDERS])  # Mironov 2017, proposition 7
+    accountant = RdpAccountant(list(CANDIDATE_ORDERS))
+    accountant.compose(dp_accounting.SelfComposedDpEvent(dp_accounting.GaussianDpEvent(8.0), 5))
+    assert accountant._rdp == pytest.approx(counted)
+    assert (charged >= counted * (1 - 1e-12)).all()
+    assert charged == pytest.approx(counted, rel=1e-6)
 
 
 def test_votes_are_noisy_as_the_charge_says() -> None:

@@ -148,12 +148,12 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("step", STEPS)
 def test_a_killed_run_goes_on_and_every_round_that_began_is_charged(
     evolving: Any, scribe: Scribe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, times: int
 ) -> None:
-    """In its second round, once or again and again. What is charged is never less than the rounds that were voted in."""
+    """In its second round, once or again and again. Never less is charged than the rounds that were voted in."""
     owner, name, after = STEPS[step]
     original, plan = getattr(owner, name), EVOLUTION.plan(evolving)
     count = SimpleNamespace(calls=0, votes=0, charged=[])
@@ -178,9 +178,10 @@ def test_a_killed_run_goes_on_and_every_round_that_began_is_charged(
 
     for _ in range(times):
         count.calls = 0
-        with monkeypatch.context() as patched, pytest.raises(Kill):
+        with monkeypatch.context() as patched:
             patched.setattr(owner, name, killing)
-            run(evolving, ROWS, tmp_path)
+            with pytest.raises(Kill):
+                run(evolving, ROWS, tmp_path)
         again = plan.replay(tmp_path / "checkpoints", count.charged)
         count.charged += [again] if again is not None else []
     ran = run(evolving, ROWS, tmp_path)

@@ -78,9 +78,8 @@ def test_first_texts_are_asked_for_by_label_and_topic(contract: Any) -> None:
     asking = Asking(contract_with(contract, topics=("fees", "fraud")), scribe)
     asking.written(first([CARD, LOAN], 2), "first")
     [(requests, _)] = scribe.asked
-    assert [r.asked for r in requests] == [
-        "topic: card\nTopic: fees", "topic: card\nTopic: fraud", "topic: loan\nTopic: fees", "topic: loan\nTopic: fraud",
-    ]  # fmt: skip
+    asked = [(label, topic) for label in ("card", "loan") for topic in ("fees", "fraud")]
+    assert [r.asked for r in requests] == [f"topic: {label}\nTopic: {topic}" for label, topic in asked]
     assert {r.begin for r in requests} == {""}
 
 
