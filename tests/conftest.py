@@ -315,7 +315,7 @@ def put_stand_ins(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             progress(plan.mechanism.steps, plan.mechanism.steps)
         return finetuning.FineTuned(folder, plan.event() if plan.mechanism.is_private else None)
 
-    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None):
+    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None, draw=None):
         cells = [contract.cells[row % 2][0] for row in range(rows)]
         texts = [f"please help me with the {cell} of mine, case {row}" for row, cell in enumerate(cells)]
         return pd.DataFrame({"text": texts, "topic": cells})

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from dpsynth_assets.privacy.plan import TrainingPlan
 
 
-class RulesError(ValueError):
-    """Quality rules that cannot be run, or an audit that cannot fail: nothing is spent on what cannot be judged."""
+class WeakAuditError(ValueError):
+    """An audit that cannot fail: nothing is spent on what cannot be judged."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ def check(contract: Contract, plan: TrainingPlan, made_from: Mapping[str, Made],
     """What training and judging need.
 
     Raises:
-        RulesError, CorpusIndexError, BaseModelError, ObjectiveError, UnclippedGradientError: it cannot be had.
+        QualityError, WeakAuditError, CorpusIndexError, BaseModelError, ObjectiveError, UnclippedGradientError: it
+            cannot be had.
     """
-    if problems := rules.check_rules(contract):
-        raise RulesError(f"quality rules of {contract.id} cannot be run, so nothing was spent: {'; '.join(problems)}")
+    rules.require_rules(contract)
     _require_force(plan)
     return Ready(finetuning.prepare(contract, plan), corpus_index(contract))
 
@@ -54,12 +54,12 @@ def _require_force(plan: TrainingPlan) -> None:
     """Pass if the audit that is asked for could fail.
 
     Raises:
-        RulesError: however many guesses were right, they would refute nothing.
+        WeakAuditError: however many guesses were right, they would refute nothing.
     """
     if not plan.canaries or not plan.mechanism.is_private:
         return
     if right_to_refute(TrainingPromise([plan.event()], plan.delta), plan.canaries) is None:
-        raise RulesError(
+        raise WeakAuditError(
             f"{plan.canaries} canaries cannot refute what this adapter promises (epsilon {plan.epsilon:g}), were every "
             "guess right: an audit that cannot fail says nothing, so nothing was spent. Write more in "
             "releases.adapter.canaries, or 0 for no audit"

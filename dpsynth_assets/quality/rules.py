@@ -182,6 +182,16 @@ def rules_of(contract: Contract) -> tuple[QualityRule, ...]:
     return (*(rule for rule in platform if rule.name not in own and _meaning(rule) not in said), *own.values())
 
 
+def require_rules(contract: Contract) -> None:
+    """Pass if the contract's rules can all be run.
+
+    Raises:
+        QualityError: they cannot: nothing is spent on what cannot be judged.
+    """
+    if problems := check_rules(contract):
+        raise QualityError(f"quality rules of {contract.id} cannot be run, so nothing was spent: {'; '.join(problems)}")
+
+
 def check_rules(contract: Contract) -> tuple[str, ...]:
     """What is wrong with the contract's rules, found without any data; empty when they can all be run.
 

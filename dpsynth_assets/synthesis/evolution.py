@@ -27,6 +27,7 @@ import numpy as np
 from dpsynth_assets.language.model_places import answers_folder
 from dpsynth_assets.language.writing import Writer, WriterError
 from dpsynth_assets.progress import Progress
+from dpsynth_assets.quality import rules
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.evolution import EVOLUTION
 from dpsynth_assets.releases.release import Made, Ran, Workspace
@@ -100,9 +101,11 @@ def check(contract: Contract, plan: EvolutionPlan, made_from: Mapping[str, Made]
     Raises:
         EncoderError: it cannot be loaded, or computes one text otherwise beside others.
         WriterError, BaseModelError: the model cannot be had, or writes nothing that is fit.
+        QualityError: what it writes could not be judged.
     """
     from dpsynth_assets.language.contamination.comparison import corpus_index
 
+    rules.require_rules(contract)
     encoder, index = encoder_for(contract), corpus_index(contract)
     asking = Asking(contract, _writer(contract, made_from))
     wanted = first(contract.cells, plan.texts)

@@ -53,7 +53,7 @@ def tables(rooms, monkeypatch):
     """Synthetic rows whose label shows in the text."""
     import pandas as pd
 
-    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None):
+    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None, draw=None):
         cells = [("card", "loan")[row % 2] for row in range(rows)]
         texts = [f"my {cell} number {row} is lost" for row, cell in enumerate(cells)]
         return pd.DataFrame({"text": texts, "topic": cells})

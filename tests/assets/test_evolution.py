@@ -1,0 +1,151 @@
+"""A contract whose texts are voted on, through the whole pipeline: charged once, taken over, and plain about a server.
+
+The writer and the encoder are stand-ins.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dpsynth_assets.contract import ContractError, load_contract
+from dpsynth_assets.language import generation
+from dpsynth_assets.language.writing import WriterError
+from dpsynth_assets.privacy.checkpoint import OpenFolder
+from dpsynth_assets.privacy.evolution import NoisyVotes
+from dpsynth_assets.releases.evolution import EVOLUTION
+from dpsynth_assets.synthesis import evolution
+from ledger import Gaussian, SelfComposed
+from resources.artifact_store import ArtifactStore
+
+ADAPTER = """\
+            adapter: {mechanism: dp_sgd, method: lora, epsilon: 7.0, rank: 2, expected_batch_size: 8, steps: 3,
+                      learning_rate: 0.001}
+"""
+VOTED = """\
+            evolution: {mechanism: gaussian_votes, epsilon: 2.0, rounds: 3, texts: 6}
+"""
+GENERATE = generation.generate_corpus
+
+
+class Scribe:
+    """A writer whose server can be away."""
+
+    def __init__(self):
+        self.asked, self.away_after = 0, None
+
+    def write(self, requests, seed, told=None):
+        self.asked += 1
+        if self.away_after is not None and self.asked > self.away_after:
+            raise WriterError("http://localhost:9 does not answer: start the server")
+        rng = np.random.default_rng(seed)
+        said = [r.begin or ("my card" if "card" in r.asked else "the loan") for r in requests]
+        return [f"{each} {int(rng.integers(10**9))}" for each in said]
+
+
+@pytest.fixture
+def contract_path(contract_path):
+    text = contract_path.read_text(encoding="utf-8").replace(ADAPTER, VOTED)
+    contract_path.write_text(text, encoding="utf-8")
+    return contract_path
+
+
+@pytest.fixture
+def place(same_place):
+    return same_place
+
+
+@pytest.fixture
+def store(home):
+    return ArtifactStore(home=str(home.root))
+
+
+@pytest.fixture
+def scribe(rooms, monkeypatch):
+    made = Scribe()
+    monkeypatch.setattr(evolution, "_writer", lambda *_: made)
+    monkeypatch.setattr(evolution, "encoder_for", lambda _: evolution_encoder())
+    monkeypatch.setattr(generation, "generate_corpus", GENERATE)
+    return made
+
+
+def evolution_encoder():
+    from dpsynth_assets.classify import encoder
+
+    return encoder.MiniLM()  # a stand-in, of `rooms`
+
+
+def charges(book):
+    return [(r.state, r.event) for r in book.reservations() if r.release == "small/evolution" and r.state != "voided"]
+
+
+def test_a_contract_without_an_adapter_goes_all_the_way(run, book, store, contract, scribe):
+    result = run()
+    assert result.success, [event.message for event in result.all_events if event.is_failure]
+    plan = EVOLUTION.plan(contract)
+    assert charges(book) == [("committed", plan.event())]
+    releases = [event.release for event in book.statement("small-bank", with_pld=False).reservations]
+    assert releases == ["small/label_histogram", "small/evolution"]
+    for kind in ("candidates", "corpus", "synthetic", "card"):
+        assert sorted(charge["release"] for charge in store.latest("small", kind).receipts) == sorted(releases)
+    assert store.latest("small", "corpus").receipt["about"]["evolution"] == store.latest("small", "evolution").id
+
+
+def test_a_release_that_ended_halfway_is_taken_over_and_its_lost_round_charged(
+    run, book, store, contract, scribe, monkeypatch
+):
+    save, saved = OpenFolder.save, []
+
+    def killed(self, state):
+        if len(saved) == 1:
+            raise MemoryError
+        saved.append(save(self, state))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(OpenFolder, "save", killed)
+        assert not run("source", "label_histogram", "evolution").success
+    assert run("evolution").success
+    plan = EVOLUTION.plan(contract)
+    [reservation] = [r for r in book.reservations() if r.release == "small/evolution"]
+    assert reservation.state == "committed"
+    assert reservation.replayed == (SelfComposed(Gaussian(plan.mechanism.noise_multiplier), 1),)
+
+
+def test_a_server_that_is_away_at_first_costs_nothing(run, book, scribe, failure_of):
+    scribe.away_after = 0
+    result = run("source", "label_histogram", "evolution")
+    said = failure_of(result, "evolution").step_failure_data.user_failure_data.description
+    assert "http://localhost:9 does not answer" in said
+    assert "nothing was charged" in said
+    assert charges(book) == []
+
+
+def test_a_server_that_goes_away_halfway_loses_nothing(run, book, scribe, failure_of, contract):
+    """The failure is told in the server's words, not as one that may quote rows; the same run again goes on."""
+    scribe.away_after = 2
+    result = run("source", "label_histogram", "evolution")
+    said = failure_of(result, "evolution").step_failure_data.user_failure_data.description
+    assert "http://localhost:9 does not answer: start the server" in said
+    assert "run the same again" in said
+    assert [state for state, _ in charges(book)] == ["redeemed"]
+    scribe.away_after = None
+    assert run("evolution").success
+    assert charges(book) == [("committed", EVOLUTION.plan(contract).event())]
+    assert all(not r.replayed for r in book.reservations())
+
+
+def test_any_other_failure_is_told_without_content(run, book, scribe, failure_of, monkeypatch):
+    def fail(self, votes, units, texts):
+        raise ValueError(f"XYZZY {votes}")
+
+    monkeypatch.setattr(NoisyVotes, "release", fail)
+    result = run("source", "label_histogram", "evolution")
+    assert "XYZZY" not in str(failure_of(result, "evolution").step_failure_data.user_failure_data.description)
+    assert [state for state, _ in charges(book)] == ["forfeited"]
+
+
+def test_a_contract_must_say_who_writes(contract_path):
+    text = contract_path.read_text(encoding="utf-8").replace(VOTED, "")
+    contract_path.write_text(text, encoding="utf-8")
+    with pytest.raises(ContractError, match="no release writes texts"):
+        load_contract(contract_path)
