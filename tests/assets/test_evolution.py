@@ -91,9 +91,7 @@ def test_a_contract_without_an_adapter_goes_all_the_way(run, book, store, contra
     assert store.latest("small", "corpus").receipt["about"]["evolution"] == store.latest("small", "evolution").id
 
 
-def test_a_release_that_ended_halfway_is_taken_over_and_its_lost_round_charged(
-    run, book, store, contract, scribe, monkeypatch
-):
+def test_a_release_that_ended_halfway_is_taken_over(run, book, store, contract, scribe, monkeypatch):
     save, saved = OpenFolder.save, []
 
     def killed(self, state):
