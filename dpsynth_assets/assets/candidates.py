@@ -11,6 +11,7 @@ from dpsynth_assets.assets.figures import preview, receipts_metadata
 from dpsynth_assets.assets.privacy_audit import RefutedError, require_sound
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.language.writers import forget_answers
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.registry import writers
 from dpsynth_assets.releases.release import AwayError
@@ -60,6 +61,7 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
                 frame = draw(contract, texts_of, histogram.folder, size, progress, shards)
             frame.to_parquet(draft.folder / DRAWN, index=False)
             artifact = artifact_store.seal(draft, made_from=made_from, about={"size": size})
+        forget_answers(contract)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": len(frame),

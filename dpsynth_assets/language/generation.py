@@ -16,7 +16,7 @@ import pandas as pd
 
 from dpsynth_assets.atomic import replacing
 from dpsynth_assets.language.hygiene import usable
-from dpsynth_assets.language.local_writer import LocalWriter
+from dpsynth_assets.language.writers import writer_of
 from dpsynth_assets.language.writing import Request
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.histogram import Cell
@@ -120,7 +120,7 @@ def _drawing(contract: Contract, adapter_folder: Path) -> Draw:
     """What draws one text for each of some cells."""
     releases = contract.privacy.releases
     terms = releases.get(ADAPTER) or releases[EVOLUTION]  # the latter where no row is read: the base model as it comes
-    writer = LocalWriter(contract, adapter_folder, terms.precision)
+    writer = writer_of(contract, adapter_folder, terms.precision)
 
     def draw(cells: Sequence[Cell], seed: int, told: Callable[[int], None]) -> list[str]:
         return writer.write([Request(contract.asking(cell)) for cell in cells], seed, told)

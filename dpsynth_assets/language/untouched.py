@@ -25,7 +25,11 @@ def untouched(contract: Contract, folder: Path) -> dict[str, Any]:
     Raises:
         BaseModelError: it cannot be had.
     """
-    name = contract.privacy.base_model.name
+    name, endpoint = contract.privacy.base_model.name, contract.privacy.base_model.endpoint
+    if endpoint is not None:
+        said: dict[str, str | None] = {"base_model": name, "endpoint": endpoint, "trained": "nothing"}
+        (folder / _FILE).write_text(json.dumps(said), encoding="utf-8")
+        return {"base_model": name, "trained": "nothing: the model as it answers"}
     place = located(name, contract)
     base_model.load_base_model(place)
     said = {"base_model": name, "weights_sha256": base_model.weights_digest(place), "trained": "nothing"}

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dpsynth_assets.language.model_places import answers_folder
+from dpsynth_assets.language.writers import writer_of
 from dpsynth_assets.language.writing import Writer, WriterError
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.quality import rules
@@ -195,21 +195,10 @@ def drawing(contract: Contract, folder: Path, made_from: Mapping[str, Made]) -> 
     return draw
 
 
-def answers(contract: Contract) -> Path:
-    """Where answers of the contract's server are kept until its texts are drawn: made of public values and releases."""
-    return answers_folder() / contract.id
-
-
 def _writer(contract: Contract, made_from: Mapping[str, Made]) -> Writer:
-    """The server that the contract names, or its base model, with its adapter where it plans one."""
-    from dpsynth_assets.language.endpoint import EndpointWriter
-    from dpsynth_assets.language.local_writer import LocalWriter  # torch
-
-    if contract.privacy.base_model.endpoint is not None:
-        return EndpointWriter.of(contract, answers(contract))
+    """The contract's, with its adapter where it plans one."""
     adapter = made_from.get(ADAPTER.name)
-    precision = contract.privacy.releases[EVOLUTION].precision
-    return LocalWriter(contract, adapter.folder if adapter else None, precision)
+    return writer_of(contract, adapter.folder if adapter else None, contract.privacy.releases[EVOLUTION].precision)
 
 
 def _population(contract: Contract, wanted: Sequence[Wanted], texts: Sequence[str | None]) -> Population:

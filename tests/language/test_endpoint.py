@@ -14,7 +14,6 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,68 +23,13 @@ import pytest
 from dpsynth_assets.contract.synthesis import BaseModelTerms
 from dpsynth_assets.language.endpoint import AT_ONCE, ChatDecoding, EndpointWriter, Patience
 from dpsynth_assets.language.writing import Request, WriterError
+from tests.chat_server import Server, answer, text_for
 
 KEY = "sk-hunter2-0123456789"
 DECODING = ChatDecoding(max_tokens=20, temperature=0.7, top_p=0.9)
 ASKED = [Request(f"Write about {thing}.") for thing in ("cards", "fees", "loans", "rates", "cash", "shares")]
 MODEL = Path(__file__).parents[3] / "shared" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 LONG = 30.0  # seconds after which a test that waits for another thread gives up
-
-
-def answer(content: Any) -> dict[str, Any]:
-    return {"choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": "length"}]}
-
-
-def text_for(body: dict[str, Any]) -> str:
-    return f"{body['messages'][0]['content']} by {body['seed']}"
-
-
-class Server:
-    """Answers by the next of `turns`, and each request in earnest when there are no more. A turn is a status with
-    headers and a body, or a function of the request's body that gives the text."""
-
-    def __init__(self) -> None:
-        self.turns: list[Any] = []
-        self.bodies: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.paths: list[str] = []
-        self.lock = threading.Lock()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with server.lock:
-                    server.bodies.append(body)
-                    server.headers.append({name.lower(): value for name, value in self.headers.items()})
-                    server.paths.append(self.path)
-                    turn = server.turns.pop(0) if server.turns else text_for
-                if callable(turn):
-                    turn = (200, {}, json.dumps(answer(turn(body))))
-                status, headers, content = turn
-                self.send_response(status)
-                for name, value in {
-                    "Content-Type": "application/json",
-                    "Content-Length": len(content),
-                    **headers,
-                }.items():
-                    self.send_header(name, str(value))
-                self.end_headers()
-                self.wfile.write(content.encode())
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.handle_error = lambda *told: None  # who asks may have gone
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
-        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.thread.join()
-        self.http.server_close()
 
 
 @pytest.fixture

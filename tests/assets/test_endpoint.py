@@ -1,0 +1,89 @@
+"""A contract whose texts a server writes, through the whole pipeline: what goes over the wire, and what stays.
+
+The encoder is a stand-in; asking, voting and drawing are not.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dpsynth_assets.language import generation
+from dpsynth_assets.language.model_places import answers_folder
+from dpsynth_assets.synthesis import evolution
+from resources.artifact_store import ArtifactStore
+from tests.assets.test_evolution import ADAPTER, GENERATE
+from tests.chat_server import Server
+from tests.conftest import MARKER
+
+KEY = "sk-hunter2-0123456789"
+VOTED = """\
+            evolution: {mechanism: gaussian_votes, epsilon: 2.0, rounds: 2, texts: 4, variation: paraphrase,
+                        paraphrase: "Another one like this: {text}"}
+"""
+PROMPT = """\
+          prompt: {template: "Write to a bank about your {topic}."}
+"""
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("WRITER_KEY", KEY)
+    made = Server()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def contract_path(contract_path, server):
+    text = contract_path.read_text(encoding="utf-8").replace(ADAPTER, VOTED)
+    lines = [
+        f"          base_model: {{name: qwen, endpoint: '{server.url}', key_variable: WRITER_KEY, trained_before: 2024-01}}"
+        if line.strip().startswith("base_model:")
+        else line
+        for line in text.splitlines()
+    ]
+    text = "\n".join(lines).replace("          generation:", PROMPT + "          generation:") + "\n"
+    contract_path.write_text(text, encoding="utf-8")
+    return contract_path
+
+
+@pytest.fixture
+def written(rooms, home, monkeypatch):
+    from dpsynth_assets.classify import encoder
+
+    monkeypatch.setattr(evolution, "encoder_for", lambda _: encoder.MiniLM())
+    monkeypatch.setattr(generation, "generate_corpus", GENERATE)
+    return ArtifactStore(home=str(home.root))
+
+
+def test_no_row_goes_over_the_wire_and_no_key_stays(run, server, written, home):
+    result = run("source", "label_histogram", "evolution", "candidates")
+    assert result.success, [event.message for event in result.all_events if event.is_failure]
+    assert len(server.bodies) >= 2 * 4 * 2
+    assert {body["model"] for body in server.bodies} == {"qwen"}
+    sent = json.dumps(server.bodies) + json.dumps(server.headers)
+    assert MARKER not in sent
+    for file in home.root.rglob("*"):
+        if file.is_file():
+            assert KEY.encode() not in file.read_bytes(), file
+    assert not (answers_folder() / "small").exists()
+
+
+def test_a_server_that_goes_away_is_asked_for_the_rest_only(run, server, written, failure_of, monkeypatch):
+    """What it answered before is asked no second time, and one charge pays for both runs."""
+    gone = (404, {}, "{}")
+    server.turns = [lambda body: f"my card and loan {body['seed']}"] * 9 + [gone] * 40
+    result = run("source", "label_histogram", "evolution")
+    said = failure_of(result, "evolution").step_failure_data.user_failure_data.description
+    assert server.url in said
+    assert KEY not in said
+    before = len(server.bodies)
+    assert before > 8
+    server.turns = []
+    assert run("evolution").success
+    asked = [json.dumps(body, sort_keys=True) for body in server.bodies[:9]]
+    again = [json.dumps(body, sort_keys=True) for body in server.bodies[before:]]
+    assert not set(asked) & set(again)
