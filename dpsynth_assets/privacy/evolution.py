@@ -110,6 +110,7 @@ class EvolutionPlan:
     cells: tuple[tuple[str, ...], ...]
     texts: int
     threshold: float
+    survivors: float
     variation: dict[str, Any]
     epsilon: float
     delta: float
@@ -169,6 +170,7 @@ def evolution_plan(contract: Contract, release: Release[EvolutionTerms], size: f
         cells=contract.cells,
         texts=max(2, round(evolution.texts * size)),
         threshold=evolution.threshold,
+        survivors=evolution.survivors,
         variation={name: stated[name] for name in _OF_VARIATION},
         epsilon=epsilon,
         delta=delta,

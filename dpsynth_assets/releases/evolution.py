@@ -36,12 +36,17 @@ class EvolutionTerms(ReleaseTerms):
     texts: Annotated[
         int, Field(ge=2, le=10_000, description="how many texts of each label combination are voted on in a round")
     ]
+    survivors: Annotated[
+        float,
+        Field(gt=0, le=1, allow_inf_nan=False, description="the part of a label's texts that go on to the next round"),
+    ] = 0.25
     variation: Annotated[
         Literal["continue", "paraphrase"],
         Field(description="continue: a text's beginning is kept and written on; paraphrase: one like it is asked for"),
     ] = "continue"
     kept: Annotated[
-        float, Field(gt=0, lt=1, allow_inf_nan=False, description="the part of a text's words that `continue` keeps")
+        float,
+        Field(gt=0, lt=1, allow_inf_nan=False, description="the most of a text's words that `continue` keeps, a part"),
     ] = 0.3
     paraphrase: Annotated[
         Name | None,

@@ -67,22 +67,22 @@ class Ready:
 
 @dataclass(frozen=True)
 class Evolved:
-    """The release: the last texts that were voted on, and how many descendants each is to have.
+    """The release: the last texts that were voted on, and what the votes say of them.
 
     Attributes:
         population: the texts.
-        given: by a text's place, its share of what is drawn.
-        rounds: for each round, how many texts were voted on and how many of them were chosen.
+        counted: by a text's place, its noisy votes. What is drawn is in proportion to them.
+        rounds: for each round, how many texts were voted on, and of how many the votes say something.
     """
 
     population: Population
-    given: Mapping[int, int]
+    counted: Mapping[int, int]
     rounds: tuple[tuple[int, int], ...]
 
     def save(self, folder: Path) -> None:
         said = {
             "texts": [[list(cell), text] for cell, text in self.population.texts],
-            "descendants": sorted(self.given.items()),
+            "votes": sorted(self.counted.items()),
             "rounds": self.rounds,
         }
         (folder / EVOLVED).write_text(json.dumps(said), encoding="utf-8")
@@ -92,7 +92,7 @@ class Evolved:
         said: dict[str, Any] = json.loads((folder / EVOLVED).read_text(encoding="utf-8"))
         texts = tuple((tuple(cell), str(text)) for cell, text in said["texts"])
         rounds = tuple((int(of), int(chosen)) for of, chosen in said["rounds"])
-        return cls(Population(texts), {int(place): int(count) for place, count in said["descendants"]}, rounds)
+        return cls(Population(texts), {int(place): int(count) for place, count in said["votes"]}, rounds)
 
 
 def check(contract: Contract, plan: EvolutionPlan, made_from: Mapping[str, Made], progress: Progress) -> Ready:
@@ -125,24 +125,25 @@ def run(contract: Contract, plan: EvolutionPlan, rows: pd.DataFrame, ready: Read
     least = plan.threshold * mechanism.standard_deviation
     checkpoints = CheckpointFolder(work.checkpoints, plan.digest())
     with checkpoints.open() as folder:
-        population, given, rounds = _restored(folder.load(), ready.population)
+        population, counted, rounds = _restored(folder.load(), ready.population)
         for turn in range(len(rounds), mechanism.rounds):
             if turn:
+                given = population.chosen(counted, plan.survivors, plan.texts)
                 population = _next(contract, ready.asking, population, given, f"round {turn}")
             places = _places(ready, population, plan, f"looks {turn}")
             folder.begin_step()
             votes = mechanism.release(electorate.votes(population, places), electorate.units, len(population.texts))
-            given = population.chosen(votes.tolist(), least, plan.texts)
-            rounds = (*rounds, (len(population.texts), len(given)))
-            folder.save(_state(population, given, rounds))
+            counted = population.counted(votes.tolist(), least)
+            rounds = (*rounds, (len(population.texts), len(counted)))
+            folder.save(_state(population, counted, rounds))
             work.progress(turn + 1, mechanism.rounds)
     again = checkpoints.steps_begun() - mechanism.rounds
-    Evolved(population, given, rounds).save(work.folder)
+    Evolved(population, counted, rounds).save(work.folder)
     facts = {
         "rounds": mechanism.rounds,
         "noise_standard_deviation": mechanism.standard_deviation,
         "texts_voted_on": sum(of for of, _ in rounds),
-        "chosen_at_last": len(given),
+        "voted_for_at_last": len(counted),
     }
     if mechanism.noise_multiplier == 0:
         return Ran(None, facts=facts)
@@ -190,7 +191,7 @@ def drawing(contract: Contract, folder: Path, made_from: Mapping[str, Made]) -> 
     evolved, asking = Evolved.load(folder), Asking(contract, _writer(contract, made_from))
 
     def draw(cells: Sequence[Cell], seed: int, told: Callable[[int], None]) -> list[str]:
-        return asking.raw(apportioned(evolved.population, evolved.given, cells), seed, told)
+        return asking.raw(apportioned(evolved.population, evolved.counted, cells), seed, told)
 
     return draw
 
@@ -243,12 +244,12 @@ def _places(ready: Ready, population: Population, plan: EvolutionPlan, name: str
     return np.ascontiguousarray(around.reshape(len(texts), ahead, -1).mean(axis=1))
 
 
-def _state(population: Population, given: Mapping[int, int], rounds: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """A round's outcome as a checkpoint keeps it: noisy votes became `given`, and exact ones are nowhere in it."""
+def _state(population: Population, counted: Mapping[int, int], rounds: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """A round's outcome as a checkpoint keeps it: of exact votes nothing is in it."""
     return {
         "step": len(rounds),
         "texts": [[list(cell), text] for cell, text in population.texts],
-        "given": dict(given),
+        "counted": dict(counted),
         "rounds": [list(each) for each in rounds],
     }
 
@@ -259,4 +260,4 @@ def _restored(
     if state is None:
         return at_first, {}, ()
     texts = tuple((tuple(cell), str(text)) for cell, text in state["texts"])
-    return Population(texts), dict(state["given"]), tuple((of, chosen) for of, chosen in state["rounds"])
+    return Population(texts), dict(state["counted"]), tuple((of, chosen) for of, chosen in state["rounds"])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.histogram import Cell
 
+_LENGTHS = 3  # of how many lengths the beginnings are that are gone on from: short ones try, long ones keep
 _TRIES = 4  # how often a text is asked for that comes back unfit or as one that is there
 
 
@@ -54,19 +55,33 @@ class Population:
             found.setdefault(cell, []).append(place)
         return found
 
-    def chosen(self, votes: Sequence[float], least: float, each: int) -> dict[int, int]:
-        """How many descendants each text gets, by its place: `each` for a label combination, in proportion to votes.
+    def counted(self, votes: Sequence[float], least: float) -> dict[int, int]:
+        """What noisy votes say of each text, by its place, in whole votes. Texts without a vote are left out.
 
         Args:
             votes: the noisy votes for each text.
             least: fewer are taken for none. Where a combination has no text with more, all of its texts are alike.
         """
+        found: dict[int, int] = {}
+        for places in self.places().values():
+            heard = {place: count for place in places if votes[place] >= least and (count := round(votes[place])) > 0}
+            found |= heard or dict.fromkeys(places, 1)
+        return found
+
+    def chosen(self, counted: Mapping[int, int], survivors: float, each: int) -> dict[int, int]:
+        """How many descendants each text gets, by its place: `each` for a label combination, in proportion to votes.
+
+        Args:
+            counted: what the votes say of the texts.
+            survivors: the part of a combination's texts that get any, those with most votes; of equals the first. One
+                at least.
+        """
         given: dict[int, int] = {}
         for places in self.places().values():
-            counted = {place: max(0, round(votes[place])) if votes[place] >= least else 0 for place in places}
-            if not any(counted.values()):
-                counted = dict.fromkeys(places, 1)
-            given |= {place: share for place, share in apportion(counted, each).items() if share}
+            best = sorted((place for place in places if place in counted), key=lambda place: -counted[place])
+            best = best[: max(1, round(survivors * len(places)))]
+            shares = apportion({place: counted[place] for place in best}, each)
+            given |= {place: share for place, share in shares.items() if share}
         return given
 
 
@@ -120,7 +135,7 @@ class Asking:
         if terms.variation == "paraphrase":
             assert terms.paraphrase is not None
             return Request(terms.paraphrase.replace(TEXT, wanted.parent))
-        return Request(asked, begin=beginning(wanted.parent, terms.kept))
+        return Request(asked, begin=beginning(wanted.parent, terms.kept * (1 + place % _LENGTHS) / _LENGTHS))
 
 
 def beginning(text: str, share: float) -> str:

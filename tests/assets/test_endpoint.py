@@ -39,10 +39,9 @@ def server(monkeypatch):
 @pytest.fixture
 def contract_path(contract_path, server):
     text = contract_path.read_text(encoding="utf-8").replace(ADAPTER, VOTED)
+    model = f"{{name: qwen, endpoint: '{server.url}', key_variable: WRITER_KEY, trained_before: 2024-01}}"
     lines = [
-        f"          base_model: {{name: qwen, endpoint: '{server.url}', key_variable: WRITER_KEY, trained_before: 2024-01}}"
-        if line.strip().startswith("base_model:")
-        else line
+        f"          base_model: {model}" if line.strip().startswith("base_model:") else line
         for line in text.splitlines()
     ]
     text = "\n".join(lines).replace("          generation:", PROMPT + "          generation:") + "\n"

@@ -21,6 +21,7 @@ PLAN = EvolutionPlan(
     cells=(("card",), ("loan",)),
     texts=10,
     threshold=2.0,
+    survivors=0.25,
     variation={"lookahead": 0},
     epsilon=1.0,
     delta=1e-5,

@@ -82,8 +82,8 @@ def run(contract: Any, rows: pd.DataFrame, folder: Path, progress: Any = lambda 
 
 def spread(evolved: Evolved, cell: tuple[str, ...] = ("card",)) -> float:
     """How far the chosen texts' lengths are from the records', on average."""
-    chosen = [(text, evolved.given[at]) for at, (of, text) in enumerate(evolved.population.texts)
-              if of == cell and at in evolved.given]  # fmt: skip
+    chosen = [(text, evolved.counted[at]) for at, (of, text) in enumerate(evolved.population.texts)
+              if of == cell and at in evolved.counted]  # fmt: skip
     return float(np.average([abs(len(text) - 70) for text, _ in chosen], weights=[count for _, count in chosen]))
 
 
@@ -203,7 +203,7 @@ def test_a_model_that_writes_nothing_fails_before_a_row_is_read(
 def test_the_table_is_drawn_from_the_chosen(evolving: Any, scribe: Scribe, tmp_path: Path) -> None:
     run(evolving, ROWS, tmp_path)
     evolved = Evolved.load(tmp_path / "out")
-    chosen = {text for at, (_, text) in enumerate(evolved.population.texts) if at in evolved.given}
+    chosen = {text for at, (_, text) in enumerate(evolved.population.texts) if at in evolved.counted}
     scribe.asked.clear()
     drawn = evolution.drawing(evolving, tmp_path / "out", {})([("card",)] * 30, 7, lambda _: None)
     assert len(drawn) == 30

@@ -42,16 +42,22 @@ def contract_with(contract: Any, **terms: Any) -> Any:
     return replace(contract, privacy=contract.privacy.model_copy(update={"releases": releases}))
 
 
-def test_descendants_follow_the_votes_within_a_label() -> None:
-    assert POPULATION.chosen([30.2, 9.9, 4.0, 4.0], least=0, each=4) == {0: 3, 1: 1, 2: 2, 3: 2}
-
-
-def test_votes_below_the_threshold_count_for_nothing() -> None:
-    assert POPULATION.chosen([30.0, 9.0, -50.0, 11.0], least=10, each=4) == {0: 4, 3: 4}
+def test_votes_are_counted_within_a_label_from_the_threshold_on() -> None:
+    assert POPULATION.counted([30.2, 9.9, -50.0, 11.4], least=10) == {0: 30, 3: 11}
+    assert POPULATION.counted([30.2, 0.4, 3.0, -1.0], least=0) == {0: 30, 2: 3}
 
 
 def test_without_votes_all_texts_of_a_label_are_alike() -> None:
-    assert POPULATION.chosen([1.0, -2.0, 50.0, 0.0], least=10, each=4) == {0: 2, 1: 2, 2: 4}
+    assert POPULATION.counted([1.0, -2.0, 50.0, 0.0], least=10) == {0: 1, 1: 1, 2: 50}
+
+
+def test_descendants_follow_the_votes_within_a_label() -> None:
+    assert POPULATION.chosen({0: 30, 1: 10, 2: 4, 3: 4}, survivors=1.0, each=4) == {0: 3, 1: 1, 2: 2, 3: 2}
+
+
+def test_a_part_of_the_texts_survives_those_with_most_votes() -> None:
+    assert POPULATION.chosen({0: 10, 1: 30, 2: 4, 3: 4}, survivors=0.5, each=4) == {1: 4, 2: 4}
+    assert POPULATION.chosen({0: 10, 1: 30, 3: 4}, survivors=0.01, each=2) == {1: 2, 3: 2}
 
 
 def test_the_chosen_stay_and_are_varied() -> None:
@@ -71,6 +77,14 @@ def test_what_is_drawn_follows_the_votes_of_each_label() -> None:
 )
 def test_a_continuation_keeps_a_beginning(text: str, share: float, kept: str) -> None:
     assert beginning(text, share) == kept
+
+
+def test_a_part_of_the_continuations_keeps_less(contract: Any) -> None:
+    """So that some try, and others stay near to the text that was voted for."""
+    scribe = Scribe()
+    parent = " ".join("abcdefghij")
+    Asking(contract_with(contract, kept=0.6), scribe).written([Wanted(CARD, parent)] * 3, "round 1")
+    assert [r.begin for r in scribe.asked[0][0]] == ["a b", "a b c d", "a b c d e f"]
 
 
 def test_first_texts_are_asked_for_by_label_and_topic(contract: Any) -> None:
