@@ -3,12 +3,13 @@
     OMP_NUM_THREADS=1 python -m benchmarks.membership --out membership.json
 
 The people are customers of the demo's fictional bank. A fair draw makes half of them members, who are trained on; the
-others are the holdout. The demo contract's adapter is trained three times: as the contract says; without privacy; and,
-to show that the attacks can win, without privacy on some of the members, over and over, with a wider adapter. Each
-adapter writes a table. The labels of the tables are in the proportions of everybody, so they tell nothing.
+others are the holdout. The demo contract's adapter is trained three times, in a quick pass for half as many people as
+it counts: with the contract's ε; without privacy; and, to show that the attacks can win, without privacy on few of the
+members, over and over, with a wider adapter. Each adapter writes a table. The labels of the tables are in the
+proportions of everybody, so they tell nothing.
 
-The attacker knows the records that were used, or would have been, and the base model. A unit's score is the mean of its
-records' scores. "Caught" is the share of the members above all but 1 % of the holdout. Intervals are from resampled
+The attacker knows the records that were used, or would have been, and the base model, whose loss is taken off other
+losses. A unit's score is the mean of its records' scores. "Caught" is the share of the members above all but 1 % of the holdout. Intervals are from resampled
 units, 95 %, and say nothing of another training run. After The Canary's Echo (arXiv 2502.14921) and, for the test of a
 whole table against a holdout, Phantoms and Disclosures (arXiv 2606.16952).
 
@@ -55,13 +56,15 @@ from dpsynth_assets.language.generation import generate_corpus
 from dpsynth_assets.language.objective import Encoded, encode, losses
 from dpsynth_assets.language.prompts import prefixes_of
 from dpsynth_assets.privacy.plan import TrainingPlan, calibrated
+from dpsynth_assets.synthesis.candidates import rows_wanted
 from resources.tabular import bound_units
 
 CONTRACT = Path(__file__).parents[1] / "contracts" / "inbox.odcs.yaml"
 SEED = 7  # of the people, who is a member, and the resampling; training has fresh noise and batches each time
+SIZE = 0.5  # of the contract's people, as in `dpsynth run --size`: fewer steps and more noise at the same ε
 MESSAGES_EACH = 2.5  # as in the demo
 # The control: so few members that many passes over them take minutes, and an adapter that has room for them.
-CONTROL_MEMBERS, CONTROL_BATCH, CONTROL_STEPS, CONTROL_RANK = 400, 50, 240, 32
+CONTROL_MEMBERS, CONTROL_BATCH, CONTROL_STEPS, CONTROL_RANK = 200, 50, 80, 32
 AT_ONCE = 64  # texts in a forward pass
 
 
@@ -97,27 +100,31 @@ def model_losses(model: Any, tokenizer: Any, records: Sequence[Encoded]) -> Floa
 # People, adapters and tables.
 
 
+def members_of(contract: Contract) -> int:
+    """How many people are members; as many others are the holdout."""
+    return round(SIZE * contract.privacy.unit.public_count)
+
+
 def people(contract: Contract) -> pd.DataFrame:
-    """The records that are used of twice as many customers as the contract has, and whether their owner is a member."""
-    terms = contract.privacy.unit
-    customers = 2 * terms.public_count
+    """The records that are used of members and holdout, whose they are (`member`), and each member's place among the
+    members (`rank`)."""
+    customers = 2 * members_of(contract)
     inbox = generate(Parameters(SEED, round(MESSAGES_EACH * customers), customers))["train"]
     labels = [label.column for label in contract.privacy.labels]
     frame = pd.DataFrame(
         [(each.customer_id, each.text, *(getattr(each, label) for label in labels)) for each in inbox],
         columns=["unit", "text", *labels],
     )
-    frame = bound_units(frame, terms.max_records, b"public")
-    drawn = np.random.default_rng(SEED).permutation(frame["unit"].unique())[: terms.public_count]
+    frame = bound_units(frame, contract.privacy.unit.max_records, b"public")
+    drawn = np.random.default_rng(SEED).permutation(frame["unit"].unique())[: members_of(contract)]
     return frame.assign(member=frame["unit"].isin(drawn), rank=frame["unit"].map({u: i for i, u in enumerate(drawn)}))
 
 
 def trainings(contract: Contract) -> Iterator[tuple[str, TrainingPlan, int]]:
     """What is trained: its name, its plan, and on how many of the members."""
-    plan = TrainingPlan.from_contract(contract)
-    members = contract.privacy.unit.public_count
+    plan, members = TrainingPlan.from_contract(contract, SIZE), members_of(contract)
     plain = replace(plan, mechanism=calibrated(plan.mechanism, math.inf, plan.delta), canaries=0)
-    yield f"as the contract says, ε {plan.epsilon:g}", plan, members
+    yield f"with the contract's ε, {plan.epsilon:g}", plan, members
     yield "without privacy", plain, members
     often = replace(
         plain.mechanism,
@@ -128,7 +135,7 @@ def trainings(contract: Contract) -> Iterator[tuple[str, TrainingPlan, int]]:
     passes = CONTROL_STEPS * CONTROL_BATCH // CONTROL_MEMBERS
     control = replace(plain, mechanism=often, rank=CONTROL_RANK)
     yield (
-        f"control: no privacy, {CONTROL_MEMBERS} members {passes} times, rank {CONTROL_RANK}",
+        f"control: no privacy, {passes} passes over {CONTROL_MEMBERS}",
         control,
         CONTROL_MEMBERS,
     )
@@ -177,15 +184,16 @@ class Attacker:
         with tempfile.TemporaryDirectory() as home:
             folder = Path(home) / "adapter"
             fine_tune(self.contract, plan, records[records["member"]][columns].reset_index(drop=True), folder)
-            table = generate_corpus(self.contract, folder, self.records.groupby(self.labels).size().to_dict())
+            labels = self.records.groupby(self.labels).size().to_dict()
+            table = generate_corpus(self.contract, folder, labels, rows_wanted(self.contract, SIZE))
             model, _ = load_tuned(plan.base_model, plan.method, folder)
             tuned = model_losses(model, self.tokenizer, self.encoded)
         texts = table["text"].tolist()
         near = vectors(self.encoder, texts) @ self.vectors[used].T
         scores = {
-            "adapter: loss below the base model's": (self.base_losses - tuned)[used],
-            "texts: n-grams in the table": shared_ngrams(records["text"].tolist(), texts),
-            "texts: n-gram model's loss below the base model's": (self.base_losses - self._by_ngrams(table))[used],
+            "adapter: loss": (self.base_losses - tuned)[used],
+            "texts: n-grams shared": shared_ngrams(records["text"].tolist(), texts),
+            "texts: n-gram model's loss": (self.base_losses - self._by_ngrams(table))[used],
             "texts: nearest row": near.max(axis=0).astype(float),
         }
         sides = {name: by_unit(records, found) for name, found in scores.items()}
