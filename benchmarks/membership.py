@@ -9,9 +9,9 @@ members, over and over, with a wider adapter. Each adapter writes a table. The l
 proportions of everybody, so they tell nothing.
 
 The attacker knows the records that were used, or would have been, and the base model, whose loss is taken off other
-losses. A unit's score is the mean of its records' scores. "Caught" is the share of the members above all but 1 % of the holdout. Intervals are from resampled
-units, 95 %, and say nothing of another training run. After The Canary's Echo (arXiv 2502.14921) and, for the test of a
-whole table against a holdout, Phantoms and Disclosures (arXiv 2606.16952).
+losses. A unit's score is the mean of its records' scores. "Caught" is the share of the members above all but 1 % of the
+holdout. Intervals are of 95 %, from resampled units, and say nothing of another training run. After The Canary's Echo
+(arXiv 2502.14921) and, for the test of a whole table against a holdout, Phantoms and Disclosures (arXiv 2606.16952).
 
 On real people these figures would be a release. Here nobody is real, so everything may be looked at.
 """
