@@ -117,7 +117,8 @@ class EvolutionPlan:
     unit: str
     neighbouring_relation: str
     max_tokens: int
-    base_model: dict[str, Any]
+    base_model: str
+    endpoint: str | None
     asked: dict[str, Any] | None
     drawing: dict[str, Any]
 
@@ -153,9 +154,10 @@ class EvolutionPlan:
         return each_round * self.mechanism.rounds * (1 + int(self.variation["lookahead"])) + rows
 
 
-# What of the contract's `generation` says how much is drawn, and how quickly: no part of what is voted on.
+# What of the contract's `generation` says how much is drawn, and how quickly: no part of what is voted on. Nor is how
+# roundly the model computes: a run may go on with another precision.
 _NOT_OF_THE_TEXTS = {"rows", "batch_size"}
-_OF_VARIATION = ("variation", "kept", "paraphrase", "topics", "lookahead", "precision")
+_OF_VARIATION = ("variation", "kept", "paraphrase", "topics", "lookahead")
 
 
 def evolution_plan(contract: Contract, release: Release[EvolutionTerms], size: float) -> EvolutionPlan:
@@ -177,7 +179,8 @@ def evolution_plan(contract: Contract, release: Release[EvolutionTerms], size: f
         unit=terms.unit.name,
         neighbouring_relation=terms.unit.neighbouring_relation,
         max_tokens=terms.text.max_tokens,
-        base_model=terms.base_model.model_dump(mode="json", exclude_none=True),
+        base_model=terms.base_model.name,
+        endpoint=terms.base_model.endpoint,
         asked=None if terms.prompt is None else terms.prompt.model_dump(mode="json"),
         drawing=terms.generation.model_dump(mode="json", exclude=_NOT_OF_THE_TEXTS),
     )

@@ -12,6 +12,7 @@ from scipy import stats
 
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.evolution import EvolutionPlan, NoisyVotes
+from dpsynth_assets.releases.evolution import EVOLUTION, EvolutionTerms
 from ledger import Gaussian, SelfComposed
 from ledger.accounting import CANDIDATE_ORDERS, renyi_vector
 
@@ -28,7 +29,8 @@ PLAN = EvolutionPlan(
     unit="customer",
     neighbouring_relation="add_or_remove_one_unit",
     max_tokens=48,
-    base_model={"name": "embedded"},
+    base_model="embedded",
+    endpoint=None,
     asked=None,
     drawing={"seed": 0},
 )
@@ -94,9 +96,24 @@ def test_rounds_whose_votes_were_lost_are_charged_again(tmp_path, saved, begun, 
     assert PLAN.replay(tmp_path, before) == (None if owed is None else SelfComposed(Gaussian(8.0), owed))
 
 
-def test_a_plan_is_what_decides_the_texts() -> None:
-    assert replace(PLAN, drawing={"seed": 1}).digest() != PLAN.digest()
-    assert replace(PLAN, mechanism=replace(MECHANISM, rounds=6)).digest() != PLAN.digest()
+def test_a_plan_is_what_decides_the_texts_and_nothing_else(contract) -> None:
+    """What only says how much is drawn at the end, how quickly, or what people know of the model, is no other plan."""
+    terms = EvolutionTerms(mechanism="gaussian_votes", epsilon=1.0, rounds=3, texts=6)
+
+    def digest(*, of: str = "", **update: object) -> str:
+        privacy, stated = contract.privacy, terms
+        if of:
+            privacy = privacy.model_copy(update={of: getattr(privacy, of).model_copy(update=update)})
+        else:
+            stated = terms.model_copy(update=update)
+        privacy = privacy.model_copy(update={"releases": privacy.releases.but(EVOLUTION, stated)})
+        return EVOLUTION.plan(replace(contract, privacy=privacy)).digest()
+
+    alike = [digest(of="generation", rows=7), digest(of="generation", batch_size=1), digest(precision="bfloat16")]
+    assert {*alike, digest(of="base_model", corpus="letters")} == {digest()}
+    others = [digest(rounds=4), digest(texts=7), digest(kept=0.5), digest(survivors=0.5), digest(threshold=0.0)]
+    others += [digest(of="generation", seed=1), digest(of="base_model", name="other"), digest(epsilon=2.0)]
+    assert len({digest(), *others}) == 1 + len(others)
 
 
 def test_what_is_asked_of_a_writer() -> None:
