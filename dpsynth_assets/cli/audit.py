@@ -79,6 +79,12 @@ def verify(
         f"and {len(kept)} signed checkpoints agree with it. All artifacts and published tables that lie here are as it "
         "sealed them.",
     )
+    for incident in book.incidents():
+        say(
+            ("! ", "red"),
+            f"An audit refuted {incident.release} (charge {incident.reservation}, entry {incident.seq}): what is "
+            "promised of it, and of all that was made from it, does not hold.",
+        )
     if missing := gone(home, book):
         say(f"Not here any more of what it sealed: {', '.join(missing)}. If nobody removed it on purpose, put it back.")
     by_name = sum("signature" in entry.payload and entry.payload["signature"] is None for entry in book.entries())
@@ -301,6 +307,7 @@ def _as_json(statement: Statement) -> dict[str, Any]:
         ],
         "external_charges": [_entry(entry) for entry in statement.external],
         "refusals": [_entry(entry) for entry in statement.refusals],
+        "incidents": [dataclasses.asdict(incident) for incident in statement.incidents],
         "head": {"seq": statement.head.seq, "hash": statement.head.hash},
     }
 

@@ -256,6 +256,6 @@ _MARKS = {
 
 
 def _title(name: str) -> str:
-    """What the work on an asset or check is called."""
-    titles = {release.name: release.title for release in releases()}
-    return titles.get(name) or _LABELS.get(name, name)
+    """What the work on an asset, or on a check of one, is called. A check's step has its asset's name before its own."""
+    titles = _LABELS | {release.name: release.title for release in releases()}
+    return titles.get(name) or next((titles[each] for each in _LABELS if name.endswith(f"_{each}")), name)

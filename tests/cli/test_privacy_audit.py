@@ -66,6 +66,11 @@ def test_a_refuted_run_says_what_was_found_and_what_to_do(dpsynth, asked, book):
 
     code, out, _ = dpsynth("audit")
     assert "an audit refuted what was claimed of small/adapter" in flat(out)
+    [statement] = json.loads(dpsynth("audit", "--json")[1])
+    assert [incident["release"] for incident in statement["incidents"]] == ["small/adapter"]
+    code, out, _ = dpsynth("audit", "verify")
+    assert code == 0
+    assert "An audit refuted small/adapter" in flat(out)
     code, out, _ = dpsynth("audit", "report", "--json")
     assert code == 0
     assert "refuted" in json.dumps(json.loads(out))

@@ -195,3 +195,12 @@ def test_a_table_of_lines_can_be_read_back(capsys, forget_console):
     csv.writer(lines).writerow([CONTROLS, HOSTILE])
     terminal.put(lines.getvalue().removesuffix("\r\n"))
     assert next(csv.reader(io.StringIO(capsys.readouterr().out, newline=""))) == [CONTROLS, HOSTILE]
+
+
+def test_a_check_is_called_by_its_name_for_people():
+    """Whatever it checks: its step begins with its asset."""
+    from dpsynth_assets.cli.running import _title
+
+    assert _title("adapter_privacy_audit") == "Training attacked"
+    assert _title("evolution_base_model_has_not_read_the_source") == "Base model and source compared"
+    assert _title("dp_baseline") != "dp_baseline"
