@@ -256,6 +256,9 @@ _MARKS = {
 
 
 def _title(name: str) -> str:
-    """What the work on an asset, or on a check of one, is called. A check's step has its asset's name before its own."""
+    """What the work on an asset, or on a check of one, is called. A check's step has its asset's name before its."""
     titles = _LABELS | {release.name: release.title for release in releases()}
-    return titles.get(name) or next((titles[each] for each in _LABELS if name.endswith(f"_{each}")), name)
+    if name in titles:
+        return titles[name]
+    checks = [each for each in _LABELS if name.endswith(f"_{each}")]
+    return titles[max(checks, key=len)] if checks else name
