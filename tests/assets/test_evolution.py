@@ -13,9 +13,12 @@ from dpsynth_assets.language import generation
 from dpsynth_assets.language.writing import WriterError
 from dpsynth_assets.privacy.checkpoint import OpenFolder
 from dpsynth_assets.privacy.evolution import NoisyVotes
+from dpsynth_assets.releases import registry
 from dpsynth_assets.releases.evolution import EVOLUTION
 from dpsynth_assets.synthesis import evolution
-from ledger import Gaussian, SelfComposed
+from dpsynth_assets.variants import variant
+from ledger import Composed, Gaussian, SelfComposed
+from ledger.accounting import epsilon as epsilon_of
 from resources.artifact_store import ArtifactStore
 
 ADAPTER = """\
@@ -32,7 +35,7 @@ class Scribe:
     """A writer whose server can be away."""
 
     def __init__(self):
-        self.asked, self.away_after = 0, None
+        self.asked, self.away_after, self.adapters = 0, None, []
 
     def write(self, requests, seed, told=None):
         self.asked += 1
@@ -44,8 +47,10 @@ class Scribe:
 
 
 @pytest.fixture
-def contract_path(contract_path):
-    text = contract_path.read_text(encoding="utf-8").replace(ADAPTER, VOTED)
+def contract_path(contract_path, request):
+    """The small contract by votes; in tests that say so by their name, beside an adapter."""
+    writers = ADAPTER.replace("7.0", "3.0") + VOTED if "beside_an_adapter" in request.node.name else VOTED
+    text = contract_path.read_text(encoding="utf-8").replace(ADAPTER, writers)
     contract_path.write_text(text, encoding="utf-8")
     return contract_path
 
@@ -63,7 +68,12 @@ def store(home):
 @pytest.fixture
 def scribe(rooms, monkeypatch):
     made = Scribe()
-    monkeypatch.setattr(evolution, "_writer", lambda *_: made)
+
+    def writer_of(contract, adapter, precision):
+        made.adapters.append(adapter)
+        return made
+
+    monkeypatch.setattr(evolution, "writer_of", writer_of)
     monkeypatch.setattr(evolution, "encoder_for", lambda _: evolution_encoder())
     monkeypatch.setattr(generation, "generate_corpus", GENERATE)
     return made
@@ -147,3 +157,52 @@ def test_a_contract_must_say_who_writes(contract_path):
     contract_path.write_text(text, encoding="utf-8")
     with pytest.raises(ContractError, match="no release writes texts"):
         load_contract(contract_path)
+
+
+VARIANTS = """\
+          variants:
+            methods: [{method: lora, learning_rate: 0.002}, {method: private_evolution, rounds: 2, texts: 4}]
+            epsilons: [1.0]
+"""
+
+
+def varied(contract_path, *, adapter):
+    text = contract_path.read_text(encoding="utf-8")
+    text = text.replace(VOTED, ADAPTER) if adapter else text
+    text = text.replace("          generation:", VARIANTS + "          generation:")
+    contract_path.write_text(text, encoding="utf-8")
+    return load_contract(contract_path)
+
+
+@pytest.mark.parametrize(("name", "writer"), [("lora-1", "adapter"), ("private_evolution-1", "evolution")])
+def test_a_variant_has_one_writer_that_gets_what_is_left(contract_path, name, writer):
+    contract = variant(varied(contract_path, adapter=True), name)
+    assert [release.name for release in registry.writers(contract)] == [writer]
+    events = tuple(plan.event() for plan in registry.plans(contract).values())
+    assert 0.99 < epsilon_of(Composed(events), 1e-5) <= 1.0
+
+
+def test_a_variant_that_is_trained_needs_an_adapter_to_be_said(contract_path):
+    with pytest.raises(ContractError, match=r"by `lora` is made as `releases.adapter` says, which is not planned"):
+        varied(contract_path, adapter=False)
+
+
+def test_the_line_that_reads_nothing_has_no_votes(contract):
+    """Its texts are the base model's, as it comes."""
+    nothing = variant(contract, "nothing")
+    assert nothing.reads_nothing
+    assert not nothing.without_privacy
+    assert [release.name for release in registry.planned(nothing)] == ["label_histogram", "evolution"]
+    assert all(release.unread is not None for release in registry.planned(nothing))
+
+
+def test_an_evolution_beside_an_adapter_rests_on_both(run, book, store, contract, scribe):
+    assert registry.inputs_of(contract, EVOLUTION) == ("adapter",)
+    result = run("source", "label_histogram", "adapter", "evolution", "candidates", "corpus")
+    assert result.success, [event.message for event in result.all_events if event.is_failure]
+    adapter = store.latest("small", "adapter")
+    charged = ["small/adapter", "small/evolution"]
+    assert sorted(charge["release"] for charge in store.latest("small", "evolution").receipts) == charged
+    assert store.latest("small", "evolution").receipt["about"]["adapter"] == adapter.id
+    assert sorted(c["release"] for c in store.latest("small", "corpus").receipts) == [*charged, "small/label_histogram"]
+    assert scribe.adapters[-1] == adapter.folder
