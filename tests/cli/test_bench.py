@@ -269,3 +269,12 @@ def test_a_table_in_the_documents_is_what_its_cells_hold(dataset):
     assert len(found) == len(list((RESULTS / dataset).rglob(grid.RESULT)))
     table = report.markdown(report.figures(found))
     assert table in (RESULTS.parent / "experiments.md").read_text(encoding="utf-8")
+
+
+def test_every_method_of_a_variant_has_a_colour():
+    from typing import get_args
+
+    from dpsynth_assets.cli.utility.report import _COLOURS
+    from dpsynth_assets.contract.variants import VariantMethod
+
+    assert set(get_args(VariantMethod.model_fields["method"].annotation)) <= set(_COLOURS)

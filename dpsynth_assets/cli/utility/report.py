@@ -23,6 +23,7 @@ from dpsynth_assets.classify.evaluation import interval_of_mean
 from dpsynth_assets.cli.utility.cell import AS_DRAWN, CURATED
 from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, GridCell
 from dpsynth_assets.markdown import table
+from dpsynth_assets.releases.evolution import VOTED
 from dpsynth_assets.variants import NOTHING
 
 _CORPORA = (REAL, REAL_DP, AS_DRAWN, CURATED)
@@ -30,6 +31,7 @@ _COLOURS = {
     "lora": "#1f77b4",
     "prompt": "#ff7f0e",
     "full": "#2ca02c",
+    VOTED: "#8c564b",
     REAL_DP: "#d62728",
     REAL: "#7f7f7f",
     NOTHING: "#9467bd",
