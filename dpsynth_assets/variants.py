@@ -146,9 +146,7 @@ def _writer(contract: Contract, method: VariantMethod) -> tuple[Release[Any], Re
     said: dict[str, Any] = method.model_dump(exclude_none=True)
     if method.method == VOTED:
         del said["method"]
-        evolution = contract.privacy.releases.get(EVOLUTION)
-        given = {"mechanism": "gaussian_votes", "epsilon": 1.0} if evolution is None else _given(evolution)
-        return EVOLUTION, EvolutionTerms(**given | said)
+        return EVOLUTION, EvolutionTerms(**_given(contract.privacy.releases[EVOLUTION]) | said)
     adapter = contract.privacy.releases[ADAPTER]
     given = _given(adapter)
     if method.method != adapter.method:

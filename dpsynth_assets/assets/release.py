@@ -28,7 +28,7 @@ from dpsynth_assets.gate.public_rows import require_public_rows
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.gate.spec import release_name, spec_keys
 from dpsynth_assets.gate.standing import inputs, standing_release
-from dpsynth_assets.language.model_places import require_base_model
+from dpsynth_assets.language.writers import require_writer
 from dpsynth_assets.markdown import escaped
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.registry import inputs_of, planned
@@ -80,7 +80,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
                     require_rows_of(contract, snapshot, artifact_store)
                 require_public_rows(contract, sensitive_store)
                 require_sound(contract, made_from, ledger)
-                require_base_model(contract)  # of every release: the ones before the adapter would be paid in vain
+                require_writer(contract)  # of every release: the ones before the adapter would be paid in vain
                 ready.append(release.computes.check(contract, plan, made_from, progress))
 
         with release_gate(

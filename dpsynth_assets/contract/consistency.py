@@ -210,14 +210,13 @@ def variants_are_admissible(parts: Parts) -> Iterator[Fault]:
             "Leave `none` out; only a source that is declared public (`source_is_public: true`) may have it",
         )
     for place, method in enumerate(parts.variants.methods):
-        needed = EVOLUTION if method.method == VOTED else ADAPTER
-        told = method.rounds is not None and method.texts is not None
-        if parts.named and not parts.stands(needed) and not (needed is EVOLUTION and told):
-            more = ", or say its `rounds` and `texts` here" if needed is EVOLUTION else ""
+        needed, other = (EVOLUTION, ADAPTER) if method.method == VOTED else (ADAPTER, EVOLUTION)
+        if parts.named and (not parts.stands(needed) or parts.stands(other)):
             yield Fault(
                 ("variants", "methods", place),
-                f"a variant by `{method.method}` is made as `releases.{needed.name}` says, which is not planned",
-                f"Plan it{more}, or leave the variant out",
+                f"a variant by `{method.method}` has its texts from `releases.{needed.name}` alone, and so must the "
+                "contract",
+                "Leave the variant out, or write a contract of its own for it, about the same population",
             )
     if parts.budget is not None and parts.budget.rule == "closed_plan":
         yield Fault(

@@ -125,7 +125,8 @@ def _charged(
 ) -> Iterator[ChargedPassage]:
     """Through the gate, in the order at the head of this module."""
     store = stores.sensitive
-    book, grant, again, checkpoints, about = _grant(context, contract, plan, stores, ready, replay, later)
+    origins = {name: artifact.id for name, artifact in (made_from or {}).items()}
+    book, grant, again, checkpoints, about = _grant(context, contract, plan, stores, ready, replay, origins, later)
     passage = ChargedPassage(contract, grant, store, draft, checkpoints.folder)
     problem: BaseException | None = None
     try:
@@ -136,7 +137,7 @@ def _charged(
     if problem is None:
         problem = passage.misstated(again)
     if problem is None and passage.event == grant.event:  # else the ledger judges what ran, at the commit only
-        problem = _finished(checkpoints, draft, about, made_from)
+        problem = _finished(checkpoints, draft, about, origins)
     if problem is not None:
         passes = replay is not None and not _is_final(problem)
         kept = passes or not _was_read(book, grant)
@@ -144,7 +145,7 @@ def _charged(
             _forfeit(book, grant.reservation_id, f"failed: {type(problem).__name__}")
         checkpoints.release(discard=not kept)
         observe(context, contract, book)
-        substitute = without_content(problem, grant, store, contract)
+        substitute = without_content(problem, grant, store, contract, goes_on=kept)
         problem = None
         raise substitute from None
     assert passage.event is not None
@@ -178,6 +179,7 @@ def _grant(
     stores: Stores,
     ready: Callable[[Snapshot], None],
     replay: Replay | None,
+    origins: Mapping[str, str],
     later: Sequence[tuple[str, Plan]],
 ) -> tuple[Ledger, Grant, int, Checkpoints, dict[str, Any]]:
     """A grant, of a new charge or of a dead run's release that is taken over, and how many steps are charged to run a
@@ -200,7 +202,7 @@ def _grant(
         of_run = () if holds(run) else later
         to_hold = [each for each in of_run if not _goes_on(*each, book, store, contract)]
         hold_with = partial(hold, context, book, store, contract.privacy.population, snapshot.identity)
-        if left := unfinished(begun, book, store, contract, replay):
+        if left := unfinished(begun, book, store, contract, replay, origins):
             try:
                 begun_on = store.readable(source_of(contract), left[0].source)  # and is finished on
                 was_read = left[0].redeemed
@@ -217,7 +219,12 @@ def _grant(
                 with book.reading() as now:
                     require_approved(contract, now)
 
-            return book, *_take_over(context, book, *left, check_again, replay), left[1], facts_of(begun_on, contract)
+            return (
+                book,
+                *_take_over(context, book, *left, check_again, replay, origins),
+                left[1],
+                facts_of(begun_on, contract),
+            )
 
         require_uncharged(context, release, begun)
         if to_hold:
@@ -243,7 +250,7 @@ def _grant(
         )
         checkpoints = Checkpoints.of(store, grant.reservation_id)
         assert checkpoints is not None, "a new charge's folder is nobody else's"
-        return book, grant, 0, _begun(checkpoints), facts_of(snapshot, contract)
+        return book, grant, 0, _begun(checkpoints, origins), facts_of(snapshot, contract)
     except BudgetRefused as error:
         observe(context, contract, book)
         refusal = refused(error, was_read=was_read)
@@ -264,10 +271,10 @@ def _begun_by(book: Ledger, keys: Sequence[str]) -> list[Reservation]:
     return [each for key in keys for each in book.reservations(key=key)]
 
 
-def _begun(checkpoints: Checkpoints) -> Checkpoints:
+def _begun(checkpoints: Checkpoints, origins: Mapping[str, str]) -> Checkpoints:
     """The folder, made; let go again where it cannot be."""
     try:
-        checkpoints.begin()
+        checkpoints.begin(origins)
     except BaseException:
         checkpoints.release(discard=False)
         raise
@@ -281,6 +288,7 @@ def _take_over(
     checkpoints: Checkpoints,
     ready: Callable[[], None],
     replay: Replay | None,
+    origins: Mapping[str, str],
 ) -> tuple[Grant, int]:
     """A dead run's release under this run's name, the steps that run again charged on top: none where the ledger never
     handed out the rows."""
@@ -290,7 +298,7 @@ def _take_over(
     try:
         ready()
         again = replay(checkpoints.folder, reservation.replayed) if replay and reservation.redeemed else None
-        checkpoints.begin()
+        checkpoints.begin(origins)
         grant = book.resume(reservation.id, owner=context.run.run_id, replayed=again)
         context.log.info(
             f"Takes over {reservation.id} from its last checkpoint; charged on top: "
@@ -308,12 +316,11 @@ def _take_over(
 
 
 def _finished(
-    checkpoints: Checkpoints, draft: Draft, about: Mapping[str, Any], made_from: Mapping[str, Artifact] | None
+    checkpoints: Checkpoints, draft: Draft, about: Mapping[str, Any], origins: Mapping[str, str]
 ) -> BaseException | None:
     """Write down by what the finished release is found; what stands in the way, if anything does."""
     try:
-        origins = {name: artifact.id for name, artifact in (made_from or {}).items()}
-        checkpoints.finish(draft=draft.id, digest=draft.digest(), about=dict(about), made_from=origins)
+        checkpoints.finish(draft=draft.id, digest=draft.digest(), about=dict(about), made_from=dict(origins))
     except BaseException as error:
         return error
     return None

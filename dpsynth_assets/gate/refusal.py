@@ -55,7 +55,9 @@ def refused(error: BudgetRefused, *, was_read: bool) -> dg.Failure:
     return dg.Failure(text, metadata=figures, allow_retries=False)
 
 
-def without_content(problem: BaseException, grant: Grant, store: SensitiveStore, contract: Contract) -> BaseException:
+def without_content(
+    problem: BaseException, grant: Grant, store: SensitiveStore, contract: Contract, *, goes_on: bool
+) -> BaseException:
     """What is raised in place of `problem`: its type, and where its text is kept. What is away is told in its own
     words: they come from code that has seen no row."""
     if isinstance(problem, AwayError):
@@ -65,7 +67,8 @@ def without_content(problem: BaseException, grant: Grant, store: SensitiveStore,
     name = type(problem).__name__
     failure = dg.Failure(
         f"{contract.id}: the release failed with {name} after its budget was charged. Its text may quote sensitive "
-        f"rows, so it is not shown here; {kept}. Running it again is a new charge.",
+        f"rows, so it is not shown here; {kept}. "
+        + ("Run the same again: it goes on." if goes_on else "Running it again is a new charge."),
         metadata={"reservation": grant.reservation_id, "exception": name},
         allow_retries=False,
     )

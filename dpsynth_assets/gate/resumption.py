@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,10 +95,19 @@ class Checkpoints:
     def exist(self) -> bool:
         return self.folder.is_dir() and any(self.folder.iterdir())
 
-    def begin(self) -> None:
-        """Make the folder, durably: to be called before the rows are asked for."""
+    def begin(self, made_from: Mapping[str, str]) -> None:
+        """Make the folder, durably: to be called before the rows are asked for. `made_from` is what the release is
+        made from beside them: nobody goes on with it from anything else, or its seal would leave a charge out."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
-        replace_atomically(self.folder / _BEGUN, b"")
+        replace_atomically(self.folder / _BEGUN, json.dumps(dict(made_from)).encode())
+
+    def begun_from(self) -> dict[str, str]:
+        """What `begin` was told; nothing where it was not told."""
+        try:
+            said = json.loads((self.folder / _BEGUN).read_bytes() or b"{}")
+        except (OSError, ValueError):
+            return {}
+        return said if isinstance(said, dict) else {}
 
     def finish(self, **record: Any) -> None:
         """Write down what a finished release needs to be found by (`adoption`)."""
@@ -159,10 +168,16 @@ def locked(store: SensitiveStore, reservation: str) -> Checkpoints | None:
 
 
 def unfinished(
-    begun: Iterable[Reservation], book: Ledger, store: SensitiveStore, contract: Contract, replay: Replay | None
+    begun: Iterable[Reservation],
+    book: Ledger,
+    store: SensitiveStore,
+    contract: Contract,
+    replay: Replay | None,
+    made_from: Mapping[str, str],
 ) -> tuple[Reservation, Checkpoints] | None:
     """Of these reservations, the one that was activated and not finished, if its process is dead, its rows are kept,
-    what would run again can be told, and no audit has refuted it: what cannot be sealed is not gone on with."""
+    what would run again can be told, it was begun from the same artifacts, and no audit has refuted it: what cannot be
+    sealed is not gone on with."""
     for found in begun:
         if found.state not in ("activated", "redeemed") or not _readable(store, contract, found):
             continue
@@ -172,7 +187,8 @@ def unfinished(
         if checkpoints is None:
             continue
         now = as_it_is(book, found)
-        told = not now.redeemed or (replay is not None and checkpoints.exist())
+        alike = checkpoints.begun_from() == dict(made_from)
+        told = not now.redeemed or (replay is not None and checkpoints.exist() and alike)
         if now.state in ("activated", "redeemed") and told:
             return now, checkpoints
         checkpoints.release(discard=False)
@@ -183,11 +199,11 @@ def goes_on(
     begun: Iterable[Reservation], book: Ledger, store: SensitiveStore, contract: Contract, replay: Replay | None
 ) -> bool:
     """Whether a run that comes to this release now would go on with one of these reservations, and not be charged
-    anew. One that is finished, and was made from other artifacts, is charged for: these may be made anew by then."""
+    anew. One that was made from other artifacts is charged for: these may be made anew by then."""
     listed = [each for each in begun if each.population == contract.privacy.population]
     if any(word_of(store, each.id).get("made_from") == {} for each in listed):
         return True
-    if (left := unfinished(listed, book, store, contract, replay)) is not None:
+    if (left := unfinished(listed, book, store, contract, replay, {})) is not None:
         left[1].release(discard=False)
     return left is not None
 

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4  # requests: as many as a small server answers side by side, and no more than one should get from one asker
 _TURNS = 3  # how often a text that came out empty is asked for, each time by another seed
+_CHARACTERS = 32  # of a token at most: more than any tokenizer's words have; a server may not keep to the number
+_OF_ONE_REQUEST = (400, 413, 422)  # too long, or not liked: what refuses one request may take all others
 _PROBE = "Write one short sentence."
 # What a request says of whoever sends it; all other headers of the client, and those that it takes from the
 # environment, are for another service.
@@ -102,7 +104,13 @@ class EndpointWriter:
             WriterError: it did not come. Before a charge is the time to know.
         """
         with self._client() as client:
-            self._answered(client, Request(_PROBE), 0, 0)
+            for turn in range(_TURNS):
+                if (self._text(client, _PROBE, _seed(0, 0, turn), strict=True) or "").strip():
+                    return
+        raise WriterError(
+            f"{self.model} at {self.endpoint} answers with nothing, asked {_TURNS} times for one text: is it a chat "
+            f"model, and are {self.decoding.max_tokens} tokens enough for it?"
+        )
 
     def write(self, requests: Sequence[Request], seed: int, told: Callable[[int], None] | None = None) -> list[str]:
         """One text for each request, in their order.
@@ -125,11 +133,11 @@ class EndpointWriter:
         tell = told or (lambda ready: None)
         tell(len(texts) - len(missing))
         if missing:
-            self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
 
             def ask(number: int) -> tuple[int, str]:
                 text = self._answered(client, requests[number], seed, number)
-                _keep(places[number], text)
+                if text:  # else it may be had another time
+                    _keep(places[number], text)
                 return number, text
 
             with self._client() as client, ThreadPoolExecutor(AT_ONCE) as threads:
@@ -143,7 +151,14 @@ class EndpointWriter:
                 finally:
                     for future in asked:  # those under way are waited for, and kept
                         future.cancel()
-        return [text for text in texts if text is not None]
+        found = [text for text in texts if text is not None]
+        if found and not any(found):
+            raise WriterError(
+                f"{self.model} at {self.endpoint} answers with nothing, asked {_TURNS} times for each of {len(found)} "
+                f"texts, or refuses all of them: is it a chat model, are {self.decoding.max_tokens} tokens enough for "
+                "it, and does it take the temperature and top_p of `generation`?"
+            )
+        return found
 
     def _place(self, request: Request, seed: int, number: int) -> Path:
         """Where the answer to a request is kept: under everything that it follows from, and nothing besides."""
@@ -152,17 +167,18 @@ class EndpointWriter:
         return self.cache / f"{hashlib.sha256(json.dumps(stated).encode()).hexdigest()}.txt"
 
     def _answered(self, client: openai.OpenAI, request: Request, seed: int, number: int) -> str:
-        """A text that is not empty. A model may write nothing under one seed, and must not end a run by that."""
+        """A text; empty where the server has none for this request, asked by several seeds: neither a model's whim nor
+        a filter that takes offence at one text may end a run."""
         for turn in range(_TURNS):
             text = self._text(client, request.asked, _seed(seed, number, turn))
+            if text is None:
+                return ""
             if text.strip():
-                return text
-        raise WriterError(
-            f"{self.model} at {self.endpoint} answers with nothing, asked {_TURNS} times for one text: is it a chat "
-            f"model, and are {self.decoding.max_tokens} tokens enough for it?"
-        )
+                return text[: _CHARACTERS * self.decoding.max_tokens]
+        return ""
 
-    def _text(self, client: openai.OpenAI, asked: str, seed: int) -> str:
+    def _text(self, client: openai.OpenAI, asked: str, seed: int, *, strict: bool = False) -> str | None:
+        """What the server answers; None where it takes this very request for a bad one, unless it is `strict`."""
         try:
             content = _content(
                 client.chat.completions.create(
@@ -176,6 +192,8 @@ class EndpointWriter:
             )
         except Exception as error:  # whatever it is, its text and its request may hold the key
             fault = self._fault(error)
+            if not strict and isinstance(error, openai.APIStatusError) and error.status_code in _OF_ONE_REQUEST:
+                return None
         else:
             if content is not None:
                 return content
@@ -286,10 +304,13 @@ def _content(answer: Any) -> str | None:
 def _kept(place: Path) -> str | None:
     try:
         return place.read_bytes().decode("utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
+    except (OSError, UnicodeDecodeError):
         return None
 
 
 def _keep(place: Path, text: str) -> None:
-    with replacing(place, mode=0o600) as file:
-        file.write(text.encode("utf-8"))
+    """Where it cannot be kept it is asked for again, should it be needed again: nothing else fails by that."""
+    with suppress(OSError):
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with replacing(place, mode=0o600) as file:
+            file.write(text.encode("utf-8"))

@@ -23,6 +23,8 @@ HALF = "\N{REPLACEMENT CHARACTER}"  # what decoding makes of bytes that are no c
 # sentence. Of real reviews and news that does not hold of 1 in 100 (`tests/language/test_hygiene.py` has what does).
 _WORDS, _TIMES, _WITHIN = 4, 3, 60
 
+# What a terminal or a browser obeys instead of showing it: control characters, and marks that turn the direction.
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _WORD = re.compile(r"\w+")
 _REFERENCE = re.compile(r"&(?:#\d{1,6}|#x[0-9a-fA-F]{1,5}|[a-zA-Z]{2,30});")
 # A tag is white space, as a line's end is; one that the text's end cuts off says nothing.
@@ -47,6 +49,7 @@ def usable(text: str, terms: Generation, *, mended: bool = False) -> str:
     """
     stops = [at for stop in terms.stop if (at := text.find(stop)) >= 0]
     text = _REFERENCE.sub(lambda found: html.unescape(found[0]), text[: min(stops, default=None)])
+    text = _CONTROL.sub("", text)
     text = _before_turn(_CODE.sub(r"\1", _MARKDOWN.sub("", text)))
     text = _before_turn(" ".join(_TAG.sub(" ", text).rstrip(HALF).split()))
     wrong = goes_wrong_at(text)

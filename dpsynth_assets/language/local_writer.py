@@ -41,6 +41,7 @@ class LocalWriter:
         else:
             model, self._tokenizer = load_tuned(place, terms.releases[ADAPTER].method, adapter)
         self._longest = drawing.max_new_tokens
+        self._room = getattr(getattr(model, "config", None), "max_position_embeddings", None) or 2**31
         self._encoding = encoding_of(contract, self._tokenizer)
         self._special = frozenset(self._tokenizer.all_special_ids)  # what follows one is another turn or another text
         self._marks = marks_of(self._tokenizer)
@@ -54,16 +55,19 @@ class LocalWriter:
 
     def write(self, requests: Sequence[Request], seed: int, told: Callable[[int], None] | None = None) -> list[str]:
         """One text for each request, in their order, of at most as many tokens as the contract's texts have. Empty
-        where a text spells out one of the tokenizer's own marks: nobody could be asked for another like it.
+        where a text spells out one of the tokenizer's own marks, since nobody could be asked for another like it, and
+        where what is asked leaves the model no room for an answer.
 
         Raises:
             PromptError: what is asked holds one of the tokenizer's own special tokens.
         """
         begun = [self._begun(request.begin) for request in requests]
         prefixes = [(*self._encoding(request.asked), *begin) for request, begin in zip(requests, begun, strict=True)]
-        drawn = self._sampler.sample(prefixes, seed, told)
+        short = [at for at, prefix in enumerate(prefixes) if len(prefix) + self._longest <= self._room]
+        fresh = dict(zip(short, self._sampler.sample([prefixes[at] for at in short], seed, told), strict=True))
+        drawn = [fresh.get(at, []) for at in range(len(prefixes))]
         ids = [
-            [*begin, *takewhile(lambda token: token not in self._special, more)][: self._longest]
+            [*begin, *takewhile(lambda token: token not in self._special, more)][: self._longest] if more else []
             for begin, more in zip(begun, drawn, strict=True)
         ]
         texts = self._tokenizer.batch_decode(ids)

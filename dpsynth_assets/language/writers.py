@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dpsynth_assets.language.model_places import answers_folder
+from dpsynth_assets.language.model_places import answers_folder, require_base_model
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -30,6 +30,20 @@ def writer_of(contract: Contract, adapter: Path | None, precision: Literal["floa
     from dpsynth_assets.language.local_writer import LocalWriter  # torch
 
     return LocalWriter(contract, adapter, precision)
+
+
+def require_writer(contract: Contract) -> None:
+    """Pass if the contract's model is there: before any of its releases, or those before the texts would be paid in
+    vain. A server is asked for one text, whose only use is that it came.
+
+    Raises:
+        BaseModelError, WriterError: it is not.
+    """
+    require_base_model(contract)
+    if contract.privacy.base_model.endpoint is not None:
+        from dpsynth_assets.language.endpoint import EndpointWriter
+
+        EndpointWriter.of(contract, _answers(contract)).reach()
 
 
 def forget_answers(contract: Contract) -> None:

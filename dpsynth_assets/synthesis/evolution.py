@@ -100,7 +100,8 @@ def check(contract: Contract, plan: EvolutionPlan, made_from: Mapping[str, Made]
 
     Raises:
         EncoderError: it cannot be loaded, or computes one text otherwise beside others.
-        WriterError, BaseModelError: the model cannot be had, or writes nothing that is fit.
+        WriterError, BaseModelError, PromptError: the model cannot be had, or writes nothing that is fit, at first or
+            as a variation.
         QualityError: what it writes could not be judged.
     """
     from dpsynth_assets.language.contamination.comparison import corpus_index
@@ -110,7 +111,9 @@ def check(contract: Contract, plan: EvolutionPlan, made_from: Mapping[str, Made]
     asking = Asking(contract, _writer(contract, made_from))
     wanted = first(contract.cells, plan.texts)
     texts = asking.written(wanted, "first", lambda done: progress(min(done, len(wanted)), len(wanted)))
-    return Ready(asking, encoder, _population(contract, wanted, texts), index)
+    population = _population(contract, wanted, texts)
+    asking.require_variations(population)
+    return Ready(asking, encoder, population, index)
 
 
 def run(contract: Contract, plan: EvolutionPlan, rows: pd.DataFrame, ready: Ready, work: Workspace) -> Ran:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dpsynth_assets.language.hygiene import usable
-from dpsynth_assets.language.writing import Request, Writer
+from dpsynth_assets.language.writing import Request, Writer, WriterError
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.releases.evolution import EVOLUTION, TEXT
 
@@ -74,12 +74,13 @@ class Population:
         Args:
             counted: what the votes say of the texts.
             survivors: the part of a combination's texts that get any, those with most votes; of equals the first. One
-                at least.
+                at least, and all where all have as many.
         """
         given: dict[int, int] = {}
         for places in self.places().values():
             best = sorted((place for place in places if place in counted), key=lambda place: -counted[place])
-            best = best[: max(1, round(survivors * len(places)))]
+            if len({counted[place] for place in best}) > 1:  # else nothing was said for one of them above another
+                best = best[: max(1, round(survivors * len(places)))]
             shares = apportion({place: counted[place] for place in best}, each)
             given |= {place: share for place, share in shares.items() if share}
         return given
@@ -123,6 +124,21 @@ class Asking:
             open_ = left
         return found
 
+    def require_variations(self, population: Population) -> None:
+        """Pass if the longest text of the population can be varied: what is asked for then is otherwise first asked for
+        after a charge.
+
+        Raises:
+            WriterError: nothing fit comes of it.
+        """
+        cell, longest = max(population.texts, key=lambda each: len(each[1]))
+        if self.written([Wanted(cell, longest)], "trial") == [None]:
+            raise WriterError(
+                f"no variation of a text can be had by `{self._terms.variation}`: is the model able to read "
+                f"{self._contract.privacy.generation.max_new_tokens} tokens and what is asked, and write as many more? "
+                "Change releases.evolution, or shorten what is asked or written"
+            )
+
     def raw(self, wanted: Sequence[Wanted], seed: int, told: Callable[[int], None]) -> list[str]:
         """What the writer answers, fit or not, asked once."""
         return self._writer.write([self._request(each, place) for place, each in enumerate(wanted)], seed, told)
@@ -141,6 +157,8 @@ class Asking:
 def beginning(text: str, share: float) -> str:
     """The first words of a text, that share of them: at least one, and not all of several."""
     words = text.split()
+    if len(words) < 2:  # or a script without blanks
+        return text[: max(1, math.ceil(share * len(text)))]
     return " ".join(words[: max(1, min(math.ceil(share * len(words)), len(words) - 1))])
 
 

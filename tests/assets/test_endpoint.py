@@ -14,7 +14,7 @@ from dpsynth_assets.language.model_places import answers_folder
 from dpsynth_assets.synthesis import evolution
 from resources.artifact_store import ArtifactStore
 from tests.assets.test_evolution import ADAPTER, GENERATE
-from tests.chat_server import Server
+from tests.chat_server import Server, text_for
 from tests.conftest import MARKER
 
 KEY = "sk-hunter2-0123456789"
@@ -71,18 +71,32 @@ def test_no_row_goes_over_the_wire_and_no_key_stays(run, server, written, home):
     assert not (answers_folder() / "small").exists()
 
 
-def test_a_server_that_goes_away_is_asked_for_the_rest_only(run, server, written, failure_of, monkeypatch):
+def test_a_server_that_goes_away_is_asked_for_the_rest_only(run, server, written, book, failure_of, monkeypatch):
     """What it answered before is asked no second time, and one charge pays for both runs."""
+    assert run("source", "label_histogram").success
     gone = (404, {}, "{}")
-    server.turns = [lambda body: f"my card and loan {body['seed']}"] * 9 + [gone] * 40
-    result = run("source", "label_histogram", "evolution")
+    server.turns = [text_for] * 14 + [gone] * 40  # the probe, the first texts, a trial, and some of a round's
+    result = run("evolution")
     said = failure_of(result, "evolution").step_failure_data.user_failure_data.description
     assert server.url in said
+    assert "run the same again" in said
     assert KEY not in said
     before = len(server.bodies)
-    assert before > 8
     server.turns = []
     assert run("evolution").success
-    asked = [json.dumps(body, sort_keys=True) for body in server.bodies[:9]]
-    again = [json.dumps(body, sort_keys=True) for body in server.bodies[before:]]
-    assert not set(asked) & set(again)
+    asked = {json.dumps(body, sort_keys=True) for body in server.bodies[2:14]} - {probe(server)}
+    again = {json.dumps(body, sort_keys=True) for body in server.bodies[before:]} - {probe(server)}
+    assert asked
+    assert not asked & again
+    [charge] = [r for r in book.reservations() if r.release == "small/evolution" and r.state != "voided"]
+    assert (charge.state, charge.replayed) == ("committed", ())
+
+
+def probe(server):
+    return json.dumps(server.bodies[0], sort_keys=True)
+
+
+def test_a_server_that_is_away_costs_nothing_at_all(run, server, written, book):
+    server.turns = [(404, {}, "{}")] * 40
+    assert not run("source", "label_histogram", "evolution").success
+    assert not [r for r in book.reservations() if r.state not in ("voided", "reserved")]

@@ -159,32 +159,37 @@ def test_a_contract_must_say_who_writes(contract_path):
         load_contract(contract_path)
 
 
-VARIANTS = """\
-          variants:
-            methods: [{method: lora, learning_rate: 0.002}, {method: private_evolution, rounds: 2, texts: 4}]
-            epsilons: [1.0]
-"""
-
-
-def varied(contract_path, *, adapter):
+def varied(contract_path, method):
+    variants = f"          variants: {{methods: [{{method: {method}}}], epsilons: [1.0]}}\n"
     text = contract_path.read_text(encoding="utf-8")
-    text = text.replace(VOTED, ADAPTER) if adapter else text
-    text = text.replace("          generation:", VARIANTS + "          generation:")
-    contract_path.write_text(text, encoding="utf-8")
+    contract_path.write_text(
+        text.replace("          generation:", variants + "          generation:"), encoding="utf-8"
+    )
     return load_contract(contract_path)
 
 
-@pytest.mark.parametrize(("name", "writer"), [("lora-1", "adapter"), ("private_evolution-1", "evolution")])
-def test_a_variant_has_one_writer_that_gets_what_is_left(contract_path, name, writer):
-    contract = variant(varied(contract_path, adapter=True), name)
-    assert [release.name for release in registry.writers(contract)] == [writer]
+def test_a_variant_by_votes_gets_what_is_left(contract_path):
+    contract = variant(varied(contract_path, "private_evolution, rounds: 2, texts: 4"), "private_evolution-1")
+    assert [release.name for release in registry.writers(contract)] == ["evolution"]
+    assert EVOLUTION.plan(contract).mechanism.rounds == 2
     events = tuple(plan.event() for plan in registry.plans(contract).values())
     assert 0.99 < epsilon_of(Composed(events), 1e-5) <= 1.0
 
 
-def test_a_variant_that_is_trained_needs_an_adapter_to_be_said(contract_path):
-    with pytest.raises(ContractError, match=r"by `lora` is made as `releases.adapter` says, which is not planned"):
-        varied(contract_path, adapter=False)
+@pytest.mark.parametrize(
+    ("planned", "method"),
+    [
+        (VOTED, "lora, learning_rate: 0.002"),
+        (ADAPTER, "private_evolution, rounds: 2, texts: 4"),
+        (ADAPTER.replace("7.0", "3.0") + VOTED, "lora, learning_rate: 0.002"),
+    ],
+)
+def test_a_variant_has_its_texts_from_where_the_contract_has_them(contract_path, planned, method):
+    """Its assets are the contract's: others would be charged for and never finish."""
+    text = contract_path.read_text(encoding="utf-8").replace(VOTED, planned)
+    contract_path.write_text(text, encoding="utf-8")
+    with pytest.raises(ContractError, match=r"alone, and so must the contract"):
+        varied(contract_path, method)
 
 
 def test_the_line_that_reads_nothing_has_no_votes(contract):

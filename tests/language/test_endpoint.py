@@ -234,7 +234,7 @@ FAULTS = {
     ),
     "a key for other models": ((403, {}, KEY), 1, r"\(403\): it lets this key not use m"),
     "no such model": ((404, {}, "{}"), 1, "has no model m here: `base_model.name` is one of its list"),
-    "a temperature too high": ((400, {}, "{}"), 1, r"refuses the request \(400\)"),
+    "a temperature too high": ((400, {}, "{}"), 1, r"refuses the request \(400\)|refuses all of them"),
     "another place": ((307, {"Location": "http://127.0.0.1:1/"}, ""), 1, r"sends on to another place \(307\)"),
     "asked too often": ((429, {}, "{}"), 3, "asked too often, after 2 further tries"),
     "an hour's wait": ((429, {"Retry-After": "3600"}, "{}"), 1, "asked too often"),
@@ -248,8 +248,8 @@ FAULTS = {
     "strange choices": ((200, {}, '{"choices": [7]}'), 1, "not by a chat's completion"),
     "no message": ((200, {}, '{"choices": [{}]}'), 1, "not by a chat's completion"),
     "no text": ((200, {}, json.dumps(answer(["a"]))), 1, "not by a chat's completion"),
-    "an empty text": ((200, {}, json.dumps(answer(" \n"))), 3, "answers with nothing, asked 3 times for one text"),
-    "null for a text": ((200, {}, json.dumps(answer(None))), 3, "answers with nothing, asked 3 times for one text"),
+    "an empty text": ((200, {}, json.dumps(answer(" \n"))), 3, "answers with nothing, asked 3 times for"),
+    "null for a text": ((200, {}, json.dumps(answer(None))), 3, "answers with nothing, asked 3 times for"),
 }
 
 
@@ -323,6 +323,28 @@ def test_a_text_that_is_empty_once_is_asked_for_by_another_seed(server, writer):
     first, second = server.bodies
     assert first.pop("seed") != second["seed"]
     assert text == text_for(second)
+
+
+@pytest.mark.parametrize("refusal", [(400, {}, "{}"), (413, {}, "{}"), (422, {}, "{}")])
+def test_one_text_that_a_server_will_not_write_ends_no_run(server, writer, refusal):
+    """A filter takes offence, say, each time it is asked."""
+    server.turns = [refusal]
+    texts = writer().write(ASKED, 5)
+    assert texts.count("") == 1
+    assert len(server.bodies) == len(ASKED)
+
+
+def test_a_text_is_no_longer_than_its_tokens_can_be(server, writer):
+    """Whatever the server makes of the number that it was told."""
+    server.turns = [lambda body: "long " * 100_000]
+    [text] = writer().write(ASKED[:1], 5)
+    assert len(text) == 32 * DECODING.max_tokens
+
+
+def test_answers_that_cannot_be_kept_are_had_all_the_same(server, writer, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    asking = EndpointWriter(**{**vars(writer()), "cache": tmp_path / "file" / "answers"})
+    assert len(asking.write(ASKED, 5)) == len(ASKED)
 
 
 def test_halves_of_characters_can_be_kept(server, writer):

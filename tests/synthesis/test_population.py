@@ -56,8 +56,12 @@ def test_descendants_follow_the_votes_within_a_label() -> None:
 
 
 def test_a_part_of_the_texts_survives_those_with_most_votes() -> None:
-    assert POPULATION.chosen({0: 10, 1: 30, 2: 4, 3: 4}, survivors=0.5, each=4) == {1: 4, 2: 4}
+    assert POPULATION.chosen({0: 10, 1: 30, 2: 5, 3: 4}, survivors=0.5, each=4) == {1: 4, 2: 4}
     assert POPULATION.chosen({0: 10, 1: 30, 3: 4}, survivors=0.01, each=2) == {1: 2, 3: 2}
+
+
+def test_where_no_text_has_more_votes_than_another_all_survive() -> None:
+    assert POPULATION.chosen({0: 1, 1: 1, 2: 7, 3: 7}, survivors=0.25, each=2) == {0: 1, 1: 1, 2: 1, 3: 1}
 
 
 def test_the_chosen_stay_and_are_varied() -> None:
@@ -73,7 +77,7 @@ def test_what_is_drawn_follows_the_votes_of_each_label() -> None:
 
 @pytest.mark.parametrize(
     ("text", "share", "kept"),
-    [("one two three four", 0.5, "one two"), ("one two", 0.99, "one"), ("one", 0.5, "one"), ("a b c", 0.01, "a")],
+    [("one two three four", 0.5, "one two"), ("one two", 0.99, "one"), ("word", 0.5, "wo"), ("a b c", 0.01, "a")],
 )
 def test_a_continuation_keeps_a_beginning(text: str, share: float, kept: str) -> None:
     assert beginning(text, share) == kept
