@@ -211,3 +211,24 @@ def test_an_evolution_beside_an_adapter_rests_on_both(run, book, store, contract
     assert store.latest("small", "evolution").receipt["about"]["adapter"] == adapter.id
     assert sorted(c["release"] for c in store.latest("small", "corpus").receipts) == [*charged, "small/label_histogram"]
     assert scribe.adapters[-1] == adapter.folder
+
+
+def test_an_evolution_beside_an_adapter_goes_on_from_that_adapter_only(run, book, store, scribe, monkeypatch):
+    """From another one it would hold texts that rest on a charge which its seal leaves out."""
+    save, saved = OpenFolder.save, []
+
+    def failing(self, state):
+        if len(saved) == 1:
+            raise MemoryError
+        saved.append(save(self, state))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(OpenFolder, "save", failing)
+        assert not run("source", "label_histogram", "adapter", "evolution").success
+    assert run("adapter").success
+    assert run("evolution").success
+    assert [state for state, _ in charges(book)] == ["redeemed", "committed"]
+    [adapter] = store.latest("small", "adapter").charges
+    evolved = {charge.reservation for charge in store.latest("small", "evolution").charges}
+    [paid] = [r.id for r in book.reservations() if r.release == "small/evolution" and r.state == "committed"]
+    assert evolved == {adapter.reservation, paid}
