@@ -111,12 +111,13 @@ def test_a_server_s_model_is_loaded_by_nothing(at_endpoint, tmp_path):
     says = "hf.co/owner/name is at http://localhost:8000/v1 and cannot be loaded here"
     for load in (
         lambda: located(contract.privacy.base_model.name, contract),
-        lambda: untouched(contract, tmp_path),
         lambda: _scorer(contract)(["a text"]),
     ):
         with pytest.raises(BaseModelError, match=says):
             load()
-    assert list(tmp_path.glob("*.json")) == []
+    assert untouched(contract, tmp_path)["trained"] == "nothing: the model as it answers"
+    [said] = tmp_path.glob("*.json")
+    assert json.loads(said.read_text(encoding="utf-8"))["endpoint"] == "http://localhost:8000/v1"
 
 
 def test_lint_points_at_the_key_s_variable(at_endpoint, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import dp_accounting
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 from dp_accounting.rdp import RdpAccountant
 from scipy import stats
 
+from dpsynth_assets.contract import load_contract
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.evolution import EvolutionPlan, NoisyVotes
 from dpsynth_assets.releases.evolution import EVOLUTION, EvolutionTerms
 from ledger import Gaussian, SelfComposed
 from ledger.accounting import CANDIDATE_ORDERS, renyi_vector
+from ledger.accounting import epsilon as epsilon_of
 
 MECHANISM = NoisyVotes(rounds=5, noise_multiplier=8.0, max_records=2)
 PLAN = EvolutionPlan(
@@ -46,6 +49,13 @@ def test_the_charge_is_that_of_all_rounds() -> None:
     assert accountant._rdp == pytest.approx(counted)
     assert (charged >= counted * (1 - 1e-12)).all()
     assert charged == pytest.approx(counted, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1.0, 0.2])
+def test_a_plan_is_calibrated_to_its_releases_epsilon_and_not_below(size: float) -> None:
+    contract = load_contract(Path(__file__).parents[2] / "contracts" / "ag_news_evolution.odcs.yaml")
+    reached = epsilon_of(EVOLUTION.plan(contract, size).event(), contract.privacy.budget.delta)
+    assert 0.999 * 0.9 < reached <= 0.9
 
 
 def test_votes_are_noisy_as_the_charge_says() -> None:

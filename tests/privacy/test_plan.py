@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from dpsynth_assets.contract import load_contract
 from dpsynth_assets.privacy.correlation import noise_growth
 from dpsynth_assets.privacy.plan import DpSgd, TrainingPlan
+from dpsynth_assets.releases.adapter import ADAPTER
 from ledger import PoissonSampledGaussian, accounting
 
-CONTRACTS = sorted((Path(__file__).parents[2] / "contracts").glob("*.odcs.yaml"))
+SHIPPED = sorted((Path(__file__).parents[2] / "contracts").glob("*.odcs.yaml"))
+CONTRACTS = [path for path in SHIPPED if load_contract(path).privacy.releases.get(ADAPTER) is not None]
 
 
 @pytest.mark.slow
