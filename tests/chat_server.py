@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -18,10 +19,12 @@ def text_for(body: dict[str, Any]) -> str:
 
 class Server:
     """Answers by the next of `turns`, and each request in earnest when there are no more. A turn is a status with
-    headers and a body, or a function of the request's body that gives the text."""
+    headers and a body, or a function of the request's body that gives the text. `refused` gives the turn of a request
+    that is always answered so, or None."""
 
     def __init__(self) -> None:
         self.turns: list[Any] = []
+        self.refused: Callable[[dict[str, Any]], Any] = lambda body: None
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
@@ -35,7 +38,7 @@ class Server:
                     server.bodies.append(body)
                     server.headers.append({name.lower(): value for name, value in self.headers.items()})
                     server.paths.append(self.path)
-                    turn = server.turns.pop(0) if server.turns else text_for
+                    turn = server.refused(body) or (server.turns.pop(0) if server.turns else text_for)
                 if callable(turn):
                     turn = (200, {}, json.dumps(answer(turn(body))))
                 status, headers, content = turn

@@ -50,6 +50,8 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
             histogram = artifact_store.latest(contract.id, LABEL_HISTOGRAM.name)
             require_rows_by(contract, histogram)
         size = min(float(each.receipt["about"].get("size", 1.0)) for each in texts_of.values())
+        from dpsynth_assets.language.generation import GenerationError  # torch: where texts are drawn only
+
         progress = reporter(context, "Generating synthetic records")
         made_from = {**texts_of, LABEL_HISTOGRAM.name: histogram}
         marks = (*(each.id for each in made_from.values()), contract.digest, str(rows_drawn(contract, size)))
@@ -57,7 +59,7 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
             artifact_store.unfinished(contract.id, CANDIDATES, *marks) as shards,
             artifact_store.draft(contract.id, CANDIDATES) as draft,
         ):
-            with plain_failures(AwayError):
+            with plain_failures(AwayError, GenerationError):
                 frame = draw(contract, texts_of, histogram.folder, size, progress, shards)
             frame.to_parquet(draft.folder / DRAWN, index=False)
             artifact = artifact_store.seal(draft, made_from=made_from, about={"size": size})

@@ -80,7 +80,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
                     require_rows_of(contract, snapshot, artifact_store)
                 require_public_rows(contract, sensitive_store)
                 require_sound(contract, made_from, ledger)
-                require_writer(contract)  # of every release: the ones before the adapter would be paid in vain
+                require_writer(contract)  # of every release: what comes before its texts would be paid in vain
                 ready.append(release.computes.check(contract, plan, made_from, progress))
 
         with release_gate(

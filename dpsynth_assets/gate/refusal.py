@@ -61,7 +61,10 @@ def without_content(
     """What is raised in place of `problem`: its type, and where its text is kept. What is away is told in its own
     words: they come from code that has seen no row."""
     if isinstance(problem, AwayError):
-        text = f"{contract.id}: {problem}. The release was charged, and goes on where it stopped: run the same again."
+        then = (
+            "goes on where it stopped: run the same again" if goes_on else "is forfeited: another run is a new charge"
+        )
+        text = f"{contract.id}: {problem}. The release was charged, and {then}."
         return dg.Failure(text, metadata={"reservation": grant.reservation_id}, allow_retries=False)
     kept = _kept(lambda text: store.keep_trace(source_of(contract), grant.reservation_id, text, grant.source), problem)
     name = type(problem).__name__

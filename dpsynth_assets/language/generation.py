@@ -36,7 +36,7 @@ _SHARD = 2048  # texts; what a kill can lose
 
 
 class GenerationError(RuntimeError):
-    """The adapter does not give as many usable texts as the contract asks for."""
+    """There are not as many usable texts to be had as the contract asks for."""
 
 
 def generate_corpus(
@@ -93,8 +93,8 @@ def generate_corpus(
         if len(kept[cell]) < target:
             raise GenerationError(
                 f"label {contract.plain_label(cell)!r} gave {len(kept[cell])} distinct texts of {target} asked that "
-                f"have {terms.generation.min_characters} characters or more: train longer, raise the temperature, ask "
-                "for fewer rows, or lower min_characters"
+                f"have {terms.generation.min_characters} characters or more: raise the temperature, ask for fewer "
+                "rows, lower min_characters, or train longer where a model is trained"
             )
     columns = [terms.text.column, *(label.column for label in terms.labels)]
     frame = pd.DataFrame([(text, *cell) for cell, texts in kept.items() for text in texts], columns=columns)

@@ -34,11 +34,11 @@ class Writer(Protocol):
     """Writes texts. The same requests and seed give the same texts, as far as the model behind it holds to that."""
 
     def write(self, requests: Sequence[Request], seed: int, told: Callable[[int], None] | None = None) -> list[str]:
-        """One text for each request, in their order, its `begin` included.
+        """One text for each request, in their order, its `begin` included; empty where none can be had for it.
 
         Args:
             told: how many texts are ready.
 
         Raises:
-            WriterError: not all can be had.
+            WriterError: the writer cannot be asked.
         """

@@ -9,23 +9,22 @@ noisy votes before it and of public constants, so all rounds together are `round
 mechanism (Dong, Roth and Su 2022, section 3.2; Lin et al. 2024, appendix C), which is the event that is charged.
 
 Misuse that breaks it: texts or clusters taken from the records, a record whose vote depends on other records, more than
-`max_records` records of a unit, letting
-exact votes or distances out, voting once more than is charged, the same noise twice.
+`max_records` records of a unit, letting exact votes or distances out, voting once more than is charged, the same noise
+twice.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dpsynth_assets.privacy.stated import Stated
 from dpsynth_assets.releases.evolution import EVOLUTION, EvolutionTerms
 from ledger import Gaussian, SelfComposed
 from ledger.accounting import calibrate
@@ -99,7 +98,7 @@ class NoisyVotes:
 
 
 @dataclass(frozen=True)
-class EvolutionPlan:
+class EvolutionPlan(Stated):
     """Everything that decides what the release computes: public constants only.
 
     `epsilon` at `delta` is the guarantee of this release alone, in the currency that the ledger enforces.
@@ -135,17 +134,6 @@ class EvolutionPlan:
         owed = folder.steps_begun() - folder.steps_saved()
         owed -= sum(event.times for event in charged if isinstance(event, SelfComposed))
         return self.mechanism.event(owed) if owed > 0 else None
-
-    def describe(self) -> dict[str, Any]:
-        """The plan as plain values, all public."""
-        return asdict(self)
-
-    def digest(self) -> str:
-        """SHA-256 over the plan's canonical JSON; the charge, the checkpoint and the receipt carry it."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
-
-    def former_digests(self) -> tuple[str, ...]:
-        return ()
 
     def written(self, rows: int) -> int:
         """How many texts a writer is asked for, the `rows` that are drawn at the end included: those of the first

@@ -12,16 +12,15 @@ The noise is sampled exactly, in integers, from the operating system's randomnes
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import secrets
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.privacy.stated import Stated
 from ledger import DiscreteLaplace
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ _SCALE_DENOMINATOR = 2**16
 
 
 @dataclass(frozen=True)
-class HistogramPlan:
+class HistogramPlan(Stated):
     """The release of a histogram: public constants only.
 
     Attributes:
@@ -80,17 +79,6 @@ class HistogramPlan:
         if self.scale == 0:
             raise ValueError("exact counts have no privacy guarantee and cannot be charged")
         return DiscreteLaplace(self.scale, self.max_records)
-
-    def describe(self) -> dict[str, Any]:
-        """The plan as plain values, all public."""
-        return asdict(self)
-
-    def digest(self) -> str:
-        """SHA-256 over the plan's canonical JSON."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
-
-    def former_digests(self) -> tuple[str, ...]:
-        return ()
 
     def release(self, records: Sequence[Cell], units: Sequence[str]) -> dict[Cell, int]:
         """The noisy count of every cell; zero where the noise made it negative (post-processing).

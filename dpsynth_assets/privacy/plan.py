@@ -22,14 +22,13 @@ looking at the data; releasing anything else of a step, such as its loss.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from dpsynth_assets.privacy.clipping_methods import CLIPPING_METHODS, Clipping
 from dpsynth_assets.privacy.correlation import noise_growth
+from dpsynth_assets.privacy.stated import Stated, digest_of
 from dpsynth_assets.releases.adapter import ADAPTER
 from ledger import PoissonSampledGaussian
 from ledger.accounting import calibrate
@@ -179,7 +178,7 @@ class Learning:
 
 
 @dataclass(frozen=True)
-class DpSgdPlan:
+class DpSgdPlan(Stated):
     """What every release by DP-SGD has: the mechanism, the learning set-up around it, and what is promised of it.
 
     `epsilon` at `delta` is the guarantee of this release alone, in the currency that the ledger enforces (Renyi DP).
@@ -210,10 +209,6 @@ class DpSgdPlan:
         mechanism = {_STORED.get(name, name): value for name, value in stated["mechanism"].items()}
         return {**stated, "mechanism": mechanism}
 
-    def digest(self) -> str:
-        """SHA-256 over the plan's canonical JSON; the charge, the checkpoint and the receipt carry it."""
-        return _digest(self.describe())
-
     def figures(self) -> dict[str, float]:
         """The mechanism in numbers, for people."""
         mechanism = self.mechanism
@@ -223,11 +218,6 @@ class DpSgdPlan:
             "steps": mechanism.steps,
         }
 
-    def former_digests(self) -> tuple[str, ...]:
-        """What former versions of this program would have called the same plan: releases that they began are found
-        by it and finished."""
-        return ()
-
 
 _STORED = {
     "sampling_probability": "sampling_rate",
@@ -235,10 +225,6 @@ _STORED = {
     "clipping_method": "strategy",
     "num_bands": "noise_bands",
 }
-
-
-def _digest(stated: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
 
 
 # How fast the passes are, how much memory they take and how roundly they compute: no part of what is charged, so that
@@ -273,10 +259,10 @@ class TrainingPlan(DpSgdPlan):
     def digest(self) -> str:
         """As for every plan, without the performance settings (version 2)."""
         charged = {name: value for name, value in self.describe().items() if name not in PERFORMANCE}
-        return _digest({**charged, "version": 2})
+        return digest_of({**charged, "version": 2})
 
     def former_digests(self) -> tuple[str, ...]:
-        return (_digest(self.describe()),)  # version 1: with the performance settings
+        return (digest_of(self.describe()),)  # version 1: with the performance settings
 
     @classmethod
     def from_contract(cls, contract: Contract, size: float = 1.0) -> TrainingPlan:

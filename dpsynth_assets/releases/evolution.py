@@ -118,6 +118,12 @@ def _rules(parts: Parts) -> Iterator[Fault]:
             f"{terms.texts} texts of each of {cells} label combinations are more than {_MOST_TEXTS:,}",
             f"Write at most {_MOST_TEXTS // cells}",
         )
+    if len(terms.topics) > terms.texts:
+        yield Fault(
+            (*place, "topics"),
+            f"{len(terms.topics)} topics are more than the {terms.texts} texts of a label that are asked for",
+            f"Write at most {terms.texts} topics, or more `texts`",
+        )
     base = parts.base_model
     if base is not None and base.endpoint is not None and terms.variation != "paraphrase":
         yield Fault(

@@ -109,7 +109,7 @@ def check(contract: Contract, plan: EvolutionPlan, made_from: Mapping[str, Made]
     rules.require_rules(contract)
     encoder, index = encoder_for(contract), corpus_index(contract)
     asking = Asking(contract, _writer(contract, made_from))
-    wanted = first(contract.cells, plan.texts)
+    wanted = first(contract.cells, plan.texts, contract.privacy.releases[EVOLUTION].topics)
     texts = asking.written(wanted, "first", lambda done: progress(min(done, len(wanted)), len(wanted)))
     population = _population(contract, wanted, texts)
     asking.require_variations(population)
@@ -212,8 +212,9 @@ def _population(contract: Contract, wanted: Sequence[Wanted], texts: Sequence[st
         WriterError: a label combination has no text.
     """
     found = [(each.cell, text) for each, text in zip(wanted, texts, strict=True) if text is not None]
+    written = {cell for cell, _ in found}
     for cell in contract.cells:
-        if not any(each == cell for each, _ in found):
+        if cell not in written:
             raise WriterError(
                 f"the model writes no text of label {contract.plain_label(cell)!r} that is fit: change the prompt, "
                 "raise the temperature, or lower generation.min_characters"

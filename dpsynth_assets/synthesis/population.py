@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,10 +28,17 @@ _TRIES = 4  # how often a text is asked for that comes back unfit or as one that
 
 @dataclass(frozen=True)
 class Wanted:
-    """A text that is wanted: of which label combination, and of which text it is a variation; None of its own."""
+    """A text that is wanted.
+
+    Attributes:
+        cell: its label combination.
+        parent: the text that it is a variation of; None of one of its own.
+        topic: what one of its own is asked to be about.
+    """
 
     cell: Cell
     parent: str | None = None
+    topic: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,8 @@ class Population:
     @classmethod
     def of(cls, texts: Iterator[tuple[Cell, str]], cells: Sequence[Cell]) -> Population:
         """The distinct ones of some texts, in the order of the cells and of their coming."""
-        return cls(tuple(sorted(dict.fromkeys(texts), key=lambda each: cells.index(each[0]))))
+        order = {cell: place for place, cell in enumerate(cells)}
+        return cls(tuple(sorted(dict.fromkeys(texts), key=lambda each: order[each[0]])))
 
     def places(self) -> dict[Cell, list[int]]:
         """Where the texts of each label combination stand."""
@@ -146,8 +155,7 @@ class Asking:
     def _request(self, wanted: Wanted, place: int) -> Request:
         asked, terms = self._contract.asking(wanted.cell), self._terms
         if wanted.parent is None:
-            topic = f"\nTopic: {terms.topics[place % len(terms.topics)]}" if terms.topics else ""
-            return Request(asked + topic)
+            return Request(asked if wanted.topic is None else f"{asked}\nTopic: {wanted.topic}")
         if terms.variation == "paraphrase":
             assert terms.paraphrase is not None
             return Request(terms.paraphrase.replace(TEXT, wanted.parent))
@@ -162,9 +170,10 @@ def beginning(text: str, share: float) -> str:
     return " ".join(words[: max(1, min(math.ceil(share * len(words)), len(words) - 1))])
 
 
-def first(cells: Sequence[Cell], each: int) -> list[Wanted]:
-    """What a population begins with."""
-    return [Wanted(cell) for cell in cells for _ in range(each)]
+def first(cells: Sequence[Cell], each: int, topics: Sequence[str] = ()) -> list[Wanted]:
+    """What a population begins with: so many texts of each label combination, about the topics in turn."""
+    about = [topics[number % len(topics)] if topics else None for number in range(each)]
+    return [Wanted(cell, topic=topic) for cell in cells for topic in about]
 
 
 def descendants(population: Population, given: Mapping[int, int]) -> list[Wanted]:
@@ -175,9 +184,10 @@ def descendants(population: Population, given: Mapping[int, int]) -> list[Wanted
 def apportioned(population: Population, given: Mapping[int, int], cells: Sequence[Cell]) -> list[Wanted]:
     """A variation of some chosen text for each of these label combinations, in proportion to what the texts get."""
     parents: dict[Cell, Iterator[str]] = {}
+    wanted = Counter(cells)
     for cell, places in population.places().items():
         shares = {place: given[place] for place in places if place in given}
-        split = apportion(shares, sum(each == cell for each in cells))
+        split = apportion(shares, wanted[cell])
         parents[cell] = iter([population.texts[place][1] for place, count in split.items() for _ in range(count)])
     return [Wanted(cell, next(parents[cell])) for cell in cells]
 

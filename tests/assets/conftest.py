@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from ledger import Ledger, accounting
+from resources.artifact_store import ArtifactStore
 
 
 @pytest.fixture
@@ -22,6 +23,12 @@ def instance(home):
     """The home's persistent Dagster instance, as the UI and the command line use it."""
     with dg.DagsterInstance.from_config(str(home.dagster)) as made:
         yield made
+
+
+@pytest.fixture
+def store(home) -> ArtifactStore:
+    """The home's artifacts."""
+    return ArtifactStore(home=str(home.root))
 
 
 @pytest.fixture

@@ -21,15 +21,10 @@ from dpsynth_assets.releases import registry
 from ledger import Finding, Gaussian, LedgerBusy
 from ledger.charging import Charging
 from ledger.sealing import Sealing
-from resources.artifact_store import ArtifactMissingError, ArtifactStore
+from resources.artifact_store import ArtifactMissingError
 from resources.platform import platform_resources
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def store(home):
-    return ArtifactStore(home=str(home.root))
 
 
 @pytest.fixture

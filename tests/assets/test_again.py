@@ -7,12 +7,6 @@ import dagster as dg
 import pytest
 
 from dpsynth_assets.language import finetuning
-from resources.artifact_store import ArtifactStore
-
-
-@pytest.fixture
-def store(home):
-    return ArtifactStore(home=str(home.root))
 
 
 def spent(book) -> float:

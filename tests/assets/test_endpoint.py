@@ -14,7 +14,7 @@ from dpsynth_assets.language.model_places import answers_folder
 from dpsynth_assets.synthesis import evolution
 from resources.artifact_store import ArtifactStore
 from tests.assets.test_evolution import ADAPTER, GENERATE
-from tests.chat_server import Server, text_for
+from tests.chat_server import Server, answer, text_for
 from tests.conftest import MARKER
 
 KEY = "sk-hunter2-0123456789"
@@ -100,3 +100,22 @@ def test_a_server_that_is_away_costs_nothing_at_all(run, server, written, book):
     server.turns = [(404, {}, "{}")] * 40
     assert not run("source", "label_histogram", "evolution").success
     assert not [r for r in book.reservations() if r.state not in ("voided", "reserved")]
+
+
+@pytest.mark.parametrize("refusal", [(400, {}, "{}"), (200, {}, json.dumps(answer("")))])
+def test_a_text_that_the_server_never_varies_stands_in_no_ones_way(run, server, written, book, monkeypatch, refusal):
+    """Asked again by itself, too: what is paid for comes to its end."""
+    begun = len(server.bodies) + 11  # two probes, the first texts, a trial: all before the charge
+
+    def refused(body):
+        of_a_card = "Another" in json.dumps(body) and "your card" in json.dumps(body)
+        return refusal if of_a_card and len(server.bodies) > begun else None
+
+    server.refused = refused
+    result = run("source", "label_histogram", "evolution")
+    refused = [body for body in server.bodies[begun:] if refused(body)]
+    assert refused
+    assert result.success
+    assert [r.state for r in book.reservations() if r.release == "small/evolution" and r.state != "voided"] == [
+        "committed"
+    ]

@@ -19,7 +19,6 @@ from dpsynth_assets.synthesis import evolution
 from dpsynth_assets.variants import variant
 from ledger import Composed, Gaussian, SelfComposed
 from ledger.accounting import epsilon as epsilon_of
-from resources.artifact_store import ArtifactStore
 
 ADAPTER = """\
             adapter: {mechanism: dp_sgd, method: lora, epsilon: 7.0, rank: 2, expected_batch_size: 8, steps: 3,
@@ -58,11 +57,6 @@ def contract_path(contract_path, request):
 @pytest.fixture
 def place(same_place):
     return same_place
-
-
-@pytest.fixture
-def store(home):
-    return ArtifactStore(home=str(home.root))
 
 
 @pytest.fixture

@@ -24,11 +24,6 @@ def place(same_place):
     return same_place
 
 
-@pytest.fixture
-def store(home):
-    return ArtifactStore(home=str(home.root))
-
-
 def test_a_full_disk_after_the_commit_loses_nothing(run, ran, rooms, home, book, store, monkeypatch):
     """The ledger has the entry; the file that remembers how far it came could not be written."""
     from ledger.charging import Charging

@@ -19,7 +19,6 @@ from dpsynth_assets.safety import comparison, students
 from dpsynth_assets.safety.rows import labelled_rows, prepared, public_halves
 from dpsynth_assets.safety.screening import Screener
 from dpsynth_assets.safety.students import FACTS
-from resources.artifact_store import ArtifactStore
 from resources.sensitive_store import SensitiveStore
 
 MARKER = "XYZZY-4471-PLUGH"
@@ -59,11 +58,6 @@ def tables(rooms, monkeypatch):
         return pd.DataFrame({"text": texts, "topic": cells})
 
     monkeypatch.setattr(generation, "generate_corpus", generate_corpus)
-
-
-@pytest.fixture
-def store(home):
-    return ArtifactStore(home=str(home.root))
 
 
 @pytest.fixture

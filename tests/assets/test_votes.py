@@ -14,7 +14,6 @@ from dpsynth_assets.gate.approval import planned_releases
 from dpsynth_assets.language import generation
 from dpsynth_assets.releases.votes import VOTES
 from dpsynth_assets.synthesis.votes import Ballot, Votes
-from resources.artifact_store import ArtifactStore
 
 MARKER = "XYZZY-4471-PLUGH"
 RELEASE = """\
@@ -37,11 +36,6 @@ def contract_path(contract_path):
 @pytest.fixture
 def place(same_place):
     return same_place
-
-
-@pytest.fixture
-def store(home):
-    return ArtifactStore(home=str(home.root))
 
 
 def charges(book, name="votes"):

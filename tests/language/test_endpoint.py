@@ -234,7 +234,7 @@ FAULTS = {
     ),
     "a key for other models": ((403, {}, KEY), 1, r"\(403\): it lets this key not use m"),
     "no such model": ((404, {}, "{}"), 1, "has no model m here: `base_model.name` is one of its list"),
-    "a temperature too high": ((400, {}, "{}"), 1, r"refuses the request \(400\)|refuses all of them"),
+    "a temperature too high": ((400, {}, "{}"), 1, r"refuses the request \(400\)"),
     "another place": ((307, {"Location": "http://127.0.0.1:1/"}, ""), 1, r"sends on to another place \(307\)"),
     "asked too often": ((429, {}, "{}"), 3, "asked too often, after 2 further tries"),
     "an hour's wait": ((429, {"Retry-After": "3600"}, "{}"), 1, "asked too often"),
@@ -253,6 +253,9 @@ FAULTS = {
 }
 
 
+OF_ONE_REQUEST = ("a temperature too high", "an empty text", "null for a text")
+
+
 @pytest.mark.parametrize("way", ["write", "reach"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_fault_is_one_sentence_after_so_many_tries_and_shows_no_key(
@@ -262,11 +265,14 @@ def test_each_fault_is_one_sentence_after_so_many_tries_and_shows_no_key(
     server.turns = [turn] * 20
     caplog.set_level(logging.DEBUG)
     asking = writer()
-    with pytest.raises(WriterError, match=says) as raised:
-        asking.write(ASKED[:1], 5) if way == "write" else asking.reach()
+    if way == "write" and fault in OF_ONE_REQUEST:  # the server may take all others, so nothing ends by it
+        assert asking.write(ASKED[:1], 5) == [""]
+    else:
+        with pytest.raises(WriterError, match=says) as raised:
+            asking.write(ASKED[:1], 5) if way == "write" else asking.reach()
+        shows_no_key(raised.value, asking, caplog, capfd)
     assert len(server.bodies) == tries
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"  # it was there to be shown
-    shows_no_key(raised.value, asking, caplog, capfd)
     assert not list(tmp_path.rglob("*.txt"))
 
 

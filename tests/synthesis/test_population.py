@@ -93,12 +93,16 @@ def test_a_part_of_the_continuations_keeps_less(contract: Any) -> None:
 
 def test_first_texts_are_asked_for_by_label_and_topic(contract: Any) -> None:
     scribe = Scribe()
-    asking = Asking(contract_with(contract, topics=("fees", "fraud")), scribe)
-    asking.written(first([CARD, LOAN], 2), "first")
+    asking = Asking(contract_with(contract), scribe)
+    asking.written(first([CARD, LOAN], 2, ("fees", "fraud")), "first")
     [(requests, _)] = scribe.asked
     asked = [(label, topic) for label in ("card", "loan") for topic in ("fees", "fraud")]
     assert [r.asked for r in requests] == [f"topic: {label}\nTopic: {topic}" for label, topic in asked]
     assert {r.begin for r in requests} == {""}
+
+
+def test_every_label_has_the_same_topics_in_turn() -> None:
+    assert [each.topic for each in first([CARD, LOAN], 3, ("fees", "fraud"))] == ["fees", "fraud", "fees"] * 2
 
 
 def test_a_paraphrase_is_asked_for_in_words(contract: Any) -> None:
