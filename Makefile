@@ -3,10 +3,12 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test quick ui check bench lock clean-demo
+.PHONY: install demo test quick ui check bench docs lock clean-demo
 
 demo: .venv/.installed          ## the shipped demo contract end to end, under five minutes
-	$(BIN)/dpsynth demo
+	DPSYNTH_HOME="$${DPSYNTH_HOME:-.dpsynth}" $(BIN)/dpsynth demo
+
+install: .venv/.installed       ## the environment, and the command `.venv/bin/dpsynth`
 
 test: .venv/.installed          ## all tests, the slow ones too, on two cores
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -26,6 +28,9 @@ check: .venv/.installed         ## style, types, import floors
 bench: .venv/.installed         ## the figures of README and docs, as ratios within one run
 	$(BIN)/python -m benchmarks
 
+docs: .venv/.installed          ## the reference pages, from the code that they describe
+	$(BIN)/python docs/reference/generate.py
+
 lock: .venv/.installed          ## pins what is installed now
 	$(BIN)/pip freeze --exclude-editable --local | sed 's/+cpu$$//' > requirements.lock
 
@@ -34,5 +39,5 @@ clean-demo:                     ## forgets the demo: its fictional inbox, releas
 
 .venv/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev,deploy]'
 	touch $@

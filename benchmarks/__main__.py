@@ -1,6 +1,6 @@
 """`make bench`: every figure of README and docs, as a ratio against a named reference measured in the same run.
 
-    python -m benchmarks [training_step] [heads] [generation] [audit_cost] [code_location] [ledger]
+    python -m benchmarks [training_step] [ranks] [sharded] [heads] [generation] [audit_cost] [code_location] [ledger]
 
 Times on one machine say little elsewhere, and two times taken minutes apart say little anywhere. So each benchmark
 interleaves what is measured with its reference, and prints the median of the paired ratios with their range.
@@ -14,10 +14,12 @@ from collections.abc import Callable, Iterable
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import audit_cost, code_location, generation, heads, ledger, training_step
+from benchmarks import audit_cost, code_location, generation, heads, ledger, ranks, sharded, training_step
 
 BENCHMARKS: dict[str, Callable[[], Iterable[tuple[str, str, list[float]]]]] = {
     "training_step": training_step.rows,
+    "ranks": ranks.rows,
+    "sharded": sharded.rows,
     "heads": heads.rows,
     "generation": generation.rows,
     "audit_cost": audit_cost.rows,

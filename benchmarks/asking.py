@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a file for the texts, as JSON lines")
     given = parser.parse_args()
     contract = public_contract(given.contract, given.source)
-    target = contract.privacy.classifier.target
+    target = contract.privacy.target
     [place] = [at for at, label in enumerate(contract.privacy.labels) if label.column == target]
     aside = rows_of(contract).sample(SET_ASIDE, random_state=0)
     encoder = public_encoder()

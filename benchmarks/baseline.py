@@ -45,7 +45,7 @@ def accuracy(contract: Contract, source: str | None, size: float) -> float:
         made = made_in(Path(folder), contract, (DP_BASELINE.name,), source=source, size=size)
         rows = test_rows(contract, SensitiveStore(home=folder))
         classifier = load_classifier(made.latest(contract.id, DP_BASELINE.name).folder / CLASSIFIER)
-        labels = rows[contract.privacy.classifier.target].tolist()
+        labels = rows[contract.privacy.target].tolist()
         return float(evaluate(classifier, rows["text"].tolist(), labels)["accuracy"])
 
 

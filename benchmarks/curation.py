@@ -5,7 +5,8 @@
     python -m benchmarks.curation contracts/ag_news.odcs.yaml --source ../shared/data/ag_news.parquet --epsilon 3 \
         --out curation --only "relabelled, taught" --only "relabelled, taught, votes"
 
-Histogram, adapter, labeller and votes are released once, through gate and ledger, so that all compose to the epsilon.
+Histogram, what the texts come from (an adapter, or private evolution where the contract evolves), labeller and votes
+are released once, through gate and ledger, so that all compose to the epsilon.
 Texts are drawn once and curated in every way: differences between the lines are not those between two adapters. A line
 that uses fewer releases rests on less, which is said. Classifiers of each corpus are judged on the public test split,
 which only a contract whose source is *public* may do so often. Repeated, it goes on where it was, and prints what it
@@ -28,6 +29,7 @@ from dpsynth_assets.classify.contracted import additions
 from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
+from dpsynth_assets.classify.terms import terms_of
 from dpsynth_assets.classify.training_rows import Additions, Labelled, TrainingSet
 from dpsynth_assets.classify.vectors import kept_in, public_encoder
 from dpsynth_assets.cli.own_home import made_in
@@ -40,9 +42,11 @@ from dpsynth_assets.markdown import row, table
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
+from dpsynth_assets.releases.evolution import EVOLUTION
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.registry import planned_names
+from dpsynth_assets.releases.release import Release
 from dpsynth_assets.releases.votes import BY_VOTES, CANDIDATES, VOTES, VotesTerms
 from dpsynth_assets.synthesis.corpus import choose
 from dpsynth_assets.synthesis.errors import CurationError
@@ -101,8 +105,8 @@ ARMS = {
 
 
 def within(contract: Contract, chosen: argparse.Namespace) -> Contract:
-    """The contract with a labeller, votes and the largest adapter release (to a hundredth) that all compose to the
-    epsilon."""
+    """The contract with a labeller, votes and the largest release of its texts (to a hundredth) that all compose to
+    the epsilon."""
     terms, epsilon = contract.privacy, chosen.epsilon
     labeller = ClassifierTerms(
         classifier="minilm",
@@ -120,8 +124,9 @@ def within(contract: Contract, chosen: argparse.Namespace) -> Contract:
     }
 
     def at(share: float) -> Contract:
-        adapter = terms.releases[ADAPTER].model_copy(update={"epsilon": share, "share": None})
-        planned = {ADAPTER.name: adapter, LABELLER.name: labeller, VOTES.name: votes, DP_BASELINE.name: None}
+        writer = writer_of(contract)
+        texts = terms.releases[writer].model_copy(update={"epsilon": share, "share": None})
+        planned = {writer.name: texts, LABELLER.name: labeller, VOTES.name: votes, DP_BASELINE.name: None}
         releases = terms.releases.model_copy(update=planned)
         return replace(contract, privacy=terms.model_copy(update={**update, "releases": releases}))
 
@@ -130,6 +135,19 @@ def within(contract: Contract, chosen: argparse.Namespace) -> Contract:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if composed(at(middle / 100)) <= epsilon else (low, middle - 1)
     return at(low / 100)
+
+
+def writer_of(contract: Contract) -> Release[Any]:
+    """The release that texts come from.
+
+    Raises:
+        SystemExit: the contract has two, of which this would have to share the epsilon.
+    """
+    known: tuple[Release[Any], ...] = (ADAPTER, EVOLUTION)
+    planned = [each for each in known if contract.privacy.releases.get(each) is not None]
+    if len(planned) != 1:
+        sys.exit(f"{contract.id} plans an adapter and an evolution: leave one of them out")
+    return planned[0]
 
 
 def composed(contract: Contract, arm: Arm | None = None) -> float:
@@ -167,7 +185,7 @@ class Kept:
 def public_rows(contract: Contract, folder: Path, path: Path) -> Labelled:
     """The labelled rows of a file that may be mixed in, without texts of the test split."""
     rows = PublicRows(path=str(path.absolute()), declared_public_by=contract.owners[0])
-    classifier = contract.privacy.classifier.model_copy(update={"mix": rows})
+    classifier = terms_of(contract).model_copy(update={"mix": rows})
     terms = contract.privacy.model_copy(update={"classifier": classifier})
     store, changed = SensitiveStore(home=str(folder)), replace(contract, privacy=terms)
     mix = additions(changed, mixed_rows(changed, rows, store), test_rows(changed, store)["text"]).mix
@@ -180,7 +198,7 @@ def lines(contract: Contract, folder: Path, chosen: argparse.Namespace, kept: Ke
     wanted = (*planned_names(contract), CANDIDATES)
     store = made_in(folder, contract, wanted, source=chosen.source, size=chosen.size)
     encoder = Remembered(public_encoder())
-    terms, target = contract.privacy, contract.privacy.classifier.target
+    terms, target = contract.privacy, contract.privacy.target
     test = test_rows(contract, SensitiveStore(home=str(folder)))
     mix = None if chosen.mix is None else public_rows(contract, folder, chosen.mix)
     candidates, histogram = store.latest(contract.id, CANDIDATES), store.latest(contract.id, LABEL_HISTOGRAM.name)
@@ -234,7 +252,8 @@ def main() -> None:
     contract = public_contract(chosen.contract)
     planned = within(contract, chosen)
     releases = planned.privacy.releases
-    print(f"adapter: epsilon {releases[ADAPTER].epsilon:g}; all releases together: {composed(planned):.3f}\n")
+    writer = writer_of(contract)
+    print(f"{writer.name}: epsilon {releases[writer].epsilon:g}; all releases together: {composed(planned):.3f}\n")
     head = ["curation", "classifier", "rests on epsilon", "rows", "accuracy, mean", "from", "to"]
     print(table(head, []), flush=True)
     chosen.out.mkdir(parents=True, exist_ok=True)

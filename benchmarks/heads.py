@@ -48,12 +48,13 @@ def steps(classifier: str, units: int) -> tuple[Callable[[], None], Callable[[],
         max_tokens=WORDS,
     )
     encoder: Any = object()  # nothing is encoded
-    method = dp_training._method(plan, encoder)
+    method: Any = dp_training._method(plan, encoder)
     rng = random.Random(0)
     examples: Any = torch.randn(units, DIMENSION, generator=torch.Generator().manual_seed(0))
     if classifier == "word_cnn":
         lengths = [min(WORDS, rng.randint(24, 64)) for _ in range(units)]
-        examples = [[int(plan.buckets ** rng.random()) for _ in range(length)] for length in lengths]
+        words = [[int(plan.buckets ** rng.random()) for _ in range(length)] for length in lengths]
+        examples = method.filled_up(words)
     data = dp_training.LabelledUnits(method, examples, [rng.randrange(CLASSES) for _ in range(units)], range(units))
     model, plain = method.model().train(), method.model().train()
     clipped, noise = ClippedSum(model, FlatClipping(1.0)), GaussianNoise(1.0)

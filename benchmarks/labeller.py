@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def accuracy(plan: DpClassifierPlan, train: pd.DataFrame, rest: pd.DataFrame, encoder: Remembered) -> float:
     """One run, judged by the rows set aside."""
     with tempfile.TemporaryDirectory() as folder:
-        train_with_dp(plan, train, Path(folder) / "head", encoder=encoder)
+        train_with_dp(plan, [train], Path(folder) / "head", encoder=encoder)
         head = load_classifier(Path(folder) / "head", encoder)
         return float(evaluate(head, rest["text"].tolist(), rest[plan.target].tolist())["accuracy"])
 

@@ -33,8 +33,10 @@ import pandas as pd
 import torch
 
 from dpsynth_assets.language.base_model import load_base_model, weights_digest
-from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
 from dpsynth_assets.language.objective import encode, encode_prefix, losses
+from dpsynth_assets.language.packed import Packed
+from dpsynth_assets.language.trainable import attach_adapter
+from dpsynth_assets.language.units import TextUnits
 from dpsynth_assets.markdown import table
 from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
 from dpsynth_assets.privacy.training import train
@@ -146,7 +148,7 @@ class Experiment:
     ) -> float:
         """Loss on `judged` after one run on `records`."""
         model = self._model(upper_layers)
-        data = TextUnits(records, list(range(len(records))), self._tokenizer.pad_token_id)
+        data = TextUnits(Packed.of(records), self._tokenizer.pad_token_id)
         train(model, data, mechanism, learning, micro_batch_tokens=2048)
         return self.loss(model, judged)
 

@@ -1,24 +1,32 @@
-"""A whole charge (reserve, activate, redeem, commit) late in a ledger's life over one at its beginning, and how long
-it takes to verify a hundred thousand entries."""
+"""A whole charge (reserve, activate, redeem, commit) late in a ledger's life over one at its beginning, how long it
+takes to verify a hundred thousand entries, and what a charge takes on a server over what it takes in a file: by one
+client, and by eight at once. The server is the one that $DPSYNTH_LEDGER names, which must hold no ledger yet."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.pairs import paired_ratios
 from ledger import AddPopulation, Gaussian, Ledger, People, Scope, chain
+from ledger.addresses import Address, address_of
 from ledger.book import first_record, record_from
 from ledger.checkpoints import new_key
+from ledger.places import write_address
+from ledger.postgresql import PostgreSQLStore
 from ledger.store import DuckDBStore
 from ledger.transaction import Transaction, now
 
 EARLY, LATER, LATE = 100, 10_000, 100_000
+CLIENTS, CHARGES = 8, 32
 EVENT = Gaussian(10_000.0)
 SOURCE = "f" * 64
 
@@ -35,6 +43,30 @@ def rows() -> Iterator[tuple[str, str, list[float]]]:
         seconds = time.perf_counter() - hundred
         assert not problems, problems[0]
         yield f"verify {LATE:,} entries", "one minute", [seconds / 60]
+        if address := os.environ.get("DPSYNTH_LEDGER"):
+            yield from _on_a_server(Path(folder), address_of(address))
+
+
+def _on_a_server(folder: Path, address: Address) -> Iterator[tuple[str, str, list[float]]]:
+    """Both ledgers have the same entries to begin with."""
+    file, server = _book(folder, LATER + 1), folder / "server.duckdb"
+    ledger_id, records, _ = DuckDBStore(folder / f"{LATER + 1}.duckdb").everything()
+    PostgreSQLStore(address).create(ledger_id, records)
+    write_address(server, address)
+    shutil.copy(folder / f"{LATER + 1}.duckdb.key", f"{server}.key")
+    there = Ledger(server)
+    ratios = paired_ratios(lambda: _charge(there), lambda: _charge(file), pairs=25)
+    yield "a charge on PostgreSQL", "one in a file", ratios
+    yield (
+        f"{CHARGES} charges by {CLIENTS} clients at once, PostgreSQL",
+        "in a file",
+        paired_ratios(lambda: _at_once(there), lambda: _at_once(file), pairs=5),
+    )
+
+
+def _at_once(ledger: Ledger) -> None:
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        list(clients.map(lambda _: _charge(ledger), range(CHARGES)))
 
 
 _number = itertools.count()
@@ -72,6 +104,9 @@ class _InMemory:
     @property
     def head(self) -> chain.Record:
         return self.records[-1]
+
+    def require_known(self) -> None:
+        pass
 
     def append(self, draft: chain.Draft) -> chain.Record:
         record = chain.seal(draft, seq=len(self.records) + 1, time=now(), previous=self.head.hash)

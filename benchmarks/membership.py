@@ -57,7 +57,7 @@ from dpsynth_assets.language.objective import Encoded, encode, losses
 from dpsynth_assets.language.prompts import prefixes_of
 from dpsynth_assets.privacy.plan import TrainingPlan, calibrated
 from dpsynth_assets.synthesis.candidates import rows_wanted
-from resources.tabular import bound_units
+from resources.bounding import bound_units
 
 CONTRACT = Path(__file__).parents[1] / "contracts" / "inbox.odcs.yaml"
 SEED = 7  # of the people, who is a member, and the resampling; training has fresh noise and batches each time
@@ -115,7 +115,8 @@ def people(contract: Contract) -> pd.DataFrame:
         [(each.customer_id, each.text, *(getattr(each, label) for label in labels)) for each in inbox],
         columns=["unit", "text", *labels],
     )
-    frame = bound_units(frame, contract.privacy.unit.max_records, b"public")
+    records = list(frame.itertuples(index=False, name=None))
+    frame = frame[bound_units([records], contract.privacy.unit.max_records, b"public")].reset_index(drop=True)
     drawn = np.random.default_rng(SEED).permutation(frame["unit"].unique())[: members_of(contract)]
     return frame.assign(member=frame["unit"].isin(drawn), rank=frame["unit"].map({u: i for i, u in enumerate(drawn)}))
 
@@ -169,7 +170,7 @@ class Attacker:
         prefixes = prefixes_of(self.contract, self.tokenizer)
         cells = rows[self.labels].itertuples(index=False, name=None)
         longest = self.contract.privacy.text.max_tokens
-        return encode(self.tokenizer, [prefixes[cell] for cell in cells], rows["text"].tolist(), longest)
+        return list(encode(self.tokenizer, (prefixes[cell] for cell in cells), rows["text"], longest))
 
     def _by_ngrams(self, table: pd.DataFrame) -> Floats:
         texts, rows = ([each.ids[each.prefix :] for each in some] for some in (self.encoded, self._encoded(table)))

@@ -20,7 +20,9 @@ import torch
 
 from benchmarks.learning import DELTA, Experiment
 from dpsynth_assets.language.base_model import has_bfloat16, load_base_model
-from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
+from dpsynth_assets.language.packed import Packed
+from dpsynth_assets.language.trainable import attach_adapter
+from dpsynth_assets.language.units import TextUnits
 from dpsynth_assets.markdown import row, table
 from dpsynth_assets.privacy.plan import DpSgd, Learning, calibrated
 from dpsynth_assets.privacy.training import train
@@ -51,8 +53,7 @@ def loss(experiment: Experiment, method: str, rate: float, short: DpSgd) -> floa
     base, tokenizer = load_base_model("embedded")
     model: Any = attach_adapter(base, plan)
     virtual = PROMPT_TOKENS if method == "prompt" else 0
-    rows = experiment.private
-    data = TextUnits(rows, list(range(len(rows))), tokenizer.pad_token_id, virtual, bfloat16=has_bfloat16())
+    data = TextUnits(Packed.of(experiment.private), tokenizer.pad_token_id, virtual, bfloat16=has_bfloat16())
     train(model, data, short, Learning(rate), micro_batch_tokens=4096)
     return experiment.loss(model, experiment.search_judge)
 

@@ -27,4 +27,4 @@ def public_contract(path: Path, source: str | None = None) -> Contract:
 def rows_of(contract: Contract) -> pd.DataFrame:
     """All rows of such a contract's source."""
     source = source_of(contract)
-    return as_rows(table_at(source.place, source.where, source.columns), source.columns)
+    return as_rows(table_at(source.place, source.where, source.columns, source.layout), source.columns)

@@ -19,8 +19,10 @@ import pandas as pd
 import torch
 
 from dpsynth_assets.language.base_model import load_base_model
-from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
 from dpsynth_assets.language.objective import encode, encode_prefix
+from dpsynth_assets.language.packed import Packed
+from dpsynth_assets.language.trainable import attach_adapter
+from dpsynth_assets.language.units import TextUnits
 from dpsynth_assets.markdown import row, table
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping_methods import CLIPPING_METHODS
@@ -58,12 +60,10 @@ def measured(
             if parameter.requires_grad and method != "full":
                 parameter.add_(torch.randn(parameter.shape), alpha=0.02)
     prefix = encode_prefix(tokenizer, "label: world")
-    records = encode(tokenizer, [prefix] * len(texts), texts, max_tokens)
+    records = Packed.of(encode(tokenizer, [prefix] * len(texts), texts, max_tokens))
     pad, virtual = tokenizer.pad_token_id, 20 if method == "prompt" else 0
     longest = len(prefix) + max_tokens
-    data = TextUnits(
-        records, list(range(len(texts))), pad, virtual, longest=longest, prefix=len(prefix), bfloat16=bfloat16
-    )
+    data = TextUnits(records, pad, virtual, longest=longest, prefix=len(prefix), bfloat16=bfloat16)
     shapes = public_shapes(data.longest, tokens, batch)
 
     def clipped_sum(units: list[int]) -> torch.Tensor:

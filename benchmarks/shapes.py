@@ -9,7 +9,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from dpsynth_assets.language.base_model import EMBEDDED_FOLDER
-from dpsynth_assets.language.finetuning import attach_adapter
+from dpsynth_assets.language.trainable import attach_adapter
 
 METHODS = ("lora", "prompt", "full")
 SHAPES = ("embedded", "smollm2", "gpt2", "llama_1b")  # the last on a GPU, in bfloat16

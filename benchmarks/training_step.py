@@ -33,9 +33,10 @@ def private_step(shape: str, method: str, length: int, *, bfloat16: bool = False
     """The product's step."""
     import torch
 
-    from dpsynth_assets.language.finetuning import TextUnits
     from dpsynth_assets.language.objective import Encoded
+    from dpsynth_assets.language.packed import Packed
     from dpsynth_assets.language.rounding import round_frozen_layers
+    from dpsynth_assets.language.units import TextUnits
     from dpsynth_assets.privacy.clipping.engine import ClippedSum
     from dpsynth_assets.privacy.clipping_methods import FlatClipping
     from dpsynth_assets.privacy.noise import GaussianNoise
@@ -43,7 +44,7 @@ def private_step(shape: str, method: str, length: int, *, bfloat16: bool = False
     model = model_of(shape, method)
     parts = batches(model, shape, length)
     records = [Encoded(tuple(row.tolist()), PREFIX) for part in parts for row in part]
-    data = TextUnits(records, list(range(len(records))), 0, prefix=PREFIX, bfloat16=bfloat16)
+    data = TextUnits(Packed.of(records), 0, prefix=PREFIX, bfloat16=bfloat16)
     if bfloat16:
         round_frozen_layers(model)
     clipped = ClippedSum(model, FlatClipping(1.0))
@@ -124,12 +125,12 @@ def rows(
                 yield f"{name}: time of Opacus, {mode}", reason or "no privacy", ratios
             del ordinary
         if memory:
-            peaks = {side: _peak(side, shape, method, length) for side in (private_side, ordinary_side)}
+            peaks = {side: peak_of(side, shape, method, length) for side in (private_side, ordinary_side)}
             print(*(f"{side}: {peak / 2**30:.2f} GiB" for side, peak in peaks.items()), flush=True)
             yield f"{name}: peak memory", "no privacy", [peaks[private_side] / peaks[ordinary_side]]
 
 
-def _peak(side: str, shape: str, method: str, length: int) -> float:
+def peak_of(side: str, shape: str, method: str, length: int) -> float:
     """Bytes at the peak of two steps in a fresh process, over what importing takes."""
     # Freed memory goes back at once, so that the process's size follows what is in use.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}

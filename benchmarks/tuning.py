@@ -23,7 +23,7 @@ def public_rows(contract: Contract, count: int) -> Rows:
     """Some real rows, in a fixed order."""
     rows = rows_of(contract)
     rows = rows.sample(n=min(count, len(rows)), random_state=0)
-    return rows["text"].tolist(), rows[contract.privacy.classifier.target].tolist()
+    return rows["text"].tolist(), rows[contract.privacy.target].tolist()
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     chosen = parser.parse_args()
     contract = public_contract(chosen.contract, chosen.source)
-    target = contract.privacy.classifier.target
+    target = contract.privacy.target
     frame = load(chosen.synthetic)
     synthetic = frame[contract.privacy.text.column].tolist(), frame[target].tolist()
     classes = contract.privacy.classes

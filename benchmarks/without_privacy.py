@@ -21,9 +21,11 @@ from rich.progress import Progress
 
 from dpsynth_assets.contract.synthesis import EMBEDDED
 from dpsynth_assets.language.base_model import load_base_model
-from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
 from dpsynth_assets.language.objective import encode, encode_prefix, losses
+from dpsynth_assets.language.packed import Packed
 from dpsynth_assets.language.sampling import Decoding, Sampler
+from dpsynth_assets.language.trainable import attach_adapter
+from dpsynth_assets.language.units import TextUnits
 from dpsynth_assets.privacy.plan import DpSgd, Learning
 from dpsynth_assets.privacy.training import train
 
@@ -46,7 +48,8 @@ def main() -> None:
     frame = pd.read_parquet(chosen.source)
     frame = frame[frame["split"] == "train"].sample(frac=1.0, random_state=0)
     prefixes = {str(label): encode_prefix(tokenizer, f"label: {label}") for label in sorted(frame["label"].unique())}
-    records = encode(tokenizer, [prefixes[str(label)] for label in frame["label"]], frame["text"].tolist(), MAX_TOKENS)
+    asked = (prefixes[str(label)] for label in frame["label"])
+    records = list(encode(tokenizer, asked, frame["text"], MAX_TOKENS))
     aside, rows = records[:SET_ASIDE], records[SET_ASIDE:]
     plan: Any = SimpleNamespace(method="full")
     model: Any = attach_adapter(base, plan)
@@ -63,15 +66,15 @@ def main() -> None:
         bar = progress.add_task("steps", total=steps)
         train(
             model,
-            TextUnits(rows, list(range(len(rows))), pad, bfloat16=chosen.bfloat16),
+            TextUnits(Packed.of(rows), pad, bfloat16=chosen.bfloat16),
             mechanism,
             Learning(chosen.rate, schedule="cosine"),
             micro_batch_tokens=4096,
             progress=lambda done, _: progress.update(bar, completed=done),
         )
     print(f"loss on rows set aside, nats per token: {before:.3f} before, {loss():.3f} after {steps} steps")
-    asked = [prefix for prefix in prefixes.values() for _ in range(chosen.samples)]
-    drawn = Sampler(model, end, Decoding(MAX_TOKENS, temperature=0.8, top_p=0.95), 64).sample(asked, seed=0)
+    begun = [prefix for prefix in prefixes.values() for _ in range(chosen.samples)]
+    drawn = Sampler(model, end, Decoding(MAX_TOKENS, temperature=0.8, top_p=0.95), 64).sample(begun, seed=0)
     for place, text in enumerate(tokenizer.batch_decode(drawn)):
         label = list(prefixes)[place // chosen.samples]
         print(f"{label}: {' '.join(text.split())}")

@@ -1,7 +1,7 @@
-"""The code location: every contract under `contracts/` (or $DPSYNTH_CONTRACTS) as assets.
+"""The code location: every contract that lies where contracts do (`contracts_folder`) as assets.
 
-A contract that does not hold stops the whole location, with all problems of all contracts at once: assets that silently
-disappear would be worse than none.
+A contract that does not hold is an asset of its own that says why, and the others load: assets that silently disappear
+would be worse than none, and one owner's slip of the pen must not stop the others.
 """
 
 from __future__ import annotations
@@ -11,45 +11,63 @@ from pathlib import Path
 
 import dagster as dg
 
+from dpsynth_assets.assets.broken import broken_asset
+from dpsynth_assets.assets.early_warning import early_warning_sensor
 from dpsynth_assets.automation import retention, retention_schedule
-from dpsynth_assets.contract import Contract, ContractError, load_contract
+from dpsynth_assets.contract import Contract, ContractError, load_contract, names_in
+from dpsynth_assets.contracts_folder import contracts_folder
 from dpsynth_assets.factory import build_contract_defs
 from resources.home import nobody_else_writes
 from resources.platform import platform_resources
 
 
-class ContractsError(Exception):
-    """Some contracts do not hold; the message has every problem of each."""
+def loaded_folder() -> Path:
+    """Where contracts lie; those of the checkout where nobody says and none are there."""
+    folder = contracts_folder()
+    said = bool(os.environ.get("DPSYNTH_CONTRACTS"))
+    return folder if said or folder.is_dir() else Path(__file__).parent.parent / "contracts"
 
 
-def contracts_folder() -> Path:
-    """$DPSYNTH_CONTRACTS, or `contracts` in the working directory, or the one beside this package."""
-    if chosen := os.environ.get("DPSYNTH_CONTRACTS"):
-        return Path(chosen)
-    here = Path("contracts")
-    return here if here.is_dir() else Path(__file__).parent.parent / "contracts"
+def load_contracts(folder: Path) -> tuple[list[Contract], dict[Path, str]]:
+    """The contracts of a folder that hold, and what is wrong with each of the other files.
 
-
-def load_contracts(folder: Path) -> list[Contract]:
-    """All contracts of a folder.
-
-    Raises:
-        ContractsError: some do not hold, or two of them have the same id.
+    Of two with one id none is loaded: nobody can tell which of them its people signed for.
     """
-    contracts: dict[str, Contract] = {}
-    problems: list[str] = []
+    read: dict[Path, Contract] = {}
+    broken: dict[Path, str] = {}
     for path in sorted(folder.glob("*.odcs.yaml")):
         try:
-            contract = load_contract(path)
+            read[path] = load_contract(path)
         except ContractError as error:
-            problems.append(f"{path}:\n{error}")
-            continue
-        if contract.id in contracts:
-            problems.append(f"{path}: the id {contract.id} is taken by {contracts[contract.id].path}; ids must differ")
-        contracts[contract.id] = contract
-    if problems:
-        raise ContractsError("\n\n".join(problems))
-    return list(contracts.values())
+            broken[path] = str(error)
+    sharing: dict[str, list[Path]] = {}
+    for path, contract in read.items():
+        sharing.setdefault(contract.id, []).append(path)
+    for path in tuple(broken):  # nor is one loaded whose id a file has that does not hold: it may be the one signed for
+        for name in names_in(path) & sharing.keys():
+            sharing[name].append(path)
+    for id_, paths in sharing.items():
+        for path in paths if len(paths) > 1 else ():
+            others = ", ".join(other.name for other in paths if other != path)
+            said = f"the id {id_} is that of {others} too: give each contract an id of its own"
+            broken[path] = f"{broken[path]}\n{said}" if path in broken else said
+    return [contract for path, contract in read.items() if path not in broken], broken
+
+
+def definitions_in(folder: Path) -> dg.Definitions:
+    """The assets of all contracts of a folder, and the sensor that warns of them; of those that do not hold, an asset
+    each that says why."""
+    contracts, broken = load_contracts(folder)
+    parts, loaded = [], []
+    for contract in contracts:
+        try:
+            parts.append(build_contract_defs(contract))
+            loaded.append(contract)
+        except Exception as error:  # whatever it is, it concerns this contract: the others must load
+            broken[contract.path] = f"its assets cannot be made ({type(error).__name__}): {error}"
+    stand_ins = [broken_asset(path, why) for path, why in broken.items()]
+    parts.append(dg.Definitions(assets=stand_ins, sensors=[early_warning_sensor(loaded)]))
+    return dg.Definitions.merge(*parts)
 
 
 def executor() -> dg.ExecutorDefinition:
@@ -71,7 +89,7 @@ def executor() -> dg.ExecutorDefinition:
 
 nobody_else_writes()  # the processes of Dagster's runs load this
 defs = dg.Definitions.merge(
-    *(build_contract_defs(contract) for contract in load_contracts(contracts_folder())),
+    definitions_in(loaded_folder()),
     dg.Definitions(
         jobs=[retention], schedules=[retention_schedule], resources=platform_resources(), executor=executor()
     ),

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 Identifier = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+AssetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Name = Annotated[str, Field(min_length=1)]
 # Far beyond what anybody means, and what single precision still computes: 1e-300 would be no noise, 1e300 no number.
 Positive = Annotated[float, Field(ge=1e-9, le=1e6, allow_inf_nan=False)]

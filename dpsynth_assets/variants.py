@@ -105,6 +105,7 @@ def _reading_nothing(contract: Contract) -> PrivacyTerms:
     """The contract's terms at a price of 0, without the releases that cannot be had for it and what is asked of them:
     nobody judges, teaches or votes."""
     terms, safety = contract.privacy, contract.privacy.safety_classifier
+    classifier = terms.classifier
     releases = terms.releases
     for release in registry.planned(contract):
         free = None if release.unread is None else releases[release].model_copy(update=_price(0.0))
@@ -115,7 +116,7 @@ def _reading_nothing(contract: Contract) -> PrivacyTerms:
         update={
             "releases": releases,
             "curation": terms.curation.model_copy(update=unasked),
-            "classifier": terms.classifier.model_copy(update=untaught),
+            "classifier": classifier and classifier.model_copy(update=untaught),
             "safety_classifier": safety.model_copy(update=untaught) if safety and safety.taught_by_labeller else safety,
         }
     )

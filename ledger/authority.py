@@ -209,9 +209,12 @@ class Authority(Mandates):
         places = self.concerned(change, actor)
         for place, people in places.items():
             if not (people.may_approve(actor) if approves else people.may_ask(actor)):
+                who = f"{actor} {'is no approver of' if approves else 'does not stand for'} {place}"
+                if self.whole is None and change.get("population") not in self.units:
+                    raise ProtocolError(f"{who}: its first budget is signed for by those whom it names ({people})")
                 raise ProtocolError(
-                    f"{actor} {'is no approver of' if approves else 'does not stand for'} {place} in this ledger "
-                    f"({people}). A contract's file does not decide that; `dpsynth people` shows and changes it"
+                    f"{who} in this ledger ({people}). A contract's file does not decide that; `dpsynth people` shows "
+                    "and changes it"
                 )
         if earlier:
             keys = {key for people in places.values() if (key := people.key_of(actor))}
@@ -229,7 +232,10 @@ class Authority(Mandates):
             try:
                 require_signature(key, under, signature or "")
             except SignatureRefused as error:
-                raise ProtocolError(f"{actor} has not signed for this: {error}") from None
+                raise ProtocolError(
+                    f"{actor} has not signed for this: {error}. Sign with the key that is theirs (`dpsynth people` "
+                    "shows its fingerprint), or have their key replaced (`dpsynth people key`)"
+                ) from None
 
     def _require_consistent(self, change: Mapping[str, Any]) -> None:
         """ProtocolError where terms are about another population than they are set for, or people are listed without

@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ledger import chain
+from ledger.addresses import Address
 from ledger.admission import Admission
 from ledger.authority import Authority
 from ledger.chain import Draft, Record
 from ledger.charging import Charging
 from ledger.checkpoints import Checkpoint, new_key, problems_with, public_key, sign
 from ledger.elsewhere import Elsewhere
-from ledger.errors import LedgerBroken, LedgerError
+from ledger.errors import LedgerBroken, LedgerError, LedgerUnsure
 from ledger.governing import Governing
 from ledger.incidents import Incidents
 from ledger.journal import entry_of, histories, reservation_of, state_of
 from ledger.people import People
+from ledger.places import begun_at, begun_note, key_at, store_at, write_address, write_durably
+from ledger.postgresql import PostgreSQLStore
 from ledger.protocol import (
     binding_of,
     blocks_of,
@@ -51,8 +54,8 @@ class Ledger(Admission, Charging, Elsewhere, Governing, Incidents, Sealing):
     """A privacy ledger at a path. Holds nothing open; any number of processes and threads may use one file."""
 
     def __init__(self, path: Path | str, *, store: Store | None = None) -> None:
-        self._store = store or DuckDBStore(path)
-        self._key = DuckDBStore(path).key_path  # one file, one key, whatever name it was reached by
+        self._store = store or store_at(path)
+        self._key = key_at(path)
         self._store.require()  # everything else is checked anew in every transaction
 
     @property
@@ -61,21 +64,45 @@ class Ledger(Admission, Charging, Elsewhere, Governing, Incidents, Sealing):
         return Path(self._key).parent
 
     @classmethod
-    def create(cls, path: Path | str, people: People | None = None) -> Ledger:
+    def create(
+        cls,
+        path: Path | str,
+        people: People | None = None,
+        *,
+        address: Address | None = None,
+        told: Callable[[str, Record], None] = lambda ledger_id, first: None,
+    ) -> Ledger:
         """A new, empty ledger and its signing key. Always an explicit act; an existing one is never replaced.
 
-        `people` are those who alone may register populations in it; without them whoever comes first may.
+        Args:
+            people: those who alone may register populations in it; without them whoever comes first may.
+            address: of the server that keeps it; without it the file at `path` does.
+            told: of the ledger's id and its first entry, before anybody can open it there.
         """
-        store = DuckDBStore(path)
+        DuckDBStore(path).require_absent()
+        store = DuckDBStore(path) if address is None else PostgreSQLStore(address)
+        key = key_at(path)
         store.require_absent()
         ledger_id = secrets.token_hex(6)
-        public = new_key(store.key_path)
+        again = address is not None and begun_at(path) == str(address)  # was cut off: nothing was signed with its key
+        if address is not None:
+            write_durably(begun_note(path), str(address))
+        public = (public_key(key) if again else None) or new_key(key)
+        first = first_record(ledger_id, public, store.schema_digest(), people)
         try:
-            store.create(ledger_id, [first_record(ledger_id, public, store.schema_digest(), people)])
-        except BaseException:
-            if not store.path.exists():  # the key of no ledger would say that one was here, for good
-                store.key_path.unlink(missing_ok=True)
+            store.create(ledger_id, [first])
+        except LedgerUnsure:
             raise
+        except BaseException as error:
+            certain = address is None or isinstance(error, LedgerError)  # stopped, a server may still make it
+            if certain and not store.exists():  # the key of no ledger would say that one was here, for good
+                key.unlink(missing_ok=True)
+                begun_note(path).unlink(missing_ok=True)
+            raise
+        told(ledger_id, first)
+        if address is not None:
+            write_address(path, address)
+        begun_note(path).unlink(missing_ok=True)
         return cls(path)
 
     @classmethod
@@ -99,11 +126,11 @@ class Ledger(Admission, Charging, Elsewhere, Governing, Incidents, Sealing):
         if problems := problems_of(ledger_id, records, []):
             raise LedgerBroken(f"this journal cannot be restored: {problems[0]}")
         Authority.of(records).require_keyless(actor)
-        store = DuckDBStore(path)
+        store, key = store_at(path), key_at(path)
         store.require_absent()
-        if public_key(store.key_path) != _public_key(records):
+        if public_key(key) != _public_key(records):
             raise LedgerError(
-                f"{store.key_path} is not the key that signed this ledger's checkpoints: put it back from a backup, or "
+                f"{key} is not the key that signed this ledger's checkpoints: put it back from a backup, or "
                 "every artifact's checkpoint would seem forged"
             )
         head = records[-1]
@@ -205,6 +232,15 @@ class Ledger(Admission, Charging, Elsewhere, Governing, Incidents, Sealing):
             return any(record.kind == "redeemed" for record in history_of(book, reservation_id))
 
     # Integrity ------------------------------------------------------------------------------------------------------
+
+    def require_known(self) -> None:
+        """Pass if the ledger is what is known of it elsewhere.
+
+        Raises:
+            LedgerBroken: it is not, so nothing would be entered.
+        """
+        with self._store.transaction() as book:
+            book.require_known()
 
     def checkpoint(self) -> Checkpoint:
         """The ledger's head, signed: to be kept where whoever can change the ledger cannot."""

@@ -28,6 +28,10 @@ class LedgerMissing(LedgerError):  # noqa: N818
     """No ledger at the path. Access without a ledger would be unmetered, so the caller must stop."""
 
 
+class LedgerUnsure(LedgerError):  # noqa: N818
+    """Whether a change took place is not known: it may still do so. Nothing may be concluded from not finding it."""
+
+
 class LedgerBusy(LedgerError):  # noqa: N818
     """The lock file stayed held by another process beyond the time allowed."""
 

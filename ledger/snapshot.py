@@ -44,6 +44,7 @@ from pathlib import Path
 from typing import Any
 
 from ledger import chain, events, renyi_filter
+from ledger.duckdb_files import trouble
 from ledger.errors import LedgerError
 from ledger.renyi_filter import RenyiFilter, Vector
 
@@ -73,6 +74,9 @@ def write_snapshot(lines: Iterable[tuple[str, str]], path: Path | str, *, artifa
     Args:
         lines: The journal as (body, hash), oldest first; read once and not held.
         artifacts: What the artifact store holds, for the view `artifacts_without_receipts`.
+
+    Raises:
+        LedgerError: the file cannot be written.
     """
     import duckdb
 
@@ -94,6 +98,11 @@ def write_snapshot(lines: Iterable[tuple[str, str]], path: Path | str, *, artifa
             connection.execute(files("ledger").joinpath("views.sql").read_text(encoding="utf-8"))
             connection.execute("COMMIT")
         draft.replace(target)
+    except duckdb.Error as error:
+        raise LedgerError(
+            f"{target} {trouble(draft, error).said}, so it was not written: see that its disk has room, or name "
+            "another place"
+        ) from error
     finally:
         for leftover in (draft, draft.with_name(draft.name + ".wal")):
             leftover.unlink(missing_ok=True)

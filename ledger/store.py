@@ -5,42 +5,41 @@ flock, so that the kernel frees it when a process dies. DuckDB's own lock is not
 snapshot isolation admits write skew, and *reading the database file's bytes in a process that has it open silently
 drops the lock*. So nothing here ever opens, hashes or copies the live file other than through DuckDB.
 
+Where nobody may write, as on a disk that is mounted read-only, the ledger is read all the same, and refuses to append.
+
 `transaction` has what is done inside of one. A store knows records, not what they mean.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import filelock
 
 from ledger import chain
 from ledger.chain import Record
+from ledger.duckdb_files import trouble
 from ledger.errors import LedgerBroken, LedgerBusy, LedgerError, LedgerMissing
-from ledger.transaction import DuckDBTransaction, Transaction, Witness, all_records, insert, trusted_head
+from ledger.schema import CONFIG, differences, expected, shape, statements
+from ledger.transaction import SQLTransaction, Transaction, Witness, all_records, contradictions, insert, trusted_head
 
 if TYPE_CHECKING:
     import duckdb
 
 SCHEMA_VERSION = 2
 LOCK_TIMEOUT_SECONDS = 120.0
-_CONFIG = {
-    "threads": "1",
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "enable_external_access": "false",
-}
 
 
 class Store(Protocol):
     def require(self) -> None:
-        """LedgerMissing unless the ledger is there."""
+        """LedgerMissing where it is easily seen that no ledger is there; else the first transaction sees it."""
 
     def transaction(self) -> AbstractContextManager[Transaction]: ...
 
@@ -88,10 +87,10 @@ class DuckDBStore:
             for path in drafts:
                 path.unlink(missing_ok=True)
             try:
-                connection = duckdb.connect(str(draft_path), config=_CONFIG)
+                connection = duckdb.connect(str(draft_path), config=CONFIG)
                 try:
                     connection.execute("BEGIN")
-                    connection.execute(_schema())
+                    connection.execute(statements())
                     connection.execute("INSERT INTO ledger VALUES (?, ?)", [SCHEMA_VERSION, ledger_id])
                     insert(connection, records)
                     connection.execute("COMMIT")
@@ -102,12 +101,12 @@ class DuckDBStore:
                 for path in drafts:
                     path.unlink(missing_ok=True)
                 raise LedgerError(
-                    f"{self.path} could not be made ({type(error).__name__}), and nothing of it was left: see that its "
-                    "disk has room and takes files of a few megabytes, then try again"
+                    f"{self.path} could not be made (it {trouble(draft_path, error).said}), and nothing of it was "
+                    "left: see that its disk has room and takes files of a few megabytes, then try again"
                 ) from error
             draft_path.chmod(0o600)
             draft_path.rename(self.path)
-            _make_durable(self.path.parent)
+            make_durable(self.path.parent)
 
     def require(self) -> None:
         if not self.path.is_file():
@@ -117,16 +116,44 @@ class DuckDBStore:
                 "its .wal file: what it charged stays spent"
             )
 
+    @property
+    def name(self) -> str:
+        """Where it lies, for messages."""
+        return str(self.path)
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def renamed(self, suffix: str) -> DuckDBStore:
+        """The store of the file beside it that has this behind its name."""
+        return DuckDBStore(self.path.with_name(f"{self.path.name}.{suffix}"), self._witness)
+
+    def rename(self, other: DuckDBStore) -> None:
+        """Put the ledger into another file of the same folder. Nobody finds it under its own name from then on.
+        Refused where nothing would be appended."""
+        other.require_absent()
+        with self._open() as connection:  # when it is closed, DuckDB writes what the .wal file holds into the ledger
+            if self._witness is not None:
+                book = SQLTransaction(connection, _identity(connection), trusted_head(connection), None)
+                self._witness.require(book)
+        with self._lock():
+            self.require()
+            if (wal := self._wal(self.path)).exists():
+                raise LedgerBusy(f"somebody wrote to the ledger meanwhile, as {wal} says: give the same command again")
+            self.path.rename(other.path)
+            make_durable(self.path.parent)
+
     @contextmanager
-    def transaction(self) -> Iterator[DuckDBTransaction]:
+    def transaction(self) -> Iterator[SQLTransaction]:
         """Lock, open, check the head of the chain, run, commit, close. An exception leaves everything as it was."""
         import duckdb
 
         with self._open() as connection:
+            self._require_here()
             ledger_id = _identity(connection)
             connection.execute("BEGIN")
             try:
-                book = DuckDBTransaction(connection, ledger_id, trusted_head(connection), self._witness)
+                book = SQLTransaction(connection, ledger_id, trusted_head(connection), self._witness)
                 yield book
                 self._commit(connection)
                 if book.appended and self._witness is not None:
@@ -140,20 +167,19 @@ class DuckDBStore:
         with self._open() as connection:
             ledger_id = _identity(connection)
             records = all_records(connection)
-            wrong = list(_differences(_shape(connection), _expected_shape()))
-            head = None
-            with suppress(LedgerBroken):  # what is wrong with the head is found in the records
-                head = trusted_head(connection)
-            if self._witness is not None and head is not None:
-                try:
-                    said = self._witness.contradiction(DuckDBTransaction(connection, ledger_id, head, None))
-                except LedgerBroken as error:  # what is known cannot be read: nobody can say that all is well
-                    said = str(error)
-                wrong += [said] if said else []
+            wrong = list(differences(shape(connection), expected()))
+            wrong += contradictions(connection, ledger_id, self._witness)
         return ledger_id, records, wrong
 
     def schema_digest(self) -> str:
-        return chain.digest(chain.canonical(_expected_shape()))
+        return chain.digest(chain.canonical(expected()))
+
+    def _require_here(self) -> None:
+        """LedgerMissing where the ledger is being moved, whatever lies here."""
+        if self.path.with_suffix(".moving").exists():
+            raise LedgerMissing(
+                f"the ledger of {self.path} is being moved: nothing was entered. Try again when it is done"
+            )
 
     def _commit(self, connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("COMMIT")
@@ -164,31 +190,54 @@ class DuckDBStore:
         import duckdb
 
         self.require()
-        with self._lock():
+        read_only = not os.access(self.path.parent, os.W_OK)
+        with self._lock_for_reading() if read_only else self._lock():
             self.require()  # it may have been moved away while we waited
-            self._require_private()
+            self._require_own_folder()
+            if not read_only:
+                self._keep_private()
             try:
-                connection = duckdb.connect(str(self.path), config=_CONFIG)
+                connection = duckdb.connect(str(self.path), read_only=read_only, config=CONFIG)
                 try:
                     yield connection
                 finally:
                     connection.close()
             except duckdb.Error as error:
-                if "No space left" in str(error):
-                    raise LedgerError(
-                        f"no space is left on the disk of {self.path}, so nothing was entered: free some there, and "
-                        "give the same command again"
-                    ) from error
-                raise LedgerBroken(
-                    f"the ledger {self.path} cannot be used ({type(error).__name__}); nothing is admitted. Close other "
-                    "programs that have it open, run `dpsynth audit verify`, or restore it from a trusted copy"
-                ) from error
+                raise self._in_words(error, read_only=read_only) from error
 
-    def _require_private(self) -> None:
-        """Takes away from the files what an earlier program, or a copy, left open to others.
+    def _in_words(self, error: duckdb.Error, *, read_only: bool) -> LedgerError:
+        """What DuckDB could not do with the file, and what to do about it."""
+        found = trouble(self.path, error)
+        if found.kind == "full":
+            return LedgerError(
+                f"no space is left on the disk of {self.path}, so nothing was entered: free some there, and "
+                "give the same command again"
+            )
+        if found.kind == "held":
+            return LedgerBusy(
+                f"the ledger {self.path} {found.said}, so nothing was read or entered: close it there, and give the "
+                "same command again"
+            )
+        if read_only and "read-only mode" in str(error):
+            return LedgerError(
+                f"this account may not write to {self.path.parent}, or its disk is read-only: what is in the ledger "
+                "can be read here, and nothing was entered"
+            )
+        remedy = {
+            "newer": "Use the version of this program that wrote it, or its DuckDB",
+            "older": "Use the version of this program that wrote it",
+            "damaged": (
+                "Keep it as it is, and put a trusted copy back, with its .wal file; where there is none, move it away "
+                "and rebuild it from its journal by `dpsynth audit restore`"
+            ),
+        }.get(found.kind, "Run `dpsynth audit verify`, or restore it from a trusted copy")
+        return LedgerBroken(f"the ledger {self.path} {found.said}; nothing is admitted. {remedy}")
+
+    def _require_own_folder(self) -> None:
+        """Pass unless the folder is open to others' writing, so that they could put another ledger here.
 
         Raises:
-            LedgerError: the folder is open to others' writing, so that they could put another ledger here.
+            LedgerError: it is.
         """
         mode = self.path.parent.stat().st_mode
         if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
@@ -196,6 +245,9 @@ class DuckDBStore:
                 f"everybody may write to {self.path.parent}, and so put another ledger in its place: take that away "
                 f"(`chmod 700 {self.path.parent}`), then run `dpsynth audit verify`"
             )
+
+    def _keep_private(self) -> None:
+        """Take away from the files what an earlier program, or a copy, left open to others."""
         for path in (self.path, self._wal(self.path), self.key_path):
             _keep_private(path)
 
@@ -208,10 +260,7 @@ class DuckDBStore:
         try:
             lock.acquire()
         except filelock.Timeout:
-            raise LedgerBusy(
-                f"another process has held {self.path}.lock for {LOCK_TIMEOUT_SECONDS:.0f} s; find it (`lsof`) and let "
-                "it finish or end it. Do not delete the lock file: the kernel frees it by itself"
-            ) from None
+            raise self._busy() from None
         except (OSError, NotImplementedError) as error:
             raise LedgerError(
                 f"{self.path}.lock cannot be locked ({error}): without a lock two runs could spend the same budget. "
@@ -221,6 +270,34 @@ class DuckDBStore:
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def _lock_for_reading(self) -> Iterator[None]:
+        """The same lock, shared, of a file that cannot be written: the disk may be mounted elsewhere for writing."""
+        try:
+            descriptor = os.open(f"{self.path}.lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # no writer has ever come by here
+            yield
+            return
+        try:
+            due = time.monotonic() + LOCK_TIMEOUT_SECONDS
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > due:
+                        raise self._busy() from None
+                    time.sleep(0.01)
+            yield
+        finally:
+            os.close(descriptor)  # and the lock with it
+
+    def _busy(self) -> LedgerBusy:
+        return LedgerBusy(
+            f"another process has held {self.path}.lock for {LOCK_TIMEOUT_SECONDS:.0f} s; find it (`lsof`) and let "
+            "it finish or end it. Do not delete the lock file: the kernel frees it by itself"
+        )
 
     @staticmethod
     def _wal(path: Path) -> Path:
@@ -242,7 +319,7 @@ def _keep_private(path: Path) -> None:
             path.chmod(0o600)
 
 
-def _make_durable(folder: Path) -> None:
+def make_durable(folder: Path) -> None:
     """A rename survives a power cut only once the folder itself was written."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -252,48 +329,27 @@ def _make_durable(folder: Path) -> None:
 
 
 def _identity(connection: duckdb.DuckDBPyConnection) -> str:
-    rows = connection.execute("SELECT version, id FROM ledger").fetchall()
+    import duckdb
+
+    try:
+        rows = connection.execute("SELECT version, id FROM ledger").fetchall()
+    except (duckdb.CatalogException, duckdb.BinderException):
+        raise LedgerBroken(
+            "the file at the ledger's place is a database of something else than a ledger; nothing is admitted. Move "
+            "it away, and put the ledger back from a trusted copy or by `dpsynth audit restore`"
+        ) from None
+    return require_version(rows)
+
+
+def require_version(rows: list[Any]) -> str:
+    """The ledger's id, of the rows (version, id) of its table.
+
+    Raises:
+        LedgerBroken: they are not of this program's version.
+    """
     if len(rows) != 1 or rows[0][0] != SCHEMA_VERSION:
         raise LedgerBroken(
             f"this ledger has schema version {[row[0] for row in rows]}, the program knows {SCHEMA_VERSION}; use the "
             "program version that wrote it"
         )
     return str(rows[0][1])
-
-
-def _schema() -> str:
-    return files("ledger").joinpath("schema.sql").read_text(encoding="utf-8")
-
-
-def _shape(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
-    """Every table, trigger, index and view by name, with its definition as DuckDB normalises it."""
-    queries = {
-        "table": "SELECT table_name, sql FROM duckdb_tables() WHERE NOT internal",
-        "trigger": "SELECT trigger_name, sql FROM duckdb_triggers()",
-        "index": "SELECT index_name, sql FROM duckdb_indexes()",
-        "view": "SELECT view_name, sql FROM duckdb_views() WHERE NOT internal",
-    }
-    return {
-        f"{what} {row[0]}": str(row[1]) for what, sql in queries.items() for row in connection.execute(sql).fetchall()
-    }
-
-
-def _expected_shape() -> dict[str, str]:
-    import duckdb
-
-    connection = duckdb.connect(":memory:", config=_CONFIG)
-    try:
-        connection.execute(_schema())
-        return _shape(connection)
-    finally:
-        connection.close()
-
-
-def _differences(found: dict[str, str], expected: dict[str, str]) -> Iterator[str]:
-    for name in sorted(found.keys() | expected.keys()):
-        if name not in found:
-            yield f"{name} is missing from the database"
-        elif name not in expected:
-            yield f"{name} does not belong in the database"
-        elif found[name] != expected[name]:
-            yield f"{name} is not defined as the schema says"

@@ -1,4 +1,4 @@
-"""A resource whose place comes from the deployment alone: $DPSYNTH_HOME, or the definitions of the code location.
+"""Resources that come from the deployment alone: $DPSYNTH_HOME, or the definitions of the code location.
 
 Whoever may launch a run may write its run config, and whatever Dagster's own `ConfigurableResource` holds can be set
 there: the folder of the ledger, for one, and a run would spend from a ledger of its own. So the stores are plain
@@ -16,17 +16,19 @@ NOTHING: dict[str, object] = {}  # what a run may configure
 
 
 @dataclass(frozen=True)
-class Deployed(TreatAsResourceParam):
-    """A store under a home folder. `home` empty means $DPSYNTH_HOME, or `.dpsynth` in the working directory.
-
-    Assets and ops ask for one by the annotation of a parameter.
-    """
-
-    home: str = ""
+class OfDeployment(TreatAsResourceParam):
+    """What no run can configure. Assets and ops ask for it by the annotation of a parameter."""
 
     def as_resource(self) -> dg.ResourceDefinition:
         """For Dagster's definitions: always this very object, whatever the run config says."""
         return dg.ResourceDefinition(lambda _: self, config_schema=NOTHING, description=type(self).__doc__)
+
+
+@dataclass(frozen=True)
+class Deployed(OfDeployment):
+    """A store under a home folder. `home` empty means $DPSYNTH_HOME, or `.dpsynth` in the working directory."""
+
+    home: str = ""
 
 
 class NothingPasses(dg.IOManager):

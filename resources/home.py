@@ -1,6 +1,6 @@
 """The home folder: where a deployment keeps its ledger, sensitive snapshots, artifacts, warehouse and Dagster instance.
 
-    $DPSYNTH_HOME (default: .dpsynth in the working directory)
+    $DPSYNTH_HOME (default: .dpsynth in the working directory; for commands, or the nearest above it)
         ledger/ledger.duckdb        the privacy ledger; mode 0700
         sensitive/                  mode 0700: snapshots, the fingerprint key, error traces, captured output
         artifacts/<contract>/<kind>/<id>/
@@ -19,8 +19,11 @@ import os
 import secrets
 import sqlite3
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import filelock
 
@@ -31,6 +34,9 @@ telemetry:
 nux:
   enabled: false
 """
+
+
+FOLDER = ".dpsynth"  # where nothing else is said
 
 
 class HomeError(RuntimeError):
@@ -45,13 +51,39 @@ class Home:
 
     @classmethod
     def at(cls, path: str | Path | None = None) -> Home:
-        """`path`, or else $DPSYNTH_HOME, or else `.dpsynth` in the working directory; always absolute."""
-        chosen = path or os.environ.get("DPSYNTH_HOME") or ".dpsynth"
-        return cls(Path(chosen).expanduser().absolute())
+        """`path`, or else $DPSYNTH_HOME, or else `.dpsynth` in the working directory; always absolute.
+
+        Raises:
+            HomeError: it is a file, or nobody named it and it is another account's.
+        """
+        named = path or os.environ.get("DPSYNTH_HOME")
+        root = Path(named or FOLDER).expanduser().absolute()
+        if not named and os.path.exists(root) and not _is_own(root):  # noqa: PTH110 (as below)
+            raise HomeError(
+                f"{root} is a home of another account, so it is not taken because it lies here. Set $DPSYNTH_HOME to "
+                "the home that you mean"
+            )
+        if os.path.isfile(root):  # noqa: PTH113 (what may not be looked at is said elsewhere)
+            raise HomeError(f"the home {root} is a file: name a folder with $DPSYNTH_HOME")
+        return cls(root)
 
     @property
     def ledger_file(self) -> Path:
         return self.root / "ledger" / "ledger.duckdb"
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether a ledger was made here, or the address of a server stands in its place."""
+        from ledger.places import is_there
+
+        return is_there(self.ledger_file)
+
+    @property
+    def ledger_name(self) -> str:
+        """Where the ledger lies, for messages: the file, or the server's address."""
+        from ledger.places import name_of
+
+        return name_of(self.ledger_file)
 
     @property
     def sensitive(self) -> Path:
@@ -92,7 +124,8 @@ class Home:
     def prepare_dagster(self) -> Path:
         """DAGSTER_HOME with its tables made, telemetry and the sign-up prompt off; an existing dagster.yaml is kept.
 
-        Dagster makes its SQLite tables at first use and two processes that do so at once collide, hence the lock.
+        Dagster makes its SQLite tables at first use and two processes that do so at once collide, hence the lock. Where
+        dagster.yaml names a server for them nothing is written here, so that a deployment may mount it read-only.
 
         Raises:
             OSError: it cannot be written.
@@ -101,6 +134,8 @@ class Home:
         if ready.exists() and settings.exists():
             if not os.access(self.dagster, os.W_OK | os.X_OK):  # Dagster's own error would name no place
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.dagster))
+            return self.dagster
+        if _keeps_history_elsewhere(settings):
             return self.dagster
         import dagster as dg
 
@@ -124,6 +159,7 @@ class Home:
         """HomeError where Dagster cannot be set up as its dagster.yaml says; its own error is a page of trace. What
         SQLite says of its files goes through."""
         import dagster as dg
+        from sqlalchemy.exc import DBAPIError  # Dagster's own databases are reached by it
 
         try:
             with dg.DagsterInstance.from_config(str(self.dagster)):
@@ -134,19 +170,59 @@ class Home:
             if of_sqlite(error) is not None:
                 raise
             settings, why = self.dagster / "dagster.yaml", type(error).__name__
+            away = any(isinstance(each, DBAPIError) for each in _causes(error))
+        if away:
+            raise HomeError(
+                f"Dagster's database, which {settings} names, cannot be used: start it, let this account in, or give "
+                "the password by $PGPASSWORD or in the file that $PGPASSFILE names. Nothing was charged"
+            )
         raise HomeError(
             f"{settings} is not a configuration of Dagster ({why}): correct it, or move it away and one that works is "
             "written. Nothing was charged"
         )
 
 
+def _is_own(home: Path) -> bool:
+    """Whether it is this account's, and the link too where it is one: in a folder that several accounts write to,
+    somebody else may have left it for this one to find."""
+    return {home.lstat().st_uid, home.stat().st_uid} == {os.geteuid()}
+
+
+def home_above(folder: Path) -> Path | None:
+    """The nearest home of this account in the folders above, where the folder has none itself: who gives a command in a
+    folder below would else be told that there is no ledger, and make another one for the same people."""
+    if (folder / FOLDER).exists():
+        return None
+    for above in folder.parents:
+        home = above / FOLDER
+        with suppress(OSError):
+            if (home / "ledger").is_dir() and _is_own(home):
+                return home
+    return None
+
+
 def of_sqlite(error: BaseException | None) -> sqlite3.Error | None:
     """What SQLite said, where that is what an error comes of: Dagster keeps its history there."""
+    return next((each for each in _causes(error) if isinstance(each, sqlite3.Error)), None)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        if isinstance(error, sqlite3.Error):
-            return error
+        yield error
         error = error.__cause__ or error.__context__
-    return None
+
+
+def _keeps_history_elsewhere(settings: Path) -> bool:
+    """Whether a dagster.yaml says that runs and events are kept on a server. What is no YAML says nothing."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        stated = YAML(typ="safe").load(settings)
+    except (OSError, UnicodeDecodeError, YAMLError):
+        return False
+    storage = stated.get("storage") if isinstance(stated, dict) else None
+    return isinstance(storage, dict) and bool(storage.keys() - {"sqlite"})
 
 
 def nobody_else_writes() -> None:
@@ -160,19 +236,17 @@ def _close_to_others(folder: Path, *, if_they_may: int, then: int) -> None:
 
 
 def private_folder(path: Path) -> Path:
-    """`path` as a folder that only its owner may enter."""
+    """`path` as a folder that only its owner may enter; one that is so already may lie on a read-only disk."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path.chmod(0o700)
+    if stat.S_IMODE(path.stat().st_mode) != 0o700:
+        path.chmod(0o700)
     return path
 
 
 def write_private(path: Path, data: bytes) -> None:
     """Write `path` so that it is never readable by others, not even for a moment; fails if it exists."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with _new_private(path) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def replace_atomically(path: Path, data: bytes, mode: int = 0o644, *, drafts: Path | None = None) -> None:
@@ -181,9 +255,18 @@ def replace_atomically(path: Path, data: bytes, mode: int = 0o644, *, drafts: Pa
     Until then it lies hidden in `drafts`, of the same file system, where a kill may leave it; beside `path` unless
     given.
     """
+    with replacing(path, mode, drafts=drafts) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o644, *, drafts: Path | None = None) -> Iterator[BinaryIO]:
+    """As `replace_atomically`, with what is written to the file that it gives, which none but its owner reads till
+    then. Nothing is replaced where writing fails."""
     temporary = (drafts or path.parent) / f".{path.name}.{secrets.token_hex(8)}.tmp"
     try:
-        write_private(temporary, data)
+        with _new_private(temporary) as file:
+            yield file
         temporary.chmod(mode)
         temporary.replace(path)
     finally:
@@ -193,3 +276,12 @@ def replace_atomically(path: Path, data: bytes, mode: int = 0o644, *, drafts: Pa
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+@contextmanager
+def _new_private(path: Path) -> Iterator[BinaryIO]:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())

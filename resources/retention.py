@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 MANIFEST = "manifest.json"
+CHECK = "check-"  # begins the name of what is no snapshot, and was found of new texts (`resources.checks`)
 _UNFINISHED = timedelta(days=1)  # an ingestion that is older than that was killed
 
 
@@ -29,6 +30,11 @@ class Copy:
     snapshot: str
     kept_until: datetime
     folder: Path
+
+    @property
+    def is_check(self) -> bool:
+        """Whether it holds what was found of new texts, and no rows."""
+        return self.snapshot.startswith(CHECK)
 
     def is_over(self, now: datetime | None = None) -> bool:
         """Whether its time has come."""

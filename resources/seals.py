@@ -84,6 +84,8 @@ def verify(path: Path, public_key: str) -> Verified:
     if path.is_symlink() or not path.exists():
         raise SealError(f"{path} is a link, or not there: give the file or folder itself")
     where = _beside(path.absolute())
+    if where is None and path.is_dir() and (sealed := _sealed_in(path)):
+        raise SealError(f"{path} has no seal of its own; what lies in it has: verify {', '.join(sealed)}")
     if where is None:
         raise SealError(
             f"there is no seal with {path}: it travels as {path.name}{SUFFIX} beside it or as {SEAL} in its folder. "
@@ -110,6 +112,12 @@ def _beside(path: Path) -> Path | None:
     above = [folder / SEAL for folder in ([path] if path.is_dir() else []) + list(path.parents)]
     places = [path.with_name(path.name + SUFFIX), *above] if path.name else above
     return next((place for place in places if os.path.lexists(place)), None)
+
+
+def _sealed_in(folder: Path) -> list[str]:
+    """The files and folders below that lie beside a seal."""
+    seals = sorted(path for path in folder.rglob("*seal.json") if path.name == SEAL or path.name.endswith(SUFFIX))
+    return [str(seal.parent if seal.name == SEAL else seal.with_name(seal.name.removesuffix(SUFFIX))) for seal in seals]
 
 
 def _lies_in(name: str, folder: str) -> bool:

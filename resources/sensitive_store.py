@@ -1,16 +1,20 @@
 """The sensitive store: the one place where sensitive rows lie, and the one door to them.
 
-`ingest` copies an external source into a snapshot that only this user may read. `read` is the only method that returns
-rows of a source that is not declared public, and it demands a *grant*: proof that the ledger has charged a release and
-has handed out a single-use token for it. The store redeems the token at the ledger right before it returns anything, so
-rows without a charge do not exist for anybody who goes through the platform, whichever way the run was launched.
+`ingest` copies an external source into a snapshot that only this user may read. `batches` is the only method that hands
+out rows of a source that is not declared public (`read` is all of its frames at once), and it demands a *grant*: proof
+that the ledger has charged a release and has handed out a single-use token for it. The store redeems the token at the
+ledger right before it returns anything, so rows without a charge do not exist for anybody who goes through the
+platform, whichever way the run was launched.
 
-Formal claim: each frame that `read` returns is computed from the snapshot unit by unit (thinning, filtering to the
+Formal claim: the rows that a grant is given are computed from the snapshot unit by unit (thinning, filtering to the
 declared label set, bounding a unit's records, cutting texts), so that adding or removing one unit changes that unit's
-rows and no others. Misuse that breaks it: reading the files under `sensitive/` by other means. What does that here is
-refused in review, and an administrator of the machine cannot be stopped by a program on it.
+rows and no others; where one frame ends and the next begins depends on all of them, and nothing may be made of it.
+Misuse that breaks it: reading the files under `sensitive/` by other means. What does that here is refused in review,
+and an administrator of the machine cannot be stopped by a program on it.
 
-Nothing that depends on the rows leaves this module but what `read` returns: the identity by which the ledger knows a
+Records come and go batch by batch. Of all at once no more is held in memory than numbers: a few bytes for each.
+
+Nothing that depends on the rows leaves this module but what a grant is given: the identity by which the ledger knows a
 snapshot is drawn at random, and no count is kept outside `sensitive/`. Which snapshot stands is `resources.snapshots`'
 business, what is remembered of the records `resources.known_records`', and how long copies are kept
 `resources.retention`'s.
@@ -18,43 +22,32 @@ business, what is remembered of the records `resources.known_records`', and how 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ledger import Grant
 from resources import retention
+from resources.bounding import bound_units
 from resources.deployed import Deployed
 from resources.fingerprint_key import key_of
 from resources.home import Home, private_folder, replace_atomically, write_private
-from resources.known_records import KnownRecords, blocks_of
+from resources.ingestion import ProtectedRowsError as ProtectedRowsError
+from resources.ingestion import are_protected, ingest_into
+from resources.known_records import KnownRecords
 from resources.ledger import LedgerResource
 from resources.snapshots import FIGURES, Snapshot, Snapshots, new_names
 from resources.source import Source
-from resources.tabular import (
-    SourceError,
-    as_rows,
-    bound_units,
-    figures,
-    fingerprint,
-    present,
-    shortened,
-    table_at,
-    thin,
-)
+from resources.tabular import SourceError, described, frame_of, present, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 
 class GrantRequiredError(Exception):
     """Somebody asked for sensitive rows without an activated grant."""
-
-
-class ProtectedRowsError(SourceError):
-    """Rows that are declared public are records of a source that is not."""
 
 
 class SensitiveStore(Deployed):
@@ -74,35 +67,31 @@ class SensitiveStore(Deployed):
         if not 0 < size <= 1:
             raise SourceError(f"size must be a share in (0, 1], not {size}")
         self.forget()
-        table = table_at(source.place, source.where, source.columns)
-        key, known, snapshots = self._key(), self._known(), self._snapshots()
+        known, snapshots = self._known(), self._snapshots()
         with known.locked():
             for left in known.pending(source):
                 self._withdraw(source, left)
-            read, placed = known.in_their_blocks(table, source)
-            records = known.records(table, read, source)
-            if source.public and known.protected(records.all_texts(), source):
-                raise _are_protected(source, "the source")
             now = datetime.now(UTC)
             id_, identity = new_names(now)
-            snapshot = Snapshot(
-                contract=source.contract,
-                id=id_,
-                identity=identity,
-                source=source.place,
-                copy=source.copy,
-                size=size,
-                contract_digest=source.digest,
-                seen_at=snapshots.seen_at(source),
-                created=now.isoformat(timespec="seconds"),
-                kept_until=retention.deadline(now, source.retention_days).isoformat(timespec="seconds"),
-                blocks=tuple(sorted({*blocks_of(source), *known.other_blocks(records)})),
-                overlaps=known.overlaps(records),
-                content=fingerprint(table, source, key) if source.public else None,
-            )
-            known.remember(records, identity, placed)
             try:
-                snapshots.write(snapshot, thin(read, source.columns, size, key), figures(table, source.columns))
+                with snapshots.draft(source.contract, id_, source.columns) as draft:
+                    copied = ingest_into(draft, source, size, identity, known, self._key())
+                    snapshot = Snapshot(
+                        contract=source.contract,
+                        id=id_,
+                        identity=identity,
+                        source=source.place,
+                        copy=source.copy,
+                        size=size,
+                        contract_digest=source.digest,
+                        seen_at=snapshots.seen_at(source),
+                        created=now.isoformat(timespec="seconds"),
+                        kept_until=retention.deadline(now, source.retention_days).isoformat(timespec="seconds"),
+                        blocks=copied.blocks,
+                        overlaps=copied.overlaps,
+                        content=copied.content,
+                    )
+                    draft.finish(snapshot, copied.kept, copied.counts)
             except BaseException:
                 self._withdraw(source, identity)
                 raise
@@ -177,12 +166,13 @@ class SensitiveStore(Deployed):
         _require_all(left)
         return chosen
 
-    def read(self, grant: Grant, source: Source) -> pd.DataFrame:
+    def batches(self, grant: Grant, source: Source, most: int | None = None) -> Iterator[pd.DataFrame]:
         """The sensitive rows: `unit`, `text` and the label columns, at most `max_records` records of each unit, and of
-        each text its first `max_characters`.
+        each text its first `max_characters`; in the order of the source, in frames of at most `most` rows, of which
+        where one ends says nothing. They are read as they are asked for.
 
         They are those of the snapshot that the grant was given for, which need not stand any more. The grant is
-        redeemed at the ledger first; it works once, for its own population and this very source.
+        redeemed at the ledger first, by the call itself; it works once, for its own population and this very source.
 
         Raises:
             GrantRequiredError: `grant` is not a grant.
@@ -197,10 +187,14 @@ class SensitiveStore(Deployed):
         own = self._snapshots().by_identity(source, grant.source)
         snapshot = self.readable(source, own.identity if own else None)
         LedgerResource(home=self.home).open().redeem(grant, population=source.population, fingerprint=snapshot.identity)
-        return self._rows(snapshot, source)
+        return self._batches(snapshot, source, most)
 
-    def read_public(self, source: Source) -> pd.DataFrame:
-        """As `read`, without a grant: for releases without any guarantee, and only of a source declared public.
+    def read(self, grant: Grant, source: Source) -> pd.DataFrame:
+        """All of `batches` at once, for rows that fit into memory. Raises what it does."""
+        return _joined(self.batches(grant, source), source)
+
+    def public_batches(self, source: Source) -> Iterator[pd.DataFrame]:
+        """As `batches`, without a grant: for releases without any guarantee, and only of a source declared public.
 
         Raises:
             GrantRequiredError: the source is not declared public.
@@ -208,9 +202,14 @@ class SensitiveStore(Deployed):
         """
         require_public(source)
         snapshot = self.readable(source)
-        whole = present(self._table(snapshot), source.columns.text)  # by whole texts records are known again
+        stored = self._snapshots().batches(snapshot)  # by whole texts records are known again
+        whole = (text for batch in stored for text in present(batch, source.columns.text))
         self.require_unprotected(whole, source, "the source")
-        return self._rows(snapshot, source)
+        return self._batches(snapshot, source)
+
+    def read_public(self, source: Source) -> pd.DataFrame:
+        """All of `public_batches` at once. Raises what it does."""
+        return _joined(self.public_batches(source), source)
 
     def require_unprotected(self, texts: Iterable[str | None], source: Source, what: str) -> None:
         """Pass if these texts, which the contract of the source declares public, are not known as records of a
@@ -221,7 +220,22 @@ class SensitiveStore(Deployed):
         """
         known = self._known()
         if known.protected(known.identities(texts), source):
-            raise _are_protected(source, what)
+            raise are_protected(source, what)
+
+    def require_new(self, texts: Iterable[str | None], what: str) -> None:
+        """Pass if these texts, for which nobody is charged, are not in substantial part records of a source that was
+        read here, of whichever contract: those are read under a charge. A few that were written again are none.
+
+        Raises:
+            ProtectedRowsError: they are.
+        """
+        known = self._known()
+        if known.hold(known.identities(texts)):
+            raise ProtectedRowsError(
+                f"{what} is a source that was read here, or a copy or a part of one, and not new texts: its rows are "
+                "read under a charge, and for nothing else. Give texts that were not in a source, without those that "
+                "were"
+            )
 
     def beside(self, source: Source, kind: str, identity: str | None = None) -> Path:
         """A folder by the standing snapshot, or by the one of that identity, for what may quote its rows; it goes when
@@ -252,14 +266,26 @@ class SensitiveStore(Deployed):
         self._known().settle(source.population, identity, bound=False)
 
     def _rows(self, snapshot: Snapshot, source: Source) -> pd.DataFrame:
+        return _joined(self._batches(snapshot, source), source)
+
+    def _batches(self, snapshot: Snapshot, source: Source, most: int | None = None) -> Iterator[pd.DataFrame]:
         """What all releases are handed: the one place where texts are cut, each by itself."""
-        rows = bound_units(as_rows(self._table(snapshot), source.columns), source.max_records, self._key())
-        return shortened(rows, source.max_characters)
+        folder = self._snapshots().folder(snapshot)
+        used = bound_units(self._described(snapshot, source), source.max_records, self._key(), folder)
+        start = 0
+        for rows in self._described(snapshot, source, most):
+            chosen = list(compress(rows, used[start : start + len(rows)]))
+            start += len(rows)
+            if chosen:
+                yield shortened(frame_of(chosen, source.columns), source.max_characters)
 
-    def _table(self, snapshot: Snapshot) -> pa.Table:
-        import pyarrow.parquet
-
-        return pyarrow.parquet.read_table(self._snapshots().rows(snapshot))
+    def _described(
+        self, snapshot: Snapshot, source: Source, most: int | None = None
+    ) -> Iterator[list[tuple[str, ...]]]:
+        start = 0
+        for batch in self._snapshots().batches(snapshot, most):
+            yield described(batch, source.columns, start)
+            start += len(batch)
 
     def _snapshots(self) -> Snapshots:
         return Snapshots(Home.at(self.home).sensitive)
@@ -272,6 +298,12 @@ class SensitiveStore(Deployed):
         return key_of(Home.at(self.home))
 
 
+def _joined(frames: Iterable[pd.DataFrame], source: Source) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.concat([frame_of([], source.columns), *frames], ignore_index=True)
+
+
 def require_public(source: Source) -> None:
     """Pass if its owner declares the source public.
 
@@ -280,13 +312,6 @@ def require_public(source: Source) -> None:
     """
     if not source.public:
         raise GrantRequiredError(f"the source of {source.contract} is not declared public: its rows need a grant")
-
-
-def _are_protected(source: Source, what: str) -> ProtectedRowsError:
-    return ProtectedRowsError(
-        f"{what} of {source.contract} is declared public, but records of a source that is protected are in it: they "
-        "are read with a grant of the privacy ledger only. Take them out, or name another place"
-    )
 
 
 def _require_all(left: list[str]) -> None:

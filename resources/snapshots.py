@@ -15,21 +15,27 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resources import retention
+from resources.formats import opened_parquet
 from resources.home import private_folder, replace_atomically, write_private
-from resources.source import Source
-from resources.tabular import SourceError
+from resources.source import Columns, Source
+from resources.tabular import SourceError, schema_of
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    import pyarrow.parquet
+    from numpy.typing import NDArray
 
 _ROWS = "rows.parquet"
 FIGURES = "figures"  # about the rows, for the data owner alone
+_MOST = 2**14  # rows that are read at once
 _BATCH = 2**7  # values that are written at once: the longest ones that there may be fit into a page many times
 
 
@@ -67,28 +73,67 @@ def new_names(now: datetime) -> tuple[str, str]:
     return f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}", secrets.token_hex(32)
 
 
+class Draft:
+    """A snapshot that is being written, in a hidden folder. Made by `Snapshots.draft`."""
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self.folder, self._schema = folder, schema
+        self._rows = folder / _ROWS
+        self._writer = self._new_writer()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Write the next records, as a row group of their own: no more of them is ever held in memory."""
+        import pyarrow as pa
+
+        self._writer.write_table(pa.Table.from_batches([batch]))
+
+    def finish(self, snapshot: Snapshot, kept: NDArray[np.bool_], counts: Mapping[str, int]) -> None:
+        """Keep it, with those of its rows that are to be kept and what its owner alone may know of them. It does not
+        stand yet."""
+        self._writer.close()
+        if not kept.all():
+            self._keep(kept)
+        write_private(private_folder(self.folder / FIGURES) / "source.json", json.dumps(counts, indent=2).encode())
+        write_private(self.folder / retention.MANIFEST, json.dumps(asdict(snapshot), indent=2).encode())
+        self.folder.rename(self.folder.with_name(snapshot.id))
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _keep(self, kept: NDArray[np.bool_]) -> None:
+        import pyarrow as pa
+
+        everything, start = self._rows.rename(self.folder / "everything.parquet"), 0
+        with self._new_writer() as self._writer:
+            for batch in _batches(everything, None):
+                chosen = batch.filter(pa.array(kept[start : start + len(batch)]))
+                start += len(batch)
+                if len(chosen):
+                    self.add(chosen)
+        everything.unlink()
+
+    def _new_writer(self) -> pyarrow.parquet.ParquetWriter:
+        import pyarrow.parquet
+
+        write_private(self._rows, b"")
+        return pyarrow.parquet.ParquetWriter(self._rows, self._schema, compression="zstd", write_batch_size=_BATCH)
+
+
 class Snapshots:
     """The snapshots below a sensitive folder."""
 
     def __init__(self, sensitive: Path) -> None:
         self._sensitive = private_folder(sensitive)
 
-    def write(self, snapshot: Snapshot, table: pa.Table, counts: Mapping[str, int]) -> None:
-        """Keep it, with its rows and what its owner alone may know of them. It does not stand yet."""
-        import pyarrow.parquet
-
-        folder = self._of(snapshot.contract)
-        temporary = private_folder(folder / f".{snapshot.id}.tmp")
+    @contextmanager
+    def draft(self, contract_id: str, snapshot_id: str, columns: Columns) -> Iterator[Draft]:
+        """A snapshot that is being written: kept if it is finished, and else deleted."""
+        folder = private_folder(self._of(contract_id) / f".{snapshot_id}.tmp")
         try:
-            sink = temporary / _ROWS
-            write_private(sink, b"")
-            pyarrow.parquet.write_table(table, sink, compression="zstd", write_batch_size=_BATCH)
-            write_private(private_folder(temporary / FIGURES) / "source.json", json.dumps(counts, indent=2).encode())
-            write_private(temporary / retention.MANIFEST, json.dumps(asdict(snapshot), indent=2).encode())
-            temporary.rename(folder / snapshot.id)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+            with closing(Draft(folder, schema_of(columns))) as draft:
+                yield draft
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def keep_failure(self, contract_id: str, text: str) -> Path:
         """Keep what an ingestion that failed said, which may quote rows, as the rest of one that was killed is kept."""
@@ -120,6 +165,10 @@ class Snapshots:
 
     def rows(self, snapshot: Snapshot) -> Path:
         return self.folder(snapshot) / _ROWS
+
+    def batches(self, snapshot: Snapshot, most: int | None = None) -> Iterator[pa.RecordBatch]:
+        """Its rows, at most so many at once; None: as they were read."""
+        return _batches(self.rows(snapshot), most)
 
     def standing(self, source: Source) -> Snapshot:
         """The standing snapshot of a source, under its contract as it is now.
@@ -169,6 +218,13 @@ class Snapshots:
 
     def _of(self, contract_id: str) -> Path:
         return private_folder(self._sensitive / contract_id)
+
+
+def _batches(file: Path, most: int | None) -> Iterator[pa.RecordBatch]:
+    """The rows of a file, no more at once than were written at once."""
+    with opened_parquet(file) as opened:
+        for group in range(opened.num_row_groups):
+            yield from opened.iter_batches(most or _MOST, row_groups=[group])
 
 
 def _read(manifest: Path) -> Snapshot | None:

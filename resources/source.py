@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from resources.canonical import BOOLEAN, INTEGER, NUMBER, STRING, TEXT
@@ -26,11 +26,31 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Layout:
+    """How records are stored, where the format of a file leaves it open.
+
+    Attributes:
+        delimiter: of the cells of a CSV file; None: a comma, in a `.tsv` file a tab.
+        encoding: of a CSV file.
+        table: what the table of a database is called.
+        schema: the schema of a database in which it is; None: the usual one.
+        sheet: of a workbook; None: its only one.
+    """
+
+    delimiter: str | None = None
+    encoding: str = "utf-8"
+    table: str = ""
+    schema: str | None = None
+    sheet: str | None = None
+
+
+@dataclass(frozen=True)
 class Columns:
     """What is read of each record, and how.
 
     Attributes:
         types: the declared type of each column that has one.
+        stored: what the source calls a column, where that is not its name.
         unit: None where each record is a unit of its own.
         block: None in a population that is not divided; `blocks` are those that the source holds.
     """
@@ -41,6 +61,7 @@ class Columns:
     unit: str | None
     block: str | None
     blocks: tuple[str, ...]
+    stored: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -63,7 +84,8 @@ class Source:
     Attributes:
         contract: its id.
         file: where it lies; `digest` is its content's.
-        place: an absolute path, or the name of a Hub data set.
+        place: an absolute path or pattern, or an address (`resources.places`), as the contract writes it.
+        layout: how its records are stored there.
         copy: the place again, where it is not the contract's own.
         public: whether its owner declares it so.
         max_records: of one unit.
@@ -75,6 +97,7 @@ class Source:
     digest: str
     population: str
     place: str
+    layout: Layout
     copy: str | None
     where: Equalities
     columns: Columns
@@ -86,6 +109,7 @@ class Source:
     @property
     def reading(self) -> str:
         """By which it is told whether a record means the same: what is read of each, which are, and how many of a unit.
-        Not where they lie."""
-        said = [dict(self.where), asdict(self.columns), self.max_records, self.max_characters]
+        Not where they lie, nor how they are stored there."""
+        columns = {name: said for name, said in asdict(self.columns).items() if name != "stored" or said}
+        said = [dict(self.where), columns, self.max_records, self.max_characters]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]

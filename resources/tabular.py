@@ -1,4 +1,4 @@
-"""From the records of a source to the rows that a mechanism is given: columns, filters, units and their bounds.
+"""From the records of a source to the rows that a mechanism is given: columns, filters, labels, lengths.
 
 Serves the sensitive store (which alone may point it at a sensitive source) and the public test split.
 
@@ -15,100 +15,123 @@ alone. Errors name columns and files, never values.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import hmac
-import re
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
-from pathlib import Path
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
 
 from resources.canonical import INTEGER, spelled
-from resources.formats import Record
-from resources.formats import SourceError as SourceError
+from resources.cells import Record
+from resources.cells import SourceError as SourceError
 from resources.formats import records as records_of
-from resources.source import Columns, Equalities, Label, Source
+from resources.places import HUB, SPLIT, stored_at
+from resources.source import Columns, Equalities, Label, Layout, Source
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-HUB = "hub:"  # before the name of a Hugging Face Hub dataset
-SPLIT = "split"  # on the Hub not a column but the name of the files
-_BATCH = 2**12  # records that are held as Python values at once
+    Rows: TypeAlias = pa.Table | pa.RecordBatch
+
+_BATCH = 2**14  # records that are held as Python values at once
+_LARGEST = 2**26  # characters of theirs, but for the last one's
 
 
-def table_at(place: str, where: Equalities, columns: Columns) -> pa.Table:
+def table_at(place: str, where: Equalities, columns: Columns, layout: Layout) -> pa.Table:
+    """All of `batches_at` as one table, for what fits into memory."""
+    import pyarrow as pa
+
+    return pa.Table.from_batches(batches_at(place, where, columns, layout), schema_of(columns))
+
+
+def batches_at(place: str, where: Equalities, columns: Columns, layout: Layout) -> Iterator[pa.RecordBatch]:
     """The columns of the records there that meet the filter: text in its one spelling, null where missing. Sensitive.
 
-    Every record is a row, in the order of the source; one that could not be read is a row of nulls.
+    Every record is a row, in the order of the source; one that could not be read is a row of nulls. A batch has at most
+    `_BATCH` of them. Where it ends says nothing, and nothing may depend on it.
 
     Args:
-        place: an absolute path, or the name of a Hub data set.
+        place: as `resources.places` has them.
 
     Raises:
         SourceError: missing file, unknown format, missing column, or a schema that cannot serve.
     """
     import pyarrow as pa
 
-    hub = place.startswith(HUB)
-    paths = _hub_files(place, where) if hub else _files(place)
-    filters = {column: value for column, value in where.items() if not (hub and column == SPLIT)}
+    kinds = asked_of(place, where, columns)
+    schema, wanted = schema_of(columns), _wanted(filters_of(place, where), kinds)
+    as_stored = {columns.stored.get(name, name): kind for name, kind in kinds.items()}
+    for stored in stored_at(place, where):
+        for records in _bounded(_where(records_of(stored, as_stored, layout), wanted, len(kinds))):
+            cells = list(zip(*records, strict=True))[: len(schema)]
+            yield pa.record_batch([pa.array(column, pa.large_string()) for column in cells], schema)
+
+
+def schema_of(columns: Columns) -> pa.Schema:
+    """Of a table of a source's cells."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.large_string()) for name in columns.names])
+
+
+def _bounded(records: Iterator[Sequence[str | None]]) -> Iterator[list[Sequence[str | None]]]:
+    """Lists of records that fit into memory, however long their cells are."""
+    batch: list[Sequence[str | None]] = []
+    length = 0
+    for record in records:
+        batch.append(record)
+        length += sum(map(len, filter(None, record)))
+        if len(batch) >= _BATCH or length >= _LARGEST:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch
+
+
+def filters_of(place: str, where: Equalities) -> Equalities:
+    """Of a filter what is about columns."""
+    return {column: value for column, value in where.items() if not (place.startswith(HUB) and column == SPLIT)}
+
+
+def asked_of(place: str, where: Equalities, columns: Columns) -> dict[str, str]:
+    """The columns that are read at a place, those that are filtered by last, and the type of each."""
     names = columns.names
-    kinds = {name: columns.kind(name) for name in [*names, *(name for name in filters if name not in names)]}
-    wanted = _wanted(filters, kinds)
-    schema = pa.schema([(name, pa.large_string()) for name in names])
-    batches = []
-    for path in paths:
-        chosen = _where(records_of(path, kinds), wanted, len(kinds))
-        while batch := list(islice(chosen, _BATCH)):
-            values = list(zip(*batch, strict=True))[: len(names)]
-            batches.append(pa.record_batch([pa.array(cells, pa.large_string()) for cells in values], schema))
-    return pa.Table.from_batches(batches, schema)
+    asked = [*names, *(name for name in filters_of(place, where) if name not in names)]
+    return {name: columns.kind(name) for name in asked}
 
 
-def present(table: pa.Table, column: str) -> list[str | None]:
+def present(table: Rows, column: str) -> list[str | None]:
     """A column's values, None for missing and for blank ones. A record without text or unit is nobody's, and is left
     out."""
     return [value if value and not value.isspace() else None for value in table.column(column).to_pylist()]
 
 
-def as_rows(table: pa.Table, columns: Columns) -> pd.DataFrame:
-    """Columns `unit`, `text` and the label columns in plain values, without records that the columns do not describe.
+def as_rows(table: Rows, columns: Columns) -> pd.DataFrame:
+    """The records that the columns describe, as `described` has them, in a frame as `frame_of` makes it."""
+    return frame_of(described(table, columns), columns)
+
+
+def described(table: Rows, columns: Columns, first: int = 0) -> list[tuple[str, ...]]:
+    """Unit, text and labels in plain values of each record that the columns describe.
 
     A record is left out when its text or unit is missing, or when a label is outside the declared set. Where each
-    record is a unit, units are numbered: the numbers say nothing.
+    record is a unit, units are numbered, from `first` on: the numbers say nothing.
     """
+    texts = present(table, columns.text)
+    units = present(table, columns.unit) if columns.unit else [str(first + number) for number in range(len(texts))]
+    labels = [decoded(table, label, columns) for label in columns.labels]
+    return [row for row in zip(units, texts, *labels, strict=True) if None not in row]
+
+
+def frame_of(rows: Sequence[tuple[str, ...]], columns: Columns) -> pd.DataFrame:
+    """Columns `unit`, `text` and the label columns."""
     import pandas as pd
 
     names = [label.column for label in columns.labels]
     if {"unit", "text"} & set(names):
         raise SourceError("a label column may not be called `unit` or `text`: rename it in the source")
-    texts = present(table, columns.text)
-    units = present(table, columns.unit) if columns.unit else [str(number) for number in range(len(texts))]
-    labels = [_decoded(table, label, columns) for label in columns.labels]
-    rows = [row for row in zip(units, texts, *labels, strict=True) if None not in row]
     return pd.DataFrame(rows, columns=["unit", "text", *names], dtype=object)  # no type from all values together
-
-
-def bound_units(rows: pd.DataFrame, max_records: int, key: bytes) -> pd.DataFrame:
-    """At most `max_records` records of each unit, in the order of `rows`.
-
-    Those whose keyed hash is smallest are kept. The hash is of the whole record, so that two with the same hash are the
-    same record, and whichever is kept, the same rows come out.
-    """
-    places: defaultdict[str, list[int]] = defaultdict(list)
-    for place, unit in enumerate(rows["unit"]):
-        places[unit].append(place)
-    records = list(rows.itertuples(index=False, name=None))
-    kept = []
-    for own in places.values():
-        if len(own) > max_records:
-            own = sorted(own, key=lambda place: keyed(key, "bound", *records[place]))[:max_records]
-        kept += own
-    return rows.iloc[sorted(kept)].reset_index(drop=True)
 
 
 def shortened(rows: pd.DataFrame, max_characters: int) -> pd.DataFrame:
@@ -119,31 +142,44 @@ def shortened(rows: pd.DataFrame, max_characters: int) -> pd.DataFrame:
     return rows.assign(text=pd.Series(texts, index=rows.index, dtype=object))
 
 
-def thin(table: pa.Table, columns: Columns, size: float, key: bytes) -> pa.Table:
-    """Each unit with probability `size`, decided by a keyed hash of the unit alone (of the text for record units)."""
-    import pyarrow as pa
-
+def thin(batch: pa.RecordBatch, columns: Columns, size: float, key: bytes) -> list[bool]:
+    """Whether each record is kept: each unit with probability `size`, decided by a keyed hash of the unit alone (of the
+    text for record units)."""
     if size == 1:
-        return table
-    identities = present(table, columns.unit or columns.text)
+        return [True] * len(batch)
+    identities = present(batch, columns.unit or columns.text)
     threshold = int(size * 2**64)
-    kept = [name is not None and int.from_bytes(keyed(key, "thin", name)[:8], "big") < threshold for name in identities]
-    return table.filter(pa.array(kept, pa.bool_()))  # a list of nothing would have no type
+    return [name is not None and int.from_bytes(keyed(key, "thin", name)[:8], "big") < threshold for name in identities]
 
 
-def fingerprint(table: pa.Table, source: Source, key: bytes) -> str:
-    """Keyed identity of a source: its texts, whatever their order or the columns beside them, and the blocks that
-    are read of it. A source without any text is known by its place alone, so that no two such are taken for one."""
-    texts = sorted(keyed(key, "text", text) for text in present(table, source.columns.text) if text is not None)
-    whole = hashlib.sha256()
-    for text in texts:
-        whole.update(text)
-    if not texts:
-        return keyed(key, "no text", source.population, source.place, *source.columns.blocks).hex()
-    return keyed(key, "source", whole.hexdigest(), *source.columns.blocks).hex()
+class Fingerprint:
+    """Keyed identity of a source: its texts, whatever their order or the columns beside them, and the blocks that are
+    read of it. A source without any text is known by its place alone, so that no two such are taken for one.
+
+    Holds 32 bytes for each text.
+    """
+
+    def __init__(self, source: Source, key: bytes) -> None:
+        self._source, self._key = source, key
+        self._digests = bytearray()
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        for text in present(batch, self._source.columns.text):
+            if text is not None:
+                self._digests += keyed(self._key, "text", text)
+
+    def value(self) -> str:
+        import numpy as np
+
+        blocks = self._source.columns.blocks
+        if not self._digests:
+            return keyed(self._key, "no text", self._source.population, self._source.place, *blocks).hex()
+        digests = np.frombuffer(self._digests, "S32")
+        digests.sort()
+        return keyed(self._key, "source", hashlib.sha256(digests.data).hexdigest(), *blocks).hex()
 
 
-def figures(table: pa.Table, columns: Columns) -> dict[str, int]:
+def figures(table: Rows, columns: Columns) -> dict[str, int]:
     """How many records there are, and how many lack what is declared, by column. Sensitive."""
     counts = {"records": len(table), "without text": present(table, columns.text).count(None)}
     if columns.unit:
@@ -152,18 +188,25 @@ def figures(table: pa.Table, columns: Columns) -> dict[str, int]:
         said = present(table, columns.block)
         counts[f"in no declared {columns.block}"] = sum(block not in columns.blocks for block in said)
     for label in columns.labels:
-        counts[f"without a declared {label.column}"] = _decoded(table, label, columns).count(None)
+        counts[f"without a declared {label.column}"] = decoded(table, label, columns).count(None)
     return counts
 
 
 def keyed(key: bytes, *parts: str) -> bytes:
     """HMAC-SHA256 of the parts, each with its length before it."""
-    encoded = (part.encode("utf-8", "surrogatepass") for part in parts)
-    message = b"".join(len(data).to_bytes(8, "big") + data for data in encoded)
-    return hmac.new(key, message, hashlib.sha256).digest()
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    begun = _under(key).copy()
+    begun.update(b"".join([len(data).to_bytes(8, "big") + data for data in encoded]))
+    return begun.digest()
 
 
-def _decoded(table: pa.Table, label: Label, columns: Columns) -> list[str | None]:
+@cache
+def _under(key: bytes) -> hmac.HMAC:
+    """A hash that the key has gone into: to copy it is a third faster than to begin anew for each record."""
+    return hmac.new(key, digestmod=hashlib.sha256)
+
+
+def decoded(table: Rows, label: Label, columns: Columns) -> list[str | None]:
     """Plain label values; None for anything outside the declared set.
 
     A code is meant by whatever spells its number: 1, and 1.0 as programs write it where some values are missing.
@@ -201,46 +244,3 @@ def _where(
             yield nothing
         elif all(record[place] == spelling for place, spelling in wanted):
             yield record
-
-
-def _files(place: str) -> list[Path]:
-    path = Path(place)
-    if path.is_dir():
-        found = sorted(path.glob("*.parquet"))
-        if not found:
-            raise SourceError(f"{path} holds no .parquet file")
-        return found
-    if not path.is_file():
-        raise SourceError(f"{path} does not exist: correct its path in the contract, or give the source with --source")
-    return [path]
-
-
-def _hub_files(place: str, where: Equalities) -> list[Path]:
-    from huggingface_hub import snapshot_download
-
-    name, split = place.removeprefix(HUB), where.get(SPLIT)
-    pattern = "*.parquet" if split is None else f"*{glob.escape(str(split))}*.parquet"
-    try:
-        folder = Path(snapshot_download(name, repo_type="dataset", allow_patterns=[pattern]))
-    except Exception as problem:  # the Hub client raises many kinds: not found, gated, offline, proxy
-        raise SourceError(
-            f"{place} could not be had from the Hugging Face Hub ({type(problem).__name__}): check name and network, "
-            "or give a local copy with --source"
-        ) from problem
-    found = sorted(folder.rglob("*.parquet"))
-    if split is not None:
-        found = [path for path in found if _split_of(path.relative_to(folder)) == str(split)]
-    if not found:
-        raise SourceError(
-            f"{place} holds no Parquet file of the split {'asked for' if split is None else split!r}. The files of one "
-            "are called `NAME-*.parquet` or `NAME.parquet`, or are numbered in a folder NAME; of others give a local "
-            "copy with --source"
-        )
-    return found
-
-
-def _split_of(path: Path) -> str:
-    """The one split that a file is of: what its name begins with, up to `-` or `.`; or, where that is a number as in
-    `train/0000.parquet`, its folder."""
-    beginning = re.split(r"[-.]", path.name)[0]
-    return path.parent.name if beginning.isdecimal() else beginning

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -116,6 +118,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 # No test is timed: machines that run them may be busy.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+
+
+@pytest.fixture(autouse=True)
+def interrupts_as_in_a_new_process():
+    """A run that was interrupted leaves SIGINT ignored, since its process ends; a test's process goes on, and others
+    that it starts would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
@@ -277,7 +287,7 @@ def query(home):
     from resources.heads import open_ledger
     from resources.seals import digests_of_tables
 
-    return lambda sql: query(home.warehouse, sql, digests_of_tables(open_ledger(home), home.warehouse / PARQUET))[1]
+    return lambda sql: query(home.warehouse, sql, digests_of_tables(open_ledger(home), home.warehouse / PARQUET)).rows
 
 
 @pytest.fixture
@@ -307,18 +317,23 @@ def put_stand_ins(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     state = SimpleNamespace(read=0, train=lambda frame: None)
 
-    def fine_tune(contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
+    def fine_tune(contract, plan, rows, folder, progress=None, checkpoints=None, prepared=None, launch=None):
         state.read += 1
-        state.train(frame)
+        frames = list(rows)
+        state.train(pd.concat(frames, ignore_index=True) if frames else None)
         (folder / "adapter.txt").write_text("an adapter", encoding="utf-8")
         if progress:
             progress(plan.mechanism.steps, plan.mechanism.steps)
         return finetuning.FineTuned(folder, plan.event() if plan.mechanism.is_private else None)
 
-    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None, draw=None):
-        cells = [contract.cells[row % 2][0] for row in range(rows)]
-        texts = [f"please help me with the {cell} of mine, case {row}" for row, cell in enumerate(cells)]
-        return pd.DataFrame({"text": texts, "topic": cells})
+    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None, draw=None, pool=None):
+        columns = [label.column for label in contract.privacy.labels]
+        cells = [contract.cells[row % 2 % len(contract.cells)] for row in range(rows)]
+        texts = [f"please help me with the {(*cell, 'card')[0]} of mine, case {row}" for row, cell in enumerate(cells)]
+        return pd.DataFrame(
+            [(text, *cell) for text, cell in zip(texts, cells, strict=True)],
+            columns=[contract.privacy.text.column, *columns],
+        )
 
     class MiniLM:
         def __init__(self, folder=None, *, max_tokens=256):
@@ -344,6 +359,8 @@ def put_stand_ins(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setattr(export, "device_encoder", MiniLM)
     monkeypatch.setattr(rules, "check_rules", lambda contract: ())
     monkeypatch.setattr(base_model, "load_base_model", lambda name: None)
+    of_hub, real = re.compile(r"[\w.-]+/[\w.-]+"), base_model.load_tokenizer
+    monkeypatch.setattr(base_model, "load_tokenizer", lambda name: None if of_hub.fullmatch(name) else real(name))
     return state
 
 

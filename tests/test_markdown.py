@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 
 import matplotlib
 import pandas as pd
@@ -57,6 +58,15 @@ def test_synthetic_texts_and_labels_show_no_picture_and_follow_no_link():
     assert len(preview(frame).value.splitlines()) == 3
 
 
+def test_a_preview_fits_into_the_page():
+    """From a thousand characters on the interface hides it; a word that cannot be broken widens the page."""
+    frame = pd.DataFrame({"text": ["word " * 200, "x" * 300, *["short"] * 20]})
+    shown = preview(frame).value or ""
+    assert len(shown) < 1_000
+    assert shown.count("\n") > 3
+    assert max(map(len, re.split(r"&#8203;|\s", shown))) <= 24
+
+
 def test_dollars_in_titles_and_labels_are_no_formula(tmp_path):
     from dpsynth_assets.cli.utility.report import chart
     from dpsynth_assets.quality.metrics.materials import Materials
@@ -65,5 +75,5 @@ def test_dollars_in_titles_and_labels_are_no_formula(tmp_path):
     chart([], r"from $\frac to $5", tmp_path / "chart.png")
     assert (tmp_path / "chart.png").exists()
     frame = pd.DataFrame({"text": ["a b", "c"], "topic": [r"$\frac$", "$x"]})
-    assert portrait(Materials(frame, "text"), "topic", [r"$\frac$", "$x"]).startswith(b"\x89PNG")
+    assert portrait(Materials(frame, "text"), {"topic": [r"$\frac$", "$x"]}).startswith(b"\x89PNG")
     assert matplotlib.rcParams["text.parse_math"] is True

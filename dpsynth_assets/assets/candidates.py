@@ -11,6 +11,7 @@ from dpsynth_assets.assets.figures import preview, receipts_metadata
 from dpsynth_assets.assets.privacy_audit import RefutedError, require_sound
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
+from dpsynth_assets.gate.approval import require_terms
 from dpsynth_assets.language.writers import forget_answers
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.registry import writers
@@ -21,6 +22,7 @@ from dpsynth_assets.synthesis.label_histogram import NoRowsError
 from ledger import LedgerError
 from resources.artifact_store import ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
+from resources.ray_workers import RayWorkers, WorkersError
 
 
 def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
@@ -41,11 +43,15 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
         after=(*drawn_from, LABEL_HISTOGRAM.name),
     )
     def candidates(
-        context: dg.AssetExecutionContext, artifact_store: ArtifactStore, ledger: LedgerResource
+        context: dg.AssetExecutionContext,
+        artifact_store: ArtifactStore,
+        ledger: LedgerResource,
+        ray_workers: RayWorkers,
     ) -> dg.MaterializeResult[None]:
         contract = of_partition(declared, context)
         with plain_failures(ArtifactError, LedgerError, NoRowsError, RefutedError):
             texts_of = {name: artifact_store.latest(contract.id, name) for name in drawn_from}
+            require_terms(contract, ledger.open())  # which name the server that is asked, too
             require_sound(contract, texts_of, ledger)
             histogram = artifact_store.latest(contract.id, LABEL_HISTOGRAM.name)
             require_rows_by(contract, histogram)
@@ -59,8 +65,8 @@ def candidates_asset(declared: Contract) -> dg.AssetsDefinition:
             artifact_store.unfinished(contract.id, CANDIDATES, *marks) as shards,
             artifact_store.draft(contract.id, CANDIDATES) as draft,
         ):
-            with plain_failures(AwayError, GenerationError):
-                frame = draw(contract, texts_of, histogram.folder, size, progress, shards)
+            with plain_failures(AwayError, GenerationError, WorkersError), ray_workers.pool() as pool:
+                frame = draw(contract, texts_of, histogram.folder, size, progress, shards, pool)
             frame.to_parquet(draft.folder / DRAWN, index=False)
             artifact = artifact_store.seal(draft, made_from=made_from, about={"size": size})
         forget_answers(contract)

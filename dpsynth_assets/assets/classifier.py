@@ -11,6 +11,7 @@ from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.assets.proof import UnprovenError, published_table
 from dpsynth_assets.assets.teaching import teacher_of
 from dpsynth_assets.classify.errors import ClassifierError
+from dpsynth_assets.classify.terms import terms_of
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.approval import require_terms
 from dpsynth_assets.gate.public_rows import mixed_rows, test_rows
@@ -32,10 +33,11 @@ def additions_of(contract: Contract, store: SensitiveStore) -> "Additions":
     """What the contract's classifiers are trained on beside the rows of a table."""
     from dpsynth_assets.classify.contracted import additions
 
-    mix = contract.privacy.classifier.mix
+    mix = terms_of(contract).mix
     if mix is None:
         return additions(contract, None, ())
-    return additions(contract, mixed_rows(contract, mix, store), test_rows(contract, store)["text"])
+    tested = () if contract.privacy.test_split is None else test_rows(contract, store)["text"]
+    return additions(contract, mixed_rows(contract, mix, store), tested)
 
 
 def trained_on(terms: "Classifier | SafetyClassifier") -> str:
@@ -46,8 +48,8 @@ def trained_on(terms: "Classifier | SafetyClassifier") -> str:
 
 
 def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
-    """The classifier asset of a contract."""
-    terms = declared.privacy.classifier
+    """The classifier asset of a contract that has labels."""
+    terms = terms_of(declared)
     target = terms.target
     each = "" if terms.seeds == 1 else f", {terms.seeds} of each"
 
@@ -70,7 +72,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         from dpsynth_assets.classify.contracted import folder_of, seeds, train
 
         contract = of_partition(declared, context)
-        taught = contract.privacy.classifier.taught_by_labeller  # not of a variant that reads nothing
+        taught = terms_of(contract).taught_by_labeller  # not of a variant that reads nothing
         spoken = (ArtifactError, PublishError, QualityError, LedgerError, UnprovenError, SourceError)
         with plain_failures(*spoken, ClassifierError):
             require_terms(contract, ledger.open())
@@ -84,7 +86,7 @@ def classifier_asset(declared: Contract) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             metadata={
                 "target": target,
-                "taught_by": contract.privacy.classifier.teacher or "labels",
+                "taught_by": terms_of(contract).teacher or "labels",
                 "classes": len(contract.privacy.classes),
                 "synthetic_rows": len(frame),
                 "public_rows": len(more.mix or ()),

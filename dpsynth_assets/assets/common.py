@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets import variants
+from dpsynth_assets.assets.admission import admission, or_refused
 from dpsynth_assets.assets.figures import guarantee
+from dpsynth_assets.gate.refusal import told
 from dpsynth_assets.publish.release import NO_GUARANTEE
 
 if TYPE_CHECKING:
@@ -64,20 +66,23 @@ def contract_asset(
     spends: bool = False,
     follows: bool = True,
     partitioned: bool = True,
+    asks: bool = True,
 ) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """`dg.asset` with what the assets of a contract share.
 
     `after` names the contract's assets that this one is made from. `spends` marks a release: it passes the gate, and
     nothing automates or retries it. `follows` is off for free assets that do not follow their inputs by themselves,
-    such as the snapshot. `partitioned` is off for what all release variants of a contract share.
+    such as the snapshot. `partitioned` is off for what all release variants of a contract share. `asks` is off for what
+    asks neither the ledger nor its people for leave: it has no check of its admission.
     """
     reads = spends and not contract.reads_nothing
     promise = f"Charged to the privacy ledger of population `{contract.privacy.population}`."
     free = f"Post-processing: costs nothing, and carries the guarantee of what it was made from: {guarantee(contract)}."
     partitions = partitions_of(contract) if partitioned else None
     said = [description, promise if reads else free if follows else "", _on_partitions(contract) if partitions else ""]
-    return dg.asset(
-        key=asset_key(contract, name),
+    key = asset_key(contract, name)
+    made = dg.asset(
+        key=key,
         deps=[asset_key(contract, upstream) for upstream in after],
         group_name=contract.id.replace("-", "_"),
         owners=list(contract.owners),
@@ -91,7 +96,10 @@ def contract_asset(
         code_version=f"{_CODE}-{contract.digest[:12]}",
         metadata={"contract_version": contract.version, "contract_file": contract.path.name},
         partitions_def=partitions,
+        output_required=not asks,
+        check_specs=[admission(key, partitions)] if asks else None,
     )
+    return (lambda body: made(or_refused(key, body))) if asks else made
 
 
 def _on_partitions(contract: Contract) -> str:
@@ -106,11 +114,11 @@ def _on_partitions(contract: Contract) -> str:
 
 @contextmanager
 def plain_failures(*kinds: type[Exception]) -> Iterator[None]:
-    """Turn the given errors, whose texts are written for people, into failures without a stack to read through.
+    """Turn the given errors, whose texts are written for people, into failures or refusals without a stack to read.
 
     For free assets only: what a release raises is the gate's business.
     """
     try:
         yield
     except kinds as error:
-        raise dg.Failure(str(error), allow_retries=False) from error
+        raise told(error) from error

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from dpsynth_assets.assets.common import asset_key, contract_asset, of_partition, partitions_of, plain_failures
-from dpsynth_assets.assets.figures import column_schema, picture, preview, receipts_metadata
+from dpsynth_assets.assets.figures import column_schema, page_of, picture, preview, receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.synthesis import Curation
+from dpsynth_assets.publish.quality import REPORT, save
 from dpsynth_assets.quality.metrics.measuring import figures_of
 from dpsynth_assets.quality.rules import judge, rules_of
 from dpsynth_assets.quality.verdict import VERDICT, Verdict
@@ -23,6 +24,7 @@ from dpsynth_assets.releases.votes import CANDIDATES, VOTES
 from dpsynth_assets.synthesis.errors import CurationError, VotesError
 from dpsynth_assets.variants import name_of
 from resources.artifact_store import ArtifactError, ArtifactStore
+from resources.ray_workers import RayWorkers, WorkersError
 from resources.sensitive_store import GrantRequiredError, SensitiveStore
 from resources.tabular import SourceError
 
@@ -44,18 +46,23 @@ def corpus_asset(declared: Contract) -> dg.AssetsDefinition:
         ),
         kinds={"parquet"},
         after=(CANDIDATES, *_judges(terms)),
+        asks=False,
     )
-    def corpus(context: dg.AssetExecutionContext, artifact_store: ArtifactStore) -> dg.MaterializeResult[None]:
+    def corpus(
+        context: dg.AssetExecutionContext, artifact_store: ArtifactStore, ray_workers: RayWorkers
+    ) -> dg.MaterializeResult[None]:
+        from dpsynth_assets.classify.pooled import PooledEncoder
         from dpsynth_assets.synthesis.corpus import ROWS, choose
 
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactError, CurationError, VotesError):
+        with plain_failures(ArtifactError, CurationError, VotesError, WorkersError), ray_workers.pool() as pool:
             candidates = artifact_store.latest(contract.id, CANDIDATES)
             asked = {name: artifact_store.latest(contract.id, name) for name in _judges(contract.privacy.curation)}
             drawn_from, texts_of = candidates.receipt["about"], [release.name for release in writers(contract)]
             histogram = artifact_store.get(contract.id, LABEL_HISTOGRAM.name, drawn_from[LABEL_HISTOGRAM.name])
             folders = {name: artifact.folder for name, artifact in asked.items()}
-            curated = choose(contract, candidates, histogram.folder, float(drawn_from["size"]), folders)
+            encoder = None if pool is None else PooledEncoder(pool)  # of candidates: texts that were drawn
+            curated = choose(contract, candidates, histogram.folder, float(drawn_from["size"]), folders, encoder)
         frame, complaint = curated.frame, curated.complaint
         if complaint is not None:
             context.log.warning(complaint)
@@ -120,25 +127,37 @@ def quality_checks(declared: Contract) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(specs=specs, name=f"{declared.id.replace('-', '_')}__quality")
     def quality(
-        context: dg.AssetCheckExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore
+        context: dg.AssetCheckExecutionContext,
+        artifact_store: ArtifactStore,
+        sensitive_store: SensitiveStore,
+        ray_workers: RayWorkers,
     ) -> Iterator[dg.AssetCheckResult]:
         from dpsynth_assets.assets.materials import materials_for
+        from dpsynth_assets.quality.report import quality_report
         from dpsynth_assets.synthesis.corpus import rows_of
 
         contract = of_partition(declared, context)
-        with plain_failures(ArtifactError, SourceError, GrantRequiredError):
+        with (
+            plain_failures(ArtifactError, SourceError, GrantRequiredError, WorkersError),
+            ray_workers.pool() as pool,
+        ):
             corpus = artifact_store.latest(contract.id, "corpus")
             progress = reporter(context.op_execution_context, "Embedding texts for the quality rules")
             frame = rows_of(corpus.folder)
-            materials = materials_for(contract, corpus, frame, artifact_store, sensitive_store, progress)
-        verdict = judge(materials, contract)
+            materials = materials_for(contract, corpus, frame, artifact_store, sensitive_store, progress, pool)
+            verdict = judge(materials, contract)
+            report = quality_report(contract, materials, verdict)
         with artifact_store.draft(contract.id, "verdict") as draft:
             verdict.save(draft.folder / VERDICT)
-            artifact_store.seal(draft, made_from={"corpus": corpus})
+            save(report, draft.folder, release=corpus.id)
+            judged = artifact_store.seal(draft, made_from={"corpus": corpus})
         context.op_execution_context.log_event(
             dg.AssetObservation(
                 asset_key(declared, "corpus"),
-                metadata=_observed(contract, materials, verdict),
+                metadata={
+                    **_observed(contract, materials, verdict),
+                    "quality_report": page_of(judged, REPORT),
+                },
                 partition=name_of(contract) if partitions_of(declared) else None,
             )
         )
@@ -161,11 +180,9 @@ def _observed(contract: Contract, materials: "Materials", verdict: Verdict) -> d
     from dpsynth_assets.quality.pictures import portrait
 
     figures = figures_of(verdict)
-    target = contract.privacy.classifier.target
-    if not {materials.text, target} <= set(materials.synthetic.columns):
+    labels = {} if contract.privacy.classifier is None else {contract.privacy.target: contract.privacy.classes}
+    if not {materials.text, *labels} <= set(materials.synthetic.columns):
         return {**figures}  # the blocking rule about columns says what is wrong
     reference = next(iter(materials.references), None)
-    drawn = picture(
-        portrait(materials, target, contract.privacy.classes, reference), "lengths and labels of the synthetic rows"
-    )
+    drawn = picture(portrait(materials, labels, reference), "lengths and labels of the synthetic rows")
     return {**figures, "lengths_and_labels": drawn}

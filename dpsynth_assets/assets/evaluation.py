@@ -26,8 +26,9 @@ from resources.tabular import SourceError
 
 
 def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
-    """The evaluation asset of a contract."""
+    """The evaluation asset of a contract of which something can be evaluated."""
     test, public = declared.privacy.test_split, declared.privacy.source_is_public
+    assert test is not None, "there is none otherwise"
     baseline = (DP_BASELINE.name,) if DP_BASELINE in planned(declared) else ()
 
     @contract_asset(
@@ -40,6 +41,7 @@ def evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
         ),
         kinds={"scikitlearn"},
         after=("classifier", *baseline),
+        asks=False,
     )
     def evaluation(
         context: dg.AssetExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore

@@ -63,7 +63,7 @@ def published_table(
             f"the corpus {corpus.id} of {contract.id} has no passing quality verdict: no classifier is trained on it. "
             f"Run its checks and publish again (materialize {contract.id}/corpus and {contract.id}/synthetic)"
         )
-    parquet = _place_of(synthetic, artifacts)
+    parquet = place_of(synthetic, artifacts)
     if problems := _contradictions(synthetic, parquet, artifacts, ledger):
         raise UnprovenError(
             f"the synthetic table of {contract.id} is not borne out by the privacy ledger: no classifier is trained on "
@@ -83,14 +83,23 @@ def published_rows(synthetic: Artifact, artifacts: ArtifactStore) -> "pd.DataFra
     """
     from dpsynth_assets.publish.parquet import load
 
-    parquet, book = _place_of(synthetic, artifacts), open_ledger(Home.at(artifacts.home))
+    return load(require_published(synthetic, artifacts))
+
+
+def require_published(synthetic: Artifact, artifacts: ArtifactStore) -> Path:
+    """Where the file of a published table lies; it is as it was sealed, and so is the seal beside it.
+
+    Raises:
+        UnprovenError: it is not, or is gone.
+    """
+    parquet, book = place_of(synthetic, artifacts), open_ledger(Home.at(artifacts.home))
     tables = {(seal.name, seal.id): seal for seal in book.seals(f"{synthetic.contract}/{TABLE}")}
     if problems := of_table(parquet, tables, book.public_key):
         raise UnprovenError(f"{parquet} {problems[0]}")
-    return load(parquet)
+    return parquet
 
 
-def _place_of(synthetic: Artifact, artifacts: ArtifactStore) -> Path:
+def place_of(synthetic: Artifact, artifacts: ArtifactStore) -> Path:
     """Where the table lies now: its receipt says where it was published, and the home may have been moved since."""
     within = Path(synthetic.receipt["about"]["parquet"]).parts[-3:]  # contract, table and file
     return Path(Home.at(artifacts.home).warehouse, "parquet", *within)

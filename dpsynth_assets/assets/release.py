@@ -36,6 +36,8 @@ from dpsynth_assets.releases.release import Markdown, Plan, Release, Workspace
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
+from resources.ranks import RankLauncher, RanksError
+from resources.ray_workers import RayWorkers, WorkersError
 from resources.sensitive_store import SensitiveStore
 from resources.snapshots import Snapshot
 from resources.tabular import SourceError
@@ -59,10 +61,14 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
         ledger: LedgerResource,
         sensitive_store: SensitiveStore,
         artifact_store: ArtifactStore,
+        rank_launcher: RankLauncher,
+        ray_workers: RayWorkers,
     ) -> dg.MaterializeResult[None]:
         contract = of_partition(declared, context) if release.in_variants else declared
         name, run = release_name(context, contract), context.run.run_id
-        with plain_failures(SourceError, ArtifactError, LedgerError):
+        with plain_failures(SourceError, ArtifactError, LedgerError, RanksError, WorkersError):
+            launch = rank_launcher.of(context)
+            ray_workers.require()  # of what comes after this release: it would be paid in vain
             snapshot = snapshot_of(ledger.open, sensitive_store, source_of(contract), name, run)
             if contract.reads_nothing:
                 return made_of_nothing(contract, release, artifact_store, snapshot.size)
@@ -81,7 +87,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
                 require_public_rows(contract, sensitive_store)
                 require_sound(contract, made_from, ledger)
                 require_writer(contract)  # of every release: what comes before its texts would be paid in vain
-                ready.append(release.computes.check(contract, plan, made_from, progress))
+                ready.append(release.computes.check(contract, plan, made_from, progress, launch))
 
         with release_gate(
             context,
@@ -94,8 +100,8 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
             later=_later(context, contract, release, snapshot.size),
         ) as gate:
             keep = partial(sensitive_store.keep_figures, source_of(contract))
-            work = Workspace(gate.folder, gate.checkpoints, keep, progress)
-            ran = release.computes.run(contract, plan, gate.read(), ready.pop(), work)
+            work = Workspace(gate.folder, gate.checkpoints, keep, progress, launch)
+            ran = release.computes.run(contract, plan, gate.rows(), ready.pop(), work)
             gate.finish(ran.event, ran.replayed)
         if ran.warning is not None:
             context.log.warning(ran.warning)
@@ -170,7 +176,7 @@ def _before_rows(contract: Contract, release: Release[Any]) -> Iterator[None]:
         yield
     except Exception as error:
         why = str(error) or type(error).__name__
-        text = f"{contract.id}/{release.name} cannot be computed, and nothing was charged for this run: {why}"
+        text = f"{contract.id}/{release.name} cannot be computed, and nothing was charged for it: {why}"
         raise dg.Failure(text, allow_retries=False) from error
 
 

@@ -9,7 +9,7 @@ from functools import partial
 import dagster as dg
 
 from dpsynth_assets.assets.common import contract_asset, of_partition, plain_failures
-from dpsynth_assets.assets.figures import receipts_metadata
+from dpsynth_assets.assets.figures import picture, receipts_metadata
 from dpsynth_assets.assets.progress import reporter
 from dpsynth_assets.assets.proof import UnprovenError, published_rows
 from dpsynth_assets.classify.errors import ClassifierError, EncoderError
@@ -27,8 +27,9 @@ from resources.tabular import SourceError
 
 
 def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
-    """The evaluation of a contract's safety classifier."""
+    """The evaluation of a contract's safety classifier, where there is a test split."""
     terms, split = terms_of(declared), declared.privacy.test_split
+    assert split is not None, "there is none otherwise"
 
     @contract_asset(
         declared,
@@ -39,6 +40,7 @@ def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
         ),
         kinds={"onnx"},
         after=("safety_classifier", *((DP_BASELINE.name,) if _compared(declared) else ())),
+        asks=False,
     )
     def safety_evaluation(
         context: dg.AssetExecutionContext, artifact_store: ArtifactStore, sensitive_store: SensitiveStore
@@ -77,8 +79,12 @@ def safety_evaluation_asset(declared: Contract) -> dg.AssetsDefinition:
                 "compared": dg.MetadataValue.md(table(results)),
                 "slices": dg.MetadataValue.json(results[0]["slices"]),
                 "functional_tests": dg.MetadataValue.json(results[0]["functional_tests"]),
-                "precision_recall_plot": dg.MetadataValue.path(artifact.folder / CURVE),
-                "calibration_plot": dg.MetadataValue.path(artifact.folder / CALIBRATION),
+                "precision_recall_plot": picture(
+                    (artifact.folder / CURVE).read_bytes(), "precision and recall on the public test records"
+                ),
+                "calibration_plot": picture(
+                    (artifact.folder / CALIBRATION).read_bytes(), "calibration on the public test records"
+                ),
                 "figures": dg.MetadataValue.json(results),
                 "left_out": dg.MetadataValue.json(dict(compared.left_out)),
                 **receipts_metadata(artifact),
@@ -93,4 +99,4 @@ _PLOTTED = ("precision", "recall", "reviewed", "missed", "average_precision", "c
 
 def _compared(contract: Contract) -> bool:
     """Whether a baseline of the same label is planned. A release variant has none."""
-    return terms_of(contract).target == contract.privacy.classifier.target and DP_BASELINE in planned(contract)
+    return terms_of(contract).target == contract.privacy.target and DP_BASELINE in planned(contract)

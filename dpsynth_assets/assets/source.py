@@ -9,7 +9,7 @@ from dpsynth_assets.assets.common import contract_asset
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.gate.approval import require_approved
 from dpsynth_assets.gate.binding import bind
-from dpsynth_assets.gate.refusal import ingestion_without_content
+from dpsynth_assets.gate.refusal import reading_without_content
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.markdown import escaped
 from resources.ledger import LedgerResource
@@ -54,7 +54,8 @@ def source_asset(contract: Contract) -> dg.AssetsDefinition:
         ledger: LedgerResource,
         sensitive_store: SensitiveStore,
     ) -> dg.MaterializeResult[None]:
-        with ingestion_without_content(sensitive_store, contract):
+        after = "Nothing was charged, and the former snapshot stands."
+        with reading_without_content(sensitive_store, contract, "the snapshot", after):
             book = ledger.open()
             require_approved(contract, book)
             snapshot = sensitive_store.ingest(source_of(contract, config.source), config.size)

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, overload
 from zipfile import BadZipFile
 
 import numpy as np
@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from dpsynth_assets.privacy.clipping_methods import Clipping
     from dpsynth_assets.privacy.shapes import Shape
     from dpsynth_assets.privacy.training import UnitData
+
+_T = TypeVar("_T")
 
 FILE = "canaries.npz"  # coins and scores so far: as secret as a checkpoint, beside which it lies
 _NAME = "lora_canaries"  # a layer's parameters are told by names: peft's begin like this (`clipping_methods.layer_of`)
@@ -158,6 +160,29 @@ class Canaries:
         self._keep()
 
 
+class _Both(Sequence[_T]):
+    """Two sequences as one, none of which is copied."""
+
+    def __init__(self, first: Sequence[_T], then: Sequence[_T]) -> None:
+        self._first, self._then = first, then
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._then)
+
+    @overload
+    def __getitem__(self, which: int) -> _T: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> Sequence[_T]: ...
+
+    def __getitem__(self, which: int | slice) -> _T | Sequence[_T]:
+        if isinstance(which, slice):
+            return [self[each] for each in range(*which.indices(len(self)))]
+        which = range(len(self))[which]
+        behind = which - len(self._first)
+        return self._first[which] if behind < 0 else self._then[behind]
+
+
 class _UnitsAndCanaries:
     """Other units' data with canaries after them (`UnitData`)."""
 
@@ -169,8 +194,8 @@ class _UnitsAndCanaries:
         self._canary_of = [canary for canary in taking_part for _ in range(of_each)]
         first = self._others
         own = [range(first + i * of_each, first + (i + 1) * of_each) for i in range(len(taking_part))]
-        self.records_of: Sequence[Sequence[int]] = [*data.records_of, *own]
-        self.lengths: Sequence[int] = [*data.lengths, *([canaries.length] * len(self._canary_of))]
+        self.records_of: Sequence[Sequence[int]] = _Both(data.records_of, own)
+        self.lengths: Sequence[int] = _Both(data.lengths, [canaries.length] * len(self._canary_of))
         self.longest = data.longest
 
     def losses(self, model: nn.Module, records: Sequence[int], shape: Shape) -> Tensor:

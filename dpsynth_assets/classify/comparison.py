@@ -17,6 +17,7 @@ from dpsynth_assets.classify.encoder import Remembered
 from dpsynth_assets.classify.evaluation import Classifier, evaluate, over_seeds
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
 from dpsynth_assets.classify.results import FIGURES, REAL, REAL_WITH_DP, SYNTHETIC, Result
+from dpsynth_assets.classify.terms import terms_of
 from dpsynth_assets.classify.training_rows import Additions, TrainingSet
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.classifiers import CLASSIFIER
@@ -47,7 +48,7 @@ def compare(
             what they are trained on beside them.
         report: makes a progress callback of a title.
     """
-    terms, encoder = contract.privacy.classifier, Remembered(encoders.MiniLM())
+    terms, encoder = terms_of(contract), Remembered(encoders.MiniLM())
     texts, labels = tested["text"].tolist(), tested[terms.target].tolist()
     encoder.encode(texts, progress=report("Embedding public test records"))
 
@@ -82,7 +83,7 @@ def _on_real(
     """The recipe of the synthetic rows on as many real ones, with the same additions."""
     for seed in seeds(contract):
         drawn = rows.sample(n=min(count, len(rows)), random_state=seed)
-        labels = drawn[contract.privacy.classifier.target].tolist()
+        labels = drawn[contract.privacy.target].tolist()
         training_set = TrainingSet(drawn["text"].tolist(), labels, contract.privacy.classes, more)
         yield RECIPES[kind].train(training_set, seed, encoder=encoder, progress=progress)
 

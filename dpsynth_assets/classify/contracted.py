@@ -13,6 +13,7 @@ from dpsynth_assets.classify import encoder as encoders
 from dpsynth_assets.classify.encoder import Encoder, Remembered
 from dpsynth_assets.classify.errors import ClassifierError
 from dpsynth_assets.classify.recipes import RECIPES, StoredClassifier, load_classifier
+from dpsynth_assets.classify.terms import terms_of
 from dpsynth_assets.classify.training_rows import Additions, TrainingSet, labelled
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.classifiers import CLASSIFIER
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def seeds(contract: Contract) -> range:
     """The seeds of the contract's classifiers."""
     first = contract.privacy.generation.seed
-    return range(first, first + contract.privacy.classifier.seeds)
+    return range(first, first + terms_of(contract).seeds)
 
 
 def folder_of(classifiers: Path, kind: str, seed: int) -> Path:
@@ -37,7 +38,7 @@ def folder_of(classifiers: Path, kind: str, seed: int) -> Path:
 def additions(contract: Contract, mix: pd.DataFrame | None, tested: Iterable[str]) -> Additions:
     """What the contract's classifiers are trained on beside the rows of a table: `mix`, public rows without the texts
     that test, and spelling tricks."""
-    terms = contract.privacy.classifier
+    terms = terms_of(contract)
     if mix is None:
         return Additions(None, terms.augmentation)
     rows = labelled(mix["text"].tolist(), mix[terms.target].tolist())
@@ -77,7 +78,7 @@ def train(
     Raises:
         ClassifierError: the rows cannot train one of them.
     """
-    terms = contract.privacy.classifier
+    terms = terms_of(contract)
     texts, labels = frame[contract.privacy.text.column].tolist(), frame[terms.target].tolist()
     encoder = Remembered(encoders.MiniLM())
     targets = None if labeller is None else load_teacher(contract, labeller, encoder).predict_proba(texts)

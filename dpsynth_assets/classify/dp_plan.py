@@ -66,7 +66,7 @@ class DpClassifierPlan(DpSgdPlan):
             neighbouring_relation=terms.unit.neighbouring_relation,
             max_records=terms.unit.max_records,
             classifier=release.classifier,
-            target=terms.classifier.target,
+            target=terms.target,
             classes=terms.classes,
             max_tokens=terms.text.max_tokens,
         )

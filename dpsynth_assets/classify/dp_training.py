@@ -14,12 +14,13 @@ of sensitive texts by an encoder to which it matters who else is encoded (`dpsyn
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -32,21 +33,24 @@ from dpsynth_assets.classify.holdout import class_codes
 from dpsynth_assets.classify.neural import Neural
 from dpsynth_assets.classify.vectors import public_encoder
 from dpsynth_assets.classify.word_cnn import CnnShape, WordCnn, hashed
+from dpsynth_assets.mapped import mapped
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.verification import verify_exactness, verify_own_bits
 from dpsynth_assets.privacy.shapes import public_shapes
 from dpsynth_assets.privacy.training import TrainingRun, train
+from dpsynth_assets.privacy.unit_numbers import Groups, UnitNumbers, require_bounded
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.classifiers import CLASSIFIER
-from dpsynth_assets.releases.release import Made, Ran, Workspace
+from dpsynth_assets.releases.release import Launch, Made, Ran, Workspace
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from dpsynth_assets.classify.encoder import Encoder
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.shapes import Shape
+    from dpsynth_assets.releases.rows import Rows
 
 # How much is computed at once, in records for the head, in words for the word-CNN.
 _MICRO_BATCH = 8192
@@ -58,36 +62,39 @@ class LabelledUnits:
 
     Args:
         method: whose examples they are.
-        examples: what the model takes, one per record.
+        examples: what the model takes, shape (records, width).
         codes: the class of each record.
-        units: the privacy unit of each record.
+        units: the number of each record's privacy unit.
     """
 
     def __init__(
-        self, method: _Head | _Cnn, examples: Sequence[Any], codes: Sequence[int], units: Sequence[object]
+        self,
+        method: _Head | _Cnn,
+        examples: Tensor,
+        codes: Sequence[int] | NDArray[np.int64],
+        units: Sequence[int] | NDArray[np.int64],
     ) -> None:
-        groups: dict[object, list[int]] = {}
-        for record, unit in enumerate(units):
-            groups.setdefault(unit, []).append(record)
-        self.records_of = list(groups.values())
+        self.records_of = Groups(np.asarray(units, dtype=np.int64))
         self.lengths = method.lengths(examples)
         self.longest = method.longest
         self._logits = method.logits
-        # Row by row what the model takes, and its class; last the example that stands in made-up rows.
-        self._examples, self._codes = method.stacked(examples), torch.tensor([*codes, 0])
+        self._examples, self._codes = examples, torch.as_tensor(codes, dtype=torch.int64)
 
     def losses(self, model: nn.Module, records: Sequence[int], shape: Shape | None = None) -> Tensor:
         """Cross-entropy of each of the records, then of made-up ones, shape (shape.rows,); without a shape, of the
         records alone. Classes weigh as often as they occur."""
         made_up = 0 if shape is None else shape.rows - len(records)
-        rows = torch.tensor([*records, *[len(self.lengths)] * made_up])
-        scores = self._logits(model, self._examples[rows], None if shape is None else shape.width)
-        return torch.nn.functional.cross_entropy(scores, self._codes[rows], reduction="none")
+        rows = torch.as_tensor(records, dtype=torch.int64)
+        # A made-up row is zeros: a vector of nothing, or an empty text.
+        examples = torch.nn.functional.pad(self._examples[rows], (0, 0, 0, made_up))
+        codes = torch.nn.functional.pad(self._codes[rows], (0, made_up))
+        scores = self._logits(model, examples, None if shape is None else shape.width)
+        return torch.nn.functional.cross_entropy(scores, codes, reduction="none")
 
 
 def train_with_dp(
     plan: DpClassifierPlan,
-    frame: pd.DataFrame,
+    rows: Rows,
     folder: Path,
     progress: Progress | None = None,
     checkpoints: CheckpointFolder | None = None,
@@ -97,8 +104,7 @@ def train_with_dp(
 
     Args:
         plan: must be the one whose event was granted.
-        frame: columns `unit`, `text` and the plan's target, one row per record, at most `plan.max_records` rows per
-            unit, as the sensitive store hands them out.
+        rows: at most `plan.max_records` of each unit, as the sensitive store hands them out.
         progress: told (steps done, steps in all), and nothing of the rows' encoding before.
         checkpoints: in the sensitive zone; a run that was killed there is continued.
         encoder: for *public* rows, one that remembers them, so that many settings can be tried. For sensitive ones
@@ -108,13 +114,10 @@ def train_with_dp(
         ValueError: a unit has more records than the plan bounds, which would break the declared sensitivity.
         UnclippedGradientError: the model cannot be trained exactly; found on made-up records.
     """
-    if not frame.empty and int(frame.groupby("unit", sort=False).size().max()) > plan.max_records:
-        raise ValueError(f"a unit has more than max_records ({plan.max_records}) records: bound them on reading")
     method = _method(plan, encoder)
     model = method.model()
     _verify(plan, method, model)
-    codes = class_codes(frame[plan.target].tolist(), plan.classes).tolist()
-    data = LabelledUnits(method, method.examples(frame["text"].tolist()), codes, frame["unit"].tolist())
+    data = _labelled(plan, method, rows, checkpoints.path if checkpoints else None)
     run = train(
         model,
         data,
@@ -129,18 +132,39 @@ def train_with_dp(
     return run
 
 
+def _labelled(plan: DpClassifierPlan, method: _Head | _Cnn, rows: Rows, folder: Path | None) -> LabelledUnits:
+    """The records as the model takes them. What it takes of them lies in `folder`, in a file without a name."""
+    codes, units = [np.empty(0, np.int64)], UnitNumbers()
+
+    def examples() -> Iterator[NDArray[Any]]:
+        for frame in rows:
+            codes.append(class_codes(frame[plan.target].tolist(), plan.classes))
+            units.extend(frame["unit"])
+            yield method.examples(frame["text"].tolist()).numpy()
+
+    taken = mapped(examples(), method.examples([]).numpy(), folder)
+    require_bounded(units.numbers(), plan.max_records)
+    return LabelledUnits(method, torch.from_numpy(taken), np.concatenate(codes), units.numbers())
+
+
 def check_trainable(plan: DpClassifierPlan) -> None:
     """Raise now what training would raise without having seen a row: an encoder or a model that cannot be used."""
     method = _method(plan)
     _verify(plan, method, method.model())
 
 
-def check(contract: Contract, plan: DpClassifierPlan, made_from: Mapping[str, Made], progress: Progress) -> None:
+def check(
+    contract: Contract,
+    plan: DpClassifierPlan,
+    made_from: Mapping[str, Made],
+    progress: Progress,
+    launch: Launch | None = None,
+) -> None:
     """As `check_trainable`, for the gate."""
     check_trainable(plan)
 
 
-def run(contract: Contract, plan: DpClassifierPlan, rows: pd.DataFrame, ready: None, work: Workspace) -> Ran:
+def run(contract: Contract, plan: DpClassifierPlan, rows: Rows, ready: None, work: Workspace) -> Ran:
     """Train the release's classifier. Of a public source the vectors of its texts are remembered."""
     public = plan.classifier == "minilm" and contract.privacy.source_is_public
     encoder = public_encoder(plan.max_tokens) if public else None
@@ -196,24 +220,22 @@ class _Head:
         nn.init.zeros_(linear.bias)
         return linear
 
-    def examples(self, texts: Sequence[str]) -> list[Tensor]:
-        return list(torch.as_tensor(self._encoder.encode(texts)))
+    def examples(self, texts: Sequence[str]) -> Tensor:
+        """What the model takes of each text, shape (texts, width)."""
+        return torch.as_tensor(self._encoder.encode(texts))
 
-    def made_up(self) -> list[Tensor]:
+    def made_up(self) -> Tensor:
         """Four examples."""
         waves = [torch.sin(torch.arange(1, DIMENSION + 1) * (record + 1.0)) for record in range(4)]
-        return [wave / wave.norm() for wave in waves]
+        return torch.stack([wave / wave.norm() for wave in waves])
 
-    def random(self, width: int) -> list[Tensor]:
-        """Examples of public randomness, of the one width that there is."""
+    def random(self, width: int) -> Tensor:
+        """Examples of public randomness, of the one length that there is."""
         drawn = torch.randn(_RANDOM, DIMENSION, generator=torch.Generator().manual_seed(0))
-        return list(drawn / drawn.norm(dim=1, keepdim=True))
+        normed: Tensor = drawn / drawn.norm(dim=1, keepdim=True)
+        return normed
 
-    def stacked(self, examples: Sequence[Tensor]) -> Tensor:
-        """The examples as rows of one tensor, then that of a made-up row."""
-        return torch.stack([*examples, torch.zeros(DIMENSION)])
-
-    def lengths(self, examples: Sequence[Any]) -> list[int]:
+    def lengths(self, examples: Tensor) -> list[int]:
         return [1] * len(examples)
 
     @staticmethod
@@ -247,26 +269,31 @@ class _Cnn:
             torch.manual_seed(self._plan.seed)
             return WordCnn(self._shape, len(self._plan.classes))
 
-    def examples(self, texts: Sequence[str]) -> list[list[int]]:
-        return hashed(texts, self._shape)
+    def examples(self, texts: Sequence[str]) -> Tensor:
+        """What the model takes of each text, shape (texts, width): its words' numbers, then zeros."""
+        return self.filled_up(hashed(texts, self._shape))
 
-    def made_up(self) -> list[list[int]]:
+    def made_up(self) -> Tensor:
         """Four examples of different lengths, the last of one word. They share words."""
         some = min(16, self._shape.buckets)
-        return [[1 + (7 * place + 3 * record) % some for place in range(13 - 4 * record)] for record in range(4)]
+        return self.filled_up(
+            [[1 + (7 * place + 3 * record) % some for place in range(13 - 4 * record)] for record in range(4)]
+        )
 
-    def random(self, width: int) -> list[list[int]]:
+    def random(self, width: int) -> Tensor:
         """Examples of public randomness, the first of them so many words long."""
         draw = Random(0)
         sizes = (width, *(draw.randint(1, width) for _ in range(_RANDOM - 1)))
-        return [[draw.randint(1, self._shape.buckets) for _ in range(size)] for size in sizes]
+        return self.filled_up([[draw.randint(1, self._shape.buckets) for _ in range(size)] for size in sizes])
 
-    def stacked(self, examples: Sequence[Sequence[int]]) -> Tensor:
-        """The examples as rows of one tensor, then that of a made-up row: an empty text."""
-        return padded([*examples, ()], least=self.longest)[0].int()
+    def filled_up(self, words: Sequence[Sequence[int]]) -> Tensor:
+        """Examples of these words, shape (examples, width)."""
+        return padded(words, least=self.longest)[0].int() if words else torch.empty(0, self.longest, dtype=torch.int32)
 
-    def lengths(self, examples: Sequence[Any]) -> list[int]:
-        return [max(len(words), *self._shape.widths) for words in examples]
+    def lengths(self, examples: Tensor) -> list[int]:
+        words = (examples != 0).sum(dim=1)
+        found: list[int] = words.clamp(min=max(self._shape.widths)).tolist()
+        return found
 
     @staticmethod
     def logits(model: Any, examples: Tensor, width: int | None = None) -> Tensor:

@@ -5,8 +5,13 @@ from __future__ import annotations
 
 def main() -> None:
     """The console script. Errors that were written for people are printed as they are, with exit code 2."""
-    from dpsynth_assets.cli.app import run
+    import sys
 
+    try:
+        from dpsynth_assets.cli.app import run
+    except KeyboardInterrupt:  # nothing has begun
+        sys.stderr.write("Stopped before anything was begun.\n")
+        sys.exit(130)
     run()
 
 

@@ -50,7 +50,13 @@ def approve(
         say(f"Who may sign: {stand or 'whom the contract names: ' + str(people_of(read, book))}.")
         say(f"Sign with: dpsynth approve {shown(read.path)} --as NAME --reason TEXT")
         raise typer.Exit(1)
+    before = len(book.entries())
     sign_all(lacking, book, actor=actor, reason=reason, key=key, signatures=signature, name=read.id)
+    if len(book.entries()) == before:
+        raise BadInput(
+            "nothing was signed now: this is asked for already, and an approver who did not ask has to agree, by "
+            f"dpsynth approve {read.file} --as NAME --reason TEXT"
+        )
     if not needs(read, book):
         say("Contract ", (read.id, "bold"), " is approved. Next: ", (f"dpsynth run {shown(read.path)}", "bold"))
 

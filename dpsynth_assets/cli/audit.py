@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from dpsynth_assets.cli.console import BadInput, console, fail, put, say
+from dpsynth_assets.cli.console import BadInput, aside, console, fail, put, say
+from dpsynth_assets.cli.questions import somebody_answers
 from dpsynth_assets.cli.signing import KeyOption, SignatureOption, signature_for
 from dpsynth_assets.gate.approval import Act, Need
 from dpsynth_assets.releases.registry import releases
@@ -21,6 +23,7 @@ from ledger import Checkpoint, LedgerError
 from ledger.accounting import epsilon
 from ledger.errors import InvalidEvent
 from ledger.events import from_json
+from ledger.rounded import down, up
 from ledger.seals import fingerprint, read_portable
 from ledger.snapshot import lines_of, write_snapshot
 from ledger.visible import visible
@@ -75,7 +78,7 @@ def verify(
         raise typer.Exit(1)
     say(
         ("✓ ", "green"),
-        f"The ledger at {home.ledger_file} is intact: {len(book.entries())} entries, every one recomputed, "
+        f"The ledger at {home.ledger_name} is intact: {len(book.entries())} entries, every one recomputed, "
         f"and {len(kept)} signed checkpoints agree with it. All artifacts and published tables that lie here are as it "
         "sealed them.",
     )
@@ -107,7 +110,7 @@ def key() -> None:
     to them by another way than the tables."""
     public_key = open_ledger(Home.at()).public_key
     put(public_key)
-    fail(f"fingerprint {fingerprint(public_key)}")
+    aside(f"fingerprint {fingerprint(public_key)}")
 
 
 @app.command()
@@ -163,7 +166,7 @@ def restore(
         raise BadInput(f"{journal} cannot be read ({type(error).__name__}): give an exported journal") from None
     home.create()
     restore_ledger(home, lines, actor=actor, reason=reason, missing=missing)
-    say(f"Restored {len(lines)} entries to {home.ledger_file}. What was charged after them stays spent:")
+    say(f"Restored {len(lines)} entries to {home.ledger_name}. What was charged after them stays spent:")
     say(
         "write it down with ",
         ("dpsynth audit external", "bold"),
@@ -204,13 +207,17 @@ def external(
         stands, only = book.spending(population), f", only {', '.join(block)}" if block else ""
         alone, left = epsilon(decoded, stands.delta), stands.epsilon_remaining
         question = (
-            f"Charge {decoded.describe()} to population {population}{only}? It is ε {alone:.3f} by itself, "
-            f"ε {left:.3f} is left, and it stays charged for good."
+            f"Charge {decoded.describe()} to population {population}{only}? It is ε {up(alone)} by itself, "
+            f"ε {down(left)} is left, and it stays charged for good."
         )
-        typer.confirm(visible(question), abort=True)
+        if not somebody_answers():
+            raise BadInput(f"nobody is asked here: give --yes to agree. {visible(question)} Nothing was written down")
+        if not typer.confirm(visible(question)):
+            say("Nothing was written down.")
+            raise typer.Exit(1)
     entry = book.external_charge(population, decoded, signature=signed, **spent)
     left = book.spending(population).epsilon_remaining
-    say(f"Written down as entry {entry.seq}: {decoded.describe()}. ε {left:.3f} is left.")
+    say(f"Written down as entry {entry.seq}: {decoded.describe()}. ε {down(left)} is left.")
 
 
 @app.command()
@@ -223,6 +230,8 @@ def report(
     from ledger.report import registry_entry, write_report
 
     home = Home.at()
+    if out is None and not os.access(home.root, os.W_OK):
+        raise BadInput(f"{home.root} cannot be written to: name a place for the page with --out, such as report.html")
     out = out or home.root / "audit" / "report.html"
     if out.is_dir():
         raise BadInput(f"--out {out} is a folder: give the name of the page, such as {out / 'report.html'}")
@@ -236,7 +245,13 @@ def report(
         put(json.dumps(registry_entry(snapshot, problems=problems, checkpoint=signed), indent=2))
         return
     page = write_report(
-        snapshot, out, problems=problems, checkpoint=signed, second_opinion=_by_opacus, audits=_audits(home, book)
+        snapshot,
+        out,
+        problems=problems,
+        checkpoint=signed,
+        second_opinion=_by_opacus,
+        audits=_audits(home, book),
+        weaker=_weaker,
     )
     say(
         "Wrote ",
@@ -258,6 +273,16 @@ def _by_opacus(event: Mapping[str, Any], delta: float) -> str:
         return str(second_opinion(from_json(event), delta))
     except InvalidEvent:
         return "no second opinion: the event is unknown to this program"
+
+
+def _weaker(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[str]:
+    """What of terms in the journal gives less protection than those before them, or than is usual."""
+    from dpsynth_assets.contract.diff import weakened
+
+    try:
+        return weakened(before, after)
+    except (TypeError, ValueError, AttributeError):  # written by hand, or by a program that has other terms
+        return ["this program cannot compare them"]
 
 
 def _audits(home: Home, book: Ledger) -> dict[int, str]:
@@ -328,17 +353,17 @@ def _show(statement: Statement) -> None:
     say((balance.population, "bold"), f": {statement.guarantee}")
     say(
         f"  cap ε {balance.epsilon_cap:g} at δ {balance.delta:g} · spent ",
-        (f"{balance.epsilon_spent:.3f}", "bold"),
-        f" (of it reserved {balance.epsilon_reserved:.3f}) · left ",
-        (f"{balance.epsilon_remaining:.3f}", "bold"),
+        (up(balance.epsilon_spent), "bold"),
+        f" (of it reserved {up(balance.epsilon_reserved)}) · left ",
+        (down(balance.epsilon_remaining), "bold"),
     )
-    reported = f"  beside it, enforced nowhere: basic sum ε {balance.basic_sum_epsilon:.3f}"
+    reported = f"  beside it, enforced nowhere: basic sum ε {up(balance.basic_sum_epsilon)}"
     if balance.pld_epsilon is not None:
-        reported += f", PLD ε {balance.pld_epsilon:.3f} (holds for a plan fixed in advance)"
+        reported += f", PLD ε {up(balance.pld_epsilon)} (holds for a plan fixed in advance)"
     say(reported, style="dim")
     if len(balance.blocks) > 1:
         for each in balance.blocks:
-            say(f"  {each.block}: spent {each.epsilon_spent:.3f}, left {each.epsilon_remaining:.3f}")
+            say(f"  {each.block}: spent {up(each.epsilon_spent)}, left {down(each.epsilon_remaining)}")
     table = Table(title="charges", title_justify="left")
     for heading in ("release", "mechanism", "ε alone", "state", "run"):
         table.add_column(heading, justify="right" if heading == "ε alone" else "left")
@@ -346,7 +371,7 @@ def _show(statement: Statement) -> None:
         state = {"committed": Text("committed", "green"), "voided": Text("voided: not charged", "dim")}.get(
             charge.state, Text(f"{charge.state}: charged", "yellow")
         )
-        table.add_row(charge.release, charge.event.describe(), f"{charge.epsilon_alone:.3f}", state, charge.owner[:8])
+        table.add_row(charge.release, charge.event.describe(), up(charge.epsilon_alone), state, charge.owner[:8])
     out.print(table)
     if statement.refusals:
         refused = Table(title="refused, nothing read", title_justify="left")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import shutil
 import sys
 import traceback
 from collections.abc import Iterable
@@ -22,6 +24,8 @@ from rich.segment import Segment
 from rich.text import Text
 
 from dpsynth_assets.contract import SourcePlaceError, load_contract
+from dpsynth_assets.contract.addresses import is_fixed
+from dpsynth_assets.contracts_folder import contract_files, contracts_folder
 from ledger import LedgerError
 from ledger.seals import public_key_in
 from ledger.visible import visible
@@ -31,11 +35,14 @@ if TYPE_CHECKING:
 
 
 _WIDTH = 110
+_NAME = "dpsynth"
+_COMMAND = re.compile(rf"(?<![\w./-]){_NAME} (?=[a-z-])")
 
 Part = str | tuple[str, str]
 
 
 REFUSED = 3  # the exit code where the ledger says no
+STOPPED = 130  # that of a run which was interrupted, as shells have it
 
 
 class BadInput(Exception):  # noqa: N818 - a user's mistake, not the program's
@@ -78,7 +85,22 @@ def console() -> Console:
     return _console(_beside(sys.stdout), width)
 
 
-def say(*parts: Part, style: str = "") -> None:
+@cache
+def program() -> str:
+    """What this program is called by from here: its name where the shell finds it, or else its path."""
+    called = Path(sys.argv[0])
+    if called.name != _NAME or not called.is_file():
+        return _NAME
+    found = shutil.which(_NAME)
+    return _NAME if found is not None and called.samefile(found) else shown(called.absolute())
+
+
+def as_called(text: str) -> str:
+    """Our text with the commands that it names as they are called from here."""
+    return _COMMAND.sub(lambda _: f"{program()} ", text)
+
+
+def say(*parts: Part, style: str = "", end: str = "\n") -> None:
     r"""A line of prose: wrapped on a terminal, whole in a pipe, so that paths stay in one piece.
 
     Each part is a text, or a pair of a text and its style: `say("Wrote ", (name, "bold"), ".")`. It is one line
@@ -87,8 +109,8 @@ def say(*parts: Part, style: str = "") -> None:
     line = Text(style=style)
     for part in parts:
         text, how = (part, "") if isinstance(part, str) else part
-        line.append(visible(text).replace("\n", "\\n"), how)
-    console().print(line, soft_wrap=not sys.stdout.isatty())
+        line.append(visible(as_called(text)).replace("\n", "\\n"), how)
+    console().print(line, soft_wrap=not sys.stdout.isatty(), end=end)
 
 
 def put(text: str) -> None:
@@ -104,9 +126,15 @@ def put(text: str) -> None:
 
 def fail(text: str) -> None:
     """An error on standard error."""
-    message = Text("error: ", style="bold red").append(Text(visible(text), style="default not bold"))
+    message = Text("error: ", style="bold red").append(Text(visible(as_called(text)), style="default not bold"))
     with suppress(OSError):  # nothing can be said; the exit code says it
         _console(sys.stderr).print(message, soft_wrap=True)
+
+
+def aside(text: str) -> None:
+    """What a person should see beside an output that goes to a file or a program, on standard error."""
+    with suppress(OSError):
+        _console(sys.stderr).print(Text(visible(as_called(text))), soft_wrap=True)
 
 
 def fail_unexpectedly(error: BaseException) -> None:
@@ -139,13 +167,19 @@ def _beside(stream: TextIO) -> TextIO:
 
 
 def contract_at(path: Path) -> Contract:
-    """The contract at a path; a bare id stands for its file under `contracts/`."""
+    """The contract at a path; a bare id stands for its file where contracts lie."""
     if not path.exists() and path.suffix == "":
-        guess = Path("contracts") / f"{path}.odcs.yaml"
+        guess = contracts_folder() / f"{path}.odcs.yaml"
         path = guess if guess.exists() else path
     if not path.is_file():
-        raise BadInput(f"{path} is not a file: give the path of a contract, such as contracts/inbox.odcs.yaml")
+        raise BadInput(f"{path} is not a file: give the path of a contract. {_contracts_here()}")
     return load_contract(path)
+
+
+def _contracts_here() -> str:
+    if here := contract_files():
+        return f"There are {', '.join(map(str, here))}"
+    return f"There is none in {contracts_folder()}/: `dpsynth new FILE` drafts one"
 
 
 def variant_of(contract: Contract, name: str | None) -> Contract:
@@ -185,12 +219,12 @@ def public_key(given: str) -> str:
 
 
 def require_source(contract: Contract, source: str) -> None:
-    """Pass if `--source` is a file that is there, or a Hub data set, at a place that the contract names.
+    """Pass if `--source` is a file that is there, or an address or pattern, at a place that the contract names.
 
     Raises:
         BadInput: it is not.
     """
-    if not source.startswith("hub:") and not Path(source).exists():
+    if not is_fixed(source) and "*" not in source and not Path(source).exists():
         raise BadInput(f"--source {source}: there is no such file")
     try:
         contract.with_source(source)

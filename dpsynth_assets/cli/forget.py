@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dpsynth_assets.cli.console import BadInput, contract_at, say
+from dpsynth_assets.cli.questions import somebody_answers
 from ledger.visible import visible
 from resources.home import Home
 
@@ -33,6 +34,8 @@ def forget(
         count = sum(copy.contract == name for copy in store.copies())
         if count and not yes:
             about = f"{count} sensitive copies of {visible(name)}"
+            if not somebody_answers():
+                raise BadInput(f"nobody is asked here: give --yes to delete {about}. Nothing was deleted")
             typer.confirm(f"Delete {about}, with the traces beside them?", abort=True)
     gone = store.forget(name)
     for copy in gone:

@@ -13,7 +13,7 @@ from dpsynth_assets.cli.console import BadInput, say
 from dpsynth_assets.gate.adoption import wait_to_be_sealed
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.gate.standing import standing
-from dpsynth_assets.releases.registry import planned, planned_names
+from dpsynth_assets.releases.registry import inputs_of, planned, planned_names
 from ledger import Ledger
 from resources.artifact_store import Artifact, ArtifactStore
 from resources.sensitive_store import SensitiveStore
@@ -28,7 +28,8 @@ def require_planned(contract: Contract, anew: Collection[str]) -> None:
     """BadInput where a release that is asked for again is not planned."""
     names = planned_names(contract)
     if unplanned := sorted(set(anew) - set(names)):
-        raise BadInput(f"--again {', '.join(unplanned)}: the contract plans {', '.join(names) or 'no release'}")
+        remedy = f"name one of these, {', '.join(names)}" if names else "leave --again out"
+        raise BadInput(f"--again {', '.join(unplanned)} is no release that the contract plans: {remedy}")
 
 
 def standing_parts(
@@ -41,7 +42,7 @@ def standing_parts(
         anew: releases that are made again whatever stands.
         resnapshot: whether the run was told something about the snapshot, which it then takes.
     """
-    if contract.without_privacy or contract.reads_nothing or not home.ledger_file.exists():
+    if contract.without_privacy or contract.reads_nothing or not home.has_ledger:
         return {}, set()
     artifacts, store = ArtifactStore(home=str(home.root)), SensitiveStore(home=str(home.root))
     waiting = wait_to_be_sealed(contract, size or 1.0, Ledger(home.ledger_file), store, artifacts)
@@ -61,6 +62,12 @@ def _snapshot_serves(contract: Contract, store: SensitiveStore, used: Mapping[st
         theirs = {each.receipt["about"].get("snapshot") for each in used.values()}
         return snapshot.size == 1.0 and snapshot.id in theirs
     return False
+
+
+def to_be_made(contract: Contract, used: Collection[str]) -> set[str]:
+    """The releases that a run makes where these are used as they stand, and what it makes them from."""
+    names = {name for each in planned(contract) for name in (each.name, *inputs_of(contract, each))}
+    return names - set(used)
 
 
 def say_what_stands(used: Mapping[str, Artifact], contract: Contract) -> None:

@@ -1,7 +1,7 @@
-"""Releases in a home of their own, for measuring: approved, charged and made as `dpsynth run` makes them.
+"""Releases in a home of their own, to measure or rehearse: approved, charged and made as `dpsynth run` makes them.
 
 Each such home has its own ledger. All of them together would be one large release about the same rows, which only a
-*public* source, about which nothing is promised, can stand.
+*public* source, about which nothing is promised, or made-up rows can stand.
 """
 
 from __future__ import annotations
@@ -26,6 +26,20 @@ class NotMadeError(RuntimeError):
     """Something could not be made; the message has the failures."""
 
 
+def opened(folder: Path, contract: Contract, reason: str) -> Home:
+    """The home in `folder`, made if it is not there, in whose ledger the contract's people have signed for it. Base
+    models stay where this process's own home has them."""
+    os.environ.setdefault(MODELS, str(models_folder()))  # its home has none of its own
+    home = Home.at(folder)
+    if not home.has_ledger:
+        home.create()
+        create_ledger(home)
+    book = open_ledger(home)
+    for person in (contract.owners[0], contract.approvers[0]):
+        sign(contract, book, actor=person, reason=reason)
+    return home
+
+
 def made_in(
     folder: Path, contract: Contract, names: Sequence[str], *, source: str | None = None, size: float | None = None
 ) -> ArtifactStore:
@@ -35,14 +49,7 @@ def made_in(
     Raises:
         NotMadeError: one of them failed.
     """
-    os.environ.setdefault(MODELS, str(models_folder()))  # its home has none of its own
-    home = Home.at(folder)
-    if not home.ledger_file.exists():
-        home.create()
-        create_ledger(home)
-    book = open_ledger(home)
-    for person in (contract.owners[0], contract.approvers[0]):
-        sign(contract, book, actor=person, reason="a benchmark on a public source")
+    home = opened(folder, contract, "a benchmark on a public source")
     store = ArtifactStore(home=str(home.root))
     lacking = [name for name in names if store.find(contract.id, name) is None]
     if lacking or not names:

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from dpsynth_assets.cli.console import REFUSED, BadInput, console, contract_at, put, say, shown, variant_of
-from dpsynth_assets.gate.approval import needs, scope_of
+from dpsynth_assets.cli.charged_too import say_would_be_charged_too
+from dpsynth_assets.cli.console import REFUSED, BadInput, contract_at, put, say, shown, variant_of
+from dpsynth_assets.cli.costs import costs_of, show_costs, show_quote, uncharged
+from dpsynth_assets.cli.plan_evolution import say_evolution
+from dpsynth_assets.gate.approval import needs
 from dpsynth_assets.language.model_places import lacking as lacking_model
 from dpsynth_assets.privacy.plan import TrainingPlan
+from dpsynth_assets.privacy.signal import signal_of
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.evolution import EVOLUTION
-from dpsynth_assets.releases.registry import plans as plans_of
 from dpsynth_assets.variants import name_of
 from ledger import NEIGHBOURING_RELATION, Ledger, LedgerError, Scope, quote_unregistered
 from ledger.events import from_json
+from ledger.rounded import up
 from resources.home import Home
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.privacy.signal import Signal
     from ledger import Event, Quote
 
 
@@ -41,6 +45,9 @@ def plan(
     ] = None,
     epsilon: Annotated[float, typer.Option(help="With --events: the budget's epsilon.")] = 8.0,
     delta: Annotated[float, typer.Option(help="With --events: the budget's delta.")] = 1e-6,
+    timed: Annotated[
+        bool, typer.Option("--timed", help="Ask an evolution's model for a few texts, and say how long all will take.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
     """Show what the releases that `dpsynth run` would charge now would cost. Spends nothing, reads no row. Exit code 3
@@ -49,37 +56,46 @@ def plan(
         raise BadInput("give a contract, or --events FILE with a list of releases")
     if not 0 < size <= 1:
         raise BadInput(f"--size is a share in (0, 1], not {size}")
+    if timed and (as_json or contract is None):
+        raise BadInput("--timed says a sentence of a contract's evolution: leave out --json and --events")
     if contract is not None:
-        admitted = _plan_contract(variant_of(contract_at(contract), variant), size, again or (), as_json=as_json)
+        admitted = _plan_contract(
+            variant_of(contract_at(contract), variant), size, again or (), timed=timed, as_json=as_json
+        )
     else:
         assert events is not None
         admitted = _plan_events(_events_in(events), epsilon, delta, as_json=as_json)
     raise typer.Exit(0 if admitted else REFUSED)
 
 
-def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, as_json: bool) -> bool:
-    from dpsynth_assets.cli.going_on import require_planned, say_what_stands, standing_parts
-    from dpsynth_assets.gate.ahead import give_back
+def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, timed: bool, as_json: bool) -> bool:
+    from dpsynth_assets.cli.going_on import require_planned, say_what_stands, standing_parts, to_be_made
 
     require_planned(contract, again)
+    if timed and contract.privacy.releases.get(EVOLUTION) is None:
+        raise BadInput("--timed says how long an evolution's texts take, and this contract plans none")
     if contract.without_privacy or contract.reads_nothing:
-        _say_uncharged(contract, as_json=as_json)
+        if as_json:
+            promised = 0.0 if contract.reads_nothing else "none"
+            put(
+                json.dumps(
+                    {"contract": contract.declared.id, "variant": name_of(contract), "guarantee": promised}, indent=2
+                )
+            )
+        else:
+            say((contract.title, "bold"), f", variant {name_of(contract)}, is {uncharged(contract)}")
         return True
-    used = standing_parts(contract, Home.at(), size, anew=again, resnapshot=False)[0]
-    planned = {name: each for name, each in plans_of(contract, size).items() if name.partition("/")[2] not in used}
-    items = [(release, each.event()) for release, each in planned.items()]
-    plans = {release: each.describe() for release, each in planned.items()}
-    ledger_file = Home.at().ledger_file
-    scope = scope_of(contract)
-    if not ledger_file.exists():
-        quote = quote_unregistered(scope, items)
+    home = Home.at()
+    used = standing_parts(contract, home, size, anew=again, resnapshot=False)[0]
+    costs = costs_of(contract, home, size, to_be_made(contract, used))
+    quote, items = costs.quote, costs.charged
+    planned = {each.name: each.plan for each in costs.due}
+    signals = {name: said for name, each in planned.items() if (said := signal_of(each, contract, size)) is not None}
+    assert quote is not None, "it is charged to a budget"
+    if not home.has_ledger:
         lacking = [f"a ledger: `dpsynth init` makes one, and `dpsynth approve {shown(contract.path)}` signs for this"]
     else:
-        book = Ledger(ledger_file)
-        with suppress(OSError, LedgerError):  # a home that cannot be written: then it counts as spent
-            give_back(book.reservations("reserved"), book, "")
-        lacking = [need.what for need in needs(contract, book)]
-        quote = book.quote(scope, items)
+        lacking = [need.what for need in needs(contract, Ledger(home.ledger_file))]
     if as_json:
         about = {
             "contract": contract.declared.id,
@@ -87,7 +103,10 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, as_
             "needs_approval": lacking,
             "needs_base_model": lacking_model(contract),
             "used_as_it_stands": {name: artifact.id for name, artifact in used.items()},
+            "goes_on_with": {each.name: each.former.id for each in costs.due if each.former is not None},
+            "signal": {name: {**said.figures, "warnings": said.warnings} for name, said in signals.items()},
         }
+        plans = {name: each.describe() for name, each in planned.items()}
         put(json.dumps(_as_json(quote, items, plans) | about, indent=2))
         return quote.admitted
     terms = contract.privacy
@@ -97,23 +116,34 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, as_
         f"{named} draws on the budget of population ",
         (terms.population, "bold"),
         f": ε {quote.epsilon_cap:g} at δ {quote.delta:g}, adding or removing one {terms.unit.name}. "
-        f"Spent so far: ε {quote.epsilon_spent:.3f}.",
+        f"Spent so far: ε {up(quote.epsilon_spent)}.",
     )
     say_what_stands(used, contract)
-    if items:
-        _show_lines(quote, items)
+    show_costs(costs)
+    if costs.charged:
+        say_would_be_charged_too(contract, home)
+    _say_together(quote)
     if terms.releases.get(ADAPTER) is not None:
         _say_training(contract, size)
     if terms.releases.get(EVOLUTION) is not None:
-        _say_evolution(contract, size)
+        say_evolution(contract, size, timed=timed)
+    if signals:
+        _say_signals(signals, contract, size)
     if terms.prompt is not None:
         say(f"A text is asked for by words such as: {contract.asking(contract.cells[0])}", style="dim")
+    if terms.base_model.known:
+        say(
+            f"The base model {terms.base_model.name} has read English. For texts in another language name one that has "
+            "read it: `base_model.name`.",
+            style="dim",
+        )
     if absent := lacking_model(contract):
         say(f"Nothing can be released yet: {absent}.", style="yellow")
     if lacking:
-        say(f"Nothing was spent. It lacks {'; '.join(lacking)}.")
+        say(f"It lacks {'; '.join(lacking)}.")
+    if lacking and quote.admitted:
         signing = f"dpsynth approve {shown(contract.path)} --as OWNER --reason ..."
-        say("Next: ", (signing, "bold"), ", then an approver.")
+        say("Nothing was spent. Next: ", (signing, "bold"), ", then an approver.")
     elif quote.admitted:
         option = f" --variant {_variant(contract)}" if contract.base else ""
         say("Nothing was spent. Next: ", (f"dpsynth run {shown(contract.path)}{option}", "bold"))
@@ -142,24 +172,19 @@ def _say_training(contract: Contract, size: float) -> None:
         say(_audit(training), style="dim")
 
 
-def _say_evolution(contract: Contract, size: float) -> None:
-    """What the evolution does, what it asks of its writer, and what signal its votes can have."""
-    from dpsynth_assets.privacy.evolution import evolution_plan
-    from dpsynth_assets.synthesis.candidates import rows_drawn
-
-    plan, terms = evolution_plan(contract, EVOLUTION, size), contract.privacy
-    noise, texts = plan.mechanism.standard_deviation, len(plan.cells) * plan.texts
-    units = terms.unit.public_count * size
-    written = plan.written(rows_drawn(contract, size))
+def _say_signals(signals: Mapping[str, Signal], contract: Contract, size: float) -> None:
+    """What can be heard beside the noise, release by release, and on what that rests."""
+    unit = contract.privacy.unit
+    say("What signal to expect beside the noise", style="bold")
+    for release, signal in signals.items():
+        say(("  " + release.partition("/")[2], "bold"), f": {signal.said}", style="dim")
+        for warning in signal.warnings:
+            say(("  ! ", "yellow"), f"{warning}.")
     say(
-        f"The evolution votes {plan.mechanism.rounds} times on {texts:,} texts; the noise of a text's votes has a "
-        f"deviation of {noise:.1f}, and a text has {units / texts:.1f} votes on average if every {terms.unit.name} "
-        f"casts one. The model is asked for some {written:,} texts, the table's included: at most "
-        f"{written * terms.generation.max_new_tokens:,} tokens.",
-        style="dim",
+        f"  These figures take the contract at its word: {round(unit.public_count * size):,} {unit.name}s "
+        "(unit.public_count), which nobody has counted. With fewer, everything is worse."
+        + ("" if len(contract.cells) == 1 else " How common each label is, no term says: all are taken to be alike.")
     )
-    if units / texts < noise:
-        say("A text's votes will mostly drown in their noise: fewer texts, fewer rounds or a larger ε.", style="yellow")
 
 
 def _audit(plan: TrainingPlan) -> str:
@@ -182,22 +207,6 @@ def _variant(contract: Contract) -> str | None:
     return name_of(contract) if contract.privacy.variants else None
 
 
-def _say_uncharged(contract: Contract, *, as_json: bool) -> None:
-    """A variant without privacy costs nothing, since it promises nothing; one that reads no row, since it takes
-    nothing."""
-    if as_json:
-        promised = 0.0 if contract.reads_nothing else "none"
-        about = {"contract": contract.declared.id, "variant": name_of(contract), "guarantee": promised}
-        put(json.dumps(about, indent=2))
-        return
-    how = (
-        "is made of the base model as it comes, and no row is read for it. Its ε is 0"
-        if contract.reads_nothing
-        else "is made without noise, from a source declared public. It has no privacy guarantee at all"
-    )
-    say((contract.title, "bold"), f", variant {name_of(contract)}, {how}, and is charged to no budget.")
-
-
 def _plan_events(items: list[tuple[str, Event]], epsilon: float, delta: float, *, as_json: bool) -> bool:
     """Releases that no contract names: what they would cost a fresh budget."""
     scope = Scope("hypothetical", "unit", NEIGHBOURING_RELATION, epsilon, delta, tuple(event for _, event in items))
@@ -206,7 +215,8 @@ def _plan_events(items: list[tuple[str, Event]], epsilon: float, delta: float, *
         put(json.dumps(_as_json(quote, items, {}), indent=2))
         return quote.admitted
     say(f"{len(items)} releases on a fresh budget of ε {epsilon:g} at δ {delta:g}. Nothing was spent.")
-    _show_lines(quote, items)
+    show_quote(quote, items)
+    _say_together(quote)
     return quote.admitted
 
 
@@ -220,26 +230,14 @@ def _events_in(path: Path) -> list[tuple[str, Event]]:
         ) from None
 
 
-def _show_lines(quote: Quote, items: Any) -> None:
-    table = Table()
-    for heading in ("release", "mechanism", "ε alone", "spent after", "left after", "ledger says"):
-        table.add_column(heading, justify="left" if heading in ("release", "mechanism", "ledger says") else "right")
-    table.columns[0].no_wrap = True
-    for (release, _), line in zip(items, quote.lines, strict=True):
-        table.add_row(
-            release,
-            line.event.describe(),
-            f"{line.epsilon_alone:.3f}",
-            f"{line.epsilon_spent:.3f}",
-            f"{line.epsilon_remaining:.3f}",
-            Text("yes", "green") if line.admitted else Text("no", "red"),
-        )
-    console().print(table)
-    if quote.plan_epsilon is not None and len(quote.lines) > 1:
+def _say_together(quote: Quote) -> None:
+    """What several releases cost together, by the three ways of counting. On a budget of which something is spent they
+    cannot be compared: the filter counts that too."""
+    if quote.plan_epsilon is not None and len(quote.lines) > 1 and not quote.epsilon_spent:
         say(
-            f"All of them: ε {quote.lines[-1].epsilon_spent:.2f} if each may be chosen after seeing the ones before "
-            f"(the filter); ε {quote.plan_epsilon:.2f} if all are fixed now, as a closed plan; "
-            f"ε {sum(line.epsilon_alone for line in quote.lines):.2f} by adding them up.",
+            f"All of them: ε {up(quote.lines[-1].epsilon_spent, 2)} if each may be chosen after seeing the ones before "
+            f"(the filter); ε {up(quote.plan_epsilon, 2)} if all are fixed now, as a closed plan; "
+            f"ε {up(sum(line.epsilon_alone for line in quote.lines), 2)} by adding them up.",
         )
 
 

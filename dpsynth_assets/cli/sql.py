@@ -1,32 +1,44 @@
-"""`dpsynth sql`: read-only SQL on the published synthetic tables."""
+"""`dpsynth sql`: read-only SQL on the published synthetic tables: one query, or a prompt for many."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-from collections.abc import Iterable, Sequence
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from dpsynth_assets.cli.console import BadInput, console, public_key, put, say
+from dpsynth_assets.cli.answers import Format, give, require_place
+from dpsynth_assets.cli.console import BadInput, public_key
 from resources.heads import open_ledger
 from resources.home import Home
 from resources.seals import digests_by_seals, digests_of_tables
 
-_SHOWN = 100
+if TYPE_CHECKING:
+    from dpsynth_assets.publish.answer import Answer
+
+_LONGEST = 1 << 20  # bytes of a query on standard input
 
 
 def sql(
-    query: Annotated[str, typer.Argument(help="One SELECT, DESCRIBE, SUMMARIZE or SHOW, such as 'show all tables'.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print rows as JSON.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
-    memory: Annotated[float, typer.Option(help="GiB of memory that the query may use.", min=0.25, max=65536)] = 4.0,
-    timeout: Annotated[float, typer.Option(help="Seconds that the query may take.", min=1, max=604800)] = 600.0,
+    query: Annotated[
+        str | None,
+        typer.Argument(
+            help="One SELECT, DESCRIBE, SUMMARIZE, SHOW, PIVOT or EXPLAIN, such as 'show all tables'. Without it: a "
+            "prompt at a terminal, otherwise the query is read from standard input."
+        ),
+    ] = None,
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            case_sensitive=False,
+            help="A table for people, or all rows for programs; parquet to a file or pipe.",
+        ),
+    ] = Format.table,
+    memory: Annotated[float, typer.Option(help="GiB of memory that a query may use.", min=0.25, max=65536)] = 4.0,
+    timeout: Annotated[float, typer.Option(help="Seconds that a query may take.", min=1, max=604800)] = 600.0,
     key: Annotated[
         str,
         typer.Option(
@@ -44,43 +56,42 @@ def sql(
 
     if math.isnan(memory) or math.isnan(timeout):
         raise BadInput("--memory and --timeout are numbers")
+    require_place(form)
     home = Home.at()
-    digests = _digests(home, home.warehouse / PARQUET, key)
     limits = Limits(memory_bytes=int(memory * 2**30), seconds=timeout)
-    columns, rows = ask(home.warehouse, query, digests, limits)
-    if as_json:
-        put(_json(columns, rows))
-    elif as_csv:
-        lines = io.StringIO()
-        writer = csv.writer(lines, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-        put(lines.getvalue().removesuffix("\n"))
-    else:
-        _show(list(columns), [tuple(row) for row in rows])
+
+    def answer(text: str) -> Answer:
+        """Every query has the same walls, and asks anew which tables are the published ones."""
+        return ask(home.warehouse, text, _digests(home, home.warehouse / PARQUET, key), limits)
+
+    if query is None and sys.stdin.isatty() and sys.stdout.isatty():
+        from dpsynth_assets.cli.prompt import converse
+
+        converse(answer, lambda found: give(found, form))
+        return
+    give(answer(_from_standard_input() if query is None else query), form)
 
 
-def _json(columns: list[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as a JSON list of mappings. What JSON has no form for is text; no number and infinities are null.
+def _from_standard_input() -> str:
+    """The query on standard input.
 
     Raises:
-        BadInput: two columns have one name, of which a mapping would keep one.
+        BadInput: there is none, or it is no text.
     """
-    if len({*columns}) < len(columns):
-        twice = sorted({name for name in columns if columns.count(name) > 1})
-        raise BadInput(f"the answer has more than one column {', '.join(map(repr, twice))}: name them apart with AS")
-    found = [dict(zip(columns, map(_plain, row), strict=True)) for row in rows]
-    return json.dumps(found, indent=2, default=str, allow_nan=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, list):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    return value
+    if sys.stdin.isatty():
+        raise BadInput("there is no query: give one in quotes, or leave standard output to the terminal for a prompt")
+    raw = sys.stdin.buffer.read(_LONGEST + 1)
+    if len(raw) > _LONGEST:
+        raise BadInput(
+            f"standard input holds more than {_LONGEST:,} bytes, which is no query: send one statement of SQL"
+        )
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput("standard input is no UTF-8 text: send one statement of SQL") from None
+    if not text.strip():
+        raise BadInput('there is no query: give one in quotes, `dpsynth sql "SHOW ALL TABLES"`, or on standard input')
+    return text
 
 
 def _digests(home: Home, tables: Path, key: str) -> dict[str, str]:
@@ -92,17 +103,6 @@ def _digests(home: Home, tables: Path, key: str) -> dict[str, str]:
         return digests_of_tables(open_ledger(home), tables)
     except PermissionError:
         raise BadInput(
-            f"{home.ledger_file} is its operator's alone. Give the publisher's public key with --key: the 64 hex "
+            f"{home.ledger_name} is its operator's alone. Give the publisher's public key with --key: the 64 hex "
             "digits that `dpsynth audit key` prints there, or a file that holds them"
         ) from None
-
-
-def _show(columns: list[str], rows: list[tuple[Any, ...]]) -> None:
-    table = Table()
-    for column in columns:
-        table.add_column(column, overflow="fold")  # a name that is cut cannot be copied
-    for row in rows[:_SHOWN]:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    console().print(table)
-    if len(rows) > _SHOWN:
-        say(f"{_SHOWN} of {len(rows):,} rows; --csv and --json print all of them.", style="dim")

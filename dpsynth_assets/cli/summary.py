@@ -12,15 +12,18 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dpsynth_assets.assets.card import CARD
 from dpsynth_assets.assets.privacy_audit import CHECK
 from dpsynth_assets.classify.results import REAL, REAL_WITH_DP, results_in
-from dpsynth_assets.cli.console import console, say, shown
+from dpsynth_assets.cli.charged_too import say_charged_too
+from dpsynth_assets.cli.console import as_called, console, say, shown
+from dpsynth_assets.cli.ended_early import Asked, called, charged_by, goes_on_by
+from dpsynth_assets.publish.card import CARD
 from dpsynth_assets.publish.release import NO_GUARANTEE, READ_NOTHING
 from dpsynth_assets.publish.sql import plain, schema_of
+from dpsynth_assets.quality.verdict import VERDICT, Verdict
 from dpsynth_assets.releases.adapter import ADAPTER
-from dpsynth_assets.variants import name_of
 from ledger import Ledger
+from ledger.rounded import down, up
 from resources.artifact_store import Artifact, ArtifactStore
 
 if TYPE_CHECKING:
@@ -36,7 +39,9 @@ _SAMPLES = 6
 def show_success(contract: Contract, home: Home, outcome: Outcome) -> None:
     """A finished run."""
     _show_standing(contract, home)
+    _say_warned(outcome)
     _show_budget(contract, home)
+    say_charged_too(contract, home, outcome.run_id)
     say(f"Run {outcome.run_id[:8]} took {outcome.seconds:.0f} s.", style="dim")
     _show_next(contract, home)
 
@@ -52,38 +57,33 @@ def show_refusal(contract: Contract, home: Home, outcome: Outcome) -> None:
         first = f"{stopped} was begun by an earlier run, and the steps that it lost do not fit a second time"
         read = "what it was charged stays, what it left is kept, and no sensitive row was read now."
     beside = "" if alone else f", with {stopped} reserved to ask"
-    console().print(
-        Panel(
-            f"{first};\n{read}\n\n"
-            f"spent  ε {refusal['epsilon_spent']:.3f} of {refusal['epsilon_cap']:g}{beside}\n"
-            f"asked  ε {refusal['epsilon_asked']:.3f}\n"
-            f"left   ε {refusal['epsilon_left']:.3f}\n\n"
-            "The refusal is in the ledger (dpsynth audit). To go on: use the release that stands, without limit; or "
-            "enlarge the budget in the contract, which its owners must approve; or plan a cheaper release "
-            f"(dpsynth plan {_called(contract)}).",
-            title="Refused by the privacy ledger",
-            border_style="red",
-            title_align="left",
-        )
+    text = (
+        f"{first};\n{read}\n\n"
+        f"spent  ε {up(refusal['epsilon_spent'])} of {refusal['epsilon_cap']:g}{beside}\n"
+        f"asked  ε {up(refusal['epsilon_asked'])}\n"
+        f"left   ε {down(refusal['epsilon_left'])}\n"
+        f"{_would_be(refusal)}\n"
+        "The refusal is in the ledger (dpsynth audit). To go on: use the release that stands, without limit; or "
+        "enlarge the budget in the contract, which its owners must approve; or plan a cheaper release "
+        f"(dpsynth plan {called(contract)})."
     )
+    title = "Refused by the privacy ledger"
+    console().print(Panel(as_called(text), title=title, border_style="red", title_align="left"))
     if _store(home).find(contract.id, "synthetic") is not None:
         say("The standing release:")
         _show_standing(contract, home)
         _show_next(contract, home)
 
 
-def show_stopped(contract: Contract, home: Home, outcome: Outcome, asked: Mapping[str, tuple[object, ...]]) -> None:
-    """A run that was interrupted: one sentence with what it was charged, and the command that goes on."""
-    charged = _charged(home, outcome)
-    say(
-        ("Stopped. ", "bold"),
-        f"This run was charged {charged}, which stays. Nothing of it is lost: " if charged else "Nothing was charged: ",
-        (_goes_on_by(contract, home, outcome, asked), "bold"),
-        " goes on from here." if charged else " begins anew.",
-    )
+def _would_be(refusal: Mapping[str, Any]) -> str:
+    """What would be spent with a charge that asks less by itself than is left: it counts for more with the others."""
+    if refusal["epsilon_asked"] > refusal["epsilon_left"] or refusal["epsilon_would_be"] == "none":
+        return ""
+    would_be = refusal["epsilon_would_be"]
+    return f"With what is spent it counts for more: ε {up(would_be)} would be spent, at the orders that were planned.\n"
 
 
-def show_failure(contract: Contract, home: Home, outcome: Outcome, asked: Mapping[str, tuple[object, ...]]) -> None:
+def show_failure(contract: Contract, home: Home, outcome: Outcome, asked: Asked) -> None:
     """Failures in their own words; those of releases never quote a row."""
     for asset, text in outcome.failures.items():
         first, *more = text.splitlines() or ["failed"]
@@ -91,19 +91,40 @@ def show_failure(contract: Contract, home: Home, outcome: Outcome, asked: Mappin
         for line in more:
             say(line)
     if outcome.checks_failed:
-        say(f"Checks that failed: {', '.join(outcome.checks_failed)}. Nothing was published.")
-    charged = _charged(home, outcome)
+        say(f"Checks that failed: {', '.join(outcome.checks_failed)}.")
+    _say_warned(outcome)
+    _say_published(contract, home, outcome)
+    charged = charged_by(home, outcome.run_id)
     if f"{ADAPTER.name}_{CHECK}" in outcome.failures:  # a check that only warns is no failure
         say(
             f"This run was charged {charged}, which stays. " if charged else "",
             "Nothing is made of this adapter: docs/audit.md says what to do. Afterwards ",
-            (f"dpsynth run {_called(contract)} --again {ADAPTER.name}", "bold"),
+            (f"dpsynth run {called(contract)} --again {ADAPTER.name}", "bold"),
             " pays for another.",
         )
     elif charged:
-        command = _goes_on_by(contract, home, outcome, asked)
+        command = goes_on_by(contract, home, outcome.run_id, asked)
         say(f"This run was charged {charged}. What stands of it is used by ", (command, "bold"), ".")
+    else:
+        say("This run was charged nothing.")
+    say_charged_too(contract, home, outcome.run_id)
     say(f"Run {outcome.run_id[:8]}: see it in the UI (dpsynth ui).", style="dim")
+
+
+def _say_warned(outcome: Outcome) -> None:
+    if outcome.checks_warned:
+        say(("! ", "yellow"), f"Checks that stop nothing, and warn: {', '.join(outcome.checks_warned)}.")
+
+
+def _say_published(contract: Contract, home: Home, outcome: Outcome) -> None:
+    """What is published after a run that failed."""
+    stands = _store(home).find(contract.id, "synthetic")
+    if outcome.published:
+        say("The table was published before that, and stands.")
+    elif stands is not None:
+        say(f"Nothing was published; the table of {stands.receipt['created'][:10]} stands as before.")
+    else:
+        say("Nothing was published.")
 
 
 def figures(contract: Contract, home: Home) -> dict[str, Any]:
@@ -115,7 +136,7 @@ def figures(contract: Contract, home: Home) -> dict[str, Any]:
         found["epsilon_spent"], found["epsilon_remaining"] = stands.epsilon_spent, stands.epsilon_remaining
     if synthetic := _store(home).find(contract.id, "synthetic"):
         found["synthetic"] = synthetic.receipt["about"]
-    if evaluation := _store(home).find(contract.id, "evaluation"):
+    if (evaluation := _evaluation(contract, home)) is not None:
         found["evaluation"] = results_in(evaluation.folder)
     return found
 
@@ -123,22 +144,44 @@ def figures(contract: Contract, home: Home) -> dict[str, Any]:
 def _show_standing(contract: Contract, home: Home) -> None:
     """Sample rows and accuracy of what is published."""
     store = _store(home)
+    from dpsynth_assets.synthesis.corpus import few_of_each, rows_of
+
     synthetic = store.find(contract.id, "synthetic")
     if synthetic is None:
         return
     about = synthetic.receipt["about"]
     corpus = store.get(contract.id, "corpus", about["corpus"])
     say()
-    _show_sample(contract, _sample(contract, corpus))
+    varied = contract.privacy.target if contract.privacy.labels else None
+    show_sample(contract, few_of_each(rows_of(corpus.folder), varied, _SAMPLES))
     delta = contract.privacy.budget.delta
     epsilon = about["epsilon"]
-    promised = READ_NOTHING if epsilon == 0 else NO_GUARANTEE if epsilon is None else f"ε {epsilon:.3f} at δ {delta:g}"
-    say((f"{about['rows']:,}", "bold"), f" synthetic rows, published with {promised}; quality checks passed.")
+    promised = READ_NOTHING if epsilon == 0 else NO_GUARANTEE if epsilon is None else f"ε {up(epsilon)} at δ {delta:g}"
+    say((f"{about['rows']:,}", "bold"), f" synthetic rows, published with {promised}{_judged(store, corpus)}.")
     if complaint := corpus.receipt["about"].get("complaint"):
         say(("! ", "yellow"), complaint)
-    evaluation = store.find(contract.id, "evaluation")
-    if evaluation is not None:
+    if (evaluation := _evaluation(contract, home)) is not None:
         _show_accuracy(contract, results_in(evaluation.folder))
+    elif contract.privacy.classifier is not None:
+        say("How good its classifiers are is not known: the contract names no public test split.", style="dim")
+
+
+def _judged(store: ArtifactStore, corpus: Artifact) -> str:
+    """How the quality checks went on a corpus, as the end of a sentence."""
+    found = store.find(corpus.contract, "verdict")
+    if found is None or found.receipt["about"].get("corpus") != corpus.id:
+        return ""
+    verdict = Verdict.load(found.folder / VERDICT)
+    if not verdict.failures and not verdict.warnings:
+        return "; quality checks passed"
+    held = len(verdict.results) - len(verdict.failures) - len(verdict.warnings)
+    unmet = ", ".join(each.name for each in (*verdict.failures, *verdict.warnings))
+    return f"; {held} of {len(verdict.results)} quality checks passed, all but {unmet}"
+
+
+def _evaluation(contract: Contract, home: Home) -> Artifact | None:
+    """The standing evaluation, where the contract still asks for one."""
+    return _store(home).find(contract.id, "evaluation") if contract.privacy.evaluated else None
 
 
 def _show_accuracy(contract: Contract, results: list[dict[str, Any]]) -> None:
@@ -152,7 +195,7 @@ def _show_accuracy(contract: Contract, results: list[dict[str, Any]]) -> None:
         others += f"; trained on as many real rows, which are public here: {alike[REAL]['accuracy']:.1%}"
     say(
         "A classifier of ",
-        (contract.privacy.classifier.target, "bold"),
+        (contract.privacy.target, "bold"),
         " trained on them is right for ",
         (f"{first['accuracy']:.1%}", "bold"),
         f" of {first['n']:,} public test records {others}).",
@@ -162,8 +205,9 @@ def _show_accuracy(contract: Contract, results: list[dict[str, Any]]) -> None:
             say(f"{result['classifier']}, trained on {result['trained_on']}: {result['accuracy']:.1%}.")
 
 
-def _show_sample(contract: Contract, frame: pd.DataFrame) -> None:
-    table = Table(title="synthetic records", title_justify="left", show_lines=False)
+def show_sample(contract: Contract, frame: pd.DataFrame, title: str = "synthetic records") -> None:
+    """Rows for people to look at."""
+    table = Table(title=title, title_justify="left", show_lines=False)
     labels = [label.column for label in contract.privacy.labels]
     for column in [*labels, contract.privacy.text.column]:
         table.add_column(column, overflow="fold", no_wrap=False)
@@ -176,64 +220,26 @@ def _show_budget(contract: Contract, home: Home) -> None:
     balance = Ledger(home.ledger_file).balance(contract.privacy.population, with_pld=False)
     say(
         f"Privacy budget of {balance.population}: ε ",
-        (f"{balance.epsilon_spent:.3f}", "bold"),
+        (up(balance.epsilon_spent), "bold"),
         " spent, ",
-        (f"{balance.epsilon_remaining:.3f}", "bold"),
+        (down(balance.epsilon_remaining), "bold"),
         f" left of {balance.epsilon_cap:g} at δ {balance.delta:g}, adding or removing one {balance.unit}.",
     )
 
 
 def _show_next(contract: Contract, home: Home) -> None:
-    out = console()
-    table = plain(schema_of(contract.id), contract.table)
+    steps = {}
+    if _store(home).find(contract.id, "synthetic") is not None:
+        query = f'dpsynth sql "select * from {plain(schema_of(contract.id), contract.table)} limit 10"'
+        steps[query] = "the synthetic table, free of budget"
+    steps["dpsynth audit"] = "what was spent, on what, what was refused"
+    steps["dpsynth ui"] = "assets, plots of the budget, checks, as web pages"
+    if (card := _store(home).find(contract.id, "card")) is not None:
+        steps[shown(card.folder / CARD)] = "the certificate"
     say()
     say("Next", style="bold")
-    if _store(home).find(contract.id, "synthetic") is not None:
-        out.print(f'  dpsynth sql "select * from {table} limit 10"    query the synthetic table, free of budget')
-    say("  dpsynth audit                                 what was spent, on what, what was refused")
-    say("  make ui                                       the Dagster UI: assets, plots of the budget, checks")
-    if (card := _store(home).find(contract.id, "card")) is not None:
-        say(f"  {shown(card.folder / CARD)}    the certificate")
-
-
-def _called(contract: Contract) -> str:
-    """The contract as the commands take it."""
-    return shown(contract.path) + (f" --variant {name_of(contract)}" if contract.base else "")
-
-
-def _goes_on_by(contract: Contract, home: Home, outcome: Outcome, asked: Mapping[str, tuple[object, ...]]) -> str:
-    """The command that goes on with what a run with these options was charged: without the names of releases that it
-    has made, which would be paid for once more."""
-    own = {each.id for each in Ledger(home.ledger_file).reservations() if each.owner == outcome.run_id}
-    command = f"dpsynth run {_called(contract)}"
-    for option, values in asked.items():
-        for value in values:
-            made = option in ("--again", "--only") and _store(home).find(contract.id, str(value))
-            if value is not None and not (made and own & {charge.reservation for charge in made.charges}):
-                command += f" {option} {value}"
-    return command
-
-
-def _sample(contract: Contract, corpus: Artifact) -> pd.DataFrame:
-    """A few rows, of different labels where there are some."""
-    import pandas as pd
-
-    from dpsynth_assets.synthesis.corpus import rows_of
-
-    frame = rows_of(corpus.folder)
-    target = contract.privacy.classifier.target
-    varied = frame.groupby(target, sort=False).head(1)
-    return pd.concat([varied, frame.drop(varied.index)]).head(_SAMPLES)
-
-
-def _charged(home: Home, outcome: Outcome) -> str:
-    """What the run was charged itself, as a sentence has it; empty if nothing."""
-    found = [
-        f"ε {each.epsilon_alone:.3f} for {each.release}"
-        for each in Ledger(home.ledger_file).reservations()
-        if each.owner == outcome.run_id and each.state not in ("reserved", "voided")
-    ]
-    return " and ".join(filter(None, (", ".join(found[:-1]), *found[-1:])))
+    for step, why in steps.items():
+        say(f"  {why}: ", (step, "bold"))
 
 
 def _store(home: Home) -> ArtifactStore:

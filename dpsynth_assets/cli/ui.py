@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import re
 import secrets
+import socket
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,6 +30,10 @@ def ui(
         list[str] | None,
         typer.Option(help="Answer to this name too (repeat for more): where a login stands in front, its address."),
     ] = None,
+    workspace: Annotated[
+        Path | None,
+        typer.Option(help="Dagster's file that says where the code server is, where others run it and the daemon."),
+    ] = None,
 ) -> None:
     """Open the Dagster UI over what has been run here. Stop it with Ctrl-C.
 
@@ -35,6 +42,9 @@ def ui(
     front.
     """
     origins = origins_of(host, port, allowed_host or ())
+    if workspace is not None and not workspace.is_file():
+        raise BadInput(f"--workspace {workspace}: there is no such file")
+    require_free(host, port)  # before Dagster's processes are started, which takes many seconds
     chosen = _chosen_token()
     token = chosen or secrets.token_urlsafe(32)
     home = Home.at()
@@ -44,7 +54,11 @@ def ui(
 
     from dpsynth_assets.web.serving import serve
 
-    serve(host, port, origins, token)
+    try:
+        serve(host, port, origins, token, workspace)
+    except SystemExit:  # the web server could not begin; it has said why
+        raise BadInput(f"the interface could not be started on port {port} of {host}: choose another --port") from None
+    say(f"The Dagster UI has stopped. What was run is kept in {home.root}: `dpsynth ui` shows it again.")
 
 
 def _chosen_token() -> str | None:
@@ -53,6 +67,25 @@ def _chosen_token() -> str | None:
     if chosen is not None and not _SECRET.fullmatch(chosen):
         raise BadInput(f"${_TOKEN} must be at least 32 letters, digits, - and _: let a generator of secrets make it")
     return chosen
+
+
+def require_free(host: str, port: int) -> None:
+    """Pass if the interface can listen there.
+
+    Raises:
+        BadInput: another program does, or this account may not.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the web server does
+            tried.bind(address)
+    except OSError as error:
+        what = "another program listens there" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        raise BadInput(
+            f"port {port} of {host} cannot be used: {what}. Stop what uses it, an earlier `dpsynth ui` perhaps, or "
+            "choose another one, such as `dpsynth ui --port 3001`"
+        ) from None
 
 
 def origins_of(host: str, port: int, allowed: list[str] | tuple[str, ...]) -> tuple[str, ...]:

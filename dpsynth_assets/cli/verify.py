@@ -94,10 +94,10 @@ def _key(given: str) -> tuple[str, str]:
     """The public key to check with, in hex, and where it came from."""
     if not given:
         home = Home.at()
-        if not home.ledger_file.exists():
+        if not home.has_ledger:
             raise BadInput(
                 "give the publisher's public key with --key: the 64 hex digits that `dpsynth audit key` prints there, "
                 "or a file that holds them"
             )
-        return Ledger(home.ledger_file).public_key, f"of the ledger at {home.ledger_file}"
+        return Ledger(home.ledger_file).public_key, f"of the ledger at {home.ledger_name}"
     return public_key(given), "given with --key"

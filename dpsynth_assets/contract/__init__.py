@@ -5,7 +5,7 @@ what runs later.
 """
 
 from dpsynth_assets.contract.model import Column, Contract, QualityRule, SourcePlaceError, resolve
-from dpsynth_assets.contract.odcs import lint_contract, load_contract
+from dpsynth_assets.contract.odcs import lint_contract, load_contract, names_in
 from dpsynth_assets.contract.problems import ContractError, Problem
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "SourcePlaceError",
     "lint_contract",
     "load_contract",
+    "names_in",
     "resolve",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dpsynth_assets.contract.source_terms import CsvFiles, LabelColumn
 from dpsynth_assets.releases.labeller import LABELLER, TheLabeller
 from dpsynth_assets.term import Equalities, Name, Positive, Probability, Terms, TermsError
 
@@ -17,6 +19,7 @@ class PublicTestSplit(Terms):
     """
 
     path: Annotated[Name, Field(description="the file or Hub data set, or `source`")]
+    csv: Annotated[CsvFiles | None, Field(description="how it is written, if it is a CSV file")] = None
     where: Equalities = Field(default_factory=dict, description="only the rows whose columns hold these values")
     declared_public_by: Annotated[Name, Field(description="who answers for the split being public")]
 
@@ -25,6 +28,7 @@ class PublicRows(Terms):
     """Labelled rows beside the source that the owner declares public: training on them is free."""
 
     path: Annotated[Name, Field(description="the file or Hub data set that holds them")]
+    csv: Annotated[CsvFiles | None, Field(description="how it is written, if it is a CSV file")] = None
     where: Equalities = Field(default_factory=dict, description="only the rows whose columns hold these values")
     declared_public_by: Annotated[Name, Field(description="who answers for these rows being public")]
 
@@ -54,6 +58,11 @@ class Classifier(Terms):
         if len(set(self.kinds)) != len(self.kinds):
             raise TermsError("the kinds are not distinct", "Keep each once; `seeds` trains several of one", "kinds")
         return self
+
+
+def usual_classifier(labels: Sequence[LabelColumn]) -> Classifier | None:
+    """The classifiers of a contract that says nothing of any: of its first label, if it has one."""
+    return Classifier(target=labels[0].column) if labels else None
 
 
 class SafetyClassifier(Terms):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from itertools import chain
 
-from dpsynth_assets.contract import prompt
+from dpsynth_assets.contract import monitoring, prompt
 from dpsynth_assets.contract.parts import Parts
 from dpsynth_assets.contract.problems import choose_from
 from dpsynth_assets.contract.synthesis import INDEX_SUFFIX
@@ -64,6 +64,9 @@ def classifiers_predict_labels(parts: Parts) -> Iterator[Fault]:
     elif safety.unsafe not in labels[safety.target]:
         what = f"`{safety.unsafe}` is not a value of `{safety.target}`"
         yield Fault((place, "unsafe"), what, choose_from(safety.unsafe, labels[safety.target]))
+    if safety.validation == "test_split" and parts.untested:
+        what = "the thresholds are to be set on the public test split, and the contract names none"
+        yield Fault((place, "validation"), what, "Add `test_split`, or write `validation: synthetic`")
 
 
 def teachers_judge_the_corpus(parts: Parts) -> Iterator[Fault]:
@@ -199,6 +202,12 @@ def prompts_ask_for_every_label(parts: Parts) -> Iterator[Fault]:
         yield from prompt.faults(parts.prompt, [label for _, label in parts.labels])
 
 
+def new_texts_are_compared_by_what_the_table_has(parts: Parts) -> Iterator[Fault]:
+    if parts.monitoring is not None:
+        labels = [label.column for _, label in parts.labels] if parts.all_labels_hold else None
+        yield from monitoring.faults(parts.monitoring, parts.text.column if parts.text else None, labels)
+
+
 def variants_are_admissible(parts: Parts) -> Iterator[Fault]:
     """A variant without privacy is for a public source, and variants are no closed plan."""
     if parts.variants is None:
@@ -238,5 +247,6 @@ RULES: tuple[Callable[[Parts], Iterator[Fault]], ...] = (
     base_model_is_declared,
     servers_are_asked_for_what_they_can_do,
     prompts_ask_for_every_label,
+    new_texts_are_compared_by_what_the_table_has,
     variants_are_admissible,
 )

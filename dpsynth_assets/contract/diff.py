@@ -3,15 +3,17 @@
 `terms_for_approval` is what a reviewer approves and the ledger keeps: everything in a contract that bears on privacy,
 as plain JSON. `changes` compares two of them. A change that weakens the terms needs approval before anything runs;
 every other change only shows. A term that was not among those approved, since the platform had no such term then, is
-asked for like any other that weakens, unless it says what always held. Knows no ledger.
+asked for like any other that weakens, unless it says what always held. `weakened` says of terms that were signed what a
+reviewer should look at. Knows no ledger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.contract.classifiers import SafetyClassifier
 from dpsynth_assets.contract.source_terms import PersonalData
 
 if TYPE_CHECKING:
@@ -36,9 +38,10 @@ class Change:
         return f"{said} ({self.weakens})" if self.weakens else said
 
 
-# Post-processing: nothing there touches the people of the source. Of the classifiers, what is declared public is
+# Post-processing: nothing there touches the people of the source, and what is measured of new texts stays in the
+# sensitive store. Of the classifiers, what is declared public is
 # approved all the same, and what a safety classifier promises to those who rely on it.
-_FREE = ("generation", "classifier", "safety_classifier")
+_FREE = ("generation", "classifier", "safety_classifier", "monitoring")
 _PROMISED = ("target", "unsafe", "precision", "recall", "confidence", "validation")
 
 
@@ -60,6 +63,7 @@ def terms_for_approval(contract: Contract) -> dict[str, Any]:
         **{name: each for name, each in declared.items() if each},
         "types": {column: contract.logical_type(column) for column in _compared(contract)},
         "source": contract.source,
+        **({"stored": contract.stored} if contract.stored else {}),
         "description": {key: said for key, said in contract.intent.items() if said},
         "classification": {
             column.name: column.classification for column in contract.columns if column.classification is not None
@@ -77,7 +81,8 @@ def _compared(contract: Contract) -> list[str]:
     named = {terms.text.column, *(label.column for label in terms.labels)}
     named |= {terms.blocks.column} if terms.blocks else set()
     mixes = [each.mix for each in asking if each is not None and each.mix is not None]
-    return sorted(named.union(terms.source_where, terms.test_split.where, *(mix.where for mix in mixes)))
+    tested = terms.test_split.where if terms.test_split else {}
+    return sorted(named.union(terms.source_where, tested, *(mix.where for mix in mixes)))
 
 
 def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
@@ -94,6 +99,36 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> list[Change]:
             refused = same and term in _FIXED and (term in old or term[:1] in old)
             found.append(Change(".".join(term), was, is_, _NEVER if refused else why, refused))
     return found
+
+
+def weakened(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[str]:
+    """What of the terms `after` gives less protection than those `before` them, a sentence each.
+
+    Terms that nothing is said of before are compared with what is usual: what two people signed for first is not
+    weaker than anything, but may allow more than the platform does by itself.
+    """
+    usual = {name: value for name, value in _usual().items() if name not in (before or {})}
+    said = {name: _like(after[name], value) for name, value in usual.items() if name in after}
+    known = {name: after.get(name) for name in before or {}}
+    return [str(change) for change in changes({**usual, **(before or {})}, {**known, **said}) if change.weakens]
+
+
+def _usual() -> dict[str, Any]:
+    """The terms that may allow more than the platform does by itself, with what it allows."""
+    promised = {name: SafetyClassifier.model_fields[name].default for name in ("precision", "recall", "confidence")}
+    return {
+        "personal_data": PersonalData().model_dump(mode="json"),
+        "source_is_public": False,
+        "safety_classifier": promised,
+        "variants": {"epsilons": []},
+    }
+
+
+def _like(value: Any, usual: Any) -> Any:
+    """Of a mapping only what the other one has too."""
+    if not isinstance(usual, dict):
+        return value
+    return {name: value[name] for name in usual if name in value} if isinstance(value, dict) else None
 
 
 def _up(was: Any, is_: Any) -> bool:
@@ -171,10 +206,13 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
     ("labels",): (_any, "other labels are counted; were they read off the data?"),
     ("source_is_public",): (_set, "a source declared public is read without a charge"),
     ("source",): (_any, "what lies at another place is read"),
+    ("stored",): (_any, "another table or column of the source is read"),
+    ("csv",): (_any, "what lies in the source is read otherwise"),
     ("source_copies",): (_more, "what lies at more places may be read"),
     ("source_where",): (_any, "other rows are read"),
     ("types",): (_set, "its values are compared otherwise, so other rows are read"),
-    ("test_split",): (_any, "other rows are declared public"),
+    ("test_split",): (_set, "other rows are declared public"),
+    ("test_split", "where"): (_other_rows, "other rows are declared public"),
     ("classifier", "mix"): (_set, "other rows are declared public"),
     ("safety_classifier", "mix"): (_set, "other rows are declared public"),
     ("classifier", "mix", "where"): (_other_rows, "other rows are declared public"),
@@ -213,9 +251,9 @@ def _why_weaker(term: Term, was: Any, is_: Any) -> str | None:
 
 
 def _leaves(value: Any, term: Term = ()) -> Iterator[tuple[Term, Any]]:
-    """Each term with its value. A list is one value, unless it holds mappings; so is the filter of rows to mix in, of
+    """Each term with its value. A list is one value, unless it holds mappings; so is the filter of public rows, of
     which a part that is gone lets more rows in."""
-    if isinstance(value, dict) and term[-2:] != ("mix", "where"):
+    if isinstance(value, dict) and term[-2:] not in (("mix", "where"), ("test_split", "where")):
         for key, inner in value.items():
             yield from _leaves(inner, (*term, str(key)))
     elif isinstance(value, list) and any(isinstance(inner, dict) for inner in value):
@@ -226,8 +264,8 @@ def _leaves(value: Any, term: Term = ()) -> Iterator[tuple[Term, Any]]:
 
 
 def _is_nothing(value: Any) -> bool:
-    """A filter that lets everything in is none."""
-    return value is None or value == {}
+    """A filter that lets everything in is none, and so are no labels."""
+    return value is None or value in ({}, [])
 
 
 def _said(value: Any) -> str:

@@ -101,9 +101,7 @@ def read(text: str) -> tuple[Document | None, list[Problem]]:
     except RecursionError:
         return None, [Problem(1, "YAML", "not readable: nested too deeply", "Write it as the shipped contracts are")]
     if node is None:
-        return None, [
-            Problem(1, "contract", "the file is empty", "Start from a shipped contract, contracts/inbox.odcs.yaml")
-        ]
+        return None, [Problem(1, "contract", "the file is empty", "`dpsynth new FILE` drafts one from a source")]
     builder = _Builder(text)
     data = builder.value(node, ())
     return Document(data, builder.lines, tuple(builder.faults)), []

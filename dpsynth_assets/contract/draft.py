@@ -15,7 +15,7 @@ from dpsynth_assets.contract.document import Document, Path
 from dpsynth_assets.contract.parts import Parts
 from dpsynth_assets.contract.problems import Problem, did_you_mean
 
-SCHEMA: Path = ("schema", 0)
+_FIRST: Path = ("schema", 0)
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,17 @@ class Draft:
                 yield index, item
 
     @property
+    def table(self) -> Path:
+        """Where the contract's table stands: the one with privacy terms, or else the first."""
+        return self.privacy[: len(_FIRST)] if self.privacy is not None else _FIRST
+
+    @property
     def columns(self) -> dict[str, tuple[Path, dict[str, Any]]]:
         """The declared columns by name: where each stands and what is said of it."""
         found: dict[str, tuple[Path, dict[str, Any]]] = {}
-        for index, entry in self.items(*SCHEMA, "properties"):
+        for index, entry in self.items(*self.table, "properties"):
             if isinstance(name := entry.get("name"), str):
-                found.setdefault(name, ((*SCHEMA, "properties", index), entry))
+                found.setdefault(name, ((*self.table, "properties", index), entry))
         return found
 
     @property
@@ -59,7 +64,7 @@ class Draft:
 
     def term(self, *path: str | int) -> Path:
         """The place of a privacy term."""
-        return (*(self.privacy or SCHEMA), *path)
+        return (*(self.privacy or self.table), *path)
 
     def problem(self, path: Path, what: str, remedy: str) -> Problem:
         return self.document.problem(path, what, remedy)
@@ -69,21 +74,26 @@ class Draft:
 
 
 def find_privacy(document: Document) -> tuple[Path | None, list[Problem]]:
-    """Where the privacy terms stand, or what to do about it that they do not."""
+    """Where the privacy terms stand, or what to do about it that they do not. Tables without any are not read."""
     draft = Draft(document, None, Parts())
-    place: Path = (*SCHEMA, "customProperties")
-    named = [(i, entry.get("property")) for i, entry in draft.items(*place)]
-    found = [i for i, name in named if name == "privacy"]
+    tables: list[Path] = [("schema", index) for index, _ in draft.items("schema")] or [_FIRST]
+    named = [
+        ((*table, "customProperties", i), entry.get("property"))
+        for table in tables
+        for i, entry in draft.items(*table, "customProperties")
+    ]
+    found = [place for place, name in named if name == "privacy"]
     if len(found) > 1:
-        second = (*place, found[1])
-        return (*place, found[0], "value"), [
-            document.problem(second, "`privacy` stands here a second time", "Keep one entry")
-        ]
+        second, again = found[1], "stands here a second time"
+        remedy = "Keep one entry"
+        if second[1] != found[0][1]:
+            again, remedy = "stands at a second table", "Write one contract for each; they may share a population"
+        return (*found[0], "value"), [document.problem(second, f"`privacy` {again}", remedy)]
     if found:
-        return (*place, found[0], "value"), []
-    for i, name in named:
+        return (*found[0], "value"), []
+    for place, name in named:
         if isinstance(name, str) and did_you_mean(name, ["privacy", "privacyTerms"]):
-            return None, [document.problem((*place, i), f"the property `{name}` is not read", "Call it `privacy`")]
+            return None, [document.problem(place, f"the property `{name}` is not read", "Call it `privacy`")]
     for i, entry in draft.items("customProperties"):
         if entry.get("property") == "privacy":
             remedy = "Move the entry to `customProperties` of the schema object"
@@ -92,8 +102,8 @@ def find_privacy(document: Document) -> tuple[Path | None, list[Problem]]:
             ]
     return None, [
         document.problem(
-            SCHEMA,
-            "the table has no privacy terms",
+            _FIRST if len(tables) == 1 else ("schema",),
+            "the table has no privacy terms" if len(tables) == 1 else "no table has privacy terms",
             "Add `customProperties: [{property: privacy, value: {...}}]`; docs/contracts.md has an example",
         )
     ]

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dpsynth_assets.contract.problems import choose_from, listing
+
 Check = Callable[[Any], str | None]
 """What must be said of an argument's value, or None where it is right."""
 
@@ -234,6 +236,24 @@ OPERATORS = frozenset(
 )
 
 
+_RULES_OF_3_0 = {
+    "nullCheck": "nullValues",
+    "nullCount": "nullValues",
+    "duplicateCount": "duplicateValues",
+    "validValues": "invalidValues",
+}
+
+
+def as_metric(rule: Mapping[str, Any]) -> dict[str, Any]:
+    """A library rule as the standard wrote it before 3.1, with `rule: duplicateCount`, in the words of today."""
+    said = {key: value for key, value in rule.items() if key not in ("rule", "validValues")}
+    metric = _RULES_OF_3_0.get(rule["rule"], rule["rule"])
+    if rule["rule"] == "validValues":
+        said = {"mustBe": 0, **said} if not OPERATORS & said.keys() else said
+        said["arguments"] = {"validValues": rule.get("validValues"), **(rule.get("arguments") or {})}
+    return {**said, "metric": metric}
+
+
 def from_library(rule: Mapping[str, Any], column: str | None) -> tuple[str, dict[str, Any]]:
     """The expectation and arguments that say an ODCS library rule (`metric: nullValues` and so on) exactly."""
     metric, arguments = rule.get("metric"), rule.get("arguments") or {}
@@ -241,6 +261,12 @@ def from_library(rule: Mapping[str, Any], column: str | None) -> tuple[str, dict
         return "expect_table_row_count_to_be_between", _bounds(rule)
     if column is None:
         raise InexpressibleError(f"the metric {metric} needs a column", "Move the rule under the property it is about")
+    if metric not in METRICS:
+        raise InexpressibleError(f"the metric {metric} is not known", choose_from(str(metric), METRICS))
+    if metric == "duplicateValues" and (bound := _percent(rule, "mustBeLessThan")) is not None:
+        least = round(1 - bound, 12)
+        unique = "expect_column_proportion_of_unique_values_to_be_between"
+        return unique, {"column": column, "min_value": least, "strict_min": True}
     share = _share_allowed(rule)
     least = round(1 - share, 12)
     mostly = {} if share == 0 else {"mostly": least}
@@ -260,26 +286,43 @@ def from_library(rule: Mapping[str, Any], column: str | None) -> tuple[str, dict
     )
 
 
+METRICS = ("rowCount", "nullValues", "missingValues", "invalidValues", "duplicateValues")
+
+
 def _share_allowed(rule: Mapping[str, Any]) -> float:
     """The share of rows a library rule allows to break it."""
-    if rule.get("mustBe") == 0:
-        return 0.0
-    allowed = rule.get("mustBeLessOrEqualTo")
-    if rule.get("unit") == "percent" and _number(allowed) is None and 0 <= float(allowed or 0) <= 100:
-        return float(allowed or 0) / 100
-    raise InexpressibleError(
-        "this bound cannot be checked", "Write `mustBe: 0`, or `mustBeLessOrEqualTo: 2` with `unit: percent`"
-    )
+    none = {"mustBe": 0, "mustBeLessOrEqualTo": 0, "mustBeLessThan": 1}  # of rows; no share is below 0 %
+    for operator, bound in none.items():
+        if rule.get(operator) == bound and (operator != "mustBeLessThan" or rule.get("unit") != "percent"):
+            return 0.0
+    if (allowed := _percent(rule, "mustBeLessOrEqualTo")) is not None:
+        return allowed
+    written = "`mustBe: 0`, or `mustBeLessOrEqualTo: 2` with `unit: percent`"
+    if _percent(rule, "mustBeLessThan") is not None:
+        raise InexpressibleError("a share of rows is compared with the bound itself", f"Write {written}")
+    raise InexpressibleError("a number of rows depends on how many are drawn", f"Write {written}")
+
+
+def _percent(rule: Mapping[str, Any], operator: str) -> float | None:
+    """The bound as a share, where it is one."""
+    bound = rule.get(operator)
+    if rule.get("unit") != "percent" or _number(bound) is not None or not 0 <= float(bound or 0) <= 100:
+        return None
+    return float(bound or 0) / 100
 
 
 def _bounds(rule: Mapping[str, Any]) -> dict[str, Any]:
-    exact = rule.get("mustBe")
+    exact, between = rule.get("mustBe"), rule.get("mustBeBetween")
+    above, below = rule.get("mustBeGreaterThan"), rule.get("mustBeLessThan")
     low, high = rule.get("mustBeGreaterOrEqualTo", exact), rule.get("mustBeLessOrEqualTo", exact)
-    if isinstance(between := rule.get("mustBeBetween"), list) and len(between) == 2:
+    low, high = (low if above is None else above), (high if below is None else below)
+    if isinstance(between, list) and len(between) == 2:
         low, high = between
     given = {name: value for name, value in zip(_RANGE, (low, high), strict=True) if value is not None}
     if not given or any(map(_count, given.values())):
+        bounds = [name for name in sorted(OPERATORS) if not name.startswith("mustNot")]
         raise InexpressibleError(
-            "this bound cannot be checked", "Write mustBe, mustBeBetween, mustBeGreaterOrEqualTo or mustBeLessOrEqualTo"
+            "this bound cannot be checked", f"Write {listing(bounds)}, with whole numbers of at least 0"
         )
-    return given
+    strict = {"strict_min": above is not None, "strict_max": below is not None}
+    return {**given, **{name: True for name, is_strict in strict.items() if is_strict}}

@@ -16,11 +16,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dpsynth_assets.contract.addresses import (
+    as_it_is_now,
+    as_pattern,
+    has_tables,
+    is_address,
+    is_fixed,
+    is_plain_address,
+    split_endpoint,
+    without_secret,
+)
 from dpsynth_assets.contract.problems import Problem
 from dpsynth_assets.contract.terms import PrivacyTerms
 from dpsynth_assets.releases.registry import writers
 
-HUB = "hub:"  # prefix of a source that is a Hugging Face Hub dataset
 SAME_AS_SOURCE = "source"  # how a file says that its test split lies in the source; loaded, it is the source's place
 
 
@@ -37,6 +46,7 @@ class Column:
     required: bool
     description: str
     classification: str | None
+    stored_as: str | None = None  # what the source calls it, where that is not its name
 
 
 @dataclass(frozen=True)
@@ -75,6 +85,8 @@ class Contract:
     quality: tuple[QualityRule, ...]
     intent: Mapping[str, str] = field(default_factory=dict)  # what the standard's `description` says, by its keys
     warnings: tuple[Problem, ...] = ()
+    stored_as: str | None = None  # what a database or a workbook calls the table, where that is not its name
+    database_schema: str | None = None  # in which schema of a database it is, if not in the usual one
     base: Contract | None = None  # of a release variant: the contract that declares it (`dpsynth_assets.variants`)
 
     def __hash__(self) -> int:
@@ -83,6 +95,12 @@ class Contract:
     @property
     def title(self) -> str:
         return self.name
+
+    @property
+    def file(self) -> str:
+        """Its file as a command takes it here: from the working directory where it lies below that."""
+        path = self.path.absolute()
+        return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
     @property
     def declared(self) -> Contract:
@@ -110,6 +128,16 @@ class Contract:
         return next((known.logical_type for known in self.columns if known.name == column), "") or "string"
 
     @property
+    def stored(self) -> dict[str, Any]:
+        """What the source calls the columns, and where it holds several tables, which one is read."""
+        columns = {column.name: column.stored_as for column in self.columns if column.stored_as}
+        said: dict[str, Any] = {"columns": columns} if columns else {}
+        if any(map(has_tables, (self.source, *self.privacy.source_copies))):
+            said["table"] = self.stored_as or self.table
+            said |= {"schema": self.database_schema} if self.database_schema else {}
+        return said
+
+    @property
     def unit_by(self) -> str | None:
         """By what one unit is told from another, as the ledger keeps it for good; None where each record is one.
 
@@ -124,10 +152,11 @@ class Contract:
         return tuple(itertools.product(*(label.values for label in self.privacy.labels)))
 
     def plain_label(self, cell: tuple[str, ...]) -> str:
-        """A cell as words, `topic: card lost, safety: safe`: the condition that the language model is given."""
+        """A cell as words, `topic: card lost, safety: safe`: the condition that the language model is given. Without
+        labels it is what the table is called."""
         labels = self.privacy.labels
         pairs = ", ".join(f"{label.column}: {value}" for label, value in zip(labels, cell, strict=True))
-        return pairs.replace("_", " ")  # underscores are for columns; a language model has read words
+        return (pairs or self.table).replace("_", " ")  # underscores are for columns; a language model has read words
 
     def asking(self, cell: tuple[str, ...]) -> str:
         """What the language model is asked for a text of a cell: the contract's prompt, or the plain label."""
@@ -146,27 +175,30 @@ class Contract:
         """
         place = self._named(str(source))
         split = self.privacy.test_split
-        if split.path != self.source:
+        if split is None or split.path != self.source:
             return replace(self, source=place)
         moved = self.privacy.model_copy(update={"test_split": split.model_copy(update={"path": place})})
         return replace(self, source=place, privacy=moved)
 
     def _named(self, text: str) -> str:
-        """The place as it is opened, if it is the source's or one of its copies'."""
-        given = (
-            {text} if text.startswith(HUB) else {_absolute(text, Path.cwd()), os.path.realpath(Path(text).expanduser())}
-        )
+        """The place as it is opened, if it is the source's or one of its copies'. A variable in it is read only where
+        the contract itself has it: else whoever asks would choose which variable is sent where."""
+        if is_fixed(text) and text in (self.source, *self.privacy.source_copies):
+            return text
+        given = {text} if is_fixed(text) else {_absolute(text, Path.cwd()), os.path.realpath(Path(text).expanduser())}
         folder = Path(glob.escape(str(self.path.parent.resolve())))
-        named = [_literal(self.source), *self.privacy.source_copies]
-        patterns = [each if each.startswith(HUB) else _absolute(each, folder) for each in named]
-        for place in sorted(given):
-            if any(_matches(place, pattern) for pattern in patterns):
-                return place
+        named = [as_pattern(self.source), *self.privacy.source_copies]
+        patterns = [each if is_fixed(each) else _absolute(each, folder) for each in named]
+        for place in sorted(given) if "$" not in text else ():
+            for pattern in patterns[: 1 if "*" in place else None]:  # several files are the source only, no copy of it
+                if place == pattern or _matches(place, as_it_is_now(pattern)):
+                    return place
         copies = ", ".join(self.privacy.source_copies) or "nowhere"
         raise SourcePlaceError(
-            f"{text} is no place that contract {self.id} names: its source is {self.source}, and copies of it may lie "
-            f"at: {copies}. Add the place to privacy.source_copies in {self.path.name}; an owner and an approver then "
-            f"sign for it, each with `dpsynth approve {self.path.name} --as NAME --reason TEXT`. Nothing was read"
+            f"{without_secret(text)} is no place that contract {self.id} names: its source is {self.source}, and "
+            f"copies of it may lie at: {copies}. Add the place to privacy.source_copies in {self.file}; an owner "
+            f"and an approver then sign for it, each with `dpsynth approve {self.file} --as NAME --reason TEXT`. "
+            "Nothing was read"
         )
 
     def seen_from(self, folder: Path) -> Contract:
@@ -177,8 +209,8 @@ class Contract:
         """
 
         def seen(text: str) -> str:
-            if text.startswith(HUB) or Path(text).expanduser().is_absolute():
-                return text if text.startswith(HUB) else _absolute(text, Path("/"))
+            if is_fixed(text) or Path(text).expanduser().is_absolute():
+                return text if is_fixed(text) else _absolute(text, Path("/"))
             return os.path.relpath(_absolute(text, self.path.parent.resolve()), folder.resolve())
 
         def moved(part: Any) -> Any:
@@ -205,8 +237,8 @@ def resolve(path_text: str, contract: Contract) -> Path:
     Links are followed up to that folder only: what people sign is the name, and whoever keeps the place decides what
     lies there.
     """
-    if path_text.startswith(HUB):
-        raise ValueError(f"{path_text} is a dataset on the Hugging Face Hub, not a path")
+    if is_address(path_text):
+        raise ValueError(f"{path_text} is an address, not a path")
     return Path(_absolute(path_text, contract.path.parent.resolve()))
 
 
@@ -214,14 +246,13 @@ def _absolute(text: str, folder: Path) -> str:
     return os.path.normpath(folder / Path(text).expanduser())
 
 
-def _literal(text: str) -> str:
-    """A place as a pattern of itself."""
-    return text if text.startswith(HUB) else glob.escape(text)
-
-
 def _matches(place: str, pattern: str) -> bool:
-    """Part by part: a `*` stands for the rest of one name, never for folders. A Hub name stands for itself."""
-    if HUB in (place[: len(HUB)], pattern[: len(HUB)]):
-        return place == pattern
-    parts, wanted = Path(place).parts, Path(pattern).parts
+    """Part by part: a `*` stands for the rest of one name, never for folders or a server."""
+    if is_address(place) != is_address(pattern):
+        return False
+    if is_address(place):
+        (place, server), (pattern, named) = split_endpoint(place), split_endpoint(pattern)
+        if server != named or not is_plain_address(place) or ".." in place.split("/"):
+            return False
+    parts, wanted = place.split("/"), pattern.split("/")
     return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))

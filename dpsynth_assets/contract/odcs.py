@@ -7,17 +7,19 @@ stops the others, except that nothing can be said of a file whose syntax does no
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from dpsynth_assets.contract import document as yaml
 from dpsynth_assets.contract import lint, people, places, sentences, standard
-from dpsynth_assets.contract.draft import SCHEMA, Draft, find_privacy
+from dpsynth_assets.contract.draft import Draft, find_privacy
 from dpsynth_assets.contract.model import SAME_AS_SOURCE, Column, Contract, QualityRule
 from dpsynth_assets.contract.parts import Parts
 from dpsynth_assets.contract.problems import ContractError, Problem
 from dpsynth_assets.contract.rules import RuleReader
+from dpsynth_assets.contract.sql_names import in_sql
 from dpsynth_assets.contract.terms import PrivacyTerms
 
 
@@ -39,6 +41,19 @@ def lint_contract(path: str | Path) -> list[Problem]:
     return _read(Path(path)).problems
 
 
+def names_in(path: str | Path) -> frozenset[str]:
+    """What a contract's file calls itself, as far as can be told of one that does not hold: its id, and its `asset`."""
+    document = None
+    with suppress(OSError, UnicodeDecodeError):
+        if Path(path).is_file():
+            document, _ = yaml.read(Path(path).read_text(encoding="utf-8"))
+    if document is None or not isinstance(document.data, dict):
+        return frozenset()
+    privacy, _ = find_privacy(document)
+    said = (document.at(("id",)), document.at((*privacy, "asset")) if privacy is not None else None)
+    return frozenset(name for name in said if isinstance(name, str))
+
+
 def line_of(path: str | Path, *term: str, privacy: bool = True) -> int:
     """The line on which a privacy term of a contract stands, or the place that it is missing from; without `privacy`,
     a term of the standard's own."""
@@ -57,6 +72,8 @@ class _Reading:
 
 
 def _read(path: Path) -> _Reading:
+    if path.exists() and not path.is_file():
+        return _Reading([Problem(1, str(path), "this is no file", "Move it away: a contract is a file")])
     try:
         raw = path.read_bytes()
         text = raw.decode("utf-8")
@@ -71,9 +88,12 @@ def _read(path: Path) -> _Reading:
     if not isinstance(document.data, dict):
         what = "a contract is a mapping of keys"
         return _Reading([document.problem((), what, "Begin with `apiVersion: v3.2.0`")])
-    document.short[(*SCHEMA, "properties")] = "columns"
-    document.short[(*SCHEMA, "quality")] = "quality"
+    if other := standard.other_than_this(document):
+        return _Reading([other])
     privacy, misplaced = find_privacy(document)
+    table = Draft(document, privacy, Parts()).table
+    document.short[(*table, "properties")] = "columns"
+    document.short[(*table, "quality")] = "quality"
     if privacy is not None:
         document.short[privacy] = "privacy"
     problems = [*standard.problems_of(document), *misplaced]
@@ -83,12 +103,17 @@ def _read(path: Path) -> _Reading:
     problems += [*lint.problems_of(draft), *found]
     if parsed is not None:
         problems += parsed.problems
-    faults = document.problems()
+    faults = [_of_no_weight(problem) for problem in document.problems()]
     said = {(fault.line, fault.where) for fault in faults}  # what YAML says of a value, nobody need say again
     problems = [*faults, *(problem for problem in problems if (problem.line, problem.where) not in said)]
     digest = hashlib.sha256(raw).hexdigest()
     terms = parsed.terms if parsed is not None else None
     return _Reading(sorted(set(problems)), digest, draft, terms, rules)
+
+
+def _of_no_weight(fault: Problem) -> Problem:
+    """What YAML says of the standard's `examples`, which nothing reads, is a warning."""
+    return replace(fault, severity="warning") if ".examples" in fault.where else fault
 
 
 def _rules(draft: Draft) -> tuple[list[Problem], tuple[QualityRule, ...]]:
@@ -99,14 +124,13 @@ def _rules(draft: Draft) -> tuple[list[Problem], tuple[QualityRule, ...]]:
         draft.synthetic_columns,
         dict(values),
         draft.parts.source_is_public,
+        is_tested=not draft.parts.untested,
         endpoint=None if base is None else base.endpoint,
+        source_columns=frozenset(draft.columns),
     )
-    reader.read(draft.get(*SCHEMA, "quality"), (*SCHEMA, "quality"), None)
+    reader.read(draft.get(*draft.table, "quality"), (*draft.table, "quality"), None)
     for column, (path, entry) in draft.columns.items():
         reader.read(entry.get("quality"), (*path, "quality"), column)
-    if not reader.entries:
-        remedy = "Add `quality:` with at least one rule of severity error; docs/contracts.md has examples"
-        reader.problems.append(draft.problem(SCHEMA, "nothing says what a good synthetic table is", remedy))
     return reader.problems, tuple(reader.rules)
 
 
@@ -115,22 +139,25 @@ def _assemble(path: Path, reading: _Reading, draft: Draft, terms: PrivacyTerms) 
     retention = people.retention_of(draft)
     assert source is not None  # the checks have seen to it
     assert retention is not None
-    if terms.test_split.path == SAME_AS_SOURCE:
-        terms = terms.model_copy(update={"test_split": terms.test_split.model_copy(update={"path": source})})
+    table, split = str(draft.get(*draft.table, "name")), terms.test_split
+    if split is not None and split.path == SAME_AS_SOURCE:
+        terms = terms.model_copy(update={"test_split": split.model_copy(update={"path": source})})
     return Contract(
-        id=str(draft.get("id")),
+        id=terms.asset or str(draft.get("id")),
         version=str(draft.get("version")),
         name=draft.text("name") or str(draft.get("id")),
-        description=_words(draft.text("description", "purpose") or draft.text(*SCHEMA, "description")),
+        description=_words(draft.text("description", "purpose") or draft.text(*draft.table, "description")),
         path=path.absolute(),
         digest=reading.digest,
         owners=people.owners_of(draft),
         approvers=people.approvers_of(draft),
         retention_days=retention,
-        table=str(draft.get(*SCHEMA, "name")),
+        table=in_sql(table),
         columns=tuple(_column(entry) for _, entry in draft.columns.values()),
         source=source,
         privacy=terms,
+        stored_as=draft.text(*draft.table, "physicalName") or (None if in_sql(table) == table else table),
+        database_schema=draft.text("servers", 0, "schema"),
         quality=reading.rules,
         intent={key: _words(draft.text("description", key)) for key in ("purpose", "usage", "limitations")},
         warnings=tuple(problem for problem in reading.problems if problem.severity == "warning"),
@@ -145,6 +172,7 @@ def _column(entry: dict[str, Any]) -> Column:
         required=entry.get("required") is True,
         description=_words(entry.get("description")),
         classification=classification if isinstance(classification, str) else None,
+        stored_as=stored if isinstance(stored := entry.get("physicalName"), str) and stored != entry["name"] else None,
     )
 
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from dpsynth_assets.contract.budget import Budget
-from dpsynth_assets.contract.classifiers import Classifier, PublicTestSplit, SafetyClassifier
+from dpsynth_assets.contract.classifiers import Classifier, PublicTestSplit, SafetyClassifier, usual_classifier
+from dpsynth_assets.contract.monitoring import Monitoring
 from dpsynth_assets.contract.prompt import Prompt
-from dpsynth_assets.contract.source_terms import Blocks, LabelColumn, PrivacyUnit, TextColumn
+from dpsynth_assets.contract.source_terms import Blocks, CsvFiles, LabelColumn, PrivacyUnit, TextColumn
 from dpsynth_assets.contract.synthesis import BaseModelTerms, Curation, Generation
 from dpsynth_assets.contract.variants import Variants
 from dpsynth_assets.releases import registry
@@ -41,7 +42,7 @@ class Parts:
     unit: PrivacyUnit | None = None
     text: TextColumn | None = None
     labels: tuple[tuple[int, LabelColumn], ...] = ()
-    all_labels_hold: bool = False
+    all_labels_hold: bool = False  # as none do, where the terms name none
     budget: Budget | None = None
     blocks: Blocks | None = None
     releases: Mapping[str, ReleaseTerms] = field(default_factory=dict)
@@ -51,12 +52,15 @@ class Parts:
     generation: Generation | None = None
     curation: Curation | None = None
     test_split: PublicTestSplit | None = None
+    untested: bool = False  # the terms name no test split, not even one that does not hold
     classifier: Classifier | None = None
     safety_classifier: SafetyClassifier | None = None
+    monitoring: Monitoring | None = None
     variants: Variants | None = None
     source_is_public: bool = False
     source_copies: tuple[str, ...] = ()
     source_where: Mapping[str, str | int | bool] = field(default_factory=dict)
+    csv: CsvFiles | None = None
 
     def release(self, release: Release[T]) -> T | None:
         """What is said of a release, if it is planned and holds."""
@@ -87,12 +91,15 @@ class Parts:
             generation=terms.generation,
             curation=terms.curation,
             test_split=terms.test_split,
+            untested=terms.test_split is None,
             classifier=terms.classifier,
             safety_classifier=terms.safety_classifier,
+            monitoring=terms.monitoring,
             variants=terms.variants,
             source_is_public=terms.source_is_public,
             source_copies=terms.source_copies,
             source_where=terms.source_where,
+            csv=terms.csv,
         )
 
     @classmethod
@@ -100,36 +107,41 @@ class Parts:
         """The parts that hold of what stands in a file as privacy terms, which may be anything."""
         if not isinstance(raw, dict):
             return cls()
-        entries = raw.get("labels")
-        entries = entries if isinstance(entries, list) else []
+        stated = raw.get("labels", [])
+        entries = stated if isinstance(stated, list) else []
         labels = tuple(
             (index, label) for index, entry in enumerate(entries) if (label := _held(LabelColumn, entry)) is not None
         )
         where = _held(_Filter, {"where": raw.get("source_where", {})})
         copies = _held(_Copies, {"source_copies": raw.get("source_copies", [])})
-        stated = raw.get("releases")
-        stated = stated if isinstance(stated, dict) else {}
-        releases = {release.name: _held(release.terms, stated.get(release.name)) for release in registry.releases()}
+        planned = raw.get("releases")
+        planned = planned if isinstance(planned, dict) else {}
+        releases = {release.name: _held(release.terms, planned.get(release.name)) for release in registry.releases()}
         return cls(
             unit=_held(PrivacyUnit, raw.get("unit")),
             text=_held(TextColumn, raw.get("text")),
             labels=labels,
-            all_labels_hold=bool(entries) and len(labels) == len(entries),
+            all_labels_hold=isinstance(stated, list) and len(labels) == len(entries),
             budget=_held(Budget, raw.get("budget")),
             blocks=_held(Blocks, raw.get("blocks")),
             releases={name: terms for name, terms in releases.items() if terms is not None},
-            named=frozenset(name for name in stated if isinstance(name, str)),
+            named=frozenset(name for name in planned if isinstance(name, str)),
             base_model=_held(BaseModelTerms, raw.get("base_model", {})),
             prompt=_held(Prompt, raw.get("prompt")),
             generation=_held(Generation, raw.get("generation")),
             curation=_held(Curation, raw.get("curation", {})),
             test_split=_held(PublicTestSplit, raw.get("test_split")),
-            classifier=_held(Classifier, raw.get("classifier")),
+            untested=raw.get("test_split") is None,
+            classifier=_held(Classifier, raw["classifier"])
+            if raw.get("classifier") is not None
+            else usual_classifier([label for _, label in labels]),
             safety_classifier=_held(SafetyClassifier, raw.get("safety_classifier")),
+            monitoring=_held(Monitoring, raw.get("monitoring")),
             variants=_held(Variants, raw.get("variants")),
             source_is_public=raw.get("source_is_public") is True,
             source_copies=copies.source_copies if copies else (),
             source_where=where.where if where else {},
+            csv=_held(CsvFiles, raw.get("csv")),
         )
 
 

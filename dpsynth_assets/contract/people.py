@@ -13,7 +13,7 @@ _EMAIL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._%+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9
 _TEAM = re.compile(r"team:[A-Za-z0-9_.-]+")
 _DAYS = {"d": 1, "day": 1, "days": 1, "y": 365, "yr": 365, "year": 365, "years": 365}
 LONGEST_RETENTION = 100 * 365  # days: what is kept longer is kept for good, and no date says until when
-_FORM = "Write an e-mail address, or `team:` and a name without blanks"
+FORM = "Write an e-mail address, or `team:` and a name without blanks"
 
 
 def is_person(text: str) -> bool:
@@ -63,11 +63,11 @@ def people(draft: Draft) -> Iterator[Problem]:
     for kind, found in (("owner", owners), ("approver", approvers)):
         for path, name in found:
             if not is_person(name):
-                yield draft.problem(path, f"the {kind} `{name}` cannot be reached", _FORM)
+                yield draft.problem(path, f"the {kind} `{name}` cannot be reached", FORM)
     split = draft.parts.test_split
     if split is not None and not is_person(split.declared_public_by):
         path = draft.term("test_split", "declared_public_by")
-        yield draft.problem(path, f"`{split.declared_public_by}` cannot be asked why the split is public", _FORM)
+        yield draft.problem(path, f"`{split.declared_public_by}` cannot be asked why the split is public", FORM)
     if not owners:
         remedy = "Add `members: [{username: name@example.com, role: owner}]` to `team`"
         yield draft.problem(("team",), "the contract has no owner", remedy)

@@ -34,6 +34,9 @@ class Problem:
         return f"line {self.line}: {self.where}: {kind}{self.what}. {self.remedy}{end}"
 
 
+_SHOWN = 50  # problems in an error: whoever has more has another file, or mends these first
+
+
 class ContractError(Exception):
     """A contract that cannot be used, with every problem found in it."""
 
@@ -45,7 +48,8 @@ class ContractError(Exception):
     def __str__(self) -> str:
         count = len(self.problems)
         heading = f"{self.path}: {count} problem{'' if count == 1 else 's'}"
-        return "\n".join([heading, *(f"  {problem}" for problem in self.problems)])
+        more = [f"  and {count - _SHOWN} more: `dpsynth lint {self.path}` has them all"] if count > _SHOWN else []
+        return "\n".join([heading, *(f"  {problem}" for problem in self.problems[:_SHOWN]), *more])
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -61,6 +65,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 def choose_from(word: str, known: Iterable[str]) -> str:
     """A remedy for a word that is not one of the known ones."""
     names = sorted(known)
+    if not names:
+        return "There is none to name here: leave it out"
     guess = did_you_mean(word, names)
     return f"Did you mean `{guess}`?" if guess is not None else f"Known: {listing(names)}"
 

@@ -1,7 +1,8 @@
 """The `quality` entries of a contract as rules of the platform, or as problems.
 
-A rule stands under the schema object or under the property it is about. Only what will be evaluated is accepted: a
-contract must not promise a check that nobody makes.
+A rule stands under the schema object or under the property it is about. What a rule says in the platform's words must
+hold, or the contract is refused. A rule in another tool's words, or about a column that stays in the source, is
+nothing that the platform checks, and a warning says so: nobody may take it for a promise about the synthetic table.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Any
 
 from dpsynth_assets.contract.document import Document, Path
@@ -19,15 +21,17 @@ from dpsynth_assets.contract.expectations import (
     TEST_SPLIT,
     Figure,
     InexpressibleError,
+    as_metric,
     from_library,
 )
 from dpsynth_assets.contract.model import QualityRule
 from dpsynth_assets.contract.problems import Problem, choose_from, did_you_mean, listing
+from dpsynth_assets.contract.sql_names import plain_name
 
 ENGINES = ("greatExpectations", "great-expectations")
 # Rules that the quality package applies to every corpus go by these names; a contract's own need others.
 TAKEN = re.compile(r"columns_as_declared|some_rows|no_null_.*|declared_.*|no_account_numbers|no_addresses")
-BLOCKING = {"error": True, "warning": False}
+BLOCKING = {"error": True, "warning": False, "warn": False, "info": False}
 
 
 @dataclass
@@ -38,8 +42,9 @@ class RuleReader:
     columns: Collection[str]
     values: dict[str, Collection[str]]
     source_is_public: bool
+    is_tested: bool = True  # there is a test split to compare with
     endpoint: str | None = None  # where the base model is at one
-    entries: int = 0
+    source_columns: Collection[str] = ()  # that the contract declares: a rule about those alone is the source's
     rules: list[QualityRule] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     _names: dict[str, int] = field(default_factory=dict)
@@ -48,13 +53,20 @@ class RuleReader:
         """Every rule of one `quality` list; `column` is the property it stands under."""
         for index, entry in enumerate(entries if isinstance(entries, list) else []):
             if isinstance(entry, dict) and entry.get("type") != "text":
-                self.entries += 1
                 self._rule(entry, (*path, index), column)
 
     def _rule(self, entry: dict[str, Any], path: Path, column: str | None) -> None:
+        if why := self._not_ours(entry, column):
+            remedy = "Nothing to do, if another tool checks it on the source; else write a rule of the platform's"
+            self.problems.append(self.document.warning(path, f"this rule is not checked here: {why}", remedy))
+            return
         before = len(self.problems)
-        name = self._name(entry, path)
+        name = self._name(entry, path, column)
         blocking = self._blocking(entry, path)
+        if entry.get("type", "library") == "library" and "metric" not in entry and isinstance(entry.get("rule"), str):
+            entry = as_metric(entry)
+            if not OPERATORS & set(entry):
+                self._add(path, "the rule has no bound", "Add one, such as `mustBe: 0`")
         said = self._library(entry, path, column) if "metric" in entry else self._custom(entry, path, column)
         if said is None or len(self.problems) > before:
             return
@@ -70,13 +82,27 @@ class RuleReader:
             )
         )
 
-    def _name(self, entry: dict[str, Any], path: Path) -> str:
+    def _not_ours(self, entry: dict[str, Any], column: str | None) -> str | None:
+        """Why a rule is none of the platform's; None where it is one, or is meant to be."""
+        kind, engine = entry.get("type", "library"), entry.get("engine")
+        if kind == "sql":
+            return "it is a query, and the source is not asked any"
+        if kind == "custom" and isinstance(engine, str) and engine not in ENGINES and not did_you_mean(engine, ENGINES):
+            return f"it is written for `{engine}`"
+        if column is not None and column not in self.columns:
+            return f"`{column}` stays in the source; the synthetic table has the text and the labels only"
+        return None
+
+    def _name(self, entry: dict[str, Any], path: Path, column: str | None) -> str:
+        """What the rule's check is called: its name, or where it has none, what it is about and what it says."""
         name = entry.get("name")
         if not isinstance(name, str) or not name:
-            self._add(
-                path, "the rule has no name", "Add `name:`, such as text_is_present: it names the check in the UI"
-            )
-            return ""
+            implementation = entry.get("implementation")
+            said = implementation.get("type") if isinstance(implementation, dict) else None
+            plain = plain_name(f"{column or 'table'}_{entry.get('metric') or entry.get('rule') or said or 'rule'}")
+            free = chain([plain], (f"{plain}_{number}" for number in count(2)))
+            name = next(each for each in free if each not in self._names)
+        name = plain_name(name) or name
         if not (name.isascii() and name.replace("_", "").isalnum()):
             self._add((*path, "name"), f"`{name}` cannot name a check", "Use letters, digits and underscores")
         elif TAKEN.fullmatch(name):
@@ -91,14 +117,14 @@ class RuleReader:
 
     def _blocking(self, entry: dict[str, Any], path: Path) -> bool:
         severity = str(entry.get("severity", "error"))
-        if severity not in BLOCKING:
+        if severity.lower() not in BLOCKING:
             self._add(
                 (*path, "severity"),
                 f"`{severity}` is not a severity",
-                "Write `error` for a rule that stops the publication, `warning` for one that is only shown",
+                "Write `error` for a rule that stops the publication, `warning` or `info` for one that is only shown",
             )
             return True
-        return BLOCKING[severity]
+        return BLOCKING[severity.lower()]
 
     def _library(self, entry: dict[str, Any], path: Path, column: str | None) -> tuple[str, dict[str, Any]] | None:
         if not OPERATORS & set(entry):
@@ -127,7 +153,7 @@ class RuleReader:
                 place, "the implementation must be a mapping", "Write `type:` and `kwargs:` below it, without `|`"
             )
             return None
-        for key in sorted(set(implementation) - {"type", "kwargs"}):
+        for key in sorted(set(implementation) - {"type", "kwargs", "meta"}):
             self._add((*place, key), f"the key `{key}` is not known here", choose_from(key, ("type", "kwargs")))
         expectation, kwargs = implementation.get("type"), implementation.get("kwargs") or {}
         if not isinstance(expectation, str) or expectation not in EXPECTATIONS:
@@ -177,6 +203,9 @@ class RuleReader:
                 f"{expectation} is measured by a base model that is loaded here, and this one is at an endpoint",
                 "Leave the rule out; rules about diversity and likeness need no base model",
             )
+        if kwargs.get("reference") == TEST_SPLIT and not self.is_tested:
+            what = f"{expectation} compares with the public test split, and the contract names none"
+            self._add((*path, "reference"), what, "Add `test_split` to the privacy terms, or leave the rule out")
         if kwargs.get("reference") == SOURCE and not self.source_is_public:
             self._add(
                 (*path, "reference"),

@@ -58,6 +58,10 @@ EXAMPLES = {
     "safety_classifier.unsafe": "unsafe",
     "safety_classifier.mix.path": "../data/public_insults.parquet",
     "safety_classifier.mix.declared_public_by": "owner@example.com",
+    "monitoring.expectations.type": "expect_column_label_distance_to_be_between",
+    "monitoring.expectations.kwargs": "{column: topic, max_value: 0.1}",
+    "monitoring.expectations.kwargs.column": "topic",
+    "monitoring.expectations.kwargs.max_value": "0.1",
     "variants.methods": "[{method: lora, learning_rate: 0.01}]",
     "variants.methods.method": "lora",
     "variants.methods.learning_rate": "0.01",
@@ -121,6 +125,8 @@ def _worth_saying(details: list[ErrorDetails]) -> Iterator[ErrorDetails]:
     for detail in details:
         if detail["type"] == "missing" and detail["loc"] in meant:
             continue
+        if detail["type"] == "default_factory_not_called":
+            continue  # nobody wrote this term: what its default is made of is wrong, and that is said
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
             continue  # pydantic counts the entries that hold, and says of the others what is wrong
         yield detail

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from dpsynth_assets.contract.problems import choose_from
 from dpsynth_assets.term import Fraction, Identifier, Name, Terms, TermsError
 
 RECORD = "record"  # what a unit is called that no column tells apart
@@ -123,6 +125,54 @@ class LabelColumn(Terms):
                     "spellings",
                 )
         return self
+
+
+# Of the rest of Python's, some lose what follows a broken byte: one person's text would change how another's is read.
+ENCODINGS = (
+    *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "iso-8859-15", "cp1252", "cp1250", "cp1251", "cp1253"),
+    *("cp1254", "cp1257", "iso-8859-2", "koi8-r", "mac-roman", "cp437", "cp850", "shift_jis", "euc_jp", "gb18030"),
+    *("big5", "euc_kr"),
+)
+_BY_CODEC = {codecs.lookup(name).name: name for name in ENCODINGS}
+
+
+class CsvFiles(Terms):
+    """How CSV files are written; what is not said is as in files that say nothing."""
+
+    delimiter: Annotated[str | None, Field(description="the character between the cells of a line")] = None
+    encoding: Annotated[str, Field(description="how characters are stored")] = ENCODINGS[0]
+
+    @model_validator(mode="after")
+    def _one_character(self) -> CsvFiles:
+        mark = self.delimiter
+        if mark is not None and (len(mark) != 1 or mark.isalnum() or mark in '"\r\n'):
+            raise TermsError(
+                f"{mark!r} cannot divide cells",
+                'Write one character, such as ";", "|", or "\\t" for a tab',
+                "delimiter",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _known(self) -> CsvFiles:
+        if self.codec is None:
+            raise TermsError(
+                f"the encoding {self.encoding!r} is not read", choose_from(self.encoding, ENCODINGS), "encoding"
+            )
+        return self
+
+    @property
+    def codec(self) -> str | None:
+        """The encoding by the one name that it has here, whichever of its names is written."""
+        return encoding_called(self.encoding)
+
+
+def encoding_called(name: str) -> str | None:
+    """An encoding that is read, by any of its names; None for any other."""
+    try:
+        return _BY_CODEC.get(codecs.lookup(name).name)
+    except (LookupError, ValueError):
+        return None
 
 
 class PersonalData(Terms):

@@ -1,13 +1,16 @@
-"""The Open Data Contract Standard's own JSON schema, with its verdicts turned into problems.
+"""The Open Data Contract Standard's own JSON schemas, with their verdicts turned into problems.
 
-The schema is read from the package `open_data_contract_standard` as data: importing that package's models would cost a
-code location a quarter of a second. jsonschema is imported when the first contract is checked.
+A contract is judged by the version of the standard that it declares. The newest schema is read from the package
+`open_data_contract_standard` as data: importing that package's models would cost a code location a quarter of a second.
+The package carries no older ones; `schemas/` holds them as the standard published them. jsonschema is imported when the
+first contract is checked.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -30,26 +33,67 @@ _KINDS = {
 }
 
 
+_OLDER = {"v3.0": "odcs-v3.0.2.json", "v3.1": "odcs-v3.1.0.json"}  # of each, the last one reads those before it
+
+
 @cache
-def json_schema() -> dict[str, Any]:
-    """The standard's schema, as the installed package carries it."""
-    text = resources.files("open_data_contract_standard").joinpath("schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
+def json_schema(version: str = "") -> dict[str, Any]:
+    """The standard's schema of a version such as v3.0; where there is none of it, the newest."""
+    if version in _OLDER:
+        file = resources.files("dpsynth_assets.contract").joinpath("schemas", _OLDER[version])
+    else:
+        file = resources.files("open_data_contract_standard").joinpath("schema.json")
+    schema: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return schema
 
 
+def _ask_for_types(schema: Any) -> None:
+    """What a schema says of columns of one type holds of those that have it: without this, as it is written in 3.2, it
+    holds of columns without any type too, which the standard allows."""
+    if isinstance(schema, dict):
+        condition = schema.get("if")
+        if isinstance(condition, dict) and "logicalType" in condition.get("properties", ()):
+            condition.setdefault("required", ["logicalType"])
+    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
+        _ask_for_types(part)
+
+
 @cache
-def _validator() -> Validator:
+def _validator(version: str) -> Validator:
     from jsonschema import Draft201909Validator
 
-    return Draft201909Validator(json_schema())
+    schema = deepcopy(json_schema(version))
+    _ask_for_types(schema)
+    return Draft201909Validator(schema)
+
+
+def version_of(document: Document) -> str:
+    """The version of the standard that a document declares, without its last number."""
+    declared = document.at(("apiVersion",))
+    return declared.rpartition(".")[0] if isinstance(declared, str) else ""
+
+
+def other_than_this(document: Document) -> Problem | None:
+    """Why a document is of another standard, so that nothing else need be said of it."""
+    remedy = (
+        "Write it as ODCS 3.x (`datacontract export --format odcs` of datacontract-cli does), or draft one: dpsynth new"
+    )
+    if (line := document.at(("dataContractSpecification",))) is not None and document.at(("kind",)) is None:
+        what = f"a contract of the Data Contract Specification {line}, and not of the Open Data Contract Standard"
+        return document.problem(("dataContractSpecification",), what, remedy)
+    declared = document.at(("apiVersion",))
+    if isinstance(declared, str) and declared.startswith(("v2.", "2.")) and document.at(("schema",)) is None:
+        what = f"a contract of the standard's version {declared}, of which none is read before v3.0"
+        return document.problem(("apiVersion",), what, "Write it anew as 3.x, or draft one: dpsynth new")
+    return None
 
 
 def problems_of(document: Document) -> list[Problem]:
     """Everything in which the document is not an ODCS contract."""
+    version = version_of(document)
     found: dict[tuple[Path, str], Problem] = {}
     leftovers: list[tuple[Path, ValidationError]] = []
-    for error in _validator().iter_errors(document.data):
+    for error in _validator(version).iter_errors(document.data):
         path = tuple(error.absolute_path)
         if error.validator in ("unevaluatedProperties", "additionalProperties"):
             leftovers.append((path, error))
@@ -127,7 +171,7 @@ def _alternatives(error: ValidationError) -> list[str]:
 def _say_unknown(
     document: Document, path: Path, error: ValidationError, broken: set[Path]
 ) -> Iterator[tuple[Path, Problem]]:
-    known = _keys_of(error.schema)
+    known = _keys_of(error.schema, json_schema(version_of(document)))
     given: Any = error.instance
     unexpected = [key for key in given if key not in known]
     for key in unexpected:
@@ -142,22 +186,22 @@ def _say_unknown(
             yield place, document.problem(place, what, "Remove it, or correct `type`")
 
 
-def _keys_of(schema: Any, depth: int = 0) -> set[str]:
-    """Every key that any form of a schema allows."""
+def _keys_of(schema: Any, whole: dict[str, Any], depth: int = 0) -> set[str]:
+    """Every key that any form of a part of the whole schema allows."""
     keys: set[str] = set()
     if not isinstance(schema, dict) or depth > 12:
         return keys
     keys.update(schema.get("properties", ()))
     if isinstance(reference := schema.get("$ref"), str):
-        target: Any = json_schema()
+        target: Any = whole
         for step in reference.removeprefix("#/").split("/"):
             target = target[step]
-        keys |= _keys_of(target, depth + 1)
+        keys |= _keys_of(target, whole, depth + 1)
     for word in ("allOf", "anyOf", "oneOf"):
         for part in schema.get(word, ()):
-            keys |= _keys_of(part, depth + 1)
+            keys |= _keys_of(part, whole, depth + 1)
     for word in ("then", "else"):
-        keys |= _keys_of(schema.get(word), depth + 1)
+        keys |= _keys_of(schema.get(word), whole, depth + 1)
     return keys
 
 

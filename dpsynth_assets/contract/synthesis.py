@@ -93,7 +93,7 @@ class BaseModelTerms(Terms):
                 )
             return self
         remedy = "Write the name that the server's list of models (`/models`) has for it, or leave `endpoint` out"
-        if self.name == EMBEDDED or self.name in KNOWN:
+        if self.known:
             raise TermsError(f"`{self.name}` is a model that is loaded here, and not one of a server", remedy, "name")
         if self.name.endswith(".gguf") or (is_path(self.name) and self.name[0] in "./~"):
             what = f"`{self.name}` is a path, and a server's models have names"
@@ -115,10 +115,19 @@ class BaseModelTerms(Terms):
         return parts.scheme == "http" and not _is_here(parts.hostname or "")
 
     @property
+    def on_hub(self) -> bool:
+        """It is loaded by a name of the Hugging Face Hub: whether it can be had, only the Hub or its cache knows."""
+        return self.endpoint is None and not self.known and not is_path(self.name)
+
+    @property
+    def known(self) -> bool:
+        """It is one of those that are known by name. They have read next to nothing but English."""
+        return self.name == EMBEDDED or self.name in KNOWN
+
+    @property
     def undeclared(self) -> bool:
         """Nothing says what the model has seen."""
-        known = self.name == EMBEDDED or self.name in KNOWN
-        return not known and self.trained_before is None and self.corpus is None
+        return not self.known and self.trained_before is None and self.corpus is None
 
 
 def _is_here(host: str) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from dpsynth_assets.gate.approval import require_approved
+from dpsynth_assets.gate.refusal import told
 from dpsynth_assets.gate.resumption import as_it_is, clear_ended, finished, is_sealed, locked, word_of
 from dpsynth_assets.gate.spec import spec_keys
 from dpsynth_assets.gate.standing import inputs
@@ -26,6 +27,8 @@ from resources.sensitive_store import SensitiveStore
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.gate.passage import Stores
+
+_PAID = ("activated", "redeemed", "committed")
 
 
 def adopted(
@@ -52,9 +55,9 @@ def adopted(
             try:
                 sealed = is_sealed(book, found)  # and its process died before it could tidy up
                 word = word_of(stores.sensitive, found.id)
-                draft = None if sealed else _draft(word, contract, kind, stores, made_from)
+                draft = None if sealed else _draft(word, contract, kind, stores.artifacts, made_from)
                 now = as_it_is(book, found)
-                if draft is None or now.state not in ("activated", "redeemed", "committed"):
+                if draft is None or now.state not in _PAID:
                     continue
                 book.require_signing_key()
                 require_approved(contract, book)
@@ -68,7 +71,7 @@ def adopted(
             finally:
                 checkpoints.release(discard=sealed)
     except (LedgerError, ArtifactError) as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
+        raise told(error) from None
     return None
 
 
@@ -90,6 +93,24 @@ def wait_to_be_sealed(
     return found
 
 
+def waiting(
+    book: Ledger,
+    contract: Contract,
+    kind: str,
+    keys: tuple[str, ...],
+    store: SensitiveStore,
+    artifacts: ArtifactStore,
+    made_from: Mapping[str, Artifact],
+) -> Iterator[Reservation]:
+    """The charges of finished releases by these keys that `adopted` would seal now: their files are whole, and were
+    made from what stands."""
+    for found in _finished(book, contract, keys, store):
+        word = word_of(store, found.id)
+        whole = found.state in _PAID and _draft(word, contract, kind, artifacts, made_from) is not None
+        if whole and not is_sealed(book, found):
+            yield found
+
+
 def _finished(book: Ledger, contract: Contract, keys: tuple[str, ...], store: SensitiveStore) -> Iterator[Reservation]:
     """Charges by these keys, about the contract's people, whose release left word that it was finished; the ledger is
     asked where any did. One that an audit refuted is not sealed any more, so it would stand in every run's way."""
@@ -102,10 +123,14 @@ def _finished(book: Ledger, contract: Contract, keys: tuple[str, ...], store: Se
 
 
 def _draft(
-    record: Mapping[str, Any], contract: Contract, kind: str, stores: Stores, made_from: Mapping[str, Artifact]
+    record: Mapping[str, Any],
+    contract: Contract,
+    kind: str,
+    artifacts: ArtifactStore,
+    made_from: Mapping[str, Artifact],
 ) -> Draft | None:
     """The finished files, if they are what was written down, and were made from what stands now."""
     if record.get("made_from") != {name: artifact.id for name, artifact in made_from.items()}:
         return None
-    draft = stores.artifacts.finished(contract.id, kind, str(record.get("draft")))
+    draft = artifacts.finished(contract.id, kind, str(record.get("draft")))
     return draft if draft is not None and draft.digest() == record.get("digest") else None

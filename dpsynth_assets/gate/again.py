@@ -1,7 +1,10 @@
-"""Runs that are launched again in place of one that failed: by Dagster's own retries, or by a person's re-execution.
+"""What a run may be charged anew: nothing that it was started to go on with.
 
-Such a run goes on with what was charged before, or it is refused: whoever wants a second release starts a run of its
-own. Knows runs and the ledger; nothing of what a release computes.
+Runs that are launched again in place of one that failed, by Dagster's own retries or by a person's re-execution, go on
+with what was charged before, or are refused: whoever wants a second release starts a run of its own. So is a run whose
+costs somebody agreed to, where another run was quicker and took what it would have gone on with.
+
+Knows runs and the ledger; nothing of what a release computes.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import dagster as dg
 
 from ledger import Reservation
 
+AGREED_TAG = "dpsynth/agreed"  # on a run whose costs were shown: the keys of what it is charged anew
 _ROOT = "dagster/root_run_id"  # the tag by which Dagster keeps together what was launched again
 
 
@@ -40,3 +44,20 @@ def require_uncharged(context: dg.AssetExecutionContext, release: str, begun: It
                 "materialize it in a run of its own",
                 allow_retries=False,
             )
+
+
+def require_agreed(context: dg.AssetExecutionContext, release: str, key: str) -> None:
+    """Pass if a new charge by this key was among what somebody agreed to, or the run was started without being asked
+    about its costs.
+
+    Raises:
+        dg.Failure: it was not.
+    """
+    agreed = context.run.tags.get(AGREED_TAG)
+    if agreed is not None and key not in agreed.split(","):
+        raise dg.Failure(
+            f"{release} would be charged anew, which was not among the costs that were shown for this run: another run "
+            "has taken what it would have gone on with, or another snapshot. Nothing was charged for it. Run the same "
+            "again: it shows the costs of now",
+            allow_retries=False,
+        )

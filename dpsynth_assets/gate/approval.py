@@ -181,7 +181,7 @@ def require_approved(contract: Contract, book: Ledger) -> None:
         listed = "; ".join(need.what for need in lacking)
         raise ApprovalNeededError(
             f"contract {contract.id} needs approval of {listed}. One of the population's people asks for it and an "
-            f"approver agrees, each with `dpsynth approve {contract.path.name} --as NAME --reason TEXT`. Nothing was "
+            f"approver agrees, each with `dpsynth approve {contract.file} --as NAME --reason TEXT`. Nothing was "
             "read, nothing was charged"
         )
     book.require(scope_of(contract, planned=False))
@@ -199,7 +199,7 @@ def require_terms(contract: Contract, book: Ledger) -> None:
     if weaker:
         raise ApprovalNeededError(
             f"nothing is published of contract {declared.id} before its terms are approved: {'; '.join(weaker)}. An "
-            f"owner asks and an approver agrees, each with `dpsynth approve {declared.path.name} --as NAME --reason "
+            f"owner asks and an approver agrees, each with `dpsynth approve {declared.file} --as NAME --reason "
             "TEXT`, or the terms are set back"
         )
 
@@ -262,6 +262,12 @@ def _act(need: Need, book: Ledger, actor: str, reason: str) -> Act:
     theirs = [each for each in waiting if person(each.actor) != person(actor)]
     if theirs and all(people.may_approve(actor) for people in concerned):
         return Act(need, "agree", theirs[-1], book.to_approve(theirs[-1].seq, actor=actor, reason=reason), key)
-    if waiting and all(people.may_ask(actor) for people in concerned):
-        return Act(need, None, waiting[-1], "", key)
+    # What only approvers asked for, the owner asks for too: one who asked cannot agree, and may be the only approver.
+    settled = [
+        each
+        for each in waiting
+        if each not in theirs or not all(people.may_approve(each.actor) for people in concerned)
+    ]
+    if settled and all(people.may_ask(actor) for people in concerned):
+        return Act(need, None, settled[-1], "", key)
     return Act(need, "ask", None, book.to_propose(need.change, actor=actor, reason=reason), key)

@@ -4,7 +4,7 @@
     hold     what the run charges later is reserved with this release, all of it or nothing: `ahead`
     check    where the ledger would say yes, everything that can fail without a row fails, and costs nothing: so does a
              charge on which another accountant disagrees
-    charge   the ledger says yes or no before a row is read; a no is an entry of the ledger, and a failure without retry
+    charge   the ledger says yes or no before a row is read; a no is an entry of the ledger, and `refusal.Refused`
              (or, where a run died in this very release, it is taken over: `resumption`). A yes is reserved and
              activated at once, in a transaction that finds the terms still approved: from here it is permanent,
              whatever happens to this process
@@ -32,14 +32,14 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from dpsynth_assets.gate.again import require_uncharged
+from dpsynth_assets.gate.again import require_agreed, require_uncharged
 from dpsynth_assets.gate.ahead import give_back, held, hold, holds, let_go
 from dpsynth_assets.gate.approval import require_approved
 from dpsynth_assets.gate.binding import bind
 from dpsynth_assets.gate.confinement import confined_output
 from dpsynth_assets.gate.observation import observe
 from dpsynth_assets.gate.passage import ChargedPassage, Passage, Stores
-from dpsynth_assets.gate.refusal import refused, without_content
+from dpsynth_assets.gate.refusal import refused, told, without_content
 from dpsynth_assets.gate.resumption import Checkpoints, Replay, goes_on, require_room, starting, unfinished
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.gate.spec import facts_of, release_name, spec_keys
@@ -227,6 +227,7 @@ def _grant(
             )
 
         require_uncharged(context, release, begun)
+        require_agreed(context, release, keys[0])
         if to_hold:
             hold_with([(release, plan), *to_hold])
 
@@ -255,7 +256,7 @@ def _grant(
         observe(context, contract, book)
         refusal = refused(error, was_read=was_read)
     except (LedgerError, SourceError) as error:
-        refusal = dg.Failure(str(error), allow_retries=False)
+        refusal = told(error)
     finally:
         lock.release(force=True)
     raise refusal
@@ -292,7 +293,7 @@ def _take_over(
 ) -> tuple[Grant, int]:
     """A dead run's release under this run's name, the steps that run again charged on top: none where the ledger never
     handed out the rows."""
-    from dpsynth_assets.privacy.checkpoint import CheckpointError
+    from dpsynth_assets.privacy.checkpoint import CheckpointError, CheckpointsInUseError
 
     refusal: dg.Failure
     try:
@@ -305,6 +306,8 @@ def _take_over(
             f"{again.describe() if again else 'nothing'}"
         )
         return grant, sum(map(repetitions, (*reservation.replayed, again)))
+    except CheckpointsInUseError as error:  # of processes that outlive the run which started them, for a moment
+        refusal = dg.Failure(f"{error}. Then run the same again: it goes on, and nothing was charged now.")
     except CheckpointError as error:  # it would stand in the way of every later run
         _forfeit(book, reservation.id, "its checkpoints cannot be read")
         refusal = dg.Failure(f"{error}. The release was forfeited; running it again is a new charge.")

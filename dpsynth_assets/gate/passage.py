@@ -17,9 +17,8 @@ from resources.ledger import LedgerResource
 from resources.sensitive_store import SensitiveStore
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.releases.rows import Rows
     from ledger import Event, Grant
 
 
@@ -45,8 +44,8 @@ class Passage(Protocol):
     checkpoints: Path
     artifact: Artifact
 
-    def read(self) -> pd.DataFrame:
-        """The sensitive rows. Works once."""
+    def rows(self) -> Rows:
+        """The sensitive rows, read as they are asked for. Works once."""
 
     def finish(self, event: Event | None, replayed: Event | None = None) -> None:
         """State what really ran, and what of it ran more than once."""
@@ -63,8 +62,8 @@ class ChargedPassage:
         self.event: Event | None = None
         self.replayed: Event | None = None
 
-    def read(self) -> pd.DataFrame:
-        return self._store.read(self._grant, source_of(self._contract))
+    def rows(self) -> Rows:
+        return self._store.batches(self._grant, source_of(self._contract))
 
     def finish(self, event: Event | None, replayed: Event | None = None) -> None:
         self.event, self.replayed = event, replayed
@@ -87,8 +86,8 @@ class UnchargedPassage:
         self._contract, self._store = contract, store
         self.folder, self.checkpoints = draft.folder, left
 
-    def read(self) -> pd.DataFrame:
-        return self._store.read_public(source_of(self._contract))
+    def rows(self) -> Rows:
+        return self._store.public_batches(source_of(self._contract))
 
     def finish(self, event: Event | None, replayed: Event | None = None) -> None:
         """Nothing ran that there would be a charge for.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dpsynth_assets.gate.sources import on_copy, place_of, source_of
+from dpsynth_assets.gate.sources import layout_of, on_copy, place_of, source_of
 from resources.sensitive_store import SensitiveStore, require_public
 from resources.tabular import SourceError, as_rows, table_at
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.classifiers import PublicRows
+    from dpsynth_assets.contract.source_terms import CsvFiles
     from resources.source import Equalities
 
 
@@ -34,12 +35,18 @@ def public_rows(contract: Contract, store: SensitiveStore) -> pd.DataFrame:
 
 
 def test_rows(contract: Contract, store: SensitiveStore) -> pd.DataFrame:
-    """The rows of the test split that the contract declares public: `unit`, `text` and the label columns.
+    """The rows of the test split that the contract declares public, if it has one: `unit`, `text` and the label
+    columns.
 
     Raises:
         SourceError: they cannot be read, there are none, or they are records of a protected source.
     """
-    contract = _as_snapshotted(contract, store)
+    return signed_test_rows(_as_snapshotted(contract, store), store)
+
+
+def signed_test_rows(contract: Contract, store: SensitiveStore) -> pd.DataFrame:
+    """As `test_rows`, whatever was snapshotted: for whoever has seen that the terms are signed for
+    (`gate.approval.require_terms`)."""
     rows = _test_rows(contract)
     if rows.empty:
         raise SourceError(f"the public test split of {contract.id} {_undescribed('test_split', contract)}")
@@ -54,7 +61,7 @@ def mixed_rows(contract: Contract, mix: PublicRows, store: SensitiveStore) -> pd
         SourceError: they cannot be read, there are none, or they are records of a protected source.
     """
     store.latest(source_of(contract))  # these terms are those that were approved when the source was read
-    rows = _rows(contract, mix.path, mix.where)
+    rows = _rows(contract, mix.path, mix.where, mix.csv)
     if rows.empty:
         raise SourceError(f"the public rows to mix in for {contract.id}: their place {_undescribed('mix', contract)}")
     return _unprotected(rows, contract, store, "the public rows to mix in")
@@ -67,7 +74,8 @@ def require_public_rows(contract: Contract, store: SensitiveStore) -> None:
     Raises:
         SourceError: they cannot be read, there are none, or they are records of a protected source.
     """
-    test_rows(contract, store)
+    if contract.privacy.test_split is not None:
+        test_rows(contract, store)
     for part in (contract.privacy.classifier, contract.privacy.safety_classifier):
         if part is not None and part.mix is not None:
             mixed_rows(contract, part.mix, store)
@@ -80,16 +88,18 @@ def require_unprotected(contract: Contract, store: SensitiveStore) -> None:
         SourceError: they cannot be read, or are records of a protected source.
     """
     require_public(source_of(contract))
-    for what, read in (("the source", _source_rows), ("the public test split", _test_rows)):
-        _unprotected(read(contract), contract, store, what)
+    _unprotected(_source_rows(contract), contract, store, "the source")
+    if contract.privacy.test_split is not None:
+        _unprotected(_test_rows(contract), contract, store, "the public test split")
 
 
 def _undescribed(term: str, contract: Contract) -> str:
     labels = ", ".join(f"`{label.column}`" for label in contract.privacy.labels)
-    return (
-        "holds no row that the contract describes, with a text and a declared value of every label: correct "
-        f"`{term}.path` or `{term}.where`, or the values, codes and spellings of {labels} in the contract"
-    )
+    described, values = "with a text", ""
+    if labels:
+        described += " and a declared value of every label"
+        values = f", or the values, codes and spellings of {labels} in the contract"
+    return f"holds no row that the contract describes, {described}: correct `{term}.path` or `{term}.where`{values}"
 
 
 def _as_snapshotted(contract: Contract, store: SensitiveStore) -> Contract:
@@ -98,19 +108,22 @@ def _as_snapshotted(contract: Contract, store: SensitiveStore) -> Contract:
 
 
 def _source_rows(contract: Contract) -> pd.DataFrame:
-    return _rows(contract, contract.source, contract.privacy.source_where)
+    return _rows(contract, contract.source, contract.privacy.source_where, contract.privacy.csv)
 
 
 def _test_rows(contract: Contract) -> pd.DataFrame:
-    return _rows(contract, contract.privacy.test_split.path, contract.privacy.test_split.where)
+    split = contract.privacy.test_split
+    assert split is not None, "nobody asks otherwise"
+    in_source = split.path == contract.source
+    return _rows(contract, split.path, split.where, contract.privacy.csv if in_source else split.csv)
 
 
-def _rows(contract: Contract, path: str, where: Equalities) -> pd.DataFrame:
+def _rows(contract: Contract, path: str, where: Equalities, csv: CsvFiles | None) -> pd.DataFrame:
     place, source = place_of(contract, path), source_of(contract)
     columns = source.columns
     if place != source.place:  # elsewhere neither unit nor block is asked
         columns = replace(columns, unit=None, block=None)
-    return as_rows(table_at(place, where, columns), columns)
+    return as_rows(table_at(place, where, columns, layout_of(contract, csv)), columns)
 
 
 def _unprotected(rows: pd.DataFrame, contract: Contract, store: SensitiveStore, what: str) -> pd.DataFrame:

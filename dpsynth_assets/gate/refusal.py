@@ -1,11 +1,15 @@
 """What a release or snapshot that did not come about says: the ledger's no in figures, of anything else its type only.
 
+A no of the ledger, or of the people who sign, is `Refused`: nothing is broken, and what stands goes on standing. The
+assets end with it as skipped, and not as failed (`assets.admission`).
+
 A failure is itself an output computed from the rows. So what an exception says is kept in the sensitive folder for the
 operator, and what Dagster is told has no content.
 """
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from dpsynth_assets.gate.approval import ApprovalNeededError
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.releases.release import AwayError
-from ledger import LedgerError
+from ledger import LedgerError, TermsConflict
+from ledger.rounded import down, up
 from resources.sensitive_store import SensitiveStore
 from resources.tabular import SourceError
 
@@ -25,7 +31,21 @@ if TYPE_CHECKING:
     from ledger import BudgetRefused, Grant
 
 
-def refused(error: BudgetRefused, *, was_read: bool) -> dg.Failure:
+class Refused(dg.Failure):
+    """Not admitted: over the budget, not signed for, or against terms that stand. Never tried again."""
+
+    def __init__(self, text: str, metadata: dict[str, Any] | None = None) -> None:
+        super().__init__(text, metadata=metadata, allow_retries=False)
+
+
+def told(error: Exception) -> dg.Failure:
+    """An error whose text is written for people, without a stack to read through: `Refused` where it is a no."""
+    if isinstance(error, ApprovalNeededError | TermsConflict):
+        return Refused(str(error))
+    return dg.Failure(str(error), allow_retries=False)
+
+
+def refused(error: BudgetRefused, *, was_read: bool) -> Refused:
     """The ledger's no, for people: what was spent, asked and left, and what to do.
 
     `was_read` says that an earlier run began the release, whose steps that were lost would now run a second time.
@@ -37,8 +57,9 @@ def refused(error: BudgetRefused, *, was_read: bool) -> dg.Failure:
     )
     text = (
         f"The privacy ledger refused {error.release}, since {error.why}: the budget of {error.block!r} is "
-        f"epsilon {error.cap:g} at delta {error.delta:g}; spent {error.spent:.3f}, "
-        f"asked {error.asked:.3f}, left {error.left:.3f}. {so_far}"
+        f"epsilon {error.cap:g} at delta {error.delta:g}; spent {up(error.spent)}, "
+        f"asked {up(error.asked)}, left {down(error.left)}; with it {up(error.would_be)} would be spent. "
+        f"{_counts_for_more(error)}{so_far}"
         f"The standing release stays usable without limit (`dpsynth sql`); a further one needs a larger budget "
         f"in the contract, approved by its owners, or a cheaper release within what is left (`dpsynth plan`)."
     )
@@ -46,13 +67,24 @@ def refused(error: BudgetRefused, *, was_read: bool) -> dg.Failure:
         "epsilon_spent": float(error.spent),
         "epsilon_asked": float(error.asked),
         "epsilon_left": float(error.left),
+        "epsilon_would_be": float(error.would_be) if math.isfinite(error.would_be) else "none",
         "epsilon_cap": float(error.cap),
         "refused_by_privacy_ledger": True,
         "was_read_before": was_read,
         "refused_release": error.release,
         "population": error.population,
     }
-    return dg.Failure(text, metadata=figures, allow_retries=False)
+    return Refused(text, figures)
+
+
+def _counts_for_more(error: BudgetRefused) -> str:
+    """Why a charge is refused that is by itself less than what is left."""
+    if error.asked > error.left:
+        return ""
+    return (
+        "By itself it asks less than is left, but charges add up at the Rényi orders that the budget was planned for, "
+        "and one that differs much from that plan counts for more there. "
+    )
 
 
 def without_content(
@@ -79,9 +111,13 @@ def without_content(
 
 
 @contextmanager
-def ingestion_without_content(store: SensitiveStore, contract: Contract) -> Iterator[None]:
-    """What a snapshot is taken in: refusals of the ledger and of the source, which are written for people, fail in
-    their own words; anything else says its type, and where its text is kept.
+def reading_without_content(store: SensitiveStore, contract: Contract, what: str, after: str) -> Iterator[None]:
+    """What rows are read in without a charge, as for a snapshot: refusals of the ledger and of the source, which are
+    written for people, fail in their own words; anything else says its type, and where its text is kept.
+
+    Args:
+        what: has failed then, such as `the snapshot`.
+        after: says how things stand.
 
     Raises:
         dg.Failure: in place of any exception; interrupts stay interrupts, without arguments.
@@ -94,13 +130,13 @@ def ingestion_without_content(store: SensitiveStore, contract: Contract) -> Iter
     if problem is None:
         return
     if isinstance(problem, LedgerError | SourceError):
-        substitute: BaseException = dg.Failure(str(problem), allow_retries=False)
+        substitute: BaseException = told(problem)
     else:
         kept = _kept(lambda text: store.keep_failure(contract.declared.id, text), problem)
         name = type(problem).__name__
         failure = dg.Failure(
-            f"{contract.id}: the snapshot failed with {name}. Its text may quote sensitive rows, so it is not shown "
-            f"here; {kept}. Nothing was charged, and the former snapshot stands.",
+            f"{contract.id}: {what} failed with {name}. Its text may quote sensitive rows, so it is not shown "
+            f"here; {kept}. {after}",
             metadata={"exception": name},
             allow_retries=False,
         )

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import dagster as dg
-
 from dpsynth_assets.gate.approval import require_approved
 from dpsynth_assets.gate.binding import bind
 from dpsynth_assets.gate.passage import Stores, UnchargedPassage
+from dpsynth_assets.gate.refusal import told
 from dpsynth_assets.gate.sources import source_of
 from dpsynth_assets.gate.spec import facts_of
 from dpsynth_assets.releases.release import Plan
@@ -56,4 +55,4 @@ def uncharged(
                 draft, made_from=made_from, about=facts_of(snapshot, contract), protected=False
             )
     except (LedgerError, GrantRequiredError, SourceError, ArtifactError) as error:
-        raise dg.Failure(str(error), allow_retries=False) from None
+        raise told(error) from None

@@ -48,7 +48,7 @@ class Reader:
     def read(self, texts: Sequence[str], progress: Progress | None = None) -> None:
         """Train on the texts; the rate falls to zero over the recipe's steps."""
         recipe, rng = self._recipe, random.Random(self._recipe.seed)
-        records = encode(self._tokenizer, [self._start()] * len(texts), texts, recipe.max_tokens)
+        records = list(encode(self._tokenizer, [self._start()] * len(texts), texts, recipe.max_tokens))
         optimiser = torch.optim.AdamW(self._model.parameters(), lr=recipe.learning_rate, weight_decay=0.0)
         falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, total_iters=recipe.steps)
         self._model.train()

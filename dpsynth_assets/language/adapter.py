@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING
 
 from dpsynth_assets.audit.result import right_to_refute
 from dpsynth_assets.language import finetuning
-from dpsynth_assets.language.contamination.comparison import compare, corpus_index
+from dpsynth_assets.language.contamination.comparison import compared, corpus_index
 from dpsynth_assets.language.promise import TrainingPromise
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.quality import rules
-from dpsynth_assets.releases.release import Made, Ran, Workspace
+from dpsynth_assets.releases.release import Launch, Made, Ran, Workspace
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.language.contamination.index import CorpusIndex
     from dpsynth_assets.privacy.plan import TrainingPlan
+    from dpsynth_assets.releases.rows import Rows
 
 
 class WeakAuditError(ValueError):
@@ -38,16 +37,22 @@ class Ready:
     index: CorpusIndex | None
 
 
-def check(contract: Contract, plan: TrainingPlan, made_from: Mapping[str, Made], progress: Progress) -> Ready:
+def check(
+    contract: Contract,
+    plan: TrainingPlan,
+    made_from: Mapping[str, Made],
+    progress: Progress,
+    launch: Launch | None = None,
+) -> Ready:
     """What training and judging need.
 
     Raises:
-        QualityError, WeakAuditError, CorpusIndexError, BaseModelError, ObjectiveError, UnclippedGradientError: it
-            cannot be had.
+        QualityError, WeakAuditError, CorpusIndexError, BaseModelError, ObjectiveError, UnclippedGradientError,
+            UnfitRanksError: it cannot be had.
     """
     rules.require_rules(contract)
     _require_force(plan)
-    return Ready(finetuning.prepare(contract, plan), corpus_index(contract))
+    return Ready(finetuning.prepare_for(contract, plan, launch), corpus_index(contract))
 
 
 def _require_force(plan: TrainingPlan) -> None:
@@ -66,10 +71,11 @@ def _require_force(plan: TrainingPlan) -> None:
         )
 
 
-def run(contract: Contract, plan: TrainingPlan, rows: pd.DataFrame, ready: Ready, work: Workspace) -> Ran:
+def run(contract: Contract, plan: TrainingPlan, rows: Rows, ready: Ready, work: Workspace) -> Ran:
     """Compare the source with what the base model has read, where that can be, and train."""
-    if ready.index is not None:
-        compare(contract, rows["text"].tolist(), ready.index, work.folder, work.keep)
+    rows = compared(contract, rows, ready.index, work.folder, work.keep)
     checkpoints = CheckpointFolder(work.checkpoints, plan.digest(), plan.former_digests())
-    tuned = finetuning.fine_tune(contract, plan, rows, work.folder, work.progress, checkpoints, prepared=ready.model)
+    tuned = finetuning.fine_tune(
+        contract, plan, rows, work.folder, work.progress, checkpoints, prepared=ready.model, launch=work.launch
+    )
     return Ran(tuned.event, tuned.replay, {**plan.figures(), "precision": tuned.precision})

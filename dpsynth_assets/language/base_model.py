@@ -16,8 +16,11 @@ from dpsynth_assets.contract.synthesis import EMBEDDED
 from dpsynth_assets.language.model_places import BaseModelError, folder_of, not_here
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_AT_ONCE = 64  # texts that are made into tokens together
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 
 # Its bar would be drawn whatever `disable_progress_bar` says, which this one heeds.
@@ -50,10 +53,18 @@ def load_base_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
             has not.
     """
     logging.disable_progress_bar()
-    source = _source(name)
-    if name in KNOWN and not Path(source).is_dir():
-        raise BaseModelError(not_here(name))
+    source = source_of(name)
     model, tokenizer = read_gguf(Path(source)) if source.endswith(".gguf") else _read(name, source)
+    make_fit(name, tokenizer, model)
+    return model.to(device()).eval(), tokenizer
+
+
+def make_fit(name: str, tokenizer: PreTrainedTokenizerBase, model: Any) -> None:
+    """See that texts can end and be padded, and that every token has a row.
+
+    Raises:
+        BaseModelError: they cannot, or one has none.
+    """
     if tokenizer.eos_token_id is None:
         raise BaseModelError(f"the tokenizer of base model {name!r} has no end-of-text token, so texts cannot end")
     if tokenizer.pad_token_id is None:
@@ -64,7 +75,51 @@ def load_base_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
             f"the tokenizer of base model {name!r} knows {len(tokenizer)} tokens, and the model has {rows}: add rows "
             "for them (`resize_token_embeddings`) and save the model, or take the tokens out of the tokenizer"
         )
-    return model.to(device()).eval(), tokenizer
+
+
+def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of `load_base_model`, without the model.
+
+    Raises:
+        BaseModelError: there is no such model.
+    """
+    logging.disable_progress_bar()
+    source = source_of(name)
+    file = Path(source)
+    of_file = {"gguf_file": file.name} if source.endswith(".gguf") else {}
+    try:
+        return AutoTokenizer.from_pretrained(str(file.parent) if of_file else source, **of_file)
+    except Exception as error:  # what a reader raises of a damaged file is anything
+        raise BaseModelError(
+            f"the tokenizer of base model {name!r} could not be read ({type(error).__name__})"
+        ) from None
+
+
+def cut(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int) -> list[str]:
+    """The beginning of each text that makes so many tokens, as training and generation bound texts."""
+    ends: list[int] = []
+    for start in range(0, len(texts), _AT_ONCE):
+        found = tokenizer(
+            list(texts[start : start + _AT_ONCE]),
+            add_special_tokens=False,
+            truncation=True,
+            max_length=max_tokens,
+            return_offsets_mapping=True,
+        )
+        ends += [max((end for _, end in offsets), default=0) for offsets in found["offset_mapping"]]
+    return [text[:end] for text, end in zip(texts, ends, strict=True)]
+
+
+def source_of(name: str) -> str:
+    """The folder, file or Hub name that `name` stands for.
+
+    Raises:
+        BaseModelError: a known model was not brought.
+    """
+    source = _source(name)
+    if name in KNOWN and not Path(source).is_dir():
+        raise BaseModelError(not_here(name))
+    return source
 
 
 def _source(name: str) -> str:
@@ -72,17 +127,31 @@ def _source(name: str) -> str:
 
 
 def _read(name: str, source: str) -> tuple[Any, PreTrainedTokenizerBase]:
-    if Path(source).is_dir() and not is_path(source):  # which transformers would take for the Hub's
-        raise BaseModelError(f"base model {name!r} is a name of the Hub, and a folder here: write './{name}' for that")
+    require_unambiguous(name, source)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         return AutoModelForCausalLM.from_pretrained(source, dtype="float32"), tokenizer
     except (OSError, ValueError) as error:
-        raise BaseModelError(
-            f"base model {name!r} could not be loaded ({type(error).__name__}): name 'embedded', a model that `dpsynth "
-            "model list` knows, a .gguf file, a folder that holds config.json, tokenizer and safetensors, or a Hub "
-            "model that this machine can reach"
-        ) from error
+        raise not_loaded(name, error) from error
+
+
+def require_unambiguous(name: str, source: str) -> None:
+    """Pass if transformers would not take a folder for a name of the Hub.
+
+    Raises:
+        BaseModelError: it would.
+    """
+    if Path(source).is_dir() and not is_path(source):
+        raise BaseModelError(f"base model {name!r} is a name of the Hub, and a folder here: write './{name}' for that")
+
+
+def not_loaded(name: str, error: Exception) -> BaseModelError:
+    """What is said of a model that transformers could not load."""
+    return BaseModelError(
+        f"base model {name!r} could not be loaded ({type(error).__name__}): name 'embedded', a model that `dpsynth "
+        "model list` knows, a .gguf file, a folder that holds config.json, tokenizer and safetensors, or a Hub "
+        "model that this machine can reach"
+    )
 
 
 def read_gguf(file: Path) -> tuple[Any, PreTrainedTokenizerBase]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from dpsynth_assets.atomic import replacing
+from dpsynth_assets.language.answer_limits import limited
 from dpsynth_assets.language.model_places import lacking_key
 from dpsynth_assets.language.writing import Request, WriterError
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4  # requests: as many as a small server answers side by side, and no more than one should get from one asker
 _TURNS = 3  # how often a text that came out empty is asked for, each time by another seed
+_LARGEST = 2**20  # bytes of an answer as sent
 _CHARACTERS = 32  # of a token at most: more than any tokenizer's words have; a server may not keep to the number
 _OF_ONE_REQUEST = (400, 413, 422)  # too long, or not liked: what refuses one request may take all others
 _PROBE = "Write one short sentence."
@@ -46,11 +48,13 @@ class Patience:
         answer: seconds without a sign of an answer. One for a batch of others, on a server of one core, takes minutes.
         retries: how often what may pass (no connection, no answer, 429, 5xx) is tried again, after half a second at
             first, then after twice as much each time, or when the server says.
+        whole: seconds until an answer that has begun has ended.
     """
 
     connect: float = 10.0
     answer: float = 180.0
     retries: int = 4
+    whole: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,7 @@ class EndpointWriter:
         """
         with self._client() as client:
             for turn in range(_TURNS):
-                if (self._text(client, _PROBE, _seed(0, 0, turn), strict=True) or "").strip():
+                if (self._text(client, Request(_PROBE), _seed(0, 0, turn), strict=True) or "").strip():
                     return
         raise WriterError(
             f"{self.model} at {self.endpoint} answers with nothing, asked {_TURNS} times for one text: is it a chat "
@@ -125,7 +129,7 @@ class EndpointWriter:
         if any(request.begin for request in requests):
             raise WriterError(
                 f"{self.endpoint} is asked in a chat, and a chat does not go on from a text's beginning: texts can be "
-                "asked for in words only, as the method `paraphrase` does"
+                "asked for in words only, as the variations `examples` and `paraphrase` do"
             )
         places = [self._place(request, seed, number) for number, request in enumerate(requests)]
         texts = [_kept(place) for place in places]
@@ -156,27 +160,27 @@ class EndpointWriter:
     def _place(self, request: Request, seed: int, number: int) -> Path:
         """Where the answer to a request is kept: under everything that it follows from, and nothing besides."""
         decoding = [self.decoding.max_tokens, self.decoding.temperature, self.decoding.top_p]
-        stated = [self.endpoint, self.model, decoding, request.asked, request.begin, seed, number]
+        stated = [self.endpoint, self.model, decoding, request.asked, request.begin, request.examples, seed, number]
         return self.cache / f"{hashlib.sha256(json.dumps(stated).encode()).hexdigest()}.txt"
 
     def _answered(self, client: openai.OpenAI, request: Request, seed: int, number: int) -> str:
         """A text; empty where the server has none for this request, asked by several seeds: neither a model's whim nor
         a filter that takes offence at one text may end a run."""
         for turn in range(_TURNS):
-            text = self._text(client, request.asked, _seed(seed, number, turn))
+            text = self._text(client, request, _seed(seed, number, turn))
             if text is None:
                 return ""
             if text.strip():
                 return text[: _CHARACTERS * self.decoding.max_tokens]
         return ""
 
-    def _text(self, client: openai.OpenAI, asked: str, seed: int, *, strict: bool = False) -> str | None:
+    def _text(self, client: openai.OpenAI, request: Request, seed: int, *, strict: bool = False) -> str | None:
         """What the server answers; None where it takes this very request for a bad one, unless it is `strict`."""
         try:
             content = _content(
                 client.chat.completions.create(
                     model=self.model,
-                    messages=[{"role": "user", "content": asked}],
+                    messages=request.turns(),  # type: ignore[arg-type]  # plain dicts are what it sends
                     max_tokens=self.decoding.max_tokens,
                     temperature=self.decoding.temperature,
                     top_p=self.decoding.top_p,
@@ -198,8 +202,9 @@ class EndpointWriter:
         tries = self.patience.retries + 1
         if isinstance(error, openai.APITimeoutError):
             return (
-                f"gave no answer within {self.patience.answer:g} seconds, asked {tries} times: it may have too much to "
-                f"do, or {self.model} be too large for it."
+                f"gave no answer within {self.patience.answer:g} seconds, or none that ended within "
+                f"{self.patience.whole:g}, asked {tries} times: it may have too much to do, or {self.model} be too "
+                "large for it."
             )
         if isinstance(error, openai.APIStatusError):
             return self._refusal(error.status_code)
@@ -255,6 +260,7 @@ def _client_of(endpoint: str, key_variable: str | None, patience: Patience) -> o
         for name in [each for each in request.headers if each.lower() not in allowed]:
             del request.headers[name]
 
+    hooks = {"request": [plain], "response": [limited(patience.whole, _LARGEST)]}
     try:
         return openai.OpenAI(
             base_url=endpoint,
@@ -262,7 +268,7 @@ def _client_of(endpoint: str, key_variable: str | None, patience: Patience) -> o
             default_headers={"Authorization": f"Bearer {key}"} if key else None,
             timeout=openai.Timeout(patience.answer, connect=patience.connect),
             max_retries=patience.retries,
-            http_client=openai.DefaultHttpx2Client(follow_redirects=False, event_hooks={"request": [plain]}),
+            http_client=openai.DefaultHttpx2Client(follow_redirects=False, event_hooks=hooks),
         )
     except Exception:
         return None

@@ -2,21 +2,22 @@
 
 Reads the adapter and the noisy label histogram, both released, and public constants of the contract. Deterministic
 for a given seed, adapter and machine, also when it was killed and begun again: the draws are numbered and cut into
-shards, each shard has its own seed and is kept as soon as it is drawn, and a repeated call goes on after the last.
+shards, each shard has its own seed and is kept as soon as it is drawn, and a repeated call draws what is lacking.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from dpsynth_assets.atomic import replacing
+from dpsynth_assets.language.drawing import Draw, shard_drawing
 from dpsynth_assets.language.hygiene import usable
-from dpsynth_assets.language.writers import writer_of
 from dpsynth_assets.language.writing import Request
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.histogram import Cell
@@ -26,8 +27,7 @@ from dpsynth_assets.releases.evolution import EVOLUTION
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
-
-Draw = Callable[[Sequence[Cell], int, Callable[[int], None]], list[str]]  # (cells, seed, told how many ended)
+    from dpsynth_assets.shards import Pool
 
 # A model that keeps writing empty or repeated texts must end in an error, not in an endless loop. One that often goes
 # wrong must not: in the last round a text is cut before that.
@@ -47,6 +47,7 @@ def generate_corpus(
     progress: Progress | None = None,
     shards: Path | None = None,
     draw: Draw | None = None,
+    pool: Pool | None = None,
 ) -> pd.DataFrame:
     """A frame with the text column and one column per label, shuffled, exactly `rows` rows.
 
@@ -59,8 +60,9 @@ def generate_corpus(
         rows: the contract's number unless given.
         progress: told (rows done, rows in all).
         shards: a folder that keeps what is drawn, for this adapter, these counts and this contract only; a call that
-            finds shards there goes on after them. The caller removes it.
+            finds shards there draws the others. The caller removes it.
         draw: what draws the texts; the adapter unless given.
+        pool: the workers that the adapter draws in; this process unless given.
 
     Raises:
         GenerationError: after eight rounds some texts are still missing.
@@ -68,7 +70,7 @@ def generate_corpus(
     terms = contract.privacy
     rows = terms.generation.rows if rows is None else rows
     targets = apportion(counts, rows)
-    draw = draw or _drawing(contract, adapter_folder)
+    draw = draw or _drawing(contract, adapter_folder, pool)
     kept: dict[Cell, list[str]] = {cell: [] for cell in targets}
     seen: set[str] = set()
     drawn = 0
@@ -79,16 +81,17 @@ def generate_corpus(
 
     for turn in range(_MAX_ROUNDS):
         missing = [cell for cell, target in targets.items() for _ in range(target - len(kept[cell]))]
-        for start in range(0, len(missing), _SHARD):
-            cells = missing[start : start + _SHARD]
-            texts = _shard(draw, cells, f"{terms.generation.seed} {turn} {start}", shards, told)
-            drawn += len(cells)
-            for cell, raw in zip(cells, texts, strict=True):
-                text = usable(raw, terms.generation, mended=turn == _MAX_ROUNDS - 1)
-                if text and text not in seen:
-                    seen.add(text)
-                    kept[cell].append(text)
-            told(0)
+        cut = [missing[start : start + _SHARD] for start in range(0, len(missing), _SHARD)]
+        names = [f"{terms.generation.seed} {turn} {place * _SHARD}" for place in range(len(cut))]
+        with closing(_drawn(draw, cut, names, shards, told)) as texts_of:
+            for cells, texts in zip(cut, texts_of, strict=True):
+                drawn += len(cells)
+                for cell, raw in zip(cells, texts, strict=True):
+                    text = usable(raw, terms.generation, mended=turn == _MAX_ROUNDS - 1)
+                    if text and text not in seen:
+                        seen.add(text)
+                        kept[cell].append(text)
+                told(0)
     for cell, target in targets.items():
         if len(kept[cell]) < target:
             raise GenerationError(
@@ -103,26 +106,51 @@ def generate_corpus(
     return frame
 
 
-def _shard(draw: Draw, cells: Sequence[Cell], name: str, folder: Path | None, told: Callable[[int], None]) -> list[str]:
-    """The texts of one shard: kept ones if it was drawn before, else fresh ones, which are kept."""
-    path = None if folder is None else folder / f"{name.replace(' ', '-')}.parquet"
-    if path is not None and path.exists():
-        return [str(text) for text in pd.read_parquet(path)["text"]]
-    texts = draw(cells, int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"), told)
+def _drawn(
+    draw: Draw, shards: Sequence[Sequence[Cell]], names: Sequence[str], folder: Path | None, told: Callable[[int], None]
+) -> Generator[list[str]]:
+    """The texts of each shard, in their order: kept ones where it was drawn before, else fresh ones, which are kept as
+    they come."""
+    found = {place: texts for place, name in enumerate(names) if (texts := _kept(folder, name)) is not None}
+    lacking = [place for place in range(len(shards)) if place not in found]
+    with closing(draw([(shards[place], _seed(names[place])) for place in lacking], told)) as results:
+        for place in range(len(shards)):
+            while place not in found:
+                at, texts = next(results)
+                _keep(folder, names[lacking[at]], texts)
+                found[lacking[at]] = texts
+                told(sum(map(len, found.values())) if place not in found else 0)
+            yield found.pop(place)
+
+
+def _seed(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
+
+
+def _kept(folder: Path | None, name: str) -> list[str] | None:
+    path = _path(folder, name)
+    return None if path is None or not path.exists() else [str(text) for text in pd.read_parquet(path)["text"]]
+
+
+def _keep(folder: Path | None, name: str, texts: Sequence[str]) -> None:
+    path = _path(folder, name)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             pd.DataFrame({"text": texts}).to_parquet(file, index=False)
-    return texts
 
 
-def _drawing(contract: Contract, adapter_folder: Path) -> Draw:
-    """What draws one text for each of some cells."""
+def _path(folder: Path | None, name: str) -> Path | None:
+    return None if folder is None else folder / f"{name.replace(' ', '-')}.parquet"
+
+
+def _drawing(contract: Contract, adapter_folder: Path, pool: Pool | None) -> Draw:
+    """What draws one text for each of some cells, by what the contract asks."""
     releases = contract.privacy.releases
     terms = releases.get(ADAPTER) or releases[EVOLUTION]  # the latter where no row is read: the base model as it comes
-    writer = writer_of(contract, adapter_folder, terms.precision)
 
-    def draw(cells: Sequence[Cell], seed: int, told: Callable[[int], None]) -> list[str]:
-        return writer.write([Request(contract.asking(cell)) for cell in cells], seed, told)
+    def ask(cells: Sequence[Cell], seed: int) -> list[Request]:
+        del seed
+        return [Request(contract.asking(cell)) for cell in cells]
 
-    return draw
+    return shard_drawing(contract, adapter_folder, terms.precision, ask, pool)

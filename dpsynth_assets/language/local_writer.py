@@ -1,16 +1,20 @@
-"""A writer on this machine: the contract's base model, as it comes or with an adapter. Knows no row, no mechanism."""
+"""A writer on this machine: the contract's base model, as it comes or with an adapter. Knows no row, no mechanism.
+
+What it is made of can be said in plain values, so that it can be made in another process, which knows no contract.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dpsynth_assets.language.base_model import has_bfloat16, load_base_model
 from dpsynth_assets.language.finetuning import load_tuned
 from dpsynth_assets.language.model_places import located
-from dpsynth_assets.language.prompts import encoding_of, marks_of
+from dpsynth_assets.language.prompts import encoding_of, marks_of, turns_of
 from dpsynth_assets.language.sampling import Decoding, sampler_for
 from dpsynth_assets.language.untouched import is_untouched
 from dpsynth_assets.language.writing import Request
@@ -20,37 +24,70 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
 
+@dataclass(frozen=True)
+class LocalModel:
+    """What a local writer is made of: public constants of a contract, and where weights lie that were released.
+
+    Attributes:
+        base_model: as `load_base_model` takes it.
+        adapter: the folder of the contract's adapter, if one is to write; None for the base model as it comes.
+        method: that the adapter was trained by.
+        turns: as `turns_of` gives it.
+        slots: how many texts are decoded at once.
+        bfloat16: the passes are computed in it, where the machine has it.
+    """
+
+    base_model: str
+    adapter: str | None
+    method: str | None
+    turns: str | None
+    decoding: Decoding
+    slots: int
+    bfloat16: bool
+
+    @classmethod
+    def of(cls, contract: Contract, adapter: Path | None, precision: Literal["float32", "bfloat16"]) -> LocalModel:
+        """A contract's.
+
+        Raises:
+            BaseModelError: its model is at an endpoint.
+        """
+        terms, drawing = contract.privacy, contract.privacy.generation
+        tuned = adapter is not None and not is_untouched(adapter)
+        return cls(
+            located(terms.base_model.name, contract),
+            str(adapter.absolute()) if adapter is not None and tuned else None,
+            terms.releases[ADAPTER].method if tuned else None,
+            turns_of(contract),
+            Decoding(drawing.max_new_tokens, drawing.temperature, drawing.top_p, drawing.top_k, drawing.min_p),
+            drawing.batch_size,
+            precision == "bfloat16",
+        )
+
+
 class LocalWriter:
     """A `Writer` by a causal language model. The same seed gives the same texts on the same machine.
-
-    Args:
-        adapter: the folder of the contract's adapter, if one is to write; the base model as it comes if not.
-        precision: of the passes.
 
     Raises:
         BaseModelError: the model cannot be had.
     """
 
-    def __init__(
-        self, contract: Contract, adapter: Path | None = None, precision: Literal["float32", "bfloat16"] = "float32"
-    ) -> None:
-        terms, drawing = contract.privacy, contract.privacy.generation
-        place = located(terms.base_model.name, contract)
-        if adapter is None or is_untouched(adapter):
-            model, self._tokenizer = load_base_model(place)
+    def __init__(self, made_of: LocalModel) -> None:
+        if made_of.adapter is None or made_of.method is None:
+            model, self._tokenizer = load_base_model(made_of.base_model)
         else:
-            model, self._tokenizer = load_tuned(place, terms.releases[ADAPTER].method, adapter)
-        self._longest = drawing.max_new_tokens
+            model, self._tokenizer = load_tuned(made_of.base_model, made_of.method, Path(made_of.adapter))
+        self._longest = made_of.decoding.max_new_tokens
         self._room = getattr(getattr(model, "config", None), "max_position_embeddings", None) or 2**31
-        self._encoding = encoding_of(contract, self._tokenizer)
+        self._encoding = encoding_of(made_of.turns, self._tokenizer)
         self._special = frozenset(self._tokenizer.all_special_ids)  # what follows one is another turn or another text
         self._marks = marks_of(self._tokenizer)
         self._sampler = sampler_for(
             model,
             self._tokenizer.eos_token_id,
-            Decoding(self._longest, drawing.temperature, drawing.top_p, drawing.top_k, drawing.min_p),
-            drawing.batch_size,
-            bfloat16=precision == "bfloat16" and has_bfloat16(),
+            made_of.decoding,
+            made_of.slots,
+            bfloat16=made_of.bfloat16 and has_bfloat16(),
         )
 
     def write(self, requests: Sequence[Request], seed: int, told: Callable[[int], None] | None = None) -> list[str]:
@@ -62,7 +99,7 @@ class LocalWriter:
             PromptError: what is asked holds one of the tokenizer's own special tokens.
         """
         begun = [self._begun(request.begin) for request in requests]
-        prefixes = [(*self._encoding(request.asked), *begin) for request, begin in zip(requests, begun, strict=True)]
+        prefixes = [(*self._encoding(request), *begin) for request, begin in zip(requests, begun, strict=True)]
         short = [at for at, prefix in enumerate(prefixes) if len(prefix) + self._longest <= self._room]
         fresh = dict(zip(short, self._sampler.sample([prefixes[at] for at in short], seed, told), strict=True))
         drawn = [fresh.get(at, []) for at in range(len(prefixes))]
@@ -76,3 +113,15 @@ class LocalWriter:
     def _begun(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
         return ids[: self._longest]
+
+
+def writing(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], list[str]]:
+    """What writes a shard's texts, for `dpsynth_assets.shards`: the setup is a `LocalModel` as a mapping, a shard its
+    `requests` as mappings and its `seed`."""
+    writer = LocalWriter(LocalModel(**{**setup, "decoding": Decoding(**setup["decoding"])}))
+
+    def write(shard: Mapping[str, Any]) -> list[str]:
+        requests = [Request(each["asked"], each["begin"], tuple(each["examples"])) for each in shard["requests"]]
+        return writer.write(requests, shard["seed"])
+
+    return write

@@ -51,7 +51,7 @@ def located(name: str, contract: Contract) -> str:
     if (endpoint := contract.privacy.base_model.endpoint) is not None:
         raise BaseModelError(
             f"the base model {name} is at {endpoint} and cannot be loaded here: for what takes a model's weights, "
-            f"leave `base_model.endpoint` out of {contract.path.name} and name a model of this machine"
+            f"leave `base_model.endpoint` out of {contract.file} and name a model of this machine"
         )
     return str(resolve(name, contract)) if is_path(name) else name
 
@@ -68,7 +68,7 @@ def lacking(contract: Contract) -> str | None:
     if not is_path(name):
         folder = "/" in name and (contract.path.parent / name).is_dir()
         return f"the base model {name} is a name on the Hub: for the folder write `./{name}`" if folder else None
-    place, correct = Path(located(name, contract)), f"correct `base_model.name` in {contract.path.name}"
+    place, correct = Path(located(name, contract)), f"correct `base_model.name` in {contract.file}"
     if name.endswith(".gguf"):
         return None if place.is_file() else f"the base model's file {place} is not there: {correct}"
     there = (place / "config.json").is_file()

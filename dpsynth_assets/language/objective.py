@@ -9,9 +9,10 @@ use the same prefix-LM form). Padding is on the right: with causal attention no 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,24 +51,22 @@ def encode_prefix(tokenizer: PreTrainedTokenizerBase, label: str) -> tuple[int, 
 
 def encode(
     tokenizer: PreTrainedTokenizerBase,
-    prefixes: Sequence[Sequence[int]],
-    texts: Sequence[str],
+    prefixes: Iterable[Sequence[int]],
+    texts: Iterable[str],
     max_tokens: int,
-) -> list[Encoded]:
-    """Encodes records; a text is cut to `max_tokens` tokens, the end token included where it fits.
+) -> Iterator[Encoded]:
+    """Encodes records as they are asked for; a text is cut to `max_tokens` tokens, with the end token where it fits.
 
     Args:
         prefixes: for each record, the ids from `encode_prefix`.
         texts: for each record, its text; sensitive.
     """
-    bodies: list[list[int]] = []
-    for start in range(0, len(texts), _AT_ONCE):
-        some = list(texts[start : start + _AT_ONCE])
-        bodies += tokenizer(some, add_special_tokens=False, truncation=True, max_length=max_tokens)["input_ids"]
-    return [
-        Encoded((*prefix, *body, tokenizer.eos_token_id)[: len(prefix) + max_tokens], len(prefix))
-        for prefix, body in zip(prefixes, bodies, strict=True)
-    ]
+    records = zip(prefixes, texts, strict=True)
+    while some := list(islice(records, _AT_ONCE)):
+        own = [text for _, text in some]
+        bodies = tokenizer(own, add_special_tokens=False, truncation=True, max_length=max_tokens)["input_ids"]
+        for (prefix, _), body in zip(some, bodies, strict=True):
+            yield Encoded((*prefix, *body, tokenizer.eos_token_id)[: len(prefix) + max_tokens], len(prefix))
 
 
 def losses(
@@ -112,9 +111,9 @@ def losses(
         per_token = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
         per_token = torch.where(counted, per_token, 0.0)
     else:
-        with _bypassed(head):
-            hidden = model(**inputs).logits
-        per_token = token_losses(head, hidden[:, predicting].contiguous(), targets, counted)
+        # In the layer's place in the model, since that is where its weight is at hand if the model is in shards.
+        with _computing(head, lambda hidden: token_losses(head, hidden[:, predicting].contiguous(), targets, counted)):
+            per_token = model(**inputs).logits
     return per_token.sum(1) / counts
 
 
@@ -167,14 +166,14 @@ def _trains_positions(model: nn.Module) -> bool:
 
 
 @contextmanager
-def _bypassed(head: nn.Module) -> Iterator[None]:
-    """In here the output layer hands on what it is given, so that the model returns its last hidden state."""
-    before = head.__dict__.get("forward")
-    head.__dict__["forward"] = lambda hidden: hidden
+def _computing(layer: nn.Module, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """In here the layer computes the function."""
+    before = layer.__dict__.get("forward")
+    layer.__dict__["forward"] = function
     try:
         yield
     finally:
         if before is None:
-            del head.__dict__["forward"]
+            del layer.__dict__["forward"]
         else:
-            head.__dict__["forward"] = before
+            layer.__dict__["forward"] = before

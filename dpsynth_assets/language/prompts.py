@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dpsynth_assets.language.objective import encode_prefix
+from dpsynth_assets.language.writing import Request
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -29,30 +30,34 @@ def prefixes_of(contract: Contract, tokenizer: PreTrainedTokenizerBase) -> dict[
     Raises:
         PromptError: what is asked holds one of the tokenizer's own special tokens.
     """
-    encoding = encoding_of(contract, tokenizer)
-    return {cell: encoding(contract.asking(cell)) for cell in contract.cells}
+    encoding = encoding_of(turns_of(contract), tokenizer)
+    return {cell: encoding(Request(contract.asking(cell))) for cell in contract.cells}
 
 
-def encoding_of(contract: Contract, tokenizer: PreTrainedTokenizerBase) -> Callable[[str], tuple[int, ...]]:
-    """How what is asked becomes the tokens that a text follows on. Raises as `prefixes_of` does, when it is called."""
-    terms = contract.privacy.prompt
-    if terms is None:
-        return lambda asked: encode_prefix(tokenizer, asked)
-    in_turns = terms.turns != "never" and tokenizer.chat_template
+def turns_of(contract: Contract) -> str | None:
+    """When the contract's prompt is put in turns; None where it has no prompt."""
+    return None if contract.privacy.prompt is None else contract.privacy.prompt.turns
 
-    def encoded(asked: str) -> tuple[int, ...]:
-        _require_plain(asked, tokenizer)
-        return _in_turns(tokenizer, asked) if in_turns else encode_prefix(tokenizer, asked)
+
+def encoding_of(turns: str | None, tokenizer: PreTrainedTokenizerBase) -> Callable[[Request], tuple[int, ...]]:
+    """How a request becomes the tokens that its text follows on, before how that begins. Raises as `prefixes_of` does,
+    when it is called. Where the model knows no turns, examples stand one after another as its documents did.
+
+    Args:
+        turns: as `turns_of` gives it.
+    """
+    in_turns = turns not in (None, "never") and tokenizer.chat_template
+
+    def encoded(request: Request) -> tuple[int, ...]:
+        if turns is not None:
+            _require_plain(request.asked, tokenizer)
+        if in_turns:  # the model's template sets its own start token
+            return tuple(tokenizer.apply_chat_template(request.turns(), add_generation_prompt=True, return_dict=False))
+        prefix, end = encode_prefix(tokenizer, request.asked), tokenizer.eos_token_id
+        texts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in request.examples]
+        return (*(token for text in texts for token in (*prefix, *text, end)), *prefix)
 
     return encoded
-
-
-def _in_turns(tokenizer: PreTrainedTokenizerBase, asked: str) -> tuple[int, ...]:
-    """Asked by a user, up to where the model's answer begins. The model's template sets its own start token."""
-    turns = tokenizer.apply_chat_template(
-        [{"role": "user", "content": asked}], add_generation_prompt=True, return_dict=False
-    )
-    return tuple(turns)
 
 
 def marks_of(tokenizer: PreTrainedTokenizerBase) -> frozenset[str]:

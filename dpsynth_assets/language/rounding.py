@@ -28,18 +28,22 @@ def round_frozen_layers(model: nn.Module) -> Callable[[], None]:
         What puts the weights back as they were; they stay in memory for as long as it is held.
     """
     before: list[tuple[nn.Parameter, Tensor]] = []
-    holders: dict[int, int] = {}
-    for module in model.modules():
-        for parameter in module.parameters(recurse=False):
-            holders[id(parameter)] = holders.get(id(parameter), 0) + 1
-    for module in model.modules():
-        weight = module._parameters.get("weight") if isinstance(module, nn.Linear | Conv1D) else None
-        if weight is not None and not weight.requires_grad and holders[id(weight)] == 1:
-            before.append((weight, weight.data))
-            weight.data = weight.data.to(torch.bfloat16)
+    for weight in roundable_weights(model):
+        before.append((weight, weight.data))
+        weight.data = weight.data.to(torch.bfloat16)
 
     def put_back() -> None:
         for rounded, kept in before:
             rounded.data = kept
 
     return put_back
+
+
+def roundable_weights(model: nn.Module) -> list[nn.Parameter]:
+    """The weights that `round_frozen_layers` rounds."""
+    holders: dict[int, int] = {}
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            holders[id(parameter)] = holders.get(id(parameter), 0) + 1
+    weights = (m._parameters.get("weight") for m in model.modules() if isinstance(m, nn.Linear | Conv1D))
+    return [w for w in weights if w is not None and not w.requires_grad and holders[id(w)] == 1]

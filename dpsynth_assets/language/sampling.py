@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Ids = Sequence[int]
 _TRIES = 8  # uniform numbers for a token
+_MEMORY = 2**31  # bytes of keys and values on a processor, which is busy with fewer slots than a GPU
 
 
 class UnsteppableModelError(RuntimeError):
@@ -58,7 +59,8 @@ class Sampler:
     Args:
         model: in evaluation mode. Prompt-tuned models of peft are taken as they are.
         end: the token that ends a text.
-        slots: how many texts are decoded at once; memory is proportional to it.
+        slots: how many texts are decoded at once, at most; memory is proportional to it. On a processor fewer, where
+            the keys and values of so many would take more than two gibibytes.
         bfloat16: the model's parameters are rounded to that type, for good; what is summed over many tokens (softmax,
             norms) and the choice of a token stay in float32.
 
@@ -100,6 +102,8 @@ class Sampler:
         starts = _Starts(self._start, prefixes)
         capacity = starts.longest.length + self._decoding.max_new_tokens
         count = min(self._slots, len(prefixes))
+        if self._device.type == "cpu":
+            count = min(count, max(1, _MEMORY // (capacity * starts.longest.bytes_each)))
         cache = _SlotCache(count, capacity, starts.longest, self._device)
         logits = torch.empty(count, starts.longest.logits.shape[-1], device=self._device)
         uniforms = torch.empty(count, self._decoding.max_new_tokens, _TRIES, device=self._device)
@@ -160,7 +164,7 @@ class Sampler:
         ids = torch.tensor([prefix], device=self._device)
         output = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True)
         layers = [(layer.keys[0], layer.values[0]) for layer in output.past_key_values.layers]
-        return _Start(layers, output.logits[0, -1].float())
+        return _Start(layers, output.logits[0, -1].float().clone())  # not a view, which would keep those of all tokens
 
     @torch.inference_mode()
     def _compare(self) -> None:
@@ -321,6 +325,11 @@ class _Start:
     @property
     def length(self) -> int:
         return self.layers[0][0].shape[1]
+
+    @property
+    def bytes_each(self) -> int:
+        """What the keys and values of one token take."""
+        return sum(each.nbytes // each.shape[1] for pair in self.layers for each in pair)
 
 
 class _Starts:

@@ -20,10 +20,18 @@ class Request:
     Attributes:
         asked: what is asked for, in words.
         begin: how the text begins; the writer goes on from there. Empty for a text of its own.
+        examples: texts that were written when the same was asked before; the writer sees them so.
     """
 
     asked: str
     begin: str = ""
+    examples: tuple[str, ...] = ()
+
+    def turns(self) -> list[dict[str, str]]:
+        """The request as a chat, up to where the answer begins."""
+        asking = {"role": "user", "content": self.asked}
+        before = [turn for text in self.examples for turn in (asking, {"role": "assistant", "content": text})]
+        return [*before, asking]
 
 
 class WriterError(AwayError):

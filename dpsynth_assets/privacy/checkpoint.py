@@ -34,6 +34,10 @@ class CheckpointError(RuntimeError):
     """A checkpoint folder that cannot be used for this run; the message says why and what to do."""
 
 
+class CheckpointsInUseError(CheckpointError):
+    """Another process trains there. What it leaves can be gone on with when it has ended."""
+
+
 @dataclass(frozen=True)
 class CheckpointFolder:
     """Where a run keeps its checkpoints.
@@ -80,7 +84,7 @@ class CheckpointFolder:
         """Locks the folder for this process.
 
         Raises:
-            CheckpointError: another process trains in it.
+            CheckpointsInUseError: another process trains in it.
         """
         return OpenFolder(self)
 
@@ -97,7 +101,7 @@ class OpenFolder:
             fcntl.flock(self._begun, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._begun)
-            raise CheckpointError(f"another process trains in {folder.path}: wait for it or stop it") from None
+            raise CheckpointsInUseError(f"another process trains in {folder.path}: wait for it or stop it") from None
         sync_folder(folder.path)
 
     def __enter__(self) -> OpenFolder:

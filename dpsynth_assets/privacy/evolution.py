@@ -16,7 +16,6 @@ twice.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dpsynth_assets.privacy.stated import Stated
+from dpsynth_assets.privacy.unit_numbers import Units, require_bounded
 from dpsynth_assets.releases.evolution import EVOLUTION, EvolutionTerms
 from ledger import Gaussian, SelfComposed
 from ledger.accounting import calibrate
@@ -66,7 +66,7 @@ class NoisyVotes:
             raise ValueError("exact votes have no privacy guarantee and cannot be charged")
         return SelfComposed(Gaussian(self.noise_multiplier), rounds or self.rounds)
 
-    def release(self, votes: Sequence[int], units: Sequence[str], texts: int) -> NDArray[np.float64]:
+    def release(self, votes: Sequence[int], units: Units, texts: int) -> NDArray[np.float64]:
         """The noisy votes for each of so many texts, shape (texts,): one round.
 
         Args:
@@ -86,12 +86,11 @@ class NoisyVotes:
         released: NDArray[np.float64] = exact.numpy()
         return released
 
-    def exact(self, votes: Sequence[int], units: Sequence[str], texts: int) -> NDArray[np.float64]:
+    def exact(self, votes: Sequence[int], units: Units, texts: int) -> NDArray[np.float64]:
         """The votes before noise, which must not leave the mechanism. Arguments and errors as of `release`."""
         if len(votes) != len(units):
             raise ValueError("votes and units must have one entry per record")
-        if max(Counter(units).values(), default=0) > self.max_records:
-            raise ValueError(f"a unit has more than max_records ({self.max_records}) records: bound them on reading")
+        require_bounded(units, self.max_records)
         if any(not 0 <= vote < texts for vote in votes):
             raise ValueError("a record votes for a text that is not in the list")
         return np.bincount(np.asarray(votes, dtype=np.int64), minlength=texts).astype(np.float64)
@@ -145,7 +144,7 @@ class EvolutionPlan(Stated):
 # What of the contract's `generation` says how much is drawn, and how quickly: no part of what is voted on. Nor is how
 # roundly the model computes: a run may go on with another precision.
 _NOT_OF_THE_TEXTS = {"rows", "batch_size"}
-_OF_VARIATION = ("variation", "kept", "paraphrase", "topics", "lookahead")
+_OF_VARIATION = ("variation", "shown", "kept", "paraphrase", "topics", "lookahead")
 
 
 def evolution_plan(contract: Contract, release: Release[EvolutionTerms], size: float) -> EvolutionPlan:

@@ -21,6 +21,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.privacy.stated import Stated
+from dpsynth_assets.privacy.unit_numbers import Units, require_bounded
 from ledger import DiscreteLaplace
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class HistogramPlan(Stated):
             raise ValueError("exact counts have no privacy guarantee and cannot be charged")
         return DiscreteLaplace(self.scale, self.max_records)
 
-    def release(self, records: Sequence[Cell], units: Sequence[str]) -> dict[Cell, int]:
+    def release(self, records: Sequence[Cell], units: Units) -> dict[Cell, int]:
         """The noisy count of every cell; zero where the noise made it negative (post-processing).
 
         Args:
@@ -110,15 +111,14 @@ class HistogramPlan(Stated):
         released as zero where its noise was negative, and has half a scale on average."""
         return cells * self.scale / 2 + self.margin(cells, probability)
 
-    def exact(self, records: Sequence[Cell], units: Sequence[str]) -> dict[Cell, int]:
+    def exact(self, records: Sequence[Cell], units: Units) -> dict[Cell, int]:
         """The counts before noise, which must not leave the mechanism. Arguments and error as of `release`.
 
         Their l1 sensitivity is `max_records`: a record adds one to one cell, and a unit has no more records.
         """
         if len(records) != len(units):
             raise ValueError("records and units must have one entry per record")
-        if max(Counter(units).values(), default=0) > self.max_records:
-            raise ValueError(f"a unit has more than max_records ({self.max_records}) records: bound them on reading")
+        require_bounded(units, self.max_records)
         counted = Counter(records)
         return {cell: counted[cell] for cell in self.cells}
 

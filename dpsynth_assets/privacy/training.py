@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from dpsynth_assets.privacy.plan import DpSgd, Learning
+    from dpsynth_assets.privacy.ranks import Ranks
 
 
 class UnitData(Protocol):
@@ -90,6 +91,7 @@ def train(
     checkpoints: CheckpointFolder | None = None,
     observer: Observer | None = None,
     by_opacus: bool = False,
+    ranks: Ranks | None = None,
 ) -> TrainingRun:
     """Trains the model's trainable parameters in place with the given mechanism.
 
@@ -106,9 +108,11 @@ def train(
         checkpoints: where the run is kept, and continued from if it was killed there.
         observer: handed every step's noisy sums, which the guarantee covers, and never anything else of the data.
         by_opacus: layers without a rule of ours are computed by Opacus.
+        ranks: other processes that compute shares of each batch by `contribute`; `data` is this one's share.
 
     Raises:
         UnclippedGradientError: some trainable parameter has no exact per-record gradient.
+        LostRankError: one of the other processes is gone.
         AdapterUnmovedError: no trainable parameter has moved.
         CheckpointError: the checkpoints belong to another plan or process, or cannot be read.
     """
@@ -123,15 +127,16 @@ def train(
             if folder is not None and (state := folder.load()) is not None:
                 run.load(state)
             # Made anew in each attempt: a killed run's groups, sums and noise are gone, and must be.
-            sampler = PoissonSampler(len(data.records_of), mechanism.group_sampling_probability, mechanism.num_bands)
+            batches = _Batches(data, mechanism, micro_batch_tokens, shapes, ranks)
             noise = _noise(mechanism)
-            shapes = shapes or public_shapes(data.longest, micro_batch_tokens, mechanism.expected_batch_size)
             while run.step < mechanism.steps:
                 if folder is not None:
                     folder.begin_step()
-                for group in groups(sampler.draw().tolist(), data.records_of, data.lengths, shapes):
-                    add(clipped, model, data, group)
-                sums = clipped.take()
+                if ranks is not None:
+                    ranks.hand_out(clipped.parameters)
+                sums = batches.next_sum(clipped, model)
+                if ranks is not None:
+                    ranks.add_up(sums)
                 noise.add_(sums)
                 if observer is not None:
                     observer(sums, clipped.parameters)
@@ -140,10 +145,65 @@ def train(
                     folder.save(run.state())
                 if progress is not None:
                     progress(run.step, mechanism.steps)
+            if ranks is not None:
+                ranks.dismiss(clipped.parameters)
             run.finish()
             return TrainingRun(run.step, (run.step,) if checkpoints is None else checkpoints.steps_of_attempts())
         finally:
             model.train(was_training)
+
+
+def contribute(
+    model: nn.Module,
+    data: UnitData,
+    mechanism: DpSgd,
+    *,
+    micro_batch_tokens: int,
+    ranks: Ranks,
+    by_opacus: bool = False,
+) -> None:
+    """What the other ranks do while the first one is in `train`: clip and add up what they draw from their own units.
+
+    Nothing of it is released here. Arguments and errors as `train`'s.
+    """
+    with ClippedSum(model, mechanism.clipping, by_opacus=by_opacus) as clipped:
+        was_training = model.training
+        model.train()
+        try:
+            batches = _Batches(data, mechanism, micro_batch_tokens, None, ranks)
+            while ranks.receive(clipped.parameters):
+                ranks.add_up(batches.next_sum(clipped, model))
+        finally:
+            model.train(was_training)
+
+
+class _Batches:
+    """The batches of one process, drawn from the units that it holds."""
+
+    def __init__(
+        self,
+        data: UnitData,
+        mechanism: DpSgd,
+        micro_batch_tokens: int,
+        shapes: Sequence[Shape] | None,
+        ranks: Ranks | None,
+    ) -> None:
+        if ranks is not None:
+            ranks.require_exact(len(data.records_of))
+        self._data, self._ranks = data, ranks
+        self._sampler = PoissonSampler(len(data.records_of), mechanism.group_sampling_probability, mechanism.num_bands)
+        self._shapes = shapes or public_shapes(data.longest, micro_batch_tokens, mechanism.expected_batch_size)
+
+    def next_sum(self, clipped: ClippedSum, model: nn.Module) -> list[Tensor]:
+        """The clipped sum of the next batch. Without noise: as sensitive as the rows."""
+        drawn = self._sampler.draw().tolist()
+        batch = list(groups(drawn, self._data.records_of, self._data.lengths, self._shapes))
+        lacking = 0 if self._ranks is None else self._ranks.lacking_passes(sum(group.passes for group in batch))
+        for group in batch:
+            add(clipped, model, self._data, group)
+        for _ in range(lacking):
+            clipped.add_nothing(self._data.losses(model, [], self._shapes[-1]))
+        return clipped.take()
 
 
 def add(clipped: ClippedSum, model: nn.Module, data: UnitData, group: Group) -> None:

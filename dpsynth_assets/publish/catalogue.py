@@ -2,7 +2,8 @@
 
 For a contract `inbox` with a table `messages` it holds the view `inbox.messages` (the latest release), a view per
 release (`inbox.messages__<release>`), and in its main schema the tables `releases` and `quality`. A release variant
-`inbox--lora-3` has a schema of its own, `inbox__lora_3`. Comments on views and columns carry the guarantee.
+`inbox--lora-3` has a schema of its own, `inbox__lora_3`. Comments on views carry the guarantee, those on columns say
+that they are synthetic, and of what.
 
 It is written from the metadata of the releases alone. Knows neither where the database lies nor who asks.
 """
@@ -12,8 +13,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dpsynth_assets.publish.parquet import path_of
+from dpsynth_assets.publish.release import synthetic_column
 from dpsynth_assets.publish.sql import identifier, literal, plain, schema_of
 
 if TYPE_CHECKING:
@@ -37,6 +41,7 @@ COMMENT ON COLUMN releases.epsilon IS
     '0: no row was read for it.';
 COMMENT ON COLUMN releases.unit IS 'Whom the guarantee protects: everything one of them contributed, together.';
 COMMENT ON COLUMN releases.receipts IS 'The ledger''s entries for the releases this table was made from.';
+COMMENT ON COLUMN releases.parquet IS 'The table''s file, below the folder of published tables.';
 COMMENT ON COLUMN releases.latest IS 'Whether the view of the table''s own name shows this release.';
 CREATE TABLE quality (
     contract VARCHAR NOT NULL, table_name VARCHAR NOT NULL, release_id VARCHAR NOT NULL,
@@ -48,7 +53,7 @@ COMMENT ON TABLE quality IS 'The rules each release was judged by before publica
 
 
 def write(connection: Any, everything: Sequence[ReleaseMetadata], place: Callable[[ReleaseMetadata], str]) -> None:
-    """Fill an empty database. `everything` is oldest first; `place` says where a release's file is read from."""
+    """Fill an empty database. `everything` is oldest first; `place` is SQL for where a release's file is read from."""
     connection.execute(_SCHEMA)
     latest = {(p.release.contract, p.release.table): p.release.id for p in everything}  # the last one wins
     taken = set(latest)
@@ -83,14 +88,14 @@ def _create_view(connection: Any, name: tuple[str, str], metadata: ReleaseMetada
     view = identifier(*name)
     columns = ", ".join(identifier(column) for column in metadata.columns)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {identifier(name[0])}")
-    connection.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM read_parquet({literal(place)})")
+    connection.execute(f"CREATE VIEW {view} AS SELECT {columns} FROM read_parquet({place})")
     comment = (
-        f"{metadata.description}\n{metadata.guarantee}\nRelease {metadata.release.id}, {metadata.release.created}."
+        f"{metadata.guarantee}\nWhat it stands in for: {metadata.description}\n"
+        f"Release {metadata.release.id}, {metadata.release.created}."
     )
     connection.execute(f"COMMENT ON VIEW {view} IS {literal(comment)}")
     for column, description in metadata.columns.items():
-        words = f"{description} (synthetic)".strip()
-        connection.execute(f"COMMENT ON COLUMN {view}.{identifier(column)} IS {literal(words)}")
+        connection.execute(f"COMMENT ON COLUMN {view}.{identifier(column)} IS {literal(synthetic_column(description))}")
 
 
 def _insert(connection: Any, metadata: ReleaseMetadata, view: str, current: bool) -> None:
@@ -100,7 +105,7 @@ def _insert(connection: Any, metadata: ReleaseMetadata, view: str, current: bool
         *(release.population, release.unit, release.neighbouring_relation),
         *(release.epsilon, release.delta, metadata.guarantee, release.rows, release.moment),
         *(json.dumps(release.receipts), verdict.passed, verdict.summary()),
-        *(verdict.corpus_digest, verdict.contract_digest, release.parquet),
+        *(verdict.corpus_digest, verdict.contract_digest, path_of(Path(), release).as_posix()),
     )
     connection.execute(f"INSERT INTO releases VALUES ({', '.join('?' * len(row))})", row)
     for result in verdict.results:

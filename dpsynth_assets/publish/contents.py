@@ -1,18 +1,18 @@
 """What a warehouse file says, without running what it holds: to compare it with the one that the sealed tables make.
 
 A view is SQL text that whoever opens the file runs. So definitions are read as text, tables only where they are tables,
-and no file can be read but the published ones.
+and no other file can be read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 import duckdb
 
 from dpsynth_assets.publish.sql import identifier, literal
+from ledger.duckdb_files import trouble
 
 _DEFINITIONS = {
     "view": "SELECT schema_name || '.' || view_name, sql, comment FROM duckdb_views()",
@@ -25,20 +25,27 @@ _DEFINITIONS = {
 }
 
 
-def contents(database: Path, files: Sequence[Path]) -> dict[str, str]:
+class Unusable(Exception):  # noqa: N818 - it says of a file what it is
+    """A file that cannot be opened as a database; the message says which and why."""
+
+
+def contents(database: Path) -> dict[str, str]:
     """Everything that a warehouse file defines, and the rows of its tables, by name. A part that cannot be read says so
     in place of its contents.
 
-    Args:
-        files: the Parquet files that a view may name.
+    Raises:
+        Unusable: it is damaged, of another version of DuckDB, or open in another program.
     """
+    try:
+        return _contents(database.absolute())
+    except duckdb.Error as error:
+        raise Unusable(f"{database} {trouble(database.absolute(), error).said}") from None
+
+
+def _contents(database: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     with closing(duckdb.connect(":memory:")) as connection:
-        try:
-            connection.execute(f"ATTACH {literal(str(database.absolute()))} AS warehouse (READ_ONLY)")
-        except duckdb.Error:
-            return {"the file": "cannot be opened as a warehouse"}
-        connection.execute(f"SET allowed_paths = [{', '.join(literal(str(path)) for path in files)}]")
+        connection.execute(f"ATTACH {literal(str(database))} AS warehouse (READ_ONLY)")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         for what, sql in _DEFINITIONS.items():
@@ -48,6 +55,8 @@ def contents(database: Path, files: Sequence[Path]) -> dict[str, str]:
                 rows = connection.execute(f"{sql} WHERE {own}").fetchall()
                 found |= {f"{what} {row[0]}": repr(row[1:]) for row in rows}
             except duckdb.Error as error:
+                if trouble(database, error).kind != "other":
+                    raise
                 found[f"its {what}s"] = f"cannot be read ({type(error).__name__})"
         tables = "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'warehouse' ORDER BY ALL"
         for schema, table in connection.execute(tables).fetchall():

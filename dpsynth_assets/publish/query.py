@@ -1,6 +1,6 @@
 """SQL on the published releases: each query runs in a process of its own, which can read them and nothing else.
 
-    columns, rows = query(Path(".dpsynth/warehouse"), "SELECT * FROM releases", digests)
+    answer = query(Path(".dpsynth/warehouse"), "SELECT * FROM releases", digests)
 
 What the process may and may not do stands in `query_process`. Here it is started, without this process's environment,
 held to its limits, and its answer is read, as data that is not trusted.
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dpsynth_assets.publish.answer import Answer
 from dpsynth_assets.publish.json_values import decode
 from dpsynth_assets.publish.release import QueryError
 from dpsynth_assets.publish.warehouse import PARQUET
@@ -48,10 +49,8 @@ class Limits:
             raise QueryError(f"a query may take from 0 to {threading.TIMEOUT_MAX:.0f} seconds, not {self.seconds:g}")
 
 
-def query(
-    home_warehouse: Path, sql: str, digests: Mapping[str, str], limits: Limits | None = None
-) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Answer one SELECT (or DESCRIBE, SUMMARIZE, SHOW, PIVOT) on the synthetic tables: column names, rows.
+def query(home_warehouse: Path, sql: str, digests: Mapping[str, str], limits: Limits | None = None) -> Answer:
+    """Answer one SELECT (or DESCRIBE, SUMMARIZE, SHOW, PIVOT, EXPLAIN) on the synthetic tables.
 
     Args:
         digests: SHA-256 of each table that the ledger has sealed, by its name below the warehouse's Parquet folder
@@ -106,15 +105,14 @@ def query(
             process.kill()
 
 
-def _answer(
-    process: subprocess.Popen[bytes], request: dict[str, Any], limits: Limits
-) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Columns and rows; ValueError, TypeError or KeyError where the process does not answer as it should."""
+def _answer(process: subprocess.Popen[bytes], request: dict[str, Any], limits: Limits) -> Answer:
+    """What the process answers; ValueError, TypeError or KeyError where the process does not answer as it should."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps(request).encode())
     process.stdin.close()
     columns: list[str] = []
+    kinds: list[Any] = []
     rows: list[tuple[Any, ...]] = []
     left, values = limits.answer_bytes, limits.answer_values
     while True:
@@ -129,9 +127,10 @@ def _answer(
         if "error" in message:
             raise QueryError(str(message["error"]))
         if "end" in message:
-            return columns, rows
+            return Answer(columns, kinds, rows)
         if "columns" in message:
             columns = [str(name) for name in message["columns"]]
+            kinds = list(message["kinds"])
         else:
             rows += [tuple(map(decode, row)) for row in message["rows"]]
 

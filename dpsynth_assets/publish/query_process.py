@@ -6,16 +6,17 @@ Three walls stand between a query and the rest of the machine, each sufficient b
 2. DuckDB has no local file system, no extensions, no secrets and a locked configuration; the one file system it has
    holds the releases, read-only (`published_files`). The transaction is read-only, the catalogue lies in memory, and is
    written from the releases' metadata, never from SQL that stands in a file.
-3. One statement, which the engine's own parser takes for a question.
+3. One statement, which the engine's own parser takes for a question, or EXPLAIN with one.
 
-It reads a request, one JSON mapping, on standard input, and writes JSON lines: `columns`, any number of `rows`, and
-`end` or `error`. `query` starts it.
+It reads a request, one JSON mapping, on standard input, and writes JSON lines: `columns` with their `kinds`, any number
+of `rows`, and `end` or `error`. `query` starts it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import sys
 from contextlib import ExitStack
@@ -26,11 +27,12 @@ import duckdb
 import pytz  # noqa: F401 - DuckDB would import it for times with a zone, when it is too late
 
 from dpsynth_assets.publish import catalogue, published_files
+from dpsynth_assets.publish.answer import described
 from dpsynth_assets.publish.confinement import change_nothing, open_nothing
 from dpsynth_assets.publish.json_values import encode
 from dpsynth_assets.publish.published_files import PublishedFiles
 from dpsynth_assets.publish.release import PublishError, QueryError
-from dpsynth_assets.publish.sql import first_lines, unknown_table
+from dpsynth_assets.publish.sql import first_lines, literal, unknown_table
 
 _BATCH = 1000
 _CLOSED = {
@@ -41,7 +43,8 @@ _CLOSED = {
     "python_enable_replacements": False,
     "temp_directory": "",
 }
-_ONLY_QUESTIONS = "the warehouse only answers questions: use SELECT, DESCRIBE, SUMMARIZE, SHOW or PIVOT"
+_ONLY_QUESTIONS = "the warehouse only answers questions: use SELECT, DESCRIBE, SUMMARIZE, SHOW, PIVOT or EXPLAIN"
+_EXPLAIN = re.compile(r"EXPLAIN[ \t\r\n]+(?:ANALYZE[ \t\r\n]+)?", re.IGNORECASE)
 
 
 def main() -> None:
@@ -88,7 +91,9 @@ def _answer(request: dict[str, Any], say: Any) -> None:
         open_nothing(memory)
         connection.register_filesystem(PublishedFiles({published_files.place(p): number for p, number in releases}))
         connection.execute("ATTACH ':memory:' AS warehouse; USE warehouse; SET TimeZone = 'UTC'")
-        catalogue.write(connection, [metadata for metadata, _ in releases], published_files.place)
+        catalogue.write(
+            connection, [metadata for metadata, _ in releases], lambda each: literal(published_files.place(each))
+        )
         connection.execute("SET disabled_filesystems = 'LocalFileSystem'")
         connection.execute(f"SET allowed_directories = ['{published_files.PROTOCOL}://']")
         connection.execute("SET enable_external_access = false")
@@ -97,7 +102,10 @@ def _answer(request: dict[str, Any], say: Any) -> None:
         try:
             _require_question(connection, request["sql"])
             cursor = connection.execute(request["sql"])
-            say(columns=[column[0] for column in cursor.description])
+            say(
+                columns=[column[0] for column in cursor.description],
+                kinds=[described(column[1]) for column in cursor.description],
+            )
             while rows := cursor.fetchmany(_BATCH):
                 say(rows=[[encode(value) for value in row] for row in rows])
         except duckdb.OutOfMemoryException:
@@ -111,14 +119,24 @@ def _require_question(connection: Any, sql: str) -> None:
 
     DESCRIBE, SUMMARIZE and SHOW are SELECT to it. A PIVOT whose columns follow from the data is several statements in
     one (MULTI), and so is whatever holds one, a COPY too: a question is what can stand in brackets as a table.
+    EXPLAIN ANALYZE runs what it explains, so that must be a question by itself: the text that is left of the same
+    statement without its first words.
     """
     statements = connection.extract_statements(sql)
     if len(statements) != 1:
         raise QueryError("give exactly one SQL statement, for example: SELECT * FROM releases")
     if statements[0].type == duckdb.StatementType.SELECT:
         return
-    if statements[0].type != duckdb.StatementType.MULTI:
+    if statements[0].type not in (duckdb.StatementType.MULTI, duckdb.StatementType.EXPLAIN):
         raise QueryError(_ONLY_QUESTIONS)
+    if explains := _EXPLAIN.match(statements[0].query):
+        try:
+            _require_question(connection, statements[0].query[explains.end() :])
+        except duckdb.ParserException:
+            raise QueryError(
+                f"EXPLAIN and EXPLAIN ANALYZE take a question here, and nothing else. {_ONLY_QUESTIONS}"
+            ) from None
+        return
     question = sql.strip().rstrip(";")
     try:
         bracketed = connection.extract_statements(f"SELECT * FROM (\n{question}\n)")
@@ -136,4 +154,6 @@ def _in_words(error: duckdb.Error, tables: list[str]) -> str:
         return "queries read the published tables only, no other files; `SHOW ALL TABLES` lists what there is"
     if isinstance(error, duckdb.TransactionException):
         return f"queries are read-only. {_ONLY_QUESTIONS}"
+    if isinstance(error, duckdb.ParserException):
+        return f"{said}: correct it there, in DuckDB's SQL"
     return said

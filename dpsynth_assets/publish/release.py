@@ -113,7 +113,13 @@ def guarantee(release: ReleaseRecord, contract: Contract) -> str:
     whole = f"one {unit}" + (f" with all its records (at most {bound:,} of them count)" if bound > 1 else "")
     return (
         f"Synthetic: no row is a real record. Differentially private with epsilon = {release.epsilon:.4g} and "
-        f"delta = {release.delta:.3g} for adding or removing {whole}: whoever reads this table learns almost the same "
-        f"whether or not any one {unit} of {release.population} was in the source. "
+        f"delta = {release.delta:.3g} for adding or removing {whole}: whether any one {unit} of "
+        f"{release.population} was in the source changes the chance of whatever this table shows by at most these. "
         "Queries on it cost no further budget."
     )
+
+
+def synthetic_column(description: str | None) -> str:
+    """What a column of a synthetic table is, where the contract describes the source's. What is guaranteed of it is the
+    table's to say."""
+    return f"Synthetic. In the source: {description}" if description else "Synthetic."

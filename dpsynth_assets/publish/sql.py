@@ -39,6 +39,12 @@ def unknown_table(message: str, tables: Sequence[str]) -> str | None:
     wanted = next(group for group in match.groups() if group)
     if not tables:
         return f"there is no table {wanted}: nothing is published yet"
+    if wanted in tables and "." in wanted:  # DuckDB says of a qualified name its last part alone
+        apart = wanted.rpartition(".")
+        return (
+            f'there is no table "{wanted}": quotes around both names make one name of them. Write '
+            f"{plain(apart[0], apart[2])}, without quotes around both together"
+        )
     bare = {table.rsplit(".", 1)[-1]: table for table in tables}
     close = difflib.get_close_matches(wanted, [*bare, *tables], n=1, cutoff=0.6)
     hint = f" Did you mean {bare.get(close[0], close[0])}?" if close else ""

@@ -2,7 +2,8 @@
 
 What it shows is written by `catalogue`. Whoever has the old file open keeps reading it; whoever opens it next sees the
 new one. It is for other tools: `dpsynth sql` asks the Parquet files themselves (`query`), since a DuckDB file holds SQL
-text, which whoever opens it runs.
+text, which whoever opens it runs. It names the Parquet files by their place beside it, so that a copy of a home never
+shows another home's: who asks says where that is, by the variable `warehouse_folder`, or works in that folder.
 
 Nothing gets in without a passing verdict on exactly these rows under exactly this contract, and no file has a view
 unless it is as it was sealed. The order is: the Parquet file, its seal in the ledger, the database. A file that a kill
@@ -12,6 +13,8 @@ charges arrive as receipts, and `Tables` says what is sealed.
 
 from __future__ import annotations
 
+import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -25,19 +28,21 @@ import pyarrow.parquet as pq
 from filelock import FileLock
 
 from dpsynth_assets.publish import catalogue, parquet
-from dpsynth_assets.publish.contents import contents
+from dpsynth_assets.publish.contents import Unusable, contents
 from dpsynth_assets.publish.parquet import ReleaseMetadata
-from dpsynth_assets.publish.release import PublishRefused, ReleaseRecord, guarantee
-from dpsynth_assets.publish.sql import schema_of
+from dpsynth_assets.publish.release import PublishError, PublishRefused, ReleaseRecord, guarantee
+from dpsynth_assets.publish.sql import literal, schema_of
 from dpsynth_assets.quality.digest import digest_of_table
 from dpsynth_assets.quality.rules import columns_of, rules_of
 from dpsynth_assets.quality.verdict import Verdict
+from ledger.duckdb_files import trouble
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
 DATABASE = "warehouse.duckdb"
 PARQUET = "parquet"
+FOLDER = "warehouse_folder"
 
 
 class Tables(Protocol):
@@ -124,16 +129,15 @@ def differences(home_warehouse: Path, tables: Tables) -> list[str]:
     database = home_warehouse / DATABASE
     if not database.exists():
         return []
-    with _single_publisher(home_warehouse):
-        due = _rebuild(home_warehouse, tables, f".{uuid.uuid4().hex}.expected")
+    with _single_publisher(home_warehouse), tempfile.TemporaryDirectory() as elsewhere:
+        due = _build(home_warehouse, tables, Path(elsewhere) / DATABASE)
         try:
-            files = [Path(release.parquet) for release in releases(home_warehouse, tables)]
-            expected, found = contents(due, files), contents(database, files)
-        finally:
-            due.unlink(missing_ok=True)
+            expected, found = contents(due), contents(database)
+        except Unusable as error:
+            return [f"{error}. `dpsynth audit seal` makes it anew"]
     return [
-        f"{database}: {name} is not what the published tables make it, as after they or the home were moved; "
-        "`dpsynth audit seal` makes it anew"
+        f"{database}: {name} is not what the published tables make it, as after one of them was moved, or under "
+        "another version of this program; `dpsynth audit seal` makes it anew"
         for name in sorted(expected.keys() | found.keys())
         if expected.get(name) != found.get(name)
     ]
@@ -205,23 +209,50 @@ def _descriptions(contract: Contract) -> dict[str, str]:
 
 @contextmanager
 def _single_publisher(home_warehouse: Path) -> Iterator[None]:
-    """One publication at a time: two rebuilds at once could each miss the other's release."""
+    """One publication at a time: two rebuilds at once could each miss the other's release. Where nobody may write,
+    nobody publishes."""
     home_warehouse.mkdir(parents=True, exist_ok=True)
+    if not os.access(home_warehouse, os.W_OK):
+        yield
+        return
     with FileLock(home_warehouse / ".publish.lock"):
         yield
 
 
-def _rebuild(home_warehouse: Path, tables: Tables, name: str = DATABASE) -> Path:
+def _rebuild(home_warehouse: Path, tables: Tables) -> Path:
     """Build the database beside the old one and rename it into place: readers see the old or the new, never a half."""
-    target = home_warehouse / name
+    target = home_warehouse / DATABASE
     temporary = home_warehouse / f".{uuid.uuid4().hex}.duckdb"
-    everything = _papers(home_warehouse, tables)
     try:
-        with closing(duckdb.connect(str(temporary))) as connection:
-            catalogue.write(connection, everything, lambda metadata: metadata.release.parquet)
+        _build(home_warehouse, tables, temporary)
         temporary.chmod(temporary.stat().st_mode & ~0o222)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
         temporary.with_name(temporary.name + ".wal").unlink(missing_ok=True)
     return target
+
+
+def _build(home_warehouse: Path, tables: Tables, target: Path) -> Path:
+    """The database that the sealed tables make, as a new file.
+
+    Raises:
+        PublishError: it cannot be written.
+    """
+    everything = _papers(home_warehouse, tables)
+    try:
+        with closing(duckdb.connect(str(target))) as connection:
+            connection.execute(f"SET VARIABLE {FOLDER} = {literal(str(home_warehouse.absolute()))}")
+            catalogue.write(connection, everything, _beside)
+    except duckdb.Error as error:
+        raise PublishError(
+            f"{target} {trouble(target, error).said}, so the database over the published tables was not made: see that "
+            "its disk has room, then make it by `dpsynth audit seal`, which is free"
+        ) from error
+    return target
+
+
+def _beside(metadata: ReleaseMetadata) -> str:
+    """Where a view reads a release: below the folder that a variable names, or else the one that is worked in."""
+    place = parquet.path_of(Path(PARQUET), metadata.release).as_posix()
+    return f"coalesce(getvariable({literal(FOLDER)}) || '/', '') || {literal(place)}"

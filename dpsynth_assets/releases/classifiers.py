@@ -44,10 +44,18 @@ class ClassifierTerms(ReleaseTerms):
 def describe(contract: Contract, terms: ClassifierTerms, purpose: str) -> str:
     unit = contract.privacy.unit.name
     return (
-        f"{_WHAT[terms.classifier]} that predicts {contract.privacy.classifier.target}, trained on the sensitive "
+        f"{_WHAT[terms.classifier]} that predicts {contract.privacy.target}, trained on the sensitive "
         f"rows with DP-SGD: Poisson-sampled batches of {terms.expected_batch_size} {unit}s expected, "
         f"{terms.steps} steps, each unit's gradient clipped to {terms.clipping_norm:g}. {purpose}"
     )
+
+
+def fits(name: str, terms: Batches, parts: Parts) -> Iterator[Fault]:
+    """There is a label to predict, and a batch cannot exceed the population."""
+    if parts.all_labels_hold and not parts.labels:
+        what = "a classifier is to predict a label, and the contract has none"
+        yield Fault(("releases", name), what, "Name the column under `labels`, or leave this release out")
+    yield from batch_fits(name, terms, parts)
 
 
 def batch_fits(name: str, terms: Batches, parts: Parts) -> Iterator[Fault]:

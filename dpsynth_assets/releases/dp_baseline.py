@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dpsynth_assets.releases.classifiers import EXAMPLES, PLANNER, WORK, ClassifierTerms, batch_fits, describe
+from dpsynth_assets.releases.classifiers import EXAMPLES, PLANNER, WORK, ClassifierTerms, describe, fits
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.release import Release
@@ -29,13 +29,20 @@ def _rules(parts: Parts) -> Iterator[Fault]:
     terms, classifier = parts.release(DP_BASELINE), parts.classifier
     if terms is None:
         return
-    yield from batch_fits(DP_BASELINE.name, terms, parts)
+    yield from fits(DP_BASELINE.name, terms, parts)
     kinds = ", ".join(f"`{kind}`" for kind in classifier.kinds) if classifier is not None else ""
     if classifier is not None and terms.classifier not in classifier.kinds:
         yield Fault(
             ("releases", DP_BASELINE.name, "classifier"),
             f"no {terms.classifier} is trained on the synthetic table: the baseline has nothing to be compared with",
             f"Add {terms.classifier} to classifier.kinds, or choose one of {kinds}",
+            "warning",
+        )
+    if parts.untested:
+        yield Fault(
+            ("releases", DP_BASELINE.name),
+            "this release is paid for and compared with nothing: the contract names no public test split",
+            "Add `test_split`, or remove the release",
             "warning",
         )
 

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
-from dpsynth_assets.releases.release import Release
+from dpsynth_assets.releases.release import Release, by_labels
 from dpsynth_assets.releases.terms import ReleaseTerms
 from dpsynth_assets.term import Fault, Name, TermsError
 
@@ -41,9 +41,15 @@ class EvolutionTerms(ReleaseTerms):
         Field(gt=0, le=1, allow_inf_nan=False, description="the part of a label's texts that go on to the next round"),
     ] = 0.25
     variation: Annotated[
-        Literal["continue", "paraphrase"],
-        Field(description="continue: a text's beginning is kept and written on; paraphrase: one like it is asked for"),
-    ] = "continue"
+        Literal["examples", "continue", "paraphrase"],
+        Field(
+            description="examples: one more is asked for after some chosen ones; continue: a text's beginning is kept "
+            "and written on; paraphrase: one like it is asked for"
+        ),
+    ] = "examples"
+    shown: Annotated[
+        int, Field(ge=1, le=32, description="how many chosen texts of its label `examples` shows before a new one")
+    ] = 3
     kept: Annotated[
         float,
         Field(gt=0, lt=1, allow_inf_nan=False, description="the most of a text's words that `continue` keeps, a part"),
@@ -59,6 +65,16 @@ class EvolutionTerms(ReleaseTerms):
     lookahead: Annotated[
         int, Field(ge=0, le=16, description="by how many variations of a text its place is judged; 0: by itself")
     ] = 0
+    fresh: Annotated[
+        float,
+        Field(
+            ge=0,
+            lt=1,
+            allow_inf_nan=False,
+            description="the part of the table's texts that is asked for in words alone, as the first ones were; with "
+            "`votes` and `curation` rows are chosen from both kinds",
+        ),
+    ] = 0.0
     threshold: Annotated[
         float,
         Field(ge=0, le=100, allow_inf_nan=False, description="votes count from so many deviations of their noise on"),
@@ -75,7 +91,7 @@ class EvolutionTerms(ReleaseTerms):
                 f"Write for example `paraphrase: 'Write another news report like this one: {TEXT}'`",
                 "paraphrase",
             )
-        for name, variation in (("kept", "continue"), ("paraphrase", "paraphrase")):
+        for name, variation in (("shown", "examples"), ("kept", "continue"), ("paraphrase", "paraphrase")):
             if name in self.model_fields_set and self.variation != variation:
                 raise TermsError(
                     f"`{name}` says nothing to the variation `{self.variation}`",
@@ -89,13 +105,13 @@ class EvolutionTerms(ReleaseTerms):
 
 def _describe(contract: Contract) -> str:
     terms = contract.privacy.releases[EVOLUTION]
-    columns = ", ".join(label.column for label in contract.privacy.labels)
     unit = contract.privacy.unit
+    own = " of its own label" if contract.privacy.labels else ""
     each = "one vote" if unit.max_records == 1 else f"at most {unit.max_records} votes"
     return (
-        f"{terms.texts} texts for each combination of {columns}, written by base model "
+        f"{terms.texts} texts{by_labels(contract, 'for each')}, written by base model "
         f"{contract.privacy.base_model.name} and chosen in {terms.rounds} rounds by noisy votes (Gaussian noise): each "
-        f"{unit.name} has {each} a round, for the text of its own label that is nearest. The chosen ones are varied "
+        f"{unit.name} has {each} a round, for the text{own} that is nearest. The chosen ones are varied "
         "and voted on again. No model is trained."
     )
 
@@ -125,11 +141,11 @@ def _rules(parts: Parts) -> Iterator[Fault]:
             f"Write at most {terms.texts} topics, or more `texts`",
         )
     base = parts.base_model
-    if base is not None and base.endpoint is not None and terms.variation != "paraphrase":
+    if base is not None and base.endpoint is not None and terms.variation == "continue":
         yield Fault(
             (*place, "variation"),
             "a server is asked in a chat, which does not go on from a text's beginning",
-            f"Write `variation: paraphrase`, and `paraphrase: '... {TEXT}'`",
+            "Write `variation: examples`",
         )
     asked = [name for name in ("paraphrase", "topics") if getattr(terms, name)]
     if asked and parts.prompt is None:

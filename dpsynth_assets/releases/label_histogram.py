@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from dpsynth_assets.releases.release import Release
+from dpsynth_assets.releases.release import Release, by_labels
 from dpsynth_assets.releases.terms import ReleaseTerms
 
 if TYPE_CHECKING:
@@ -26,9 +26,13 @@ class HistogramTerms(ReleaseTerms):
 
 
 def _describe(contract: Contract) -> str:
-    columns = ", ".join(label.column for label in contract.privacy.labels)
+    if not contract.privacy.labels:
+        return (
+            "A noisy count of all records (discrete Laplace noise). Where it says that there are next to none, nothing "
+            "else is charged."
+        )
     return (
-        f"Noisy counts of records per combination of {columns} (discrete Laplace noise). "
+        f"Noisy counts of records{by_labels(contract)} (discrete Laplace noise). "
         "They decide how many synthetic rows of each label are generated."
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
 
-from dpsynth_assets.releases.classifiers import EXAMPLES, PLANNER, WORK, ClassifierTerms, batch_fits, describe
+from dpsynth_assets.releases.classifiers import EXAMPLES, PLANNER, WORK, ClassifierTerms, describe, fits
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.release import Release
 from dpsynth_assets.term import Fault
@@ -25,7 +25,7 @@ def _describe(contract: Contract) -> str:
 def _rules(parts: Parts) -> Iterator[Fault]:
     terms, curation = parts.release(LABELLER), parts.curation
     if terms is not None:
-        yield from batch_fits(LABELLER.name, terms, parts)
+        yield from fits(LABELLER.name, terms, parts)
     if curation is None:
         return
     if terms is None and curation.needs_labeller and not parts.stands(LABELLER):

@@ -9,7 +9,7 @@ contract, and are imported by name when they are needed: a code location must lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -20,10 +20,9 @@ from dpsynth_assets.releases.terms import ReleaseTerms
 from dpsynth_assets.term import Fault
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.parts import Parts
+    from dpsynth_assets.releases.rows import Rows
     from ledger import Event
 
 T = TypeVar("T", bound=ReleaseTerms)
@@ -63,6 +62,33 @@ class Made(Protocol):
     def digest(self) -> str: ...
 
 
+class Launch(Protocol):
+    """Starts processes that compute one release together, and waits for them."""
+
+    @property
+    def ranks(self) -> int:
+        """How many."""
+
+    @property
+    def sharded(self) -> bool:
+        """Whether what is public and too large for one of them is divided among them."""
+
+    def __call__(
+        self,
+        module: str,
+        environment: Mapping[str, str],
+        inherited: Sequence[int],
+        told: Callable[[Mapping[str, Any]], None],
+    ) -> bool:
+        """Run the module in each of them; gives whether all ended well.
+
+        Args:
+            environment: variables, beside this process's own.
+            inherited: descriptors that they have too.
+            told: what one of them says, while it runs: public values.
+        """
+
+
 @dataclass(frozen=True)
 class Workspace:
     """What a release works with inside the gate, beside the rows.
@@ -72,12 +98,14 @@ class Workspace:
         checkpoints: in the sensitive zone, for what a killed run leaves.
         keep: told a name and a text with figures about the rows, which stay beside them.
         progress: told how far the work has come, and nothing of the rows.
+        launch: for what can be computed in several processes; None where all is computed in this one.
     """
 
     folder: Path
     checkpoints: Path
     keep: Callable[[str, str], object]
     progress: Progress
+    launch: Launch | None = None
 
 
 @dataclass(frozen=True)
@@ -114,14 +142,28 @@ class AwayError(RuntimeError):
 class Work(Protocol):
     """What a release computes; a module with these functions."""
 
-    def check(self, contract: Contract, plan: Any, made_from: Mapping[str, Made], progress: Progress) -> Any:
+    def check(
+        self,
+        contract: Contract,
+        plan: Any,
+        made_from: Mapping[str, Made],
+        progress: Progress,
+        launch: Launch | None = None,
+    ) -> Any:
         """Everything that can fail without a row fails here, before anything is charged; gives what `run` then uses.
+        `launch` is the workspace's.
 
         Called where the ledger would admit the plan, or for a run that takes over a killed one.
         """
 
-    def run(self, contract: Contract, plan: Any, rows: pd.DataFrame, ready: Any, work: Workspace) -> Ran:
+    def run(self, contract: Contract, plan: Any, rows: Rows, ready: Any, work: Workspace) -> Ran:
         """Compute the release from the rows and write it to the workspace's folder. `ready` is from `check`."""
+
+
+def by_labels(contract: Contract, each: str = "per") -> str:
+    """` per combination of topic, safety`; nothing where there are no labels."""
+    columns = ", ".join(label.column for label in contract.privacy.labels)
+    return f" {each} combination of {columns}" if columns else ""
 
 
 Planner = Callable[["Contract", "Release[Any]", float], Plan]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import Field
 
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM, MECHANISM, HistogramTerms
-from dpsynth_assets.releases.release import Release
+from dpsynth_assets.releases.release import Release, by_labels
 from dpsynth_assets.term import Fault
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ class VotesTerms(HistogramTerms):
 
 
 def _describe(contract: Contract) -> str:
-    columns = ", ".join(label.column for label in contract.privacy.labels)
+    both = f"{by_labels(contract)} and" if contract.privacy.labels else ""
     return (
-        f"Noisy counts of sensitive records per combination of {columns} and per nearest of "
+        f"Noisy counts of sensitive records{both} per nearest of "
         f"{contract.privacy.releases[VOTES].clusters} clusters of the candidates (discrete Laplace noise). They say "
         "which candidates become the corpus. Held on the standing candidates: other ones need other votes."
     )

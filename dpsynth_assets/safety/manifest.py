@@ -36,10 +36,11 @@ def manifest(contract: Contract, table: Table, rows: Prepared) -> dict[str, Any]
     """The entries of the manifest, of a classifier that these rows were prepared for."""
     privacy, terms = contract.privacy, terms_of(contract)
     others = [v for label in privacy.labels if label.column == terms.target for v in label.values if v != terms.unsafe]
+    split = privacy.test_split
     source = (
         "held-out synthetic texts"
-        if terms.validation == "synthetic"
-        else (f"public texts, half of the test split declared public by {privacy.test_split.declared_public_by}")
+        if terms.validation == "synthetic" or split is None
+        else (f"public texts, half of the test split declared public by {split.declared_public_by}")
     )
     epsilon, delta = table.guarantee.epsilon, table.guarantee.delta
     limits = [

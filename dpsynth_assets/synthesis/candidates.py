@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.synthesis import Curation
     from dpsynth_assets.releases.release import Made
+    from dpsynth_assets.shards import Pool
 
 DRAWN = "candidates.parquet"
 
@@ -42,6 +43,7 @@ def draw(
     size: float,
     progress: Progress,
     shards: Path,
+    pool: Pool | None = None,
 ) -> pd.DataFrame:
     """Draw the candidates of a share of the units.
 
@@ -49,6 +51,7 @@ def draw(
         drawn_from: the adapter, the evolution, or both, by their names.
         histogram: where the label histogram lies.
         shards: keeps what is drawn, for a call that goes on.
+        pool: draws, where a model of this machine writes; this process unless given.
     """
     from dpsynth_assets.language import generation  # torch: whoever only counts rows does without
     from dpsynth_assets.synthesis import evolution
@@ -56,6 +59,10 @@ def draw(
     counts = proportions(contract.privacy.curation, released_counts(histogram))
     rows = rows_drawn(contract, size)
     evolved = drawn_from.get(EVOLUTION.name)
-    how = None if evolved is None or contract.reads_nothing else evolution.drawing(contract, evolved.folder, drawn_from)
+    how = None
+    if evolved is not None and not contract.reads_nothing:
+        how = evolution.drawing(contract, evolved.folder, drawn_from, pool)
     folder = next(iter(drawn_from.values())).folder
-    return generation.generate_corpus(contract, folder, counts, rows=rows, progress=progress, shards=shards, draw=how)
+    return generation.generate_corpus(
+        contract, folder, counts, rows=rows, progress=progress, shards=shards, draw=how, pool=pool
+    )

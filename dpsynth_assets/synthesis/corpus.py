@@ -59,3 +59,11 @@ def choose(
 def rows_of(corpus: Path) -> pd.DataFrame:
     """The rows of the corpus in a folder."""
     return pd.read_parquet(corpus / ROWS)
+
+
+def few_of_each(frame: pd.DataFrame, column: str | None, most: int) -> pd.DataFrame:
+    """At most so many rows: the first of each value of a column, then those that come next. For people to look at."""
+    if column is None:
+        return frame.head(most)
+    first = frame.groupby(column, sort=False).head(1)
+    return pd.concat([first, frame.drop(first.index)]).head(most)

@@ -80,13 +80,14 @@ def curate(
     Raises:
         CurationError: nothing is left of a label of which rows are wanted, or the labeller predicts another label.
     """
-    terms, target = contract.privacy.curation, contract.privacy.classifier.target
+    terms = contract.privacy.curation
     facts: dict[str, float] = {"drawn": len(frame)}
     asked = sum(wanted.values())
     if terms == Curation(drawn=terms.drawn) and len(frame) <= asked:  # no more than wanted were drawn
         return Curated(frame, {**facts, "rows": len(frame)}, asked)
     frame = frame.reset_index(drop=True)  # its places are those that the votes name
     if terms.needs_labeller:
+        target = contract.privacy.target
         assert labeller is not None, "a contract that needs a labeller plans one"
         if tuple(labeller.classes) != contract.privacy.classes:
             raise CurationError(

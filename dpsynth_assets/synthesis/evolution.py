@@ -17,23 +17,28 @@ held again with fresh noise, and charged again.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from dpsynth_assets.language.drawing import Draw, shard_drawing
 from dpsynth_assets.language.writers import writer_of
-from dpsynth_assets.language.writing import Writer, WriterError
+from dpsynth_assets.language.writing import Request, Writer, WriterError
+from dpsynth_assets.mapped import mapped
+from dpsynth_assets.privacy.unit_numbers import UnitNumbers
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.quality import rules
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.evolution import EVOLUTION
-from dpsynth_assets.releases.release import Made, Ran, Workspace
+from dpsynth_assets.releases.release import Launch, Made, Ran, Workspace
+from dpsynth_assets.releases.rows import cells_of
 from dpsynth_assets.synthesis.population import (
     Asking,
     Population,
+    Requests,
     Wanted,
     apportioned,
     descendants,
@@ -42,15 +47,15 @@ from dpsynth_assets.synthesis.population import (
 from dpsynth_assets.synthesis.votes import encoder_for, nearest
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
     from dpsynth_assets.classify.encoder import Encoder
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.language.contamination.index import CorpusIndex
-    from dpsynth_assets.language.generation import Draw
     from dpsynth_assets.privacy.evolution import EvolutionPlan
     from dpsynth_assets.privacy.histogram import Cell
+    from dpsynth_assets.releases.rows import Rows
+    from dpsynth_assets.shards import Pool
 
 EVOLVED = "evolved.json"
 
@@ -95,7 +100,13 @@ class Evolved:
         return cls(Population(texts), {int(place): int(count) for place, count in said["votes"]}, rounds)
 
 
-def check(contract: Contract, plan: EvolutionPlan, made_from: Mapping[str, Made], progress: Progress) -> Ready:
+def check(
+    contract: Contract,
+    plan: EvolutionPlan,
+    made_from: Mapping[str, Made],
+    progress: Progress,
+    launch: Launch | None = None,
+) -> Ready:
     """Have the first texts written: a model that cannot write any fails here, and nothing is charged.
 
     Raises:
@@ -116,14 +127,14 @@ def check(contract: Contract, plan: EvolutionPlan, made_from: Mapping[str, Made]
     return Ready(asking, encoder, population, index)
 
 
-def run(contract: Contract, plan: EvolutionPlan, rows: pd.DataFrame, ready: Ready, work: Workspace) -> Ran:
+def run(contract: Contract, plan: EvolutionPlan, rows: Rows, ready: Ready, work: Workspace) -> Ran:
     """Hold the rounds, and write down the texts that were voted on last with their votes."""
-    from dpsynth_assets.language.contamination.comparison import compare
+    from dpsynth_assets.language.contamination.comparison import compared
     from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 
-    if ready.index is not None:
-        compare(contract, rows["text"].tolist(), ready.index, work.folder, work.keep)
-    electorate = Electorate.of(contract, rows, ready.encoder)
+    electorate = Electorate.of(
+        contract, compared(contract, rows, ready.index, work.folder, work.keep), ready.encoder, work.checkpoints
+    )
     mechanism = plan.mechanism
     least = plan.threshold * mechanism.standard_deviation
     checkpoints = CheckpointFolder(work.checkpoints, plan.digest())
@@ -160,23 +171,33 @@ class Electorate:
     Attributes:
         cells: the label combination of each record.
         vectors: of their texts, shape (records, dimensions).
-        units: whose they are.
+        units: whose they are, by number, shape (records,).
     """
 
     cells: Sequence[Cell]
     vectors: NDArray[np.float32]
-    units: Sequence[str]
+    units: NDArray[np.int64]
 
     @classmethod
-    def of(cls, contract: Contract, rows: pd.DataFrame, encoder: Encoder) -> Electorate:
-        """All records whose labels are in the contract; others have no text to vote for."""
-        columns = [label.column for label in contract.privacy.labels]
-        cells = list(rows[columns].itertuples(index=False, name=None))
-        declared = frozenset(contract.cells)
-        known = [place for place, cell in enumerate(cells) if cell in declared]
-        texts, units = rows["text"].tolist(), rows["unit"].tolist()
-        vectors: NDArray[np.float32] = np.asarray(encoder.encode([texts[place] for place in known]), dtype=np.float32)
-        return cls([cells[place] for place in known], vectors, [units[place] for place in known])
+    def of(cls, contract: Contract, rows: Rows, encoder: Encoder, folder: Path) -> Electorate:
+        """All records whose labels are in the contract; others have no text to vote for.
+
+        Args:
+            folder: in the sensitive zone; the vectors lie there, in a file without a name.
+        """
+        declared, cells = frozenset(contract.cells), list[tuple[str, ...]]()
+        numbers, units = UnitNumbers(), [np.empty(0, np.int64)]
+
+        def vectors() -> Iterator[NDArray[np.float32]]:
+            for frame in rows:
+                own, texts = cells_of(frame, contract), frame["text"].tolist()
+                known = [place for place, cell in enumerate(own) if cell in declared]
+                cells.extend(own[place] for place in known)
+                units.append(numbers.extend(frame["unit"])[known])
+                yield encoder.encode([texts[place] for place in known])
+
+        placed = mapped(vectors(), encoder.encode([]), folder)
+        return cls(cells, placed, np.concatenate(units))
 
     def votes(self, population: Population, vectors: NDArray[np.float32]) -> list[int]:
         """The place of the text that each record votes for: the nearest of its own label combination; of equals the
@@ -189,20 +210,28 @@ class Electorate:
         ]
 
 
-def drawing(contract: Contract, folder: Path, made_from: Mapping[str, Made]) -> Draw:
-    """What draws texts for the table: variations of the texts that were chosen at last."""
-    evolved, asking = Evolved.load(folder), Asking(contract, _writer(contract, made_from))
+def drawing(contract: Contract, folder: Path, made_from: Mapping[str, Made], pool: Pool | None = None) -> Draw:
+    """What draws texts for the table: variations of the texts that were chosen at last, and the part of fresh ones; in
+    a pool of workers if one is given."""
+    evolved, requests = Evolved.load(folder), Requests(contract)
 
-    def draw(cells: Sequence[Cell], seed: int, told: Callable[[int], None]) -> list[str]:
-        return asking.raw(apportioned(evolved.population, evolved.counted, cells), seed, told)
+    def ask(cells: Sequence[Cell], seed: int) -> list[Request]:
+        wanted = apportioned(evolved.population, evolved.counted, cells)
+        wanted = requests.after_examples(wanted, evolved.population, evolved.counted, f"table {seed}")
+        return requests.asked(requests.some_fresh(wanted, f"table {seed}"))
 
-    return draw
+    return shard_drawing(contract, *_model(contract, made_from), ask, pool)
 
 
 def _writer(contract: Contract, made_from: Mapping[str, Made]) -> Writer:
     """The contract's, with its adapter where it plans one."""
+    return writer_of(contract, *_model(contract, made_from))
+
+
+def _model(contract: Contract, made_from: Mapping[str, Made]) -> tuple[Path | None, Literal["float32", "bfloat16"]]:
+    """Which adapter writes, if any, and the precision."""
     adapter = made_from.get(ADAPTER.name)
-    return writer_of(contract, adapter.folder if adapter else None, contract.privacy.releases[EVOLUTION].precision)
+    return adapter.folder if adapter else None, contract.privacy.releases[EVOLUTION].precision
 
 
 def _population(contract: Contract, wanted: Sequence[Wanted], texts: Sequence[str | None]) -> Population:
@@ -226,7 +255,7 @@ def _next(
     contract: Contract, asking: Asking, population: Population, given: Mapping[int, int], name: str
 ) -> Population:
     """The chosen texts and their variations."""
-    wanted = descendants(population, given)
+    wanted = asking.after_examples(descendants(population, given), population, given, name)
     varied = asking.written(wanted, name)
     kept = [population.texts[place] for place in given]
     fresh = [(each.cell, text) for each, text in zip(wanted, varied, strict=True) if text is not None]

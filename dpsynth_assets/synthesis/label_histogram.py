@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.markdown import escaped, table
 from dpsynth_assets.privacy.histogram import label_plan
+from dpsynth_assets.privacy.unit_numbers import UnitNumbers
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
-from dpsynth_assets.releases.release import Made, Markdown, Ran, Workspace
+from dpsynth_assets.releases.release import Launch, Made, Markdown, Ran, Workspace
+from dpsynth_assets.releases.rows import cells_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dpsynth_assets.contract import Contract
-    from dpsynth_assets.privacy.histogram import HistogramPlan
+    from dpsynth_assets.privacy.histogram import Cell, HistogramPlan
+    from dpsynth_assets.releases.rows import Rows
 
 COUNTS = "counts.json"
 EVEN = "even.json"  # what stands in the place of counts where nobody was counted
@@ -34,14 +35,24 @@ class NoRowsError(ValueError):
     """Next to no record of the source can be learned from, as its released histogram says."""
 
 
-def check(contract: Contract, plan: HistogramPlan, made_from: Mapping[str, Made], progress: Progress) -> None:
+def check(
+    contract: Contract,
+    plan: HistogramPlan,
+    made_from: Mapping[str, Made],
+    progress: Progress,
+    launch: Launch | None = None,
+) -> None:
     """Nothing here can fail without a row."""
 
 
-def run(contract: Contract, plan: HistogramPlan, rows: pd.DataFrame, ready: None, work: Workspace) -> Ran:
+def run(contract: Contract, plan: HistogramPlan, rows: Rows, ready: None, work: Workspace) -> Ran:
     """Release the counts of all label combinations."""
-    columns = [label.column for label in contract.privacy.labels]
-    counts = plan.release(list(rows[columns].itertuples(index=False, name=None)), rows["unit"].tolist())
+    cells: list[Cell] = []
+    units = UnitNumbers()
+    for frame in rows:
+        cells += cells_of(frame, contract)
+        units.extend(frame["unit"])
+    counts = plan.release(cells, units.numbers())
     released = [[list(cell), count] for cell, count in counts.items()]
     (work.folder / COUNTS).write_text(json.dumps(released), encoding="utf-8")
     facts = {"noisy_counts": Markdown(_table(contract, counts)), "noise_scale": plan.scale}
@@ -80,12 +91,21 @@ def require_rows(contract: Contract, counts: Mapping[tuple[str, ...], int], size
     if total <= min(little, expected / 2 - plan.margin(cells, _FALSE_ALARM)):
         raise NoRowsError(
             f"there is next to nothing to learn from. The noisy label histogram counts {total} records in all, where "
-            f"unit.public_count promises {expected:g} {unit.name}s. Likely causes: the source writes labels otherwise "
-            "than the contract (capitals, true and false, 1.0 where values are missing: say so under `codes` or "
-            "`spellings`); `source_where` keeps no record; texts or the unit's column are blank, or of another type "
+            f"unit.public_count promises {expected:g} {unit.name}s. Likely causes: {_of_labels(contract)}"
+            "`source_where` keeps no record; texts or the unit's column are blank, or of another type "
             "than declared; or the file is as good as empty. Correct the contract or the source, materialize "
             f"{contract.declared.id}/source again, then {contract.id}/label_histogram"
         )
+
+
+def _of_labels(contract: Contract) -> str:
+    """What may be wrong with labels, where there are some."""
+    if not contract.privacy.labels:
+        return ""
+    return (
+        "the source writes labels otherwise than the contract (capitals, true and false, 1.0 where values are missing: "
+        "say so under `codes` or `spellings`); "
+    )
 
 
 def of_nobody(contract: Contract, plan: HistogramPlan, counts: Mapping[tuple[str, ...], int]) -> str | None:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dpsynth_assets.language.hygiene import usable
 from dpsynth_assets.language.writing import Request, Writer, WriterError
 from dpsynth_assets.privacy.apportionment import apportion
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.privacy.histogram import Cell
 
 _LENGTHS = 3  # of how many lengths the beginnings are that are gone on from: short ones try, long ones keep
+_TOGETHER = 4  # texts that are asked for after the same examples: a local model reads those once
 _TRIES = 4  # how often a text is asked for that comes back unfit or as one that is there
 
 
@@ -34,11 +37,13 @@ class Wanted:
         cell: its label combination.
         parent: the text that it is a variation of; None of one of its own.
         topic: what one of its own is asked to be about.
+        examples: the texts that it is asked for after; it may be like any of them.
     """
 
     cell: Cell
     parent: str | None = None
     topic: str | None = None
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,66 @@ class Population:
         return given
 
 
-class Asking:
-    """How texts of a contract are asked for: `Wanted` becomes a request, the answer a text or nothing."""
+class Requests:
+    """How texts of a contract are asked for: `Wanted` becomes a request."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._terms = contract.privacy.releases[EVOLUTION]
+
+    def after_examples(
+        self, wanted: Sequence[Wanted], population: Population, given: Mapping[int, int], name: str
+    ) -> list[Wanted]:
+        """The same, each to be asked for after examples where the contract varies texts so: some of the chosen texts of
+        its combination, drawn without replacement in proportion to what they get."""
+        if self._terms.variation != "examples":
+            return list(wanted)
+        rng = np.random.default_rng(_seed(f"{self._contract.privacy.generation.seed} {name} examples"))
+        shown: list[Wanted] = list(wanted)
+        for cell, places in population.places().items():
+            chosen = [place for place in places if given.get(place)]
+            shares = np.array([given[place] for place in chosen], dtype=np.float64)
+            asked = [at for at, each in enumerate(wanted) if each.cell == cell]
+            for start in range(0, len(asked), _TOGETHER):
+                some = rng.choice(chosen, min(self._terms.shown, len(chosen)), replace=False, p=shares / shares.sum())
+                examples = tuple(population.texts[place][1] for place in some)
+                for at in asked[start : start + _TOGETHER]:
+                    shown[at] = Wanted(cell, examples=examples)
+        return shown
+
+    def some_fresh(self, wanted: Sequence[Wanted], name: str) -> list[Wanted]:
+        """The same, the contract's part of them, by chance, as texts of their own. What is varied is much alike; what
+        is not knows nothing of the records."""
+        rng = np.random.default_rng(_seed(f"{self._contract.privacy.generation.seed} {name} fresh"))
+        own = rng.random(len(wanted)) < self._terms.fresh
+        topics = self._terms.topics
+        return [
+            Wanted(each.cell, topic=topics[int(rng.integers(len(topics)))] if topics else None) if alone else each
+            for each, alone in zip(wanted, own, strict=True)
+        ]
+
+    def asked(self, wanted: Sequence[Wanted]) -> list[Request]:
+        """A request for each that is wanted, in their order."""
+        return [self._request(each, place) for place, each in enumerate(wanted)]
+
+    def _request(self, wanted: Wanted, place: int) -> Request:
+        asked, terms = self._contract.asking(wanted.cell), self._terms
+        if terms.variation == "examples" and (examples := wanted.examples or _alone(wanted.parent)):
+            return Request(asked, examples=examples)
+        if wanted.parent is None:
+            return Request(asked if wanted.topic is None else f"{asked}\nTopic: {wanted.topic}")
+        if terms.variation == "paraphrase":
+            assert terms.paraphrase is not None
+            return Request(terms.paraphrase.replace(TEXT, wanted.parent))
+        return Request(asked, begin=beginning(wanted.parent, terms.kept * (1 + place % _LENGTHS) / _LENGTHS))
+
+
+class Asking(Requests):
+    """The same with somebody to ask: the answer becomes a text or nothing."""
 
     def __init__(self, contract: Contract, writer: Writer) -> None:
-        self._contract, self._writer = contract, writer
-        self._terms = contract.privacy.releases[EVOLUTION]
+        super().__init__(contract)
+        self._writer = writer
 
     def written(
         self, wanted: Sequence[Wanted], name: str, told: Callable[[int], None] | None = None
@@ -115,7 +174,7 @@ class Asking:
             WriterError: the writer does not answer.
         """
         found: list[str | None] = [None] * len(wanted)
-        there = {(each.cell, each.parent) for each in wanted}
+        there = {(each.cell, text) for each in wanted for text in (each.parent, *each.examples)}
         open_ = list(range(len(wanted)))
         for turn in range(_TRIES):
             if not open_:
@@ -133,33 +192,33 @@ class Asking:
             open_ = left
         return found
 
+    def raw(self, wanted: Sequence[Wanted], seed: int, told: Callable[[int], None]) -> list[str]:
+        """What the writer answers, fit or not, asked once."""
+        return self._writer.write(self.asked(wanted), seed, told)
+
     def require_variations(self, population: Population) -> None:
-        """Pass if the longest text of the population can be varied: what is asked for then is otherwise first asked for
-        after a charge.
+        """Pass if the longest texts of the population can be varied: what is asked for then is otherwise first asked
+        for after a charge.
 
         Raises:
             WriterError: nothing fit comes of it.
         """
-        cell, longest = max(population.texts, key=lambda each: len(each[1]))
-        if self.written([Wanted(cell, longest)], "trial") == [None]:
+        longest = [
+            Wanted(cell, texts[0], examples=tuple(texts[: self._terms.shown]))
+            for cell, places in population.places().items()
+            if (texts := sorted((population.texts[place][1] for place in places), key=len, reverse=True))
+        ]
+        hardest = max(longest, key=lambda wanted: sum(map(len, wanted.examples)))
+        if self.written([hardest], "trial") == [None]:
             raise WriterError(
                 f"no variation of a text can be had by `{self._terms.variation}`: is the model able to read "
                 f"{self._contract.privacy.generation.max_new_tokens} tokens and what is asked, and write as many more? "
                 "Change releases.evolution, or shorten what is asked or written"
             )
 
-    def raw(self, wanted: Sequence[Wanted], seed: int, told: Callable[[int], None]) -> list[str]:
-        """What the writer answers, fit or not, asked once."""
-        return self._writer.write([self._request(each, place) for place, each in enumerate(wanted)], seed, told)
 
-    def _request(self, wanted: Wanted, place: int) -> Request:
-        asked, terms = self._contract.asking(wanted.cell), self._terms
-        if wanted.parent is None:
-            return Request(asked if wanted.topic is None else f"{asked}\nTopic: {wanted.topic}")
-        if terms.variation == "paraphrase":
-            assert terms.paraphrase is not None
-            return Request(terms.paraphrase.replace(TEXT, wanted.parent))
-        return Request(asked, begin=beginning(wanted.parent, terms.kept * (1 + place % _LENGTHS) / _LENGTHS))
+def _alone(text: str | None) -> tuple[str, ...]:
+    return () if text is None else (text,)
 
 
 def beginning(text: str, share: float) -> str:

@@ -29,8 +29,10 @@ from sklearn.cluster import KMeans
 
 from dpsynth_assets.classify import encoder as encoders
 from dpsynth_assets.classify.apart import apart
+from dpsynth_assets.privacy.unit_numbers import UnitNumbers
 from dpsynth_assets.progress import Progress
-from dpsynth_assets.releases.release import Made, Ran, Workspace
+from dpsynth_assets.releases.release import Launch, Made, Ran, Workspace
+from dpsynth_assets.releases.rows import cells_of
 from dpsynth_assets.releases.votes import CANDIDATES, VOTES
 from dpsynth_assets.synthesis.candidates import DRAWN
 from dpsynth_assets.synthesis.errors import VotesError
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from dpsynth_assets.classify.encoder import Encoder
     from dpsynth_assets.contract import Contract
     from dpsynth_assets.privacy.histogram import Cell, HistogramPlan
+    from dpsynth_assets.releases.rows import Rows
 
 _CENTRES, _CLUSTERS, _VOTES = "centres.npy", "clusters.npy", "votes.json"
 _STARTS = 3  # of k-means, the best of which is kept
@@ -167,7 +170,13 @@ class Ready:
     candidates: Made
 
 
-def check(contract: Contract, plan: HistogramPlan, made_from: Mapping[str, Made], progress: Progress) -> Ready:
+def check(
+    contract: Contract,
+    plan: HistogramPlan,
+    made_from: Mapping[str, Made],
+    progress: Progress,
+    launch: Launch | None = None,
+) -> Ready:
     """Divide the candidates into clusters.
 
     Raises:
@@ -180,12 +189,16 @@ def check(contract: Contract, plan: HistogramPlan, made_from: Mapping[str, Made]
     return Ready(Ballot.of(drawn, clusters, seed, encoder, progress), encoder, candidates)
 
 
-def run(contract: Contract, plan: HistogramPlan, rows: pd.DataFrame, ready: Ready, work: Workspace) -> Ran:
+def run(contract: Contract, plan: HistogramPlan, rows: Rows, ready: Ready, work: Workspace) -> Ran:
     """Let every record vote, and release the noisy counts."""
-    columns = [label.column for label in contract.privacy.labels]
-    labels = list(rows[columns].itertuples(index=False, name=None))
-    cells = ready.ballot.cast(labels, rows["text"].tolist(), ready.encoder)
-    counts = plan.release(cells, rows["unit"].tolist())
+    cells: list[Cell] = []
+    known: dict[Cell, Cell] = {}  # equal cells are one object, so that many take little memory
+    units = UnitNumbers()
+    for frame in rows:
+        cast = ready.ballot.cast(cells_of(frame, contract), frame["text"].tolist(), ready.encoder)
+        cells += [known.setdefault(cell, cell) for cell in cast]
+        units.extend(frame["unit"])
+    counts = plan.release(cells, units.numbers())
     Votes(counts, plan.scale, ready.ballot, ready.candidates.digest).save(work.folder)
     facts = {"clusters": len(ready.ballot.centres), "candidates": len(ready.ballot.clusters), "noise_scale": plan.scale}
     return Ran(None if contract.without_privacy else plan.event(), facts=facts)

@@ -1,8 +1,9 @@
 """The processes of the web interface: code server, daemon, and the web server behind its guard.
 
 As `dagster dev` has them, but for two things: the web server is asked through `guard.Guard`, and the code server's
-sockets lie in a folder that only this user may enter. Nothing but the web server listens on a port. Dagster's inner
-modules, which may change with any version, are imported here alone.
+sockets lie in a folder that only this user may enter. Nothing but the web server listens on a port. In a deployment
+that runs code server and daemon by themselves there is the web server alone. Dagster's inner modules, which may change
+with any version, are imported here alone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,30 +28,48 @@ from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
 
 from dpsynth_assets.web.guard import Guard
+from dpsynth_assets.web.pages import Pages
+from resources.home import Home
 
 _LOCATION = "dpsynth_assets.definitions"
 _SECONDS_TO_STOP = 30
 _POLL_MILLISECONDS = 2000  # how often pages look for news; the default of `dagster dev`
 
 
-def serve(host: str, port: int, origins: tuple[str, ...], token: str) -> None:
-    """Serve until interrupted. $DAGSTER_HOME says over which instance."""
-    with _private_temporary_files() as folder, dg.DagsterInstance.get() as instance:
-        target = ModuleTarget(_LOCATION, attribute=None, working_directory=str(Path.cwd()), location_name=_LOCATION)
-        with ProxyServerManager(instance, target, code_server_log_level="info") as code_server:
-            workspace = folder / "workspace.yaml"
-            workspace.write_text(json.dumps({"load_from": list(code_server.get_code_server_specs())}), "utf-8")
-            with (
-                _daemon(workspace),
-                WorkspaceProcessContext(
-                    instance, WorkspaceFileTarget([str(workspace)]), version=__version__, read_only=False
-                ) as context,
-            ):
-                pages = create_app_from_workspace_process_context(
-                    context, live_data_poll_rate=_POLL_MILLISECONDS, lifespan=_until_cancelled
-                )
-                guarded = Guard(pages, origins=origins, token=token, cookie=f"dpsynth-{port}")
-                uvicorn.run(guarded, host=host, port=port, log_level="warning", proxy_headers=False)
+def serve(host: str, port: int, origins: tuple[str, ...], token: str, workspace: Path | None = None) -> None:
+    """Serve until interrupted. $DAGSTER_HOME says over which instance.
+
+    Args:
+        workspace: Dagster's file that says where code servers are that others run, with their daemon; without it, both
+            are started here.
+    """
+    with (
+        _private_temporary_files() as folder,
+        dg.DagsterInstance.get() as instance,
+        nullcontext(workspace) if workspace else _code_server_and_daemon(instance, folder) as served_by,
+        WorkspaceProcessContext(
+            instance, WorkspaceFileTarget([str(served_by)]), version=__version__, read_only=False
+        ) as context,
+    ):
+        pages = create_app_from_workspace_process_context(
+            context, live_data_poll_rate=_POLL_MILLISECONDS, lifespan=_until_cancelled
+        )
+        served = Pages(pages, Home.at().artifacts)
+        guarded = Guard(served, origins=origins, token=token, cookie=f"dpsynth-{port}")
+        uvicorn.run(guarded, host=host, port=port, log_level="warning", proxy_headers=False)
+
+
+@contextmanager
+def _code_server_and_daemon(instance: dg.DagsterInstance, folder: Path) -> Iterator[Path]:
+    """Both, and the workspace file that says where they are."""
+    # Dagster imports from there before all else: never the working directory, where somebody else may write.
+    own = str(Path(__file__).parents[2])
+    target = ModuleTarget(_LOCATION, attribute=None, working_directory=own, location_name=_LOCATION)
+    with ProxyServerManager(instance, target, code_server_log_level="info") as code_server:
+        workspace = folder / "workspace.yaml"
+        workspace.write_text(json.dumps({"load_from": list(code_server.get_code_server_specs())}), "utf-8")
+        with _daemon(workspace):
+            yield workspace
 
 
 @contextmanager
@@ -68,8 +87,8 @@ def _private_temporary_files() -> Iterator[Path]:
 @contextmanager
 def _daemon(workspace: Path) -> Iterator[None]:
     """Schedules, queued runs and backfills, in a process of its own."""
-    command = [sys.executable, "-m", "dagster._daemon", "run", "--workspace", str(workspace), "--log-level", "info"]
-    process = subprocess.Popen(command)
+    command = ["dagster._daemon", "run", "--workspace", str(workspace), "--log-level", "info"]
+    process = subprocess.Popen([sys.executable, "-P", "-m", *command])
     try:
         yield
     finally:

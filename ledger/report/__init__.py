@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ledger.report.attention import Weaker
 from ledger.report.facts import Source, read_facts
 from ledger.report.page import SecondOpinion, page_of
 from ledger.report.registry import entry_of
@@ -33,6 +34,7 @@ def write_report(
     checkpoint: Mapping[str, Any] | None = None,
     second_opinion: SecondOpinion | None = None,
     audits: Mapping[int, str] | None = None,
+    weaker: Weaker | None = None,
 ) -> Path:
     """Write the report to `path` and return it.
 
@@ -44,13 +46,15 @@ def write_report(
             words, or why it says nothing. The ledger itself knows no other accountant than its own.
         audits: What audits of the runs found, in a few words, by the entries that reserved the charges. The ledger
             itself has only those that refute, as incidents.
+        weaker: What of a contract's terms gives less protection than those before them (None: than is usual), a
+            sentence each. The ledger itself does not know what terms mean.
 
     Raises:
         OSError: it cannot be written there.
     """
     target = Path(path)
     facts = read_facts(source, checkpoint)
-    text = page_of(facts, title=title, problems=problems, second_opinion=second_opinion, audits=audits)
+    text = page_of(facts, title=title, problems=problems, second_opinion=second_opinion, audits=audits, weaker=weaker)
     draft = target.with_name(f".{target.name}.new")
     try:
         draft.write_text(text, encoding="utf-8")

@@ -1,32 +1,24 @@
 """The page itself: how figures are written out, and what the template is given.
 
-A spent epsilon is rounded up and a remaining one down, so a page never promises more than the ledger. Everything goes
-through Jinja2 with autoescaping; the only text that is trusted as markup is our own style sheet and our own drawings.
-The page as a whole is made visible, so that no text in it can hide another or change the order in which it is read.
+A spent epsilon is rounded up and a remaining one down, so a page never promises more than the ledger. The only
+text that is trusted as markup is our own style sheet and our own drawings; `document` escapes everything else.
 """
 
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from functools import cache
 from importlib.metadata import version
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ledger.report.attention import Weaker, attention
 from ledger.report.burn_down import drawing
+from ledger.report.document import document
 from ledger.report.facts import Facts
 from ledger.report.registry import entry_of
 from ledger.report.several_records import RECORDS, mechanisms_in
 from ledger.signatures import fingerprint
 from ledger.snapshot import in_words
-from ledger.visible import visible
-
-if TYPE_CHECKING:
-    import jinja2
 
 MAX_ROWS = 200  # of a table; the views have the rest
 
@@ -75,18 +67,22 @@ def page_of(
     problems: Sequence[str],
     second_opinion: SecondOpinion | None = None,
     audits: Mapping[int, str] | None = None,
+    weaker: Weaker | None = None,
 ) -> str:
     """The whole document as text."""
     from markupsafe import Markup
 
     entry = entry_of(facts, title=title, problems=problems)
-    page = _template().render(
+    return document(
+        ("ledger.report", "report.html.j2"),
+        {"in_words": in_words, "indented": _indented, "names": _names},
         title=title,
         facts=facts,
         budgets=facts.budgets,
         drawings={budget.name: Markup(drawing(budget)) for budget in facts.budgets},
-        style=Markup(_resource("report.css")),
         problems=list(problems),
+        attention=attention(facts, weaker),
+        compared=weaker is not None,
         failing=[row for row in facts["health"] if row["found"]],
         mechanisms=_mechanisms(facts),
         charges=facts["charges"],
@@ -100,27 +96,6 @@ def page_of(
         entry_text=json.dumps(entry, indent=2, ensure_ascii=False, allow_nan=False),
         accountant=f"dp-accounting {version('dp-accounting')}",
     )
-    return visible(page)
-
-
-@cache
-def _template() -> jinja2.Template:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_resource),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"up": _up, "down": _down, "short": _short, "rough": _rough, "percent": _percent}
-    environment.filters |= {"moment": _moment, "in_words": in_words, "indented": _indented, "names": _names}
-    return environment.get_template("report.html.j2")
-
-
-def _resource(name: str) -> str:
-    return files("ledger.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _mechanisms(facts: Facts) -> list[tuple[str, str, str, int]]:
@@ -137,55 +112,6 @@ def _opinions(facts: Facts, second_opinion: SecondOpinion | None) -> dict[int, s
     deltas = {budget.name: budget.row["delta"] for budget in facts.budgets}
     shown = facts["charges"][-MAX_ROWS:]
     return {row["reservation"]: second_opinion(json.loads(row["event"]), deltas[row["population"]]) for row in shown}
-
-
-def _up(value: float | None, digits: int = 3) -> str:
-    return _rounded(value, digits, ROUND_CEILING)
-
-
-def _down(value: float | None, digits: int = 3) -> str:
-    return _rounded(value, digits, ROUND_FLOOR)
-
-
-def _rounded(value: float | None, digits: int, direction: str) -> str:
-    if value is None:
-        return "–"
-    if math.isinf(value):
-        return "∞"
-    return str(Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-digits), rounding=direction))
-
-
-def _short(value: float | None) -> str:
-    """A number as people wrote it: 8, 1e-06 as 10⁻⁶."""
-    if value is None:
-        return "–"
-    text = f"{value:g}"
-    power = re.fullmatch(r"(-?[\d.]+)e([+-])0*(\d+)", text)
-    if power is None:
-        return text.replace("inf", "∞")
-    exponent = (power[2].replace("+", "") + power[3]).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"10{exponent}" if power[1] == "1" else f"{power[1]} · 10{exponent}"
-
-
-def _rough(value: float) -> str:
-    """A derived figure, rounded up to three digits."""
-    if math.isinf(value):
-        return "∞"
-    exact = Decimal(repr(value))
-    return _short(float(exact.quantize(Decimal(1).scaleb(exact.adjusted() - 2), rounding=ROUND_CEILING)))
-
-
-def _moment(value: str | None) -> str:
-    """To the minute, on one line, where it is written as a moment; as it stands otherwise."""
-    from markupsafe import Markup
-
-    match = re.match(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)", value or "")
-    return Markup('<span class="moment">{} {}</span>').format(*match.groups()) if match else value or "–"
-
-
-def _percent(value: float) -> str:
-    """A share that never reaches 100 %."""
-    return f"{math.floor(value * 1e4) / 100:g} %"
 
 
 def _names(document: str | None) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import dagster as dg
 import pytest
 
+from dpsynth_assets.assets.admission import ADMITTED
 from ledger import Ledger, accounting
 from resources.artifact_store import ArtifactStore
 
@@ -86,6 +87,20 @@ def failure_of(result: dg.ExecuteInProcessResult, asset: str) -> dg.DagsterEvent
     """The event with which an asset failed."""
     [event] = [e for e in result.all_events if e.is_step_failure and e.step_key == f"small__{asset}"]
     return event
+
+
+def refusal_of(result: dg.ExecuteInProcessResult, asset: str) -> dg.AssetCheckEvaluation:
+    """What an asset was refused with: nothing failed, and nothing was made."""
+    assert result.success, [event.message for event in result.all_events if event.is_failure]
+    assert not [each for each in result.get_asset_materialization_events() if each.asset_key.path[-1] == asset]
+    checks = [check for check in result.get_asset_check_evaluations() if check.check_name == ADMITTED]
+    [refused] = [check for check in checks if check.asset_key.path[-1] == asset and not check.passed]
+    return refused
+
+
+@pytest.fixture(name="refusal_of")
+def refusal_of_fixture():
+    return refusal_of
 
 
 @pytest.fixture(name="failure_of")

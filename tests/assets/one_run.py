@@ -46,7 +46,7 @@ def main(path: str, mode: str) -> None:
     contract = load_contract(path)
     begun = Path(path).with_name("training")
 
-    def stand_in(contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
+    def stand_in(contract, plan, rows, folder, progress=None, checkpoints=None, prepared=None, launch=None):
         if mode == "hang":
             begun.touch()
             time.sleep(600)
@@ -54,13 +54,13 @@ def main(path: str, mode: str) -> None:
         (folder / "adapter.txt").write_text("an adapter", encoding="utf-8")
         return finetuning.FineTuned(folder, plan.event())
 
-    def slow(contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
+    def slow(contract, plan, rows, folder, progress=None, checkpoints=None, prepared=None, launch=None):
         def tell(step, steps):
             if step == 2:
                 begun.touch()
                 time.sleep(600)
 
-        return REAL(contract, plan, frame, folder, progress=tell, checkpoints=checkpoints)
+        return REAL(contract, plan, rows, folder, progress=tell, checkpoints=checkpoints)
 
     when, _, work = mode.partition(" ")
     if work:
@@ -75,7 +75,7 @@ def main(path: str, mode: str) -> None:
         result = dg.materialize(
             [release_asset(contract, ADAPTER)], resources=platform_resources(), instance=instance, raise_on_error=False
         )
-    print(result.success)
+    print(result.success and bool(result.get_asset_materialization_events()))
 
 
 if __name__ == "__main__":

@@ -61,12 +61,14 @@ def states(book) -> list[str]:
         ("after seal", "committed"),
     ],
 )
-def test_a_killed_run_is_paid_for_once_and_ends_with_the_next(killed, run, rooms, book, store, home, dies, left):
+def test_a_killed_run_is_paid_for_once_and_ends_with_the_next(
+    killed, run, rooms, book, store, home, refusal_of, dies, left
+):
     killed(dies)
     assert states(book) == ([] if left is None else [left])
     before = spent(book)
     if dies == "after seal":
-        assert not run("adapter").success, "it stands: another one is another charge"
+        assert refusal_of(run("adapter"), "adapter"), "it stands: another one is another charge"
     else:
         assert run("adapter").success
     assert states(book) == ["committed"]
@@ -80,12 +82,12 @@ def test_a_killed_run_is_paid_for_once_and_ends_with_the_next(killed, run, rooms
 
 
 @pytest.mark.parametrize("dies", ["before seal", "after commit"])
-def test_what_an_audit_refuted_is_not_adopted_and_stands_in_no_run_s_way(killed, run, rooms, book, failure_of, dies):
+def test_what_an_audit_refuted_is_not_adopted_and_stands_in_no_run_s_way(killed, run, rooms, book, refusal_of, dies):
     killed(dies)
     [reservation] = book.reservations()
     finding = Finding(6.0, 9.0, 0.95, 1e-5, files={"audit.json": "0" * 64})
     book.incident(reservation.id, finding, reason="An audit.")
-    said = failure_of(run("adapter"), "adapter").step_failure_data.user_failure_data.description
+    said = refusal_of(run("adapter"), "adapter").description
     assert "is not sealed" not in said, "it would be so in every run from now on"
     assert "budget" in said, "another release, for which this budget has no room"
     assert states(book)[0] == "committed"
@@ -186,12 +188,12 @@ def room_for_either(contract, book) -> Gaussian:
     raise AssertionError
 
 
-def test_releases_of_one_run_are_admitted_together_or_not_at_all(run, rooms, contract, book, reserve, failure_of):
+def test_releases_of_one_run_are_admitted_together_or_not_at_all(run, rooms, contract, book, reserve, refusal_of):
     assert run("source").success
     reserve(room_for_either(contract, book), release="other", key="other")
     before = spent(book)
     result = run("adapter", "label_histogram")
-    assert "refused small/adapter" in str(failure_of(result, registry.releases()[0].name))
+    assert "refused small/adapter" in refusal_of(result, registry.releases()[0].name).description
     assert (spent(book), rooms.read) == (pytest.approx(before), 0)
     assert [entry.kind for entry in book.entries()[-2:]] == ["refused", "voided"]
     assert run("label_histogram").success, "alone it fits"

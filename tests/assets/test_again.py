@@ -48,7 +48,7 @@ def test_a_retry_uses_what_its_launch_has_paid_for(run, launched_again, rooms, b
     assert charges(book) == {"label_histogram": ["committed"], "adapter": ["committed"]}
 
 
-def test_a_retry_of_a_release_that_failed_is_refused(run, launched_again, rooms, book, failure_of):
+def test_a_retry_of_a_release_that_failed_is_refused(run, launched_again, rooms, book, failure_of, refusal_of):
     def fail(frame):
         raise RuntimeError
 
@@ -61,7 +61,9 @@ def test_a_retry_of_a_release_that_failed_is_refused(run, launched_again, rooms,
         assert "a retry is not charged again" in str(failure_of(again, "adapter"))
     assert spent(book) == before
     assert charges(book) == {"label_histogram": ["committed"], "adapter": ["forfeited"]}
-    assert "refused small/adapter" in str(failure_of(run("adapter"), "adapter")), "a run of its own is asked anew"
+    assert "refused small/adapter" in refusal_of(run("adapter"), "adapter").description, (
+        "a run of its own is asked anew"
+    )
 
 
 def test_a_retry_takes_over_what_was_cut_off(run, launched_again, rooms, book):

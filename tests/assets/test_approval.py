@@ -53,8 +53,19 @@ def test_an_owner_cannot_agree(contract, unsigned):
         require_approved(contract, unsigned)
 
 
+def test_an_approver_who_asked_first_locks_nobody_out(contract, unsigned):
+    """The one who asked cannot agree: the owner's signature asks again, and then the approver's agrees."""
+    sign(contract, unsigned, actor=REVIEWER, reason="asked by the reviewer")
+    sign(contract, unsigned, actor=OWNER, reason="asked by the owner too")
+    sign(contract, unsigned, actor=OWNER, reason="twice")
+    assert len(unsigned.proposals()) == 4
+    sign(contract, unsigned, actor=REVIEWER, reason="agreed")
+    require_approved(contract, unsigned)
+    assert unsigned.verify() == []
+
+
 def test_strangers_cannot_sign(contract, unsigned):
-    with pytest.raises(LedgerError, match="does not stand for population small-bank"):
+    with pytest.raises(LedgerError, match=r"does not stand for population small-bank: .* signed for by those whom it"):
         sign(contract, unsigned, actor="stranger@example.org", reason="hello")
     assert [entry.kind for entry in unsigned.entries()] == ["created"]
 
@@ -66,7 +77,7 @@ def test_names_written_into_the_file_sign_nothing(contract, book, agree):
     theirs = replace(theirs, owners=("mallory@example.org",), approvers=("trudy@example.org",))
     assert "stand owners owner@example.org" in people_differ(theirs, book)
     for stranger in ("mallory@example.org", "trudy@example.org"):
-        with pytest.raises(LedgerError, match="does not stand for population small-bank"):
+        with pytest.raises(LedgerError, match="A contract's file does not decide that"):
             sign(theirs, book, actor=stranger, reason="because")
     sign(theirs, book, actor=OWNER, reason="please")  # even where one of the people asks
     with pytest.raises(LedgerError, match="does not stand for population small-bank"):
@@ -154,7 +165,7 @@ def test_other_changes_need_nobody(contract, book):
     assert needs(replace(other, retention_days=3), book) == []
 
 
-def test_the_gate_reads_nothing_before(definitions, home, contract, rooms, unsigned, instance, failure_of):
+def test_the_gate_reads_nothing_before(definitions, home, contract, rooms, unsigned, instance, refusal_of):
     import dagster as dg
 
     from dpsynth_assets.factory import build_contract_defs
@@ -165,17 +176,17 @@ def test_the_gate_reads_nothing_before(definitions, home, contract, rooms, unsig
         build_contract_defs(public), dg.Definitions(resources=platform_resources(str(home.root)))
     )
     result = defs.resolve_implicit_global_asset_job_def().execute_in_process(instance=instance, raise_on_error=False)
-    text = failure_of(result, "source").step_failure_data.user_failure_data.description
+    text = refusal_of(result, "source").description
     assert "source_is_public: False -> True" in text
     assert rooms.read == 0
     assert not list(home.sensitive.iterdir()), "nothing was copied"
 
 
-def test_a_release_asks_for_itself_though_its_snapshot_was_approved(snapshotted, run, failure_of, rooms):
+def test_a_release_asks_for_itself_though_its_snapshot_was_approved(snapshotted, run, refusal_of, rooms):
     """What was approved then may hold no more."""
     snapshotted.lower_cap("small-bank", 2.0, actor=OWNER, reason="less from now on")
     result = run("label_histogram")
-    text = failure_of(result, "label_histogram").step_failure_data.user_failure_data.description
+    text = refusal_of(result, "label_histogram").description
     assert "needs approval of the cap of population small-bank raised from ε 2 to 8" in text
     assert rooms.read == 0
     assert not snapshotted.reservations()
@@ -183,7 +194,7 @@ def test_a_release_asks_for_itself_though_its_snapshot_was_approved(snapshotted,
 
 @pytest.mark.parametrize("name", ["synthetic", "classifier"])
 def test_nothing_is_published_or_trained_under_terms_that_one_person_weakened(
-    definitions, home, contract, rooms, instance, failure_of, snapshotted, name
+    definitions, home, contract, rooms, instance, refusal_of, snapshotted, name
 ):
     """It costs nothing and reads no sensitive row, and may follow long after the release."""
     import dagster as dg
@@ -200,7 +211,7 @@ def test_nothing_is_published_or_trained_under_terms_that_one_person_weakened(
     job = defs.resolve_implicit_global_asset_job_def()
     keys = [dg.AssetKey([contract.id, each]) for each in ("corpus", name)]
     result = job.execute_in_process(instance=instance, raise_on_error=False, asset_selection=keys)
-    text = failure_of(result, name).step_failure_data.user_failure_data.description
+    text = refusal_of(result, name).description
     assert "personal_data.account_numbers: 0.005 -> 1.0" in text
     assert "nothing is published" in text
     with pytest.raises(ApprovalNeededError, match="nothing is published"):  # what every classifier's table passes

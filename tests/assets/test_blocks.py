@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from contextlib import suppress
 from dataclasses import replace
 
@@ -309,3 +310,85 @@ def test_a_division_is_fixed_at_registration(contract, snapshotted, store, agree
     for ask in (agree, require_approved):
         with pytest.raises(LedgerError, match="blocks_by"):
             ask(late, snapshotted)
+
+
+def hidden(mark):
+    return lambda text: "".join(letter + mark for letter in text)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda text: unicodedata.normalize("NFD", text),
+        lambda text: unicodedata.normalize("NFKC", text).upper(),
+        hidden("\u200b"),
+        hidden("\u0007"),
+        lambda text: "\ufeff" + text.replace(" ", "\u00a0") + "!",
+    ],
+    ids=["decomposed", "capitals", "zero width", "control", "mark and blanks"],
+)
+def test_a_copy_is_known_whatever_a_program_did_to_its_texts(changed, contract, snapshotted, store):
+    renamed = replace(contract, privacy=contract.privacy.model_copy(update={"population": "renamed"}))
+    lines = (contract.path.parent / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = [json.loads(line) for line in lines]
+    for original in (True, False):  # with accents in both, which one of them has otherwise
+        said = [f"{each['text']} für Ærø" for each in texts]
+        rows = [each | {"text": text if original else changed(text)} for each, text in zip(texts, said, strict=True)]
+        path = contract.path.parent / f"{original}.jsonl"
+        path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+        own = replace(contract if original else renamed, source=str(path))
+        snapshot = store.ingest(source_of(own))
+    assert snapshot.overlaps == ("small-bank/everything",)
+
+
+def other_column(contract, unit="customer", where=None):
+    """The same table under another population, of which another column is the text."""
+    source = source_of(contract)
+    columns = replace(source.columns, text="remark", labels=(), unit=unit)
+    return replace(source, contract="renamed", population="renamed", columns=columns, where=where or {})
+
+
+@pytest.fixture
+def with_remarks(contract, store):
+    """Its source has a second text, and a second person, in each record."""
+    path = contract.path.parent / "train.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    more = [{"remark": f"remark {at}", "agent": f"agent {at % 7}", "year": 2025 + at % 2} for at in range(len(rows))]
+    path.write_text("\n".join(json.dumps(row | other) for row, other in zip(rows, more, strict=True)), encoding="utf-8")
+    store.ingest(replace(source_of(contract), where={"year": 2025}))
+    return path
+
+
+def test_the_people_of_a_table_are_known_by_any_of_their_texts(contract, store, with_remarks):
+    assert store.ingest(other_column(contract)).overlaps == ("small-bank/everything",)
+
+
+def test_so_they_are_by_a_link_or_a_variable_that_leads_there(contract, store, with_remarks, monkeypatch):
+    link = with_remarks.with_name("link.jsonl")
+    link.symlink_to(with_remarks)
+    monkeypatch.setenv("LETTERS", str(with_remarks.parent))
+    for place in (str(link), "${LETTERS}/train.jsonl"):
+        assert store.ingest(replace(other_column(contract), place=place)).overlaps == ("small-bank/everything",)
+
+
+def test_other_people_of_the_same_table_are_others(contract, store, with_remarks):
+    assert store.ingest(other_column(contract, unit="agent")).overlaps == ()
+    assert store.ingest(other_column(contract, where={"year": 2026})).overlaps == ()
+    for same in ("2025", "02025", 2025.0, " 2025"):  # by some type that a contract may declare
+        assert store.ingest(other_column(contract, where={"year": same})).overlaps != (), same
+
+
+def test_the_same_name_for_other_columns_excludes_nothing(contract, store, with_remarks):
+    other = other_column(contract, where={"year": 1})
+    other = replace(other, columns=replace(other.columns, stored={"year": "agent"}))
+    assert store.ingest(other).overlaps == ("small-bank/everything",)
+
+
+def test_a_copy_elsewhere_does_not_make_the_first_place_forgotten(contract, snapshotted, store, with_remarks, tmp_path):
+    source = source_of(contract)
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(with_remarks.read_bytes())
+    for place in (str(with_remarks), str(copy)):
+        own = replace(source, place=place)
+        bind(contract, store.ingest(own), snapshotted, store)
+    assert store.ingest(other_column(contract)).overlaps == ("small-bank/everything",)

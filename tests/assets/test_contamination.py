@@ -12,6 +12,7 @@ from dpsynth_assets.assets.contamination import CHECK, contamination_sentence
 from dpsynth_assets.language.contamination.comparison import corpus_index
 from dpsynth_assets.language.contamination.facts import FACTS, Facts
 from dpsynth_assets.language.contamination.index import CorpusIndex
+from dpsynth_assets.markdown import plain
 from resources.artifact_store import ArtifactStore
 
 UNRELATED = "it was a dark and stormy night and the rain fell in torrents except at occasional intervals"
@@ -89,7 +90,7 @@ def test_a_public_source_that_the_model_has_read_is_warned_of_with_its_share(con
     share = check.metadata["share"].value
     assert 0.5 <= share <= 1
     assert f"{share:.2%} of the records overlap" in check.description
-    card = (ArtifactStore(home=str(home.root)).latest("small", "card").folder / "card.md").read_text(encoding="utf-8")
+    card = (ArtifactStore(home=str(home.root)).latest("small", "card").folder / "card.html").read_text(encoding="utf-8")
     assert "the base model has read some of this source" in card
     assert f"{share:.2%} of the records overlap" in card
 
@@ -106,7 +107,7 @@ def test_the_embedded_model_is_compared_by_its_own_index(contract, run_of, home)
     assert result.success
     assert check.passed
     assert "share" not in check.metadata
-    card = (ArtifactStore(home=str(home.root)).latest("small", "card").folder / "card.md").read_text(encoding="utf-8")
+    card = (ArtifactStore(home=str(home.root)).latest("small", "card").folder / "card.html").read_text(encoding="utf-8")
     assert "stays in the sensitive store" in card
 
 
@@ -126,8 +127,8 @@ def test_without_an_index_the_card_says_what_is_declared_or_warns(contract, run_
     assert result.success
     assert check.passed is passes
     assert said in check.description
-    card = (ArtifactStore(home=str(home.root)).latest("small", "card").folder / "card.md").read_text(encoding="utf-8")
-    assert said in card
+    card = ArtifactStore(home=str(home.root)).latest("small", "card").folder / "card.json"
+    assert plain(said) in json.loads(card.read_text(encoding="utf-8"))["base_model"]["has_read"]
     assert not list((home.sensitive / "small").rglob(FACTS))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dpsynth_assets.contract import ContractError, load_contract
-from dpsynth_assets.language import generation
+from dpsynth_assets.language import drawing, generation
 from dpsynth_assets.language.writing import WriterError
 from dpsynth_assets.privacy.checkpoint import OpenFolder
 from dpsynth_assets.privacy.evolution import NoisyVotes
@@ -68,6 +68,7 @@ def scribe(rooms, monkeypatch):
         return made
 
     monkeypatch.setattr(evolution, "writer_of", writer_of)
+    monkeypatch.setattr(drawing, "writer_of", writer_of)
     monkeypatch.setattr(evolution, "encoder_for", lambda _: evolution_encoder())
     monkeypatch.setattr(generation, "generate_corpus", GENERATE)
     return made

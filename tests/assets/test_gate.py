@@ -35,13 +35,13 @@ def everything_written(home, instance, result) -> str:
     return logged + "".join(path.read_bytes().decode("utf-8", "replace") for path in files)
 
 
-def test_a_refusal_comes_before_any_row_and_is_in_the_ledger(spent, run, rooms, book, failure_of):
+def test_a_refusal_comes_before_any_row_and_is_in_the_ledger(spent, run, rooms, book, refusal_of):
     assert rooms.read == 1
     result = run("adapter")
     assert rooms.read == 1
-    failure = failure_of(result, "adapter").step_failure_data.user_failure_data
+    failure = refusal_of(result, "adapter")
     assert re.search(
-        r"spent [67]\.\d+, asked [67]\.\d+, left [01]\.\d+\. No sensitive row was read", failure.description
+        r"spent [67]\.\d+, asked [67]\.\d+, left [01]\.\d+; .* No sensitive row was read", failure.description
     )
     assert "dpsynth plan" in failure.description
     figures = {name: value.value for name, value in failure.metadata.items()}
@@ -111,7 +111,7 @@ def test_an_ingestion_that_fails_says_its_type_and_leaves_nothing_behind(
         except KeyError as cause:
             raise ValueError(f"array cannot contain {MARKER} bytes") from cause
 
-    monkeypatch.setattr("resources.snapshots.Snapshots.write", fail)
+    monkeypatch.setattr("resources.snapshots.Draft.finish", fail)
     result = run("source")
     failure = failure_of(result, "source").step_failure_data.user_failure_data
     assert "the snapshot failed with ValueError" in failure.description
@@ -123,11 +123,12 @@ def test_an_ingestion_that_fails_says_its_type_and_leaves_nothing_behind(
 
 
 def test_an_interrupted_ingestion_stays_an_interrupt_without_arguments(home, contract, monkeypatch):
-    from dpsynth_assets.gate.refusal import ingestion_without_content
+    from dpsynth_assets.gate.refusal import reading_without_content
     from resources.sensitive_store import SensitiveStore
 
     for raised, shown in ((KeyboardInterrupt(MARKER), ()), (SystemExit(MARKER), (1,))):
-        with pytest.raises(type(raised)) as caught, ingestion_without_content(SensitiveStore(str(home.root)), contract):
+        store = SensitiveStore(str(home.root))
+        with pytest.raises(type(raised)) as caught, reading_without_content(store, contract, "the snapshot", ""):
             raise raised
         assert caught.value.args == shown
 
@@ -251,8 +252,8 @@ def test_more_than_was_reserved_cannot_be_committed(run, rooms, book, monkeypatc
 def test_the_rows_are_read_once_per_grant(run, rooms, book, monkeypatch, failure_of):
     from dpsynth_assets.gate.passage import ChargedPassage
 
-    once = ChargedPassage.read
-    monkeypatch.setattr(ChargedPassage, "read", lambda self: (once(self), once(self))[1])
+    once = ChargedPassage.rows
+    monkeypatch.setattr(ChargedPassage, "rows", lambda self: (once(self), once(self))[1])
     result = run("source", "adapter")
     assert "ProtocolError" in failure_of(result, "adapter").step_failure_data.user_failure_data.description
     assert states(book) == {"adapter": ["forfeited"]}
@@ -322,7 +323,7 @@ def test_without_the_ledger_s_signing_key_nothing_is_charged(run, rooms, book, h
     assert book.reservations() == []
 
 
-def test_the_same_source_cannot_get_a_second_budget(run, tmp_path, home, rooms, failure_of):
+def test_the_same_source_cannot_get_a_second_budget(run, tmp_path, home, rooms, refusal_of):
     from dpsynth_assets.contract import load_contract
     from dpsynth_assets.factory import build_contract_defs
     from resources.platform import platform_resources
@@ -336,6 +337,6 @@ def test_the_same_source_cannot_get_a_second_budget(run, tmp_path, home, rooms, 
         resources=platform_resources(str(home.root)),
         raise_on_error=False,
     )
-    text = failure_of(result, "source").step_failure_data.user_failure_data.description
+    text = refusal_of(result, "source").description
     assert "small-bank" in text
     assert "another-bank" in text

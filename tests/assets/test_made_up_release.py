@@ -40,7 +40,7 @@ def plan(contract, release, size):
     return DpSgdPlan(mechanism, Learning(0.1), epsilon, delta, unit.name, unit.neighbouring_relation, unit.max_records)
 
 
-def check(contract, plan, made_from, progress):
+def check(contract, plan, made_from, progress, launch=None):
     HAPPENS["check"]()
 
 
@@ -160,7 +160,7 @@ def test_it_runs_through_the_gate_and_what_it_leaves_can_be_checked(dpsynth, run
     assert dpsynth("audit", "verify")[0] == 0
 
 
-def test_over_budget_it_is_refused_before_a_row(run, book, contract, reserve, failure_of):
+def test_over_budget_it_is_refused_before_a_row(run, book, contract, reserve, refusal_of):
     for release in (ADAPTER, LENGTHS):
         with suppress(BudgetRefused):
             for _ in range(200):
@@ -168,7 +168,7 @@ def test_over_budget_it_is_refused_before_a_row(run, book, contract, reserve, fa
     read = []
     HAPPENS["step"] = lambda step, rows: read.append(step)
     result = run("mean_length")
-    assert "The privacy ledger refused small/mean_length" in str(failure_of(result, "mean_length"))
+    assert "The privacy ledger refused small/mean_length" in refusal_of(result, "mean_length").description
     assert (read, states(book)) == ([], [])
 
 

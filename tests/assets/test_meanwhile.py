@@ -26,7 +26,7 @@ def meanwhile(monkeypatch):
 
 
 def test_terms_that_were_tightened_meanwhile_are_those_that_count(
-    run, rooms, book, contract, home, meanwhile, failure_of
+    run, rooms, book, contract, home, meanwhile, refusal_of
 ):
     def tighten():
         terms = terms_for_approval(contract.seen_from(book.folder))
@@ -37,7 +37,7 @@ def test_terms_that_were_tightened_meanwhile_are_those_that_count(
 
     meanwhile(tighten)
     result = run("source", "adapter")
-    assert "needs approval" in failure_of(result, "adapter").step_failure_data.user_failure_data.description
+    assert "needs approval" in refusal_of(result, "adapter").description
     assert book.reservations() == []
     assert rooms.read == 0
 

@@ -61,7 +61,7 @@ def test_a_whole_run_leaves_nothing_that_others_can_write_to(contract, contract_
 
     dpsynth("init")
     agree(contract, Ledger(home.ledger_file))
-    dpsynth("run", contract_path, "--only", "source", "--only", "label_histogram")
+    dpsynth("run", contract_path, "--yes", "--only", "source", "--only", "label_histogram")
     dpsynth("audit", "report")
     assert list(home.artifacts.glob("small/label_histogram/*"))
     assert list(home.dagster.glob("storage/*"))

@@ -98,7 +98,7 @@ def shut(monkeypatch):
     def refuse(*given, **more):
         raise AssertionError("rows were asked for")
 
-    for way in ("read", "read_public", "readable"):
+    for way in ("batches", "read", "read_public", "readable"):
         monkeypatch.setattr(SensitiveStore, way, refuse)
 
 
@@ -123,7 +123,7 @@ def test_no_row_is_read_nothing_is_charged_and_the_seals_promise_0(
     assert store.find("small--nothing", "labeller") is None
     assert query("select epsilon, delta from releases") == [(0.0, 0.0)]
     assert "without reading a row" in query("select guarantee from releases")[0][0]
-    card = (store.latest("small--nothing", "card").folder / "card.md").read_text()
+    card = (store.latest("small--nothing", "card").folder / "card.html").read_text()
     assert "Nothing was learned of any customer" in card
     assert "takes rows, and none was read" in card
     assert "no privacy guarantee at all" not in card

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -130,7 +131,16 @@ def test_a_kill_while_what_lies_beside_a_release_is_written_loses_nothing(
 ):
     """A half-written file among those of the release would be one that was neither committed nor sealed with it."""
     ran("source")
-    arguments = [sys.executable, "-c", _KILLED.format(name=name), "run", contract_path, "--only", "label_histogram"]
+    arguments = [
+        sys.executable,
+        "-c",
+        _KILLED.format(name=name),
+        "run",
+        contract_path,
+        "--yes",
+        "--only",
+        "label_histogram",
+    ]
     assert subprocess.run(arguments, capture_output=True).returncode == 9
     assert [charge.state for charge in book.reservations()] == ["committed"]
     assert len(store.seal_committed()) == (name == "receipt.json")
@@ -142,17 +152,18 @@ def test_a_kill_while_what_lies_beside_a_release_is_written_loses_nothing(
 def test_a_disk_that_is_full_by_then_loses_nothing(name, ran, run, rooms, home, book, store, monkeypatch):
     """Whatever can be written of the file lies there already when the disk is full."""
     ran("source")
-    write = home_of_files.write_private
+    new_file = home_of_files._new_private
 
-    def full(path, data):
-        if name in path.name:
-            write(path, data[:1])
-            raise OSError(errno.ENOSPC, "No space left on device")
-        write(path, data)
+    @contextmanager
+    def full(path):
+        with new_file(path) as file:
+            yield file
+            if name in path.name:
+                raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(home_of_files, "write_private", full)
+    monkeypatch.setattr(home_of_files, "_new_private", full)
     assert run("label_histogram").success == (name == "seal.json")
-    monkeypatch.setattr(home_of_files, "write_private", write)
+    monkeypatch.setattr(home_of_files, "_new_private", new_file)
     assert len(store.seal_committed()) == (name == "receipt.json")
     assert store.latest("small", "label_histogram").charges
     assert contradictions(home, book) == []

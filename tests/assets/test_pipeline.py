@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import dagster as dg
 import pandas as pd
 import pytest
@@ -36,7 +38,7 @@ def test_everything_is_made_and_each_release_is_charged_once(finished, home, boo
         assert {charge["ledger_hash"] for charge in artifact.receipts} == hashes
         assert artifact.digest == folder_digest(artifact.folder)
     assert query("select count(*) from small.messages") == [(24,)]
-    card = (store.latest("small", "card").folder / "card.md").read_text(encoding="utf-8")
+    card = (store.latest("small", "card").folder / "card.html").read_text(encoding="utf-8")
     assert "differential privacy" in card
     assert "small/adapter" in card
 
@@ -64,6 +66,16 @@ def test_free_assets_run_again_without_a_charge(finished, run, book):
     before = book.entries()
     assert run("candidates", "corpus", "synthetic", "classifier", "evaluation", "card").success
     assert {entry.kind for entry in book.entries()[len(before) :]} == {"sealed"}
+
+
+def test_a_card_says_nothing_of_classifiers_of_another_table(finished, run, home):
+    def usefulness():
+        card = ArtifactStore(home=str(home.root)).latest("small", "card").folder / "card.json"
+        return json.loads(card.read_text(encoding="utf-8"))["usefulness"]
+
+    assert usefulness()["test_records"] == 60
+    assert run("synthetic", "card").success
+    assert usefulness() is None
 
 
 def test_curating_again_draws_nothing_again(finished, run, home, monkeypatch):
@@ -295,5 +307,5 @@ def test_classifiers_meet_public_rows_and_no_text_that_tests(contract_path, home
     assert training_set.additions.augmentation
     [made] = [e for e in result.get_asset_materialization_events() if e.asset_key.path[-1] == "classifier"]
     assert made.materialization.metadata["public_rows"].value == 10
-    card = (ArtifactStore(home=str(home.root)).latest("small", "card").folder / "card.md").read_text(encoding="utf-8")
+    card = (ArtifactStore(home=str(home.root)).latest("small", "card").folder / "card.html").read_text(encoding="utf-8")
     assert "trained on the published synthetic table and rows that owner@example.org declares public" in card

@@ -52,15 +52,17 @@ def run(asked, home, rooms, monkeypatch):
 
     stand_in = finetuning.fine_tune
 
-    def fine_tune(contract, plan, frame, folder, *more, **named):
-        tuned = stand_in(contract, plan, frame, folder, *more, **named)
+    def fine_tune(contract, plan, rows, folder, *more, **named):
+        tuned = stand_in(contract, plan, rows, folder, *more, **named)
         if materialize.result is not None:
             materialize.result.save(folder)
         return tuned
 
     def materialize(*names, checks=True):
         keys = [dg.AssetKey(["small", name]) for name in names]
-        alone = [dg.define_asset_job("alone", dg.AssetSelection.assets(*keys).without_checks())]
+        audit = dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey(["small", "adapter"]), CHECK))
+        selection = dg.AssetSelection.assets(*keys) - audit
+        alone = [dg.define_asset_job("alone", selection)]
         defs = dg.Definitions.merge(
             build_contract_defs(asked),
             dg.Definitions(resources=platform_resources(str(home.root)), jobs=[] if checks else alone),
@@ -89,8 +91,8 @@ def test_a_release_that_stands_says_on_its_card_how_far_the_attack_got(run, home
     assert check.passed
     assert check.metadata["lower_bound"].value == 0.4
     assert "data:image/png" in check.metadata["promised_and_measured"].value
-    card = next(home.root.glob("**/card.md")).read_text(encoding="utf-8")
-    assert "## Audit" in card
+    card = next(home.root.glob("**/card.html")).read_text(encoding="utf-8")
+    assert "How an attack fared" in card
     assert "at least 0.40" in card
     assert "promises 6.10" in card
     assert book.incidents() == []

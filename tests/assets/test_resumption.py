@@ -37,7 +37,7 @@ def training(monkeypatch, rooms):
         stop_at: int | None = None
         started_from: int
 
-        def __call__(self, contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
+        def __call__(self, contract, plan, rows, folder, progress=None, checkpoints=None, prepared=None, launch=None):
             rooms.read += 1
             with CheckpointFolder(checkpoints.path, checkpoints.plan_digest, every=3).open() as opened:
                 state = opened.load() or {"step": 0}
@@ -102,7 +102,7 @@ def test_killed_again_and_again(run, training, book):
 
 
 def test_an_ordinary_failure_forfeits_and_starts_anew(run, training, rooms, book):
-    def fail(contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
+    def fail(contract, plan, rows, folder, progress=None, checkpoints=None, prepared=None, launch=None):
         checkpoints.path.mkdir(parents=True, exist_ok=True)
         (checkpoints.path / "state.pt").write_bytes(b"something")
         raise ValueError
@@ -112,7 +112,7 @@ def test_an_ordinary_failure_forfeits_and_starts_anew(run, training, rooms, book
     assert states(book) == ["forfeited"]
 
 
-def test_more_than_is_left_is_refused_and_the_release_stays(run, training, book, contract, reserve, failure_of):
+def test_more_than_is_left_is_refused_and_the_release_stays(run, training, book, contract, reserve, refusal_of):
     training.stop_at = 8
     run("source", "adapter")
     for noise in (2.0, 8.0, 32.0):  # others use up the rest
@@ -120,7 +120,7 @@ def test_more_than_is_left_is_refused_and_the_release_stays(run, training, book,
             for number in range(100):
                 reserve(Gaussian(noise), release="other", key=f"{noise} {number}")
     training.stop_at = None
-    failed = failure_of(run("adapter"), "adapter").step_failure_data.user_failure_data
+    failed = refusal_of(run("adapter"), "adapter")
     assert "An earlier run began it" in failed.description
     assert "No sensitive row was read." not in failed.description
     assert failed.metadata["was_read_before"].value is True

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from dpsynth_assets.classify import dp_training
@@ -52,7 +53,7 @@ def tables(rooms, monkeypatch):
     """Synthetic rows whose label shows in the text."""
     import pandas as pd
 
-    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None, draw=None):
+    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None, draw=None, pool=None):
         cells = [("card", "loan")[row % 2] for row in range(rows)]
         texts = [f"my {cell} number {row} is lost" for row, cell in enumerate(cells)]
         return pd.DataFrame({"text": texts, "topic": cells})
@@ -240,7 +241,7 @@ def test_a_head_on_the_same_rows_teaches_the_students(published, run, store, lea
 
 @pytest.mark.parametrize("contract_path", [TAUGHT_BY_LABELLER], indirect=True)
 def test_the_labeller_of_the_corpus_teaches_the_students(contract, run, store, monkeypatch, learned, failure_of):
-    def train_with_dp(plan, frame, folder, progress, checkpoints, encoder):
+    def train_with_dp(plan, rows, folder, progress, checkpoints, encoder):
         rows = [f"my {topic} number {row} is lost" for row, topic in enumerate(("card", "loan") * 40)]
         RECIPES["word_cnn"].train(TrainingSet(rows, ["card", "loan"] * 40, plan.classes), 0).save(folder)
         return SimpleNamespace(steps=plan.mechanism.steps, attempts=(plan.mechanism.steps,))
@@ -268,7 +269,8 @@ def test_the_labeller_of_the_corpus_teaches_the_students(contract, run, store, m
 def test_what_it_is_compared_with(contract_path, home, rooms, instance, store, monkeypatch, useful):
     """A contract with a baseline, whose source is public: the exported model, the baseline, and one on real rows."""
 
-    def train_with_dp(plan, frame, folder, progress, checkpoints, encoder):
+    def train_with_dp(plan, rows, folder, progress, checkpoints, encoder):
+        frame = pd.concat(rows, ignore_index=True)
         labels = frame["topic"] if useful else frame["topic"].map({"card": "loan", "loan": "card"})
         RECIPES["word_cnn"].train(TrainingSet(frame["text"].tolist(), labels.tolist(), plan.classes), 0).save(folder)
         return SimpleNamespace(steps=plan.mechanism.steps, attempts=(plan.mechanism.steps,))

@@ -214,11 +214,17 @@ def test_row_filters_choose_rows_one_by_one(store, contract):
     ("name", "content", "says"),
     [
         ("gone.jsonl", None, "does not exist"),
-        ("text.txt", MARKER, "is not one of"),
+        ("text.doc", MARKER, "is not one of"),
         ("torn.parquet", MARKER, "could not be parsed as .parquet"),
         ("less.csv", f"text\n{MARKER}", "lacks the columns customer, topic"),
         ("twice.csv", f"customer,text,topic,text\na,{MARKER},card,b", "has the columns text twice"),
-        ("nothing.csv", "", "has no header"),
+        ("nothing.csv", "", "is empty and has no header"),
+        ("unclosed.csv", f'"{MARKER}', "has no header that can be read"),
+        ("some.duckdb", MARKER, "is no DuckDB file"),
+        ("some.sqlite", MARKER, "is no SQLite file"),
+        ("some.xlsx", MARKER, "could not be parsed as .xlsx"),
+        ("some.csv.gz", MARKER, "could not be parsed as .csv"),
+        ("some.parquet.gz", MARKER, "is not one of"),
     ],
 )
 def test_a_source_that_does_not_fit_is_refused_without_quoting_it(store, contract, name, content, says):

@@ -147,7 +147,7 @@ def test_what_lies_at_the_place_may_change(contract, snapshotted, store):
 def test_a_place_that_the_contract_does_not_name_is_not_read(contract, store, monkeypatch, given):
     monkeypatch.chdir(contract.path.parent)
     write(contract, "elsewhere.jsonl", ["else"])
-    monkeypatch.setattr("resources.sensitive_store.table_at", lambda *asked: pytest.fail("it was read"))
+    monkeypatch.setattr("resources.ingestion.batches_at", lambda *asked: pytest.fail("it was read"))
     with pytest.raises(
         SourceError, match=r"Add the place to privacy\.source_copies .*dpsynth approve small\.odcs\.yaml"
     ):
@@ -323,7 +323,7 @@ def test_a_release_without_privacy_asks_the_ledger_like_any_other(contract, book
         patch.setattr(book_of, "bind_source", lambda *a, **k: asked.append(k) or original(*a, **k))
         stores = Stores(_Opens(book), store, _Artifacts())
         with uncharged(public, _Plan(), stores, _Draft(), lambda snapshot: None, None) as passage:
-            assert len(passage.read()) == 40
+            assert sum(len(frame) for frame in passage.rows()) == 40
     assert asked
 
 
@@ -394,9 +394,16 @@ def test_the_test_split_does_not_follow_to_rows_that_were_protected(contract, bo
         test_rows(split, store)
 
 
-def test_a_test_split_that_holds_protected_rows_is_refused(contract, snapshotted, store):
+@pytest.mark.parametrize(
+    "rewrite",
+    [str, str.upper, lambda text: f" {text} ", lambda text: text.replace(" ", "\n\t")],
+    ids=["as it is", "capitals", "blanks", "lines"],
+)
+def test_a_test_split_that_holds_protected_rows_is_refused(contract, snapshotted, store, rewrite):
+    """As they are, or as programs write them on their way."""
     assert len(test_rows(contract, store)) == 60
-    write(contract, "test.jsonl", [*secrets_of(contract)[:10], *(f"our own {i}" for i in range(500))])
+    secrets = map(rewrite, secrets_of(contract)[:10])
+    write(contract, "test.jsonl", [*secrets, *(f"our own {i}" for i in range(500))])
     with pytest.raises(ProtectedRowsError):
         test_rows(contract, store)
 

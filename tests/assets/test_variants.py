@@ -129,7 +129,7 @@ def test_one_without_privacy_that_was_killed_goes_on_from_its_checkpoint(contrac
 
     found = []
 
-    def fine_tune(contract, plan, frame, folder, progress=None, checkpoints=None, prepared=None):
+    def fine_tune(contract, plan, rows, folder, progress=None, checkpoints=None, prepared=None, launch=None):
         with checkpoints.open() as opened:
             found.append((opened.load() or {}).get("step", 0))
             opened.begin_step()
@@ -157,13 +157,12 @@ def test_without_the_declaration_no_row_is_read_and_nothing_is_made(contract, ho
     assert ArtifactStore(home=str(home.root)).find("small--lora-none", "adapter") is None
 
 
-def test_terms_that_nobody_approved_let_nothing_past(contract, home, book, instance, rooms):
+def test_terms_that_nobody_approved_let_nothing_past(contract, home, book, instance, rooms, refusal_of):
     made = variants.variant(contract, "lora-none")
     assert run(made, home, instance, "source").success
     others = replace(made, base=replace(contract, retention_days=contract.retention_days + 1))
     result = run(others, home, instance, "adapter")
-    [failure] = [each for each in result.all_events if each.is_step_failure]
-    assert "needs approval of" in failure.step_failure_data.user_failure_data.description
+    assert "needs approval of" in refusal_of(result, "adapter").description
     assert rooms.read == 0
 
 
@@ -173,7 +172,7 @@ def test_a_mechanism_that_runs_uncharged_is_an_error(contract, home, book, insta
 
     event = TrainingPlan.from_contract(contract).event()
     monkeypatch.setattr(
-        finetuning, "fine_tune", lambda contract, plan, frame, folder, **_: finetuning.FineTuned(folder, event)
+        finetuning, "fine_tune", lambda contract, plan, rows, folder, **_: finetuning.FineTuned(folder, event)
     )
     result = run(variants.variant(contract, "lora-none"), home, instance, "source", "adapter")
     assert not result.success
@@ -281,14 +280,14 @@ def snapshot_of(home, contract):
     return SensitiveStore(home=str(home.root)).latest(source_of(contract)).id
 
 
-def test_a_refused_partition_leaves_the_others_alone(contract_path, home, agree, instance, rooms):
+def test_a_refused_partition_leaves_the_others_alone(contract_path, home, agree, instance, rooms, refusal_of):
     """Budget 8: `main` takes 7 for its adapter, so there is no room for one of 7.5."""
     contract_path.write_text(contract_path.read_text().replace("[1.0, 3.0, none]", "[7.5, none]"), encoding="utf-8")
     contract, book = load_contract(contract_path), Ledger(home.ledger_file)
     agree(contract, book)
     assert run_partition(contract, home, instance, "main", "source", "adapter").success
     refused = run_partition(contract, home, instance, "lora-7.5", "adapter")
-    assert "The privacy ledger refused small--lora-7.5/adapter" in failures(refused)["adapter"]
+    assert "The privacy ledger refused small--lora-7.5/adapter" in refusal_of(refused, "adapter").description
     assert rooms.read == 1
     assert run_partition(contract, home, instance, "lora-none", "adapter").success
     assert instance.get_materialized_partitions(dg.AssetKey(["small", "adapter"])) == {"main", "lora-none"}
@@ -348,7 +347,7 @@ def test_a_variant_without_privacy_is_published_as_such(contract, home, book, in
     ((comment,),) = query("select comment from duckdb_views() where view_name = 'messages'")
     assert "no privacy guarantee at all" in comment
     store = ArtifactStore(home=str(home.root))
-    card = (store.latest("small--lora-none", "card").folder / "card.md").read_text()
+    card = (store.latest("small--lora-none", "card").folder / "card.html").read_text()
     assert "This release has no privacy guarantee at all" in card
     assert "differential privacy" not in card
     for kind in ("candidates", "corpus", "verdict", "synthetic", "classifier", "evaluation", "card"):

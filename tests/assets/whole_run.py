@@ -18,7 +18,7 @@ import pytest
 from dpsynth_assets.cli.app import run as command_line
 from dpsynth_assets.language import base_model, finetuning
 from ledger.store import DuckDBStore
-from ledger.transaction import DuckDBTransaction
+from ledger.transaction import SQLTransaction
 from tests.conftest import put_stand_ins
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,7 @@ class Places:
     def __init__(self, home: str, kill_at: int | None, by: int, kill_before: tuple[str, int] | None) -> None:
         self.discarded = 0
         self.home, self.kill_at, self.by, self.kill_before, self.reached = home, kill_at, by, kill_before, 0
-        append, commit = DuckDBTransaction.append, DuckDBStore._commit
+        append, commit = SQLTransaction.append, DuckDBStore._commit
 
         def appended(book, draft):
             self.reach()
@@ -42,7 +42,7 @@ class Places:
             commit(store, connection)
             self.reach()
 
-        DuckDBTransaction.append, DuckDBStore._commit = appended, committed
+        SQLTransaction.append, DuckDBStore._commit = appended, committed
         sys.addaudithook(self.asked)
 
     def asked(self, event: str, arguments: tuple) -> None:

@@ -90,8 +90,8 @@ def test_clipped_sums_are_those_of_the_gradients_one_by_one(classifier):
     frame.loc[0, "text"], frame.loc[3, "text"] = "", "card"
     examples = method.examples(frame["text"].tolist())
     codes = [CLASSES.index(label) for label in frame["topic"]]
-    data = LabelledUnits(method, examples, codes, frame["unit"].tolist())
-    assert data.records_of == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
+    data = LabelledUnits(method, examples, codes, [record // 2 for record in range(10)])
+    assert list(data.records_of) == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
     parameters = list(model.parameters())
     units = []
     for records in data.records_of:
@@ -128,7 +128,7 @@ def test_a_network_whose_texts_touch_one_another_is_refused_on_made_up_records(c
     with pytest.raises(UnclippedGradientError, match="depend on the others"):
         check_trainable(plan)
     with pytest.raises(UnclippedGradientError):
-        train_with_dp(plan, frame_of(), None)
+        train_with_dp(plan, [frame_of()], None)
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
@@ -168,7 +168,7 @@ def test_every_shape_that_training_computes_in_was_looked_at_before(classifier, 
     monkeypatch.setattr(dp_training, "verify_own_bits", verify_own_bits)
     monkeypatch.setattr(LabelledUnits, "losses", used_losses)
     plan = replace(plan_of(classifier, max_tokens=max_tokens), mechanism=DpSgd(1.0, 1.0, 1.0, 15, steps=1))
-    train_with_dp(plan, frame_of(), tmp_path)
+    train_with_dp(plan, [frame_of()], tmp_path)
     assert used
     assert used <= looked_at
 
@@ -177,7 +177,7 @@ def test_every_shape_that_training_computes_in_was_looked_at_before(classifier, 
 def test_without_noise_it_learns(classifier, tmp_path):
     """The whole way but for the noise, which a handful of made-up rows could not be heard through."""
     steps = []
-    train_with_dp(plan_of(classifier), frame_of(), tmp_path, lambda step, of: steps.append((step, of)))
+    train_with_dp(plan_of(classifier), [frame_of()], tmp_path, lambda step, of: steps.append((step, of)))
     assert steps == [(step, 40) for step in range(1, 41)], "nothing is told before the first step"
     made = load_classifier(tmp_path)
     frame = frame_of(units=12)
@@ -186,7 +186,7 @@ def test_without_noise_it_learns(classifier, tmp_path):
 
 
 def test_the_encoder_of_a_stored_baseline_cuts_texts_as_its_plan_says(tmp_path):
-    train_with_dp(plan_of("minilm", max_tokens=6), frame_of(), tmp_path)
+    train_with_dp(plan_of("minilm", max_tokens=6), [frame_of()], tmp_path)
     for encoder in (None, Remembered(MiniLM())):
         made = load_classifier(tmp_path, encoder)
         long, cut = made.predict_proba(["my card was swallowed by the machine", "my card was swallowed"])
@@ -196,7 +196,7 @@ def test_the_encoder_of_a_stored_baseline_cuts_texts_as_its_plan_says(tmp_path):
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_what_is_stored_says_nothing_of_the_rows(classifier, tmp_path):
     plan = plan_of(classifier)
-    train_with_dp(plan, frame_of(), tmp_path)
+    train_with_dp(plan, [frame_of()], tmp_path)
     about = json.loads((tmp_path / "classifier.json").read_text())
     assert set(about["facts"]) <= {"plan", "max_tokens"}
     assert about["facts"]["plan"] == plan.digest()
@@ -204,14 +204,14 @@ def test_what_is_stored_says_nothing_of_the_rows(classifier, tmp_path):
 
 def test_more_records_of_a_unit_than_the_plan_bounds_are_refused(tmp_path):
     with pytest.raises(ValueError, match="max_records"):
-        train_with_dp(plan_of("word_cnn"), frame_of(per_unit=3), tmp_path / "made")
+        train_with_dp(plan_of("word_cnn"), [frame_of(per_unit=3)], tmp_path / "made")
     assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_no_rows_are_rows_too(classifier, tmp_path):
     noisy = replace(plan_of(classifier), mechanism=DpSgd(0.5, 1.0, 1.0, expected_batch_size=15, steps=2))
-    train_with_dp(noisy, frame_of().head(0), tmp_path)
+    train_with_dp(noisy, [frame_of().head(0)], tmp_path)
     load_classifier(tmp_path)
 
 
@@ -246,12 +246,12 @@ def test_a_killed_run_goes_on_and_says_what_ran_twice(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_with_dp(plan, frame_of(), tmp_path / "made", kill, folder)
+        train_with_dp(plan, [frame_of()], tmp_path / "made", kill, folder)
     assert not (tmp_path / "made").exists()
     again = plan.mechanism.steps_again(folder, ())
     assert again is not None
     assert again.steps == 1, "five began, four are saved"
     assert plan.mechanism.steps_again(folder, (again,)) is None
-    run = train_with_dp(plan, frame_of(), tmp_path / "made", checkpoints=folder)
+    run = train_with_dp(plan, [frame_of()], tmp_path / "made", checkpoints=folder)
     assert (run.steps, run.steps_run_in_all) == (6, 7)
     assert plan.mechanism.event_of_replay(run.attempts) == again

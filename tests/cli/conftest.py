@@ -12,11 +12,13 @@ from resources.artifact_store import ArtifactStore
 
 @pytest.fixture
 def dpsynth(monkeypatch, capfd, forget_console):
-    """Call the command line; gives exit code, standard output, standard error."""
+    """Call the command line; gives exit code, standard output, standard error. A run has agreed to its costs, as in a
+    script, unless `asks`."""
 
-    def call(*arguments: str) -> tuple[int, str, str]:
+    def call(*arguments: str, asks: bool = False) -> tuple[int, str, str]:
         capfd.readouterr()
-        monkeypatch.setattr(sys, "argv", ["dpsynth", *map(str, arguments)])
+        agreed = ["--yes"] if arguments[:1] == ("run",) and not asks else []
+        monkeypatch.setattr(sys, "argv", ["dpsynth", *map(str, arguments), *agreed])
         with pytest.raises(SystemExit) as ended:
             command_line()
         out, err = capfd.readouterr()

@@ -12,6 +12,7 @@ from ledger import Ledger, LedgerError
 from ledger.seals import content_digest
 from resources.artifact_store import ArtifactChangedError, ArtifactMissingError, ArtifactStore
 from resources.seals import digests_in
+from tests.read_only import on_a_read_only_disk
 
 
 @pytest.fixture
@@ -43,11 +44,11 @@ def test_audit_verify_names_what_was_changed(dpsynth, table, store, home):
 
     card = store.latest("small", "card").folder
     shutil.copytree(card, home.root / "kept")
-    (card / "card.md").write_text("ε 0.5", encoding="utf-8")
+    (card / "card.html").write_text("ε 0.5", encoding="utf-8")
     stated = json.loads((card / "receipt.json").read_text())
     stated["artifact_digest"] = content_digest({k: v for k, v in digests_in(card).items() if k != "receipt.json"})
     (card / "receipt.json").write_text(json.dumps(stated), encoding="utf-8")
-    assert "card.md was changed" in refused(dpsynth)
+    assert "card.html was changed" in refused(dpsynth)
     shutil.copytree(home.root / "kept", card, dirs_exist_ok=True)
 
     beside = table.with_name(table.name + ".seal.json")
@@ -72,9 +73,9 @@ def test_audit_verify_names_what_was_changed(dpsynth, table, store, home):
 
 def test_an_analyst_without_the_ledger_queries_by_the_publishers_key(dpsynth, table, home, book):
     key, question = book.public_key, "SELECT count(*) FROM small.messages"
-    by_ledger = dpsynth("sql", question, "--csv")
+    by_ledger = dpsynth("sql", question, "--format", "csv")
     home.ledger_file.rename(home.root / "elsewhere")
-    assert dpsynth("sql", question, "--csv", "--key", key) == by_ledger
+    assert dpsynth("sql", question, "--format", "csv", "--key", key) == by_ledger
     code, _, err = dpsynth("sql", question, "--key", "0" * 64)
     assert code == 2
     assert "was not signed by the key" in err
@@ -130,7 +131,7 @@ def unmarked(folder: Path) -> Path:
     """As work that is not finished: without receipt and seal."""
     for name in ("receipt.json", "seal.json"):
         (folder / name).unlink()
-    return added_to(folder / "card.md")
+    return added_to(folder / "card.html")
 
 
 def added_to(path: Path) -> Path:
@@ -145,11 +146,13 @@ def written_anew(path: Path, encoding: str = "utf-8") -> Path:
 
 PUT_THERE = {
     "a folder like a card": lambda home, card, table: added(
-        home, "artifacts/small/card/20990101T000000Z-abcdef/card.md"
+        home, "artifacts/small/card/20990101T000000Z-abcdef/card.html"
     ),
-    "another contract's": lambda home, card, table: added(home, "artifacts/other/card/20990101T000000Z-abcdef/card.md"),
-    "a file among artifacts": lambda home, card, table: added(home, "artifacts/small/card/card.md"),
-    "a file among contracts": lambda home, card, table: added(home, "artifacts/card.md"),
+    "another contract's": lambda home, card, table: added(
+        home, "artifacts/other/card/20990101T000000Z-abcdef/card.html"
+    ),
+    "a file among artifacts": lambda home, card, table: added(home, "artifacts/small/card/card.html"),
+    "a file among contracts": lambda home, card, table: added(home, "artifacts/card.html"),
     "a table in capitals": lambda home, card, table: shutil.copy(table, table.with_suffix(".PARQUET")),
     "a table by another program": lambda home, card, table: added(home, f"{table.parent}/more.csv"),
     "a deeper table": lambda home, card, table: added(home, f"{table.parent}/deep/x.parquet"),
@@ -207,16 +210,12 @@ def test_what_a_person_removed_is_named_and_nothing_else_suffers(dpsynth, table,
         assert name in said
 
 
-def test_a_moved_home_is_put_right_by_the_command_that_is_named(dpsynth, table, home, store, tmp_path, monkeypatch):
+def test_a_moved_home_is_as_it_was_sealed(dpsynth, table, home, store, tmp_path, monkeypatch):
     from dpsynth_assets.assets.proof import published_rows
 
     moved = tmp_path / "elsewhere"
     home.root.rename(moved)
     monkeypatch.setenv("DPSYNTH_HOME", str(moved))
-    assert "`dpsynth audit seal` makes it anew" in refused(dpsynth)
-    code, out, _ = dpsynth("audit", "seal")
-    assert code == 0
-    assert "warehouse.duckdb anew" in " ".join(out.split())
     assert dpsynth("audit", "verify")[0] == 0
     there = ArtifactStore(home=str(moved))
     assert len(published_rows(there.latest("small", "synthetic"), there)) > 0
@@ -224,7 +223,7 @@ def test_a_moved_home_is_put_right_by_the_command_that_is_named(dpsynth, table, 
 
 def test_work_that_is_not_finished_lies_apart_and_is_no_fault(dpsynth, released, store):
     with store.draft("small", "card") as draft:
-        (draft.folder / "card.md").write_text("half a card", encoding="utf-8")
+        (draft.folder / "card.html").write_text("half a card", encoding="utf-8")
         assert draft.folder.parent.name == ".unfinished"
         assert dpsynth("audit", "verify")[0] == 0
 
@@ -306,5 +305,38 @@ def test_a_missing_copy_of_a_seal_is_written_again(released, store):
 
 def test_the_key_is_printed_for_recipients(dpsynth, released):
     code, out, err = dpsynth("audit", "key")
+    assert err.startswith("fingerprint SHA256:"), "which is no error"
     assert (code, out.strip()) == (0, released.public_key)
     assert "SHA256:" in err
+
+
+AUDIT = """
+import os, sys
+from dpsynth_assets.cli import main
+os.environ["DPSYNTH_HOME"] = sys.argv[1]
+for arguments in (
+    *("audit", "audit verify", f"audit report --json --out {sys.argv[2]}", "audit report"),
+    "sql --format=csv FROM(small.messages)LIMIT(0)",
+):
+    sys.argv[1:] = arguments.split()
+    sys.argv[0] = "dpsynth"
+    try:
+        main()
+    except SystemExit as ended:
+        print(arguments.split()[:2], "ended with", ended.code)
+"""
+
+
+def test_a_copy_of_a_home_on_a_read_only_disk_is_audited_and_asked(table, home, tmp_path):
+    """The home that it was copied from is gone, and nothing is written into the copy."""
+    copy = tmp_path / "copy"
+    shutil.copytree(home.root, copy)
+    shutil.rmtree(home.root)
+    before = {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()}
+    printed = on_a_read_only_disk(copy, AUDIT, str(copy), str(tmp_path / "report.html"))
+    ended = [line.rpartition(" ")[2] for line in printed.splitlines() if "ended with" in line]
+    assert ended == ["0", "0", "0", "2", "0"], printed
+    assert "is intact" in printed
+    assert "text,topic" in printed
+    assert (tmp_path / "audit.duckdb").is_file()
+    assert {path: path.read_bytes() for path in copy.rglob("*") if path.is_file()} == before

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
@@ -71,6 +73,16 @@ def test_what_sqlite_refuses_is_a_sentence(name, remedy, capfd, home):
     err = capfd.readouterr().err
     assert one_sentence(err)
     assert remedy in " ".join(err.split())
+
+
+@pytest.mark.parametrize(("free", "remedy"), [(2**20, "the disk is full"), (2**30, "move the folder away")])
+def test_a_full_disk_is_called_that(free, remedy, capfd, home, monkeypatch):
+    """SQLite calls it an I/O error, where it writes beside its file."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = "SQLITE_IOERR_WRITE"
+    assert _said(error) == 2
+    assert remedy in " ".join(capfd.readouterr().err.split())
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 
 import pytest
 
@@ -22,6 +24,7 @@ def test_without_a_verb_it_helps(dpsynth):
     _, out, err = dpsynth()
     for verb in (
         "init",
+        "new",
         "lint",
         "plan",
         "diff",
@@ -29,9 +32,12 @@ def test_without_a_verb_it_helps(dpsynth):
         "people",
         "run",
         "sql",
+        "monitor",
         "screen",
         "audit",
         "forget",
+        "status",
+        "doctor",
         "demo",
         "ui",
     ):
@@ -169,7 +175,7 @@ def test_from_run_to_refusal(dpsynth, home, contract_path, rooms, book):
         "left of 8",
         "please help me with the",
         "small.messages",
-        "card.md",
+        "card.html",
     ):
         assert part in text
     assert "DEBUG" not in out + err, "Dagster's own log stays out of the terminal"
@@ -208,9 +214,9 @@ def test_from_run_to_refusal(dpsynth, home, contract_path, rooms, book):
     code, out, _ = dpsynth("sql", "select topic, count(*) as n from small.messages group by topic order by topic")
     assert code == 0
     assert "card" in out
-    code, out, _ = dpsynth("sql", "--json", "select count(*) as n from small.messages")
+    code, out, _ = dpsynth("sql", "--format", "json", "select count(*) as n from small.messages")
     assert json.loads(out) == [{"n": 24}]
-    code, out, _ = dpsynth("sql", "--csv", "select count(*) as n from small.messages")
+    code, out, _ = dpsynth("sql", "--format", "csv", "select count(*) as n from small.messages")
     assert out.split() == ["n", "24"]
     code, _, err = dpsynth("sql", "select * from small.mesages")
     assert code == 2
@@ -258,7 +264,7 @@ def test_a_tampered_ledger_is_found(dpsynth, home, contract, book):
     assert "entry 4" in err
 
 
-def test_forget(dpsynth, home, contract_path, contract):
+def test_forget(dpsynth, home, contract_path, contract, monkeypatch):
     from dpsynth_assets.gate.sources import source_of
     from resources.sensitive_store import SensitiveStore
 
@@ -268,6 +274,10 @@ def test_forget(dpsynth, home, contract_path, contract):
     code, out, _ = dpsynth("forget")
     assert (code, rows.exists()) == (0, True)
     assert f"kept     small  {made.id}  until {made.kept_until[:10]}" in out
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    code, out, err = dpsynth("forget", contract_path)
+    assert (code, out, rows.exists()) == (2, "", True)
+    assert "give --yes to delete 1 sensitive copies of small. Nothing was deleted" in err
     code, out, _ = dpsynth("forget", contract_path, "--yes")
     assert (code, rows.exists()) == (0, False)
     assert f"deleted  small  {made.id}" in out

@@ -57,8 +57,8 @@ def test_the_same_command_after_a_failure_on_the_way(dpsynth, contract_path, roo
 
 def test_a_finished_run_is_free_to_repeat_and_says_what_it_used(dpsynth, contract_path, released, store, rooms):
     before = charged(released)
-    code, out, _ = dpsynth("run", contract_path, "--json")
-    assert code == 0
+    code, out, err = dpsynth("run", contract_path, "--json")
+    assert code == 0, out + err
     used = json.loads(out)["used_as_it_stands"]
     assert used == {name: store.latest("small", name).id for name in ("label_histogram", "adapter")}
     assert charged(released) == before
@@ -191,3 +191,10 @@ def test_a_run_that_failed_names_the_command_that_uses_what_it_paid_for(
     assert "What stands of it is used by dpsynth run" in flat(out)
     assert "--size 1.0" in flat(out)
     assert ("--again adapter" in flat(out).partition("used by")[2]) == (not made)
+
+
+def test_the_status_after_a_run_says_that_the_table_stands(dpsynth, released, contract_path, monkeypatch):
+    monkeypatch.chdir(contract_path.parent.parent)
+    _, out, _ = dpsynth("status")
+    assert "table of 24 rows published" in " ".join(out.replace("│", " ").split())
+    assert "dpsynth sql queries what is published" in " ".join(out.split())

@@ -58,7 +58,7 @@ def found_by_name(monkeypatch, rooms):
     """A finder reads, and a table of one fact about each machine is what every variant has drawn."""
     of_each = {fact.kind: fact for fact in facts(7) if fact.attribute.name == "fuel"}
 
-    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None, draw=None):
+    def generate_corpus(contract, adapter_folder, counts, rows=None, progress=None, shards=None, draw=None, pool=None):
         told = [of_each[kind] for (kind,) in contract.cells]
         texts = [f"the {fact.name} runs on {fact.value}" for fact in told]
         return pd.DataFrame({"text": texts, "kind": [fact.kind for fact in told]})

@@ -35,8 +35,8 @@ def asked(contract_path, rooms, book, agree, monkeypatch):
     agree(load_contract(contract_path), book)
     stand_in = finetuning.fine_tune
 
-    def fine_tune(contract, plan, frame, folder, *more, **named):
-        tuned = stand_in(contract, plan, frame, folder, *more, **named)
+    def fine_tune(contract, plan, rows, folder, *more, **named):
+        tuned = stand_in(contract, plan, rows, folder, *more, **named)
         REFUTED.save(folder)
         return tuned
 

@@ -199,8 +199,8 @@ def test_a_table_of_lines_can_be_read_back(capsys, forget_console):
 
 def test_a_check_is_called_by_its_name_for_people():
     """Whatever it checks: its step begins with its asset."""
-    from dpsynth_assets.cli.running import _title
+    from dpsynth_assets.cli.running import title_of
 
-    assert _title("adapter_privacy_audit") == "Training attacked"
-    assert _title("evolution_base_model_has_not_read_the_source") == "Base model and source compared"
-    assert _title("dp_baseline") != "dp_baseline"
+    assert title_of("adapter_privacy_audit") == "Training attacked"
+    assert title_of("evolution_base_model_has_not_read_the_source") == "Base model and source compared"
+    assert title_of("dp_baseline") != "dp_baseline"

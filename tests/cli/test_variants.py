@@ -37,7 +37,7 @@ def test_a_variant_is_run_charged_and_queried_under_its_name(dpsynth, home, cont
     with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
         for name in ("adapter", "card"):
             assert instance.get_materialized_partitions(dg.AssetKey(["small", name])) == {"lora-6"}
-    code, out, _ = dpsynth("sql", "select count(*) as n from small__lora_6.messages", "--json")
+    code, out, _ = dpsynth("sql", "select count(*) as n from small__lora_6.messages", "--format", "json")
     assert json.loads(out) == [{"n": 24}]
     code, out, _ = dpsynth("run", contract_path, "--variant", "lora-none", "--json")
     assert code == 0, out
@@ -97,7 +97,7 @@ def test_the_one_that_reads_nothing_is_free_for_any_contract(dpsynth, home, cont
     assert "✓ Synthetic corpus" in said, "its assets are called as ever"
     assert rooms.read == 0
     assert book.reservations() == []
-    code, out, _ = dpsynth("sql", "select count(*) as n from small__nothing.messages", "--json")
+    code, out, _ = dpsynth("sql", "select count(*) as n from small__nothing.messages", "--format", "json")
     assert json.loads(out) == [{"n": 24}]
     [adapter] = (home.artifacts / "small--nothing" / "adapter").glob("[!.]*")
     code, out, _ = dpsynth("verify", adapter)

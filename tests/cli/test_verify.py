@@ -42,13 +42,22 @@ def only(folder: Path, ending: str) -> Path:
     return path
 
 
+def test_a_folder_of_sealed_things_is_not_sealed_itself_and_what_in_it_is_is_named(check, received):
+    code, _, err = check(".")
+    assert code == 1
+    for name in ("card", "corpus", only(received, ".parquet").name):
+        assert str(received / name) in err
+    (received / "empty").mkdir()
+    assert "there is no seal with" in check("empty")[2]
+
+
 def test_a_recipient_is_told_what_is_certified_and_by_whom(check, received, released, store):
     promised = store.latest("small", "synthetic").seal.guarantee
     for name, what in (
         (only(received, ".parquet").name, "a published synthetic table of contract small"),
         ("corpus", "a synthetic corpus of contract small"),
         ("card", "a release's card of contract small"),
-        ("card/card.md", "a release's card of contract small"),
+        ("card/card.html", "a release's card of contract small"),
         ("corpus/corpus.parquet", "a synthetic corpus of contract small"),
     ):
         code, out, err = check(name)
@@ -63,8 +72,8 @@ def test_a_recipient_is_told_what_is_certified_and_by_whom(check, received, rele
 TAMPERED = {
     "other bytes": (lambda f: only(f, ".parquet").write_bytes(b"PAR1"), ".parquet", ".parquet was changed"),
     "a card's epsilon": (
-        lambda f: (f / "card/card.md").write_text((f / "card/card.md").read_text().replace("1e-05", "1e-09")),
-        "card/card.md",
+        lambda f: (f / "card/card.html").write_text((f / "card/card.html").read_text().replace("1e-05", "1e-09")),
+        "card/card.html",
         "was changed",
     ),
     "a receipt's epsilon": (
@@ -74,7 +83,11 @@ TAMPERED = {
     ),
     "a file missing": (lambda f: (f / "corpus/receipt.json").unlink(), "corpus", "receipt.json is missing"),
     "a file too many": (lambda f: (f / "corpus/more").write_text(""), "corpus", "more was added"),
-    "a folder too many": (lambda f: shutil.copytree(f / "card", f / "corpus/card"), "corpus", "card/card.md was added"),
+    "a folder too many": (
+        lambda f: shutil.copytree(f / "card", f / "corpus/card"),
+        "corpus",
+        "card/card.html was added",
+    ),
     "no seal": (lambda f: (f / "corpus/seal.json").unlink(), "corpus", "there is no seal"),
     "another artifact's seal": (
         lambda f: shutil.copy(f / "card/seal.json", f / "corpus/seal.json"),
@@ -92,12 +105,12 @@ TAMPERED = {
         "not the entry that was signed",
     ),
     "a link to the file": (
-        lambda f: ((f / "card/card.md").rename(f / "c"), (f / "card/card.md").symlink_to(f / "c")),
-        "card/card.md",
+        lambda f: ((f / "card/card.html").rename(f / "c"), (f / "card/card.html").symlink_to(f / "c")),
+        "card/card.html",
         "is a link",
     ),
     "a link in a folder": (
-        lambda f: ((f / "card/card.md").rename(f / "c"), (f / "card/card.md").symlink_to(f / "c")),
+        lambda f: ((f / "card/card.html").rename(f / "c"), (f / "card/card.html").symlink_to(f / "c")),
         "card",
         "is a link",
     ),

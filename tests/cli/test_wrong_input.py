@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from dpsynth_assets.cli import audit
 from dpsynth_assets.contract import load_contract
 from dpsynth_assets.gate.approval import sign
 from ledger import Ledger
@@ -25,10 +26,10 @@ CONTRACTS = {
     "id_pg_catalog": ("id: small\n", "id: pg_catalog\n", "DuckDB reserves", "Choose another name"),
     "id_select": ("id: small\n", "id: select\n", "is a word of SQL", "Choose another name"),
     "id_of_the_store": ("id: small\n", "id: known\n", "a folder of the platform's own", "Choose another name"),
-    "id_with_capitals": ("id: small\n", "id: Small Inbox\n", "not usable as an asset key", "such as `small_inbox`"),
-    "version": ("version: 1.0.0", "version: first", "`first` is not a version", "Write three numbers"),
+    "id_with_capitals": ("id: small\n", "id: Small Inbox\n", "not usable as an asset key", "Add `asset: small_inbox`"),
+    "version": ("version: 1.0.0", "version: the first", "`the first` is not a version", 'such as "1.0.0"'),
     "api": ("apiVersion: v3.2.0", "apiVersion: v9.0.0", "v9.0.0", "v3"),
-    "no_such_format": ("format: jsonl", "format: xlsx", "xlsx", "parquet"),
+    "no_such_format": ("format: jsonl", "format: avro", "avro", "parquet"),
     "label_called_unit": ("{column: topic, values", "{column: unit, values", "cannot be called `unit`", "Rename"),
     "label_called_text": ("{column: topic, values", "{column: text, values", "a label and the text", "Name another"),
     "label_not_a_column": ("{column: topic, values", "{column: topik, values", "no column `topik`", "`topic`?"),
@@ -190,12 +191,15 @@ def test_wrong_arguments(name, dpsynth, shared, monkeypatch, tmp_path):
 def test_what_was_spent_elsewhere_is_asked_for_first(dpsynth, shared, monkeypatch):
     _, home, book = shared
     monkeypatch.setenv("DPSYNTH_HOME", str(home.root))
-    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     before = len(book.entries())
-    code, out, err = dpsynth("audit", "external", "small-bank", GAUSSIAN, *ME)
-    assert code == 1
-    for piece in ("to population small-bank", "ε 8.000 is left", "stays charged for good", "stopped"):
-        assert piece in words(out + err)
+    asked = ("to population small-bank", "ε 8.000 is left", "stays charged for good", "Nothing was written down")
+    for somebody, more in ((True, ()), (False, ("nobody is asked here: give --yes",))):
+        monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+        monkeypatch.setattr(audit, "somebody_answers", lambda somebody=somebody: somebody)
+        code, out, err = dpsynth("audit", "external", "small-bank", GAUSSIAN, *ME)
+        assert code == (1 if somebody else 2)
+        for piece in (*asked, *more):
+            assert piece in words(out + err)
     assert len(book.entries()) == before
 
 
@@ -208,7 +212,7 @@ def lines_of(**changed) -> str:
 SOURCES = {
     "gone": ("train.jsonl", None, "train.jsonl does not exist", "correct its path in the contract"),
     "not_parquet": ("train.parquet", b"PAR1\x00\x01", "train.parquet could not be parsed", "is it a whole file"),
-    "empty": ("train.csv", "", "train.csv has no header", "its first line must name the columns"),
+    "empty": ("train.csv", "", "train.csv is empty and has no header", "its first line must name the columns"),
     "a_column_is_missing": ("train.csv", "customer,text\nc1,a\n", "lacks the columns topic", "correct the contract"),
     "a_column_twice": ("train.csv", "customer,text,topic,topic\nc1,a,card,loan\n", "the columns topic twice", "rename"),
     "test_gone": ("test.jsonl", None, "test.jsonl", "nothing was charged"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dpsynth_assets.contract import load_contract
-from dpsynth_assets.contract.diff import changes, terms_for_approval
+from dpsynth_assets.contract.diff import changes, terms_for_approval, weakened
 
 MINIMAL = Path(__file__).parent / "right" / "minimal.odcs.yaml"
 
@@ -93,3 +93,38 @@ def test_votes_show_and_do_not_weaken():
     found = changes(before, after)
     assert {"releases.votes.clusters", "releases.votes.epsilon"} <= {change.term for change in found}
     assert not [change for change in found if change.weakens]
+
+
+def test_of_signed_terms_it_is_said_what_protects_less():
+    before = terms_for_approval(load_contract(MINIMAL))
+    after = copy.deepcopy(before)
+    assert weakened(None, before) == weakened(before, after) == []
+    after["personal_data"]["addresses"] = 0.2
+    after["unit"]["max_records"] += 1
+    after["releases"]["adapter"]["steps"] += 1
+    more = "personal_data.addresses: 0.02 -> 0.2 (more texts may look as if they held addresses or phone numbers)"
+    assert weakened(None, after) == [more], "the first terms are compared with what is usual"
+    assert [said.partition(":")[0] for said in weakened(before, after)] == [
+        "personal_data.addresses",
+        "unit.max_records",
+    ]
+    assert weakened(after, before) == []
+
+
+def test_a_term_that_nothing_was_said_of_before_is_compared_with_what_is_usual():
+    after = terms_for_approval(load_contract(MINIMAL))
+    before = {name: value for name, value in after.items() if name not in ("personal_data", "variants", "csv")}
+    assert weakened(before, after) == []
+    assert len(weakened(before, {**after, "personal_data": {"account_numbers": 0.1, "addresses": 0.2}})) == 2
+    assert len(weakened(before, {**after, "variants": {"epsilons": [1.0, "none"]}})) == 1
+
+
+def test_lower_thresholds_of_a_safety_classifier_are_weaker_from_the_first_terms_on():
+    terms = terms_for_approval(load_contract(MINIMAL))
+    promise = {"target": "mood", "unsafe": "bad", "precision": 0.95, "recall": 0.9, "confidence": 0.95}
+    assert weakened(None, {**terms, "safety_classifier": promise}) == []
+    lower = {**promise, "precision": 0.8}
+    for before in (None, {**terms, "safety_classifier": promise}):
+        assert weakened(before, {**terms, "safety_classifier": lower}) == [
+            "safety_classifier.precision: 0.95 -> 0.8 (less is promised to those who rely on the classifier)"
+        ]

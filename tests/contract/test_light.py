@@ -26,5 +26,6 @@ def test_the_public_face() -> None:
         "SourcePlaceError",
         "lint_contract",
         "load_contract",
+        "names_in",
         "resolve",
     ]

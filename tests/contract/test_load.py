@@ -62,7 +62,8 @@ def test_the_standards_own_package_reads_it_and_reads_the_same(path: Path) -> No
     properties = raw["schema"][0]["customProperties"]
     (privacy,) = [entry["value"] for entry in properties if entry["property"] == "privacy"]
     ours = contract.privacy.model_dump(mode="json", exclude_unset=True)
-    privacy["test_split"]["path"] = ours["test_split"]["path"]  # `source` is resolved on loading
+    if "test_split" in privacy:
+        privacy["test_split"]["path"] = ours["test_split"]["path"]  # `source` is resolved on loading
     assert ours == privacy
 
 

@@ -23,10 +23,10 @@ class DiffersError(AssertionError):
     """Somebody else's records, or something public, were not the same; or one unit moved too much."""
 
 
-def recorders() -> dict[str, Callable[[Contract, pd.DataFrame], Handed]]:
-    """For the store, and for each registered release, what is handed of rows."""
+def recorders() -> dict[str, Callable[[Contract, pd.DataFrame, int | None], Handed]]:
+    """For the store, and for each registered release, what is handed of rows, in frames of so many."""
     return {
-        "store": lambda contract, frame: of_store(frame),
+        "store": lambda contract, frame, most: of_store(frame),
         **{release.name: partial(of_release, release) for release in registry.releases()},
     }
 
@@ -34,7 +34,7 @@ def recorders() -> dict[str, Callable[[Contract, pd.DataFrame], Handed]]:
 def handed(setting: Setting, records: Sequence[Record], names: Iterable[str] = ()) -> dict[str, Handed]:
     """What the store and the mechanisms of these releases, all if none are named, are handed of a source."""
     frame, found = rows(setting, records), recorders()
-    return {name: found[name](setting.contract, frame) for name in names or found}
+    return {name: found[name](setting.contract, frame, setting.at_once) for name in names or found}
 
 
 def without_her(setting: Setting, rest: Sequence[Record], hers: Sequence[Record]) -> list[Record]:

@@ -28,7 +28,8 @@ import pandas as pd
 from dpsynth_assets.classify import dp_training, encoder
 from dpsynth_assets.classify.apart import apart
 from dpsynth_assets.contract import Contract
-from dpsynth_assets.language import finetuning
+from dpsynth_assets.language import trainable
+from dpsynth_assets.language.units import TextUnits
 from dpsynth_assets.language.writing import Request
 from dpsynth_assets.privacy import training
 from dpsynth_assets.privacy.evolution import NoisyVotes
@@ -66,14 +67,15 @@ def of_store(rows: pd.DataFrame) -> Handed:
     return Handed(_by_unit(rows["unit"].tolist(), [repr(row[1:]).encode() for row in rows.itertuples(index=False)]))
 
 
-def of_release(release: Release[Any], contract: Contract, rows: pd.DataFrame) -> Handed:
-    """What the release's mechanism is handed of the rows."""
+def of_release(release: Release[Any], contract: Contract, rows: pd.DataFrame, most: int | None = None) -> Handed:
+    """What the release's mechanism is handed of the rows, in frames of so many at most."""
+    frames = [rows[start : start + most] for start in range(0, len(rows), most)] if most else [rows]
     with _quick(), tempfile.TemporaryDirectory() as folder, _doors(rows) as handed:
         plan = release.plan(contract)
         ready = _ready(release, contract, plan)
         work = Workspace(Path(folder), Path(folder) / "checkpoints", lambda *_: None, lambda *_: None)
         try:
-            release.computes.run(contract, plan, rows, ready, work)
+            release.computes.run(contract, plan, frames, ready, work)
         except Reached:
             return handed
     raise AssertionError(f"{release.name} reached no mechanism that {__name__} records: add the one that it uses")
@@ -82,18 +84,20 @@ def of_release(release: Release[Any], contract: Contract, rows: pd.DataFrame) ->
 @contextmanager
 def _doors(rows: pd.DataFrame) -> Iterator[Handed]:
     handed, names = Handed(), rows["unit"].tolist()
+    numbered = list(dict.fromkeys(names))  # units go by number, in the order in which they first appear
     computed: dict[int, Unit] = {}
 
-    def release(plan: HistogramPlan, records: Sequence[Any], units: Sequence[str]) -> NoReturn:
+    def release(plan: HistogramPlan, records: Sequence[Any], units: Any) -> NoReturn:
         handed.public += [repr(plan)]
-        handed.units, handed.counts = _by_unit(units, [repr(r).encode() for r in records]), plan.exact(records, units)
+        own = [numbered[unit] for unit in units]
+        handed.units, handed.counts = _by_unit(own, [repr(r).encode() for r in records]), plan.exact(records, units)
         raise Reached
 
     rounds: list[tuple[str, bytes]] = []
 
-    def vote(mechanism: NoisyVotes, votes: Sequence[int], units: Sequence[str], texts: int) -> Any:
+    def vote(mechanism: NoisyVotes, votes: Sequence[int], units: Any, texts: int) -> Any:
         handed.public += [repr(mechanism), repr(texts)]
-        rounds.extend((unit, repr(each).encode()) for unit, each in zip(units, votes, strict=True))
+        rounds.extend((numbered[unit], repr(each).encode()) for unit, each in zip(units, votes, strict=True))
         handed.units = _by_unit([unit for unit, _ in rounds], [each for _, each in rounds])
         handed.counts = dict(enumerate(mechanism.exact(votes, units, texts).tolist()))
         if handed.public.count(repr(mechanism)) == mechanism.rounds:
@@ -152,7 +156,7 @@ class _Echo:
 def _record(data: training.UnitData, record: int) -> bytes:
     """All that a mechanism's data hold of one record."""
     length = data.lengths[record]
-    if isinstance(data, finetuning.TextUnits):
+    if isinstance(data, TextUnits):
         return repr((length, data._records[record])).encode()
     if isinstance(data, dp_training.LabelledUnits):
         return repr((length, data._examples[record].numpy().tobytes(), int(data._codes[record]))).encode()
@@ -170,7 +174,7 @@ def _by_unit(units: Sequence[str], records: Sequence[bytes]) -> list[Unit]:
 @contextmanager
 def _quick() -> Iterator[None]:
     with ExitStack() as stack:
-        stack.enter_context(mock.patch.object(finetuning, "_verify", return_value=False))  # in float32
+        stack.enter_context(mock.patch.object(trainable, "_verify", return_value=False))  # in float32
         stack.enter_context(mock.patch.object(dp_training, "_verify"))
         stack.enter_context(mock.patch.object(encoder, "MiniLM", _encoder))
         stack.enter_context(mock.patch.object(evolution, "_writer", return_value=_Echo()))

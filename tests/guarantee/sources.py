@@ -12,15 +12,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
@@ -28,8 +30,9 @@ import pyarrow.parquet
 from dpsynth_assets.contract import Contract, load_contract
 from dpsynth_assets.contract.source_terms import Blocks, LabelColumn
 from dpsynth_assets.gate.sources import source_of
-from resources import comma_separated, formats, tabular
+from resources import comma_separated, databases, formats, snapshots, tabular
 from resources.sensitive_store import SensitiveStore
+from tests.workbooks import write_workbook
 
 COLUMNS = ("customer", "text", "topic", "month", "year")
 KEY = bytes(range(32))  # of every store here: bounds and thinning must decide alike in both worlds
@@ -85,7 +88,7 @@ class Setting:
         columns = tuple(
             replace(column, logical_type=kinds.get(column.name, column.logical_type)) for column in made.columns
         )
-        return replace(made, privacy=terms.model_copy(update=update), columns=columns)
+        return replace(made, stored_as="people", privacy=terms.model_copy(update=update), columns=columns)
 
 
 _YEARS = LabelColumn(column="year", values=("2024", "2025"))
@@ -126,7 +129,9 @@ def _read_at_once(number: int | None) -> Iterator[None]:
         return
     with (
         mock.patch.object(formats, "_BATCH", number),
+        mock.patch.object(databases, "_BATCH", number),
         mock.patch.object(tabular, "_BATCH", number + 1),
+        mock.patch.object(snapshots, "_MOST", number),
         mock.patch.object(comma_separated, "_CHUNK", number),
     ):
         yield
@@ -151,6 +156,51 @@ def _csv(records: Sequence[Record], path: Path) -> None:
         csv.writer(line).writerow(["" if cell is None else cell for cell in record.cells])
         lines.append(line.getvalue().encode(errors="surrogatepass") if record.raw is None else record.raw + b"\r\n")
     path.write_bytes(b"".join(lines))
+
+
+def _tsv(records: Sequence[Record], path: Path) -> None:
+    lines = ["\t".join(COLUMNS).encode() + b"\n"]
+    for record in records:
+        cells = "\t".join('"' + str("" if cell is None else cell).replace('"', '""') + '"' for cell in record.cells)
+        lines.append((cells.encode(errors="surrogatepass") if record.raw is None else record.raw) + b"\n")
+    path.write_bytes(b"".join(lines))
+
+
+def _workbook(records: Sequence[Record], path: Path) -> None:
+    write_workbook(path, {"people": [COLUMNS, *([_printable(cell) for cell in record.cells] for record in records)]})
+
+
+def _printable(cell: Any) -> Any:
+    """What XML can hold of a cell."""
+    if not isinstance(cell, str):
+        return cell if type(cell) in (int, float) else None
+    return "".join(c for c in cell if c.isprintable() and not "\ud800" <= c <= "\udfff")
+
+
+def _duckdb(records: Sequence[Record], path: Path) -> None:
+    """All but the year is text, as the schema has it."""
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table people (customer text, text text, topic text, month text, year bigint)")
+        for record in records:
+            *texts, year = record.cells
+            stored = [None if cell is None else str(cell).encode(errors="replace").decode() for cell in texts]
+            connection.execute(
+                "insert into people values (?, ?, ?, ?, ?)", [*stored, year if type(year) is int else None]
+            )
+
+
+def _sqlite(records: Sequence[Record], path: Path) -> None:
+    """Each value of its own type, in columns of none."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"create table people ({', '.join(COLUMNS)})")
+        for record in records:
+            cells = [cell.encode(errors="surrogatepass") if isinstance(cell, str) else cell for cell in record.cells]
+            kinds = ", ".join("cast(? as text)" if isinstance(cell, bytes) else "?" for cell in cells)
+            connection.execute(
+                f"insert into people values ({kinds})",
+                [cell if isinstance(cell, int | float | bytes) or cell is None else None for cell in cells],
+            )
+        connection.commit()
 
 
 def _parquet(records: Sequence[Record], path: Path) -> None:
@@ -203,6 +253,11 @@ WRITERS: dict[str, Callable[[Sequence[Record], Path], None]] = {
     ".jsonl": _jsonl,
     ".ndjson": _jsonl,
     ".csv": _csv,
+    ".tsv": _tsv,
+    ".txt": _csv,
+    ".xlsx": _workbook,
+    ".duckdb": _duckdb,
+    ".sqlite": _sqlite,
     ".parquet": _parquet,
     "folder": _folder,
     "hub": _hub,

@@ -18,11 +18,11 @@ import pandas as pd
 import pytest
 
 from dpsynth_assets.classify import dp_training, encoder
-from dpsynth_assets.language import finetuning
+from dpsynth_assets.language.units import TextUnits
 from dpsynth_assets.privacy import training
 from dpsynth_assets.privacy.shapes import Group, shape_for
 from dpsynth_assets.synthesis import votes
-from resources import comma_separated, formats, known_records, sensitive_store
+from resources import cells, comma_separated, formats, ingestion, sensitive_store, unit_blocks
 from resources.canonical import spelled
 from resources.known_records import KnownRecords
 from tests.guarantee.neighbours import DiffersError, compare, units_of, without_her
@@ -52,25 +52,25 @@ class Fault:
     release: str = "store"
 
 
-def typed_by_all(path, kinds):
+def typed_by_all(stored, kinds, layout, note):
     """JSON Lines by pandas, as read before: a column's type is that of all its values."""
-    frame = pd.DataFrame([json.loads(line) for line in path.read_text().splitlines()]).convert_dtypes()
+    frame = pd.DataFrame([json.loads(line) for line in stored.path.read_text().splitlines()]).convert_dtypes()
     for row in frame.astype({name: str for name in kinds if frame[name].dtype.kind == "f"}).to_dict("records"):
         yield [spelled(row[name], kind) for name, kind in kinds.items()]
 
 
-def times_by_all(path, kinds):
+def times_by_all(stored, kinds, layout, note):
     """JSON Lines in which a column of times is a column of times, if all of it is."""
-    records = [json.loads(line) for line in path.read_text().splitlines()]
+    records = [json.loads(line) for line in stored.path.read_text().splitlines()]
     times = pd.to_datetime([record["customer"] for record in records], format="ISO8601", errors="coerce")
     for record, time in zip(records, times, strict=True):
         unit = record["customer"] if times.hasnans else str(time)
         yield [spelled(unit if name == "customer" else record[name], kind) for name, kind in kinds.items()]
 
 
-def by_the_quotes(stream):
+def by_the_quotes(stream, delimiter):
     """CSV as the standard library reads it: an open quote goes on until the next one, whoever's."""
-    yield from csv.reader(stream)
+    yield from (comma_separated.Row(0, cells) for cells in csv.reader(stream, delimiter=delimiter))
 
 
 def whole_batch(column, kind):
@@ -81,29 +81,38 @@ def whole_batch(column, kind):
         return [None] * len(column)
 
 
-def texts_once(table, columns, as_rows=sensitive_store.as_rows):
+def texts_once(table, columns, first, described=sensitive_store.described):
     """Equal texts are taken for one record, whoever wrote them; here the last."""
-    return as_rows(table, columns).drop_duplicates("text", keep="last").reset_index(drop=True)
+    return list({text: (unit, text, *labels) for unit, text, *labels in described(table, columns, first)}.values())
 
 
-def drawn_by_place(rows, max_records, key, bound_units=sensitive_store.bound_units):
-    """Which records are kept is drawn by their places in the source."""
-    draws = np.random.default_rng(1).random(len(rows))
-    order = rows.assign(draw=draws).sort_values("draw")
-    kept = order.groupby("unit", sort=False).head(max_records).index
-    return rows.loc[sorted(kept)].reset_index(drop=True)
+def drawn_by_place(batches, max_records, key, folder):
+    """Which records are used is drawn by their places in the source."""
+    units = pd.Series([unit for records in batches for unit, *_ in records], dtype=object)
+    order = pd.DataFrame({"unit": units, "draw": np.random.default_rng(1).random(len(units))}).sort_values("draw")
+    return np.isin(units.index, order.groupby("unit", sort=False).head(max_records).index)
 
 
-def shuffled(rows, max_records, key, bound_units=sensitive_store.bound_units):
+def shuffled(rows, columns, frame_of=sensitive_store.frame_of):
     """Rows in an order drawn from a seed and from how many there are."""
-    return bound_units(rows, max_records, key).sample(frac=1, random_state=0).reset_index(drop=True)
+    return frame_of(rows, columns).sample(frac=1, random_state=0).reset_index(drop=True)
 
 
-def a_share_of_all(table, columns, size, key):
+def a_share_of_all(batch, columns, size, key):
     """A quick pass over the first so many units, by a hash: as many as that share of all comes to."""
-    names = sorted(set(table.column("customer").to_pylist()))
+    names = sorted(set(batch.column("customer").to_pylist()))
     chosen = set(names[: round(len(names) * size)])
-    return table.filter([name in chosen for name in table.column("customer").to_pylist()])
+    return [name in chosen for name in batch.column("customer").to_pylist()]
+
+
+def in_each_block(self, index, read_for_blocks=KnownRecords.read_for_blocks):
+    """A unit is in every block that one of its records says."""
+    return read_for_blocks(self, index) | True
+
+
+def none_chosen(self, database, blocks, one_each, assign=unit_blocks.UnitBlocks.assign):
+    """All records of one text are read."""
+    assign(self, database, blocks, one_each=False)
 
 
 def of_the_longest(units, records_of, lengths, shapes):
@@ -112,7 +121,7 @@ def of_the_longest(units, records_of, lengths, shapes):
     return [Group(widest, tuple(units))]
 
 
-def as_long_as_they_are(data, *arguments, make=finetuning.TextUnits.__init__, longest=None, **named):
+def as_long_as_they_are(data, *arguments, make=TextUnits.__init__, longest=None, **named):
     """Shapes are made for the longest record that there is."""
     make(data, *arguments, **named)
 
@@ -120,7 +129,7 @@ def as_long_as_they_are(data, *arguments, make=finetuning.TextUnits.__init__, lo
 def rounded_by_their_spread(self, texts, progress=None, encode=encoder.MiniLM.encode):
     """Vectors are rounded in steps of how far all of them spread."""
     vectors = encode(self, texts)
-    step = vectors.std() / 64
+    step = vectors.std() / 64 if texts else 1
     return np.round(vectors / step) * step
 
 
@@ -150,28 +159,28 @@ FAULTS = {
         formats, "READERS", {**formats.READERS, ".jsonl": times_by_all},
         [Record("2024-01-01 10:00:01"), Record("2024-01-01T10:00:01", "good bye")], [Record(EVE)]),
     "a quote that stays open takes the records after it": Fault(
-        comma_separated, "records", by_the_quotes, MANY, [Record(raw=b'404,"hi,card,m1,2024')], Setting(".csv")),
+        comma_separated, "located", by_the_quotes, MANY, [Record(raw=b'404,"hi,card,m1,2024')], Setting(".csv")),
     "one text that is no UTF-8 costs its batch": Fault(
-        formats, "_spelled_column", whole_batch, MANY, [Record(EVE, "\udcff")], Setting(".parquet")),
+        cells, "_spelled_column", whole_batch, MANY, [Record(EVE, "\udcff")], Setting(".parquet")),
     "equal texts of several units are one record": Fault(
-        sensitive_store, "as_rows", texts_once, MANY, [Record(EVE, MANY[3].text)]),
+        sensitive_store, "described", texts_once, MANY, [Record(EVE, MANY[3].text)]),
     "records are chosen by their places": Fault(
         sensitive_store, "bound_units", drawn_by_place,
         [Record("c1", f"text {i}") for i in range(9)], [Record(EVE)]),
-    "the order of rows is drawn by their number": Fault(sensitive_store, "bound_units", shuffled, MANY, [Record(EVE)]),
+    "the order of rows is drawn by their number": Fault(sensitive_store, "frame_of", shuffled, MANY, [Record(EVE)]),
     "a quick pass takes a share of all units there are": Fault(
-        sensitive_store, "thin", a_share_of_all, MANY[:6], [Record(EVE)], Setting(size=0.6)),
+        ingestion, "thin", a_share_of_all, MANY[:6], [Record(EVE)], Setting(size=0.6)),
     "all records of one text are as many units": Fault(
-        known_records, "_one_of_each", lambda table, units, kept: kept, MANY, [Record(EVE), Record(EVE, topic="loan")],
+        unit_blocks.UnitBlocks, "assign", none_chosen, MANY, [Record(EVE), Record(EVE, topic="loan")],
         DIVIDED, "label_histogram"),
     "a unit stands in each block that its records say": Fault(
-        KnownRecords, "in_their_blocks", lambda self, table, source: (table, {}), MANY,
+        KnownRecords, "read_for_blocks", in_each_block, MANY,
         [Record(EVE), Record(EVE, month="m2")], DIVIDED, "votes"),
     "a micro-batch is as wide as its longest record": Fault(
         training, "groups", of_the_longest, [Record()], WORDY,
         release="adapter"),
     "shapes are made from the records": Fault(
-        finetuning.TextUnits, "__init__", as_long_as_they_are, [Record()], WORDY,
+        TextUnits, "__init__", as_long_as_they_are, [Record()], WORDY,
         release="adapter"),
     "vectors are rounded by what all of them are": Fault(
         encoder.MiniLM, "encode", rounded_by_their_spread, MANY,
@@ -179,6 +188,9 @@ FAULTS = {
     "votes are about the mean of all": Fault(
         votes.Ballot, "cast", from_the_middle, MANY, [Record(EVE, "what about a loan for a house?", "loan")],
         release="votes"),
+    "votes are about the mean of a frame": Fault(
+        votes.Ballot, "cast", from_the_middle, MANY, [Record(EVE, "what about a loan for a house?", "loan")],
+        Setting(at_once=3), "votes"),
     "words are numbered by all records": Fault(
         dp_training, "hashed", own_words, MANY, [Record(EVE, "a text")], release="dp_baseline"),
     "records of a unit are clipped one by one": Fault(

@@ -80,12 +80,17 @@ class World:
             return [1 + (said + place * (1 + said % 3)) % 63 for place in range(min(length, WORDS))]
         return self.vectors[(length + said) % 64]
 
+    def stacked(self, examples):
+        if self.method.longest > 1:
+            return self.method.filled_up(examples)
+        return torch.stack(examples) if examples else torch.empty(0, DIMENSION)
+
     def sums(self, units: list[Unit], *, fine: bool = False) -> list[np.ndarray]:
         """The clipped sum; on a `fine` grid, where a contribution that moves by a last bit shows."""
         rows = [(number, *record) for number, unit in enumerate(units) for record in unit.records]
         data = LabelledUnits(
             self.method,
-            [self.example(length, said) for _, length, _, said in rows],
+            self.stacked([self.example(length, said) for _, length, _, said in rows]),
             [code for _, _, code, _ in rows],
             [number for number, *_ in rows],
         )

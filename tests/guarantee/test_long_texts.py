@@ -30,7 +30,7 @@ def memory(what):
 
 def release(frame):
     for compute in recorders().values():
-        compute(setting.contract, frame)
+        compute(setting.contract, frame, None)
 
 setting = Setting()
 release(rows(setting, [Record()]))
@@ -55,7 +55,7 @@ def test_the_tokenizer_sees_no_more_of_it():
 
     def spied(tokenizer, prefixes, texts, max_tokens):
         seen.extend(texts)
-        return encode(tokenizer, prefixes, texts, max_tokens)
+        return encode(tokenizer, prefixes, seen, max_tokens)
 
     encode = finetuning.encode
     with mock.patch.object(finetuning, "encode", spied):

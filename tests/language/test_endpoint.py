@@ -86,6 +86,17 @@ def test_a_request_carries_what_is_asked_how_to_decode_and_a_seed_and_nothing_el
     assert "elsewhere" not in str(headers)
 
 
+def test_examples_are_earlier_turns_of_the_chat_and_part_of_what_an_answer_follows_from(server, writer):
+    shown = Request("a loan", examples=("Mine is late.", "Theirs too."))
+    writer().write([shown], 5)
+    asked = {"role": "user", "content": "a loan"}
+    answers = [{"role": "assistant", "content": text} for text in shown.examples]
+    assert server.bodies[0]["messages"] == [asked, answers[0], asked, answers[1], asked]
+    writer().write([Request("a loan", examples=shown.examples[::-1])], 5)
+    writer().write([shown], 5)
+    assert len(server.bodies) == 2
+
+
 def test_without_a_variable_no_key_is_sent(server, writer, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "elsewhere")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: elsewhere")
@@ -316,11 +327,26 @@ def test_a_server_that_is_slow_is_waited_for_so_long_and_so_often(server, writer
     server.turns = [turn] * 3
     caplog.set_level(logging.DEBUG)
     asking = writer(patience=Patience(answer=0.05, retries=2))
-    with pytest.raises(WriterError, match=r"gave no answer within 0.05 seconds, asked 3 times") as raised:
+    with pytest.raises(
+        WriterError, match=r"gave no answer within 0.05 seconds, or none .* within 600, asked 3 times"
+    ) as raised:
         asking.write(ASKED[:1], 5)
     go.set()
     assert len(server.bodies) == 3
     shows_no_key(raised.value, asking, caplog, capfd)
+
+
+@pytest.mark.parametrize(
+    ("patience", "says"),
+    [(Patience(whole=-1, retries=2), "none that ended within -1, asked 3 times"), (Patience(retries=2), "breaks off")],
+    ids=["without end", "too long"],
+)
+def test_an_answer_is_listened_to_for_so_long_and_no_longer(server, writer, waits, patience, says):
+    """A limit for each piece never ends an answer that comes byte by byte."""
+    server.turns = [(200, {}, json.dumps(answer("x" * 2**20)))] * 3
+    with pytest.raises(WriterError, match=says):
+        writer(patience=patience).reach()
+    assert len(server.bodies) == 3
 
 
 def test_a_text_that_is_empty_once_is_asked_for_by_another_seed(server, writer):

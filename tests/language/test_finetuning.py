@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,11 +18,13 @@ from torch import nn
 from benchmarks.faults import FAULTS
 from dpsynth_assets.audit.canaries import FILE
 from dpsynth_assets.audit.result import AuditResult
-from dpsynth_assets.language import adapter, finetuning
+from dpsynth_assets.language import adapter, finetuning, job, trainable, units
 from dpsynth_assets.language.base_model import BaseModelError, has_bfloat16, load_base_model
-from dpsynth_assets.language.finetuning import attach_adapter, fine_tune, load_tuned
+from dpsynth_assets.language.drawing import one_by_one
+from dpsynth_assets.language.finetuning import fine_tune, load_tuned
 from dpsynth_assets.language.generation import GenerationError, generate_corpus
 from dpsynth_assets.language.hygiene import usable
+from dpsynth_assets.language.model_card import model_card
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.checkpoint import CheckpointFolder
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
@@ -73,12 +77,12 @@ def frame_of(contract, per_unit):
 
 
 def test_only_the_adapter_is_trainable_and_the_head_has_none(tiny_model, plan):
-    model = attach_adapter(load_base_model(str(tiny_model))[0], plan)
-    trainable = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-    assert trainable
-    assert all("lora_" in name for name in trainable)
-    assert not any("lm_head" in name or "embed" in name for name in trainable)
-    assert {name.split(".lora_")[0].rsplit(".", 1)[-1] for name in trainable} == {
+    model = trainable.attach_adapter(load_base_model(str(tiny_model))[0], plan)
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert all("lora_" in name for name in trained)
+    assert not any("lm_head" in name or "embed" in name for name in trained)
+    assert {name.split(".lora_")[0].rsplit(".", 1)[-1] for name in trained} == {
         "q_proj",
         "k_proj",
         "v_proj",
@@ -100,13 +104,13 @@ def test_a_model_that_takes_no_adapter_is_said_so(plan):
 
     model = MambaForCausalLM(MambaConfig(vocab_size=64, hidden_size=16, num_hidden_layers=1, state_size=4))
     with pytest.raises(BaseModelError, match=r"\(MambaForCausalLM\) cannot be adapted by method `lora`.*method: full"):
-        attach_adapter(model, plan)
+        trainable.attach_adapter(model, plan)
 
 
 def test_an_adapter_is_trained_and_a_corpus_drawn_from_it(contract, plan, tmp_path):
     steps = []
     frame = frame_of(contract, per_unit=2)
-    result = fine_tune(contract, plan, frame, tmp_path / "adapter", lambda done, total: steps.append((done, total)))
+    result = fine_tune(contract, plan, [frame], tmp_path / "adapter", lambda done, total: steps.append((done, total)))
     assert result.event == plan.event()
     assert steps == [(1, 3), (2, 3), (3, 3)]
     assert (tmp_path / "adapter" / "adapter_model.safetensors").exists()
@@ -126,7 +130,7 @@ def test_an_adapter_is_trained_and_a_corpus_drawn_from_it(contract, plan, tmp_pa
 def test_a_corpus_that_was_killed_while_it_was_drawn_is_the_same_in_the_end(contract, plan, tmp_path, monkeypatch):
     from dpsynth_assets.language import generation
 
-    fine_tune(contract, plan, frame_of(contract, per_unit=1), tmp_path / "adapter")
+    fine_tune(contract, plan, [frame_of(contract, per_unit=1)], tmp_path / "adapter")
     counts = dict.fromkeys(contract.cells, 1)
     monkeypatch.setattr(generation, "_SHARD", 8)
     whole = generate_corpus(contract, tmp_path / "adapter", counts, rows=30)
@@ -149,7 +153,7 @@ def test_a_corpus_that_was_killed_while_it_was_drawn_is_the_same_in_the_end(cont
 @pytest.mark.parametrize("method", ["prompt", "full"])
 def test_every_method_trains_and_writes(contract, plan, tmp_path, method):
     plan = replace(plan, method=method, rank=None, alpha=None, prompt_tokens=3 if method == "prompt" else None)
-    fine_tune(contract, plan, frame_of(contract, per_unit=2), tmp_path / "out")
+    fine_tune(contract, plan, [frame_of(contract, per_unit=2)], tmp_path / "out")
     adapter = contract.privacy.releases.adapter.model_copy(update={"method": method})
     releases = contract.privacy.releases.model_copy(update={"adapter": adapter})
     contract = replace(contract, privacy=contract.privacy.model_copy(update={"releases": releases}))
@@ -159,6 +163,29 @@ def test_every_method_trains_and_writes(contract, plan, tmp_path, method):
     base = load_base_model(plan.base_model)[0].state_dict()
     moved = [name for name, value in tuned.state_dict().items() if name in base and not value.equal(base[name])]
     assert bool(moved) == (method == "full")
+
+
+@pytest.mark.parametrize("method", ["lora", "prompt", "full"])
+def test_the_folder_says_what_was_trained_and_names_no_folder_of_this_machine(contract, plan, tmp_path, method):
+    plan = replace(
+        plan, method=method, **({"prompt_tokens": 4, "rank": None, "alpha": None} if method != "lora" else {})
+    )
+    fine_tune(contract, plan, [frame_of(contract, per_unit=1)], tmp_path / "out")
+    card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    for said in (
+        "It is (8, 1e-05)-differentially private, by itself, for adding or removing one customer with up to 2 records",
+        "of population fictional-bank-customers",
+        *("| noise multiplier | 1 |", "| sampling rate | 0.5 |", "| steps | 3 |", "| clipping norm | 1 |"),
+        f"of base model `{Path(plan.base_model).name}`",
+    ):
+        assert said in card
+    named = [
+        path for path in (tmp_path / "out").iterdir() if str(Path(plan.base_model).parent).encode() in path.read_bytes()
+    ]
+    assert named == []
+    plain = replace(plan, mechanism=DpSgd(0.5, 0.0, math.inf, expected_batch_size=4, steps=3), epsilon=math.inf)
+    assert "no privacy guarantee at all" in model_card(contract, plain)
+    assert "differentially private" not in model_card(contract, plain)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -185,11 +212,11 @@ def test_rounder_passes_and_recomputed_activations_change_the_sum_by_rounding_on
                 sums[name] = torch.cat([total.flatten() for total in clipped.take()])
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(finetuning, "train", summed)
-        monkeypatch.setattr(finetuning, "has_bfloat16", lambda: True)
+        monkeypatch.setattr(job, "train", summed)
+        monkeypatch.setattr(trainable, "has_bfloat16", lambda: True)
         changed = replace(plan, method=method, **lora, **change)
         with pytest.raises(KeyboardInterrupt):
-            fine_tune(contract, changed, frame_of(contract, per_unit=2), tmp_path / name)
+            fine_tune(contract, changed, [frame_of(contract, per_unit=2)], tmp_path / name)
     assert widths == {"plain": [torch.float32], "recomputed": [torch.float32] * 2, "rounder": [torch.bfloat16]}
     length = sums["plain"].norm()
     assert (sums["recomputed"] - sums["plain"]).norm() < 1e-5 * length
@@ -210,9 +237,9 @@ def test_bfloat16_is_left_alone_where_a_processor_would_emulate_it(
         data.losses(model, [0])
         return SimpleNamespace(steps=3, attempts=[3])
 
-    monkeypatch.setattr(finetuning, "train", train)
-    monkeypatch.setattr(finetuning, "has_bfloat16", lambda: has)
-    tuned = fine_tune(contract, replace(plan, precision="bfloat16"), frame_of(contract, per_unit=1), tmp_path / "it")
+    monkeypatch.setattr(job, "train", train)
+    monkeypatch.setattr(trainable, "has_bfloat16", lambda: has)
+    tuned = fine_tune(contract, replace(plan, precision="bfloat16"), [frame_of(contract, per_unit=1)], tmp_path / "it")
     assert (tuned.precision, widths) == (computed, {getattr(torch, computed)})
 
 
@@ -240,9 +267,9 @@ def test_a_killed_run_is_continued_and_its_replayed_steps_are_told(contract, pla
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fine_tune(contract, plan, frame, tmp_path / "adapter", kill, folder)
+        fine_tune(contract, plan, [frame], tmp_path / "adapter", kill, folder)
     assert not (tmp_path / "adapter").exists()
-    result = fine_tune(contract, plan, frame, tmp_path / "adapter", checkpoints=folder)
+    result = fine_tune(contract, plan, [frame], tmp_path / "adapter", checkpoints=folder)
     assert folder.steps_of_attempts() == (1, 3)
     assert result.event == plan.event()
     assert result.replay == replace(plan.event(), steps=1)
@@ -254,7 +281,7 @@ def test_a_release_is_audited_by_canaries_that_leave_nothing_in_it(contract, pla
     of_method = {"rank": None, "alpha": None} if method != "lora" else {}
     tokens = 4 if method == "prompt" else None
     audited = replace(plan, mechanism=mechanism, method=method, prompt_tokens=tokens, canaries=200, **of_method)
-    fine_tune(contract, audited, frame_of(contract, 2), tmp_path / "right")
+    fine_tune(contract, audited, [frame_of(contract, 2)], tmp_path / "right")
     result = AuditResult.of(tmp_path / "right")
     assert not result.refuted
     assert result.steps == 6
@@ -262,7 +289,7 @@ def test_a_release_is_audited_by_canaries_that_leave_nothing_in_it(contract, pla
     assert not [name for name in load_file(weights) if "canaries" in name]
     load_tuned(audited.base_model, method, tmp_path / "right")
     with next(fault for fault in FAULTS if fault.name == "no noise").put_in():
-        fine_tune(contract, audited, frame_of(contract, 2), tmp_path / "broken")
+        fine_tune(contract, audited, [frame_of(contract, 2)], tmp_path / "broken")
     broken = AuditResult.of(tmp_path / "broken")
     assert broken.refuted
     assert broken.area_under_curve.estimate > 0.9  # the canaries are really in the sums
@@ -277,9 +304,9 @@ def test_a_killed_run_goes_on_with_its_canaries(contract, plan, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fine_tune(contract, audited, frame_of(contract, 2), tmp_path / "one", killed, checkpoints)
+        fine_tune(contract, audited, [frame_of(contract, 2)], tmp_path / "one", killed, checkpoints)
     coins = np.load(checkpoints.path / FILE)["included"]
-    fine_tune(contract, audited, frame_of(contract, 2), tmp_path / "two", None, checkpoints)
+    fine_tune(contract, audited, [frame_of(contract, 2)], tmp_path / "two", None, checkpoints)
     kept = np.load(checkpoints.path / FILE)
     assert (kept["included"] == coins).all()
     assert kept["steps"] == 3 == AuditResult.of(tmp_path / "two").steps
@@ -302,7 +329,7 @@ def test_an_audit_that_cannot_fail_is_refused_before_anything_is_spent(
 
 def test_plain_training_promises_nothing_and_is_not_audited(contract, plan, tmp_path):
     plain = replace(plan, mechanism=replace(plan.mechanism, noise_multiplier=0.0), canaries=200)
-    fine_tune(contract, plain, frame_of(contract, 1), tmp_path)
+    fine_tune(contract, plain, [frame_of(contract, 1)], tmp_path)
     assert AuditResult.of(tmp_path) is None
 
 
@@ -334,35 +361,35 @@ def test_a_layer_without_a_rule_is_trained_by_opacus_if_the_contract_says_so(con
         finetuning.prepare(contract, whole)
     slow = replace(whole, engine="opacus")
     assert slow.digest() == whole.digest()  # how a gradient is computed is no part of what is charged
-    fine_tune(contract, slow, frame_of(contract, 2), tmp_path)
+    fine_tune(contract, slow, [frame_of(contract, 2)], tmp_path)
     assert "model.layers.0.mlp.convolution.weight" in load_file(tmp_path / "model.safetensors")
 
 
 def test_a_model_whose_records_touch_one_another_is_refused_before_a_row_is_seen(contract, plan, tmp_path, monkeypatch):
-    honest = finetuning.losses
+    honest = units.losses
 
     def over_the_batch_s_tokens(model, records, pad, *rest):
         tokens = [len(record.ids) - record.prefix for record in records]
         return honest(model, records, pad, *rest) * torch.tensor(tokens) / sum(tokens)
 
-    monkeypatch.setattr(finetuning, "losses", over_the_batch_s_tokens)
-    monkeypatch.setattr(finetuning, "train", lambda *args, **kwargs: pytest.fail("training began"))
+    monkeypatch.setattr(units, "losses", over_the_batch_s_tokens)
+    monkeypatch.setattr(job, "train", lambda *args, **kwargs: pytest.fail("training began"))
     with pytest.raises(UnclippedGradientError, match="depend on the others"):
-        fine_tune(contract, plan, frame_of(contract, per_unit=1), tmp_path / "adapter")
+        fine_tune(contract, plan, [frame_of(contract, per_unit=1)], tmp_path / "adapter")
 
 
 def test_bfloat16_that_does_not_give_a_record_its_own_bits_becomes_float32(contract, plan, tmp_path, monkeypatch):
-    if not finetuning.has_bfloat16():
+    if not trainable.has_bfloat16():
         pytest.skip("this processor has no bfloat16")
-    honest = finetuning.losses
+    honest = units.losses
 
     def coarse(model, records, pad, *rest):
         own = honest(model, records, pad, *rest)
         return own * (1 + 2.0**-6 * (len(records) > 1)) if torch.is_autocast_enabled("cpu") else own
 
-    monkeypatch.setattr(finetuning, "losses", coarse)
+    monkeypatch.setattr(units, "losses", coarse)
     rounder = replace(plan, precision="bfloat16")
-    result = fine_tune(contract, rounder, frame_of(contract, per_unit=1), tmp_path / "adapter")
+    result = fine_tune(contract, rounder, [frame_of(contract, per_unit=1)], tmp_path / "adapter")
     assert result.precision == "float32"
 
 
@@ -378,8 +405,8 @@ def test_own_bits_are_checked_on_the_very_weights_that_train(contract, plan, mon
     def frozen(model):
         return [p.clone() for p in model.parameters() if not p.requires_grad]
 
-    monkeypatch.setattr(finetuning, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(finetuning, "_verify_own_bits", checked)
+    monkeypatch.setattr(trainable, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(trainable, "_verify_own_bits", checked)
     ready = finetuning.prepare(contract, replace(plan, precision="bfloat16"))
     assert ready.bfloat16 == holds
     assert set(seen) == ({True} if holds else {True, False})
@@ -390,19 +417,19 @@ def test_own_bits_are_checked_on_the_very_weights_that_train(contract, plan, mon
 
 
 def test_a_machine_that_gives_no_record_its_own_bits_is_refused_before_a_row_is_seen(contract, plan, monkeypatch):
-    honest = finetuning.losses
+    honest = units.losses
 
     def coarse(model, records, pad, shape=None, *rest):
         own = honest(model, records, pad, shape, *rest)
         return own * (1 + 1e-6 * (len(records) > 1)) if shape is not None else own
 
-    monkeypatch.setattr(finetuning, "losses", coarse)
+    monkeypatch.setattr(units, "losses", coarse)
     with pytest.raises(UnclippedGradientError, match="other bits with other records beside it"):
         finetuning.prepare(contract, plan)
 
 
 def test_every_shape_that_training_uses_is_looked_at_before_a_row_is_seen(contract, plan, monkeypatch):
-    honest, coarse_at, seen = finetuning.losses, None, set()
+    honest, coarse_at, seen = units.losses, None, set()
 
     def coarse(model, records, pad, shape=None, *rest):
         own = honest(model, records, pad, shape, *rest)
@@ -411,7 +438,7 @@ def test_every_shape_that_training_uses_is_looked_at_before_a_row_is_seen(contra
         seen.add(shape)
         return own * (1 + 1e-6 * (len(records) > 1 and shape == coarse_at))
 
-    monkeypatch.setattr(finetuning, "losses", coarse)
+    monkeypatch.setattr(units, "losses", coarse)
     ready = finetuning.prepare(contract, plan)
     shapes = public_shapes(ready.longest, plan.micro_batch_tokens, plan.mechanism.expected_batch_size)
     assert seen == {shape for shape in shapes if shape.width > ready.prefix}
@@ -422,21 +449,22 @@ def test_every_shape_that_training_uses_is_looked_at_before_a_row_is_seen(contra
 
 def test_a_unit_over_the_plan_s_bound_is_refused_before_anything_is_computed(contract, plan, tmp_path):
     with pytest.raises(ValueError, match="max_records"):
-        fine_tune(contract, plan, frame_of(contract, per_unit=3), tmp_path / "adapter")
+        fine_tune(contract, plan, [frame_of(contract, per_unit=3)], tmp_path / "adapter")
     assert not (tmp_path / "adapter").exists()
 
 
 def test_an_empty_source_trains_on_noise_alone(contract, plan, tmp_path):
     """Whether there was anybody at all must not show as an error."""
-    result = fine_tune(contract, plan, frame_of(contract, per_unit=2).head(0), tmp_path / "adapter")
+    result = fine_tune(contract, plan, [frame_of(contract, per_unit=2).head(0)], tmp_path / "adapter")
     assert result.event == plan.event()
 
 
 def test_too_few_distinct_texts_end_in_an_error_that_says_what_to_do(contract, plan, tmp_path, monkeypatch):
-    fine_tune(contract, plan, frame_of(contract, per_unit=1), tmp_path / "adapter")
+    fine_tune(contract, plan, [frame_of(contract, per_unit=1)], tmp_path / "adapter")
     from dpsynth_assets.language import generation
 
-    monkeypatch.setattr(generation, "_drawing", lambda *_: lambda cells, *_: ["always the same"] * len(cells))
+    same = one_by_one(lambda cells, *_: ["always the same"] * len(cells))
+    monkeypatch.setattr(generation, "_drawing", lambda *_: same)
     with pytest.raises(GenerationError, match="raise the temperature"):
         generate_corpus(contract, tmp_path / "adapter", dict.fromkeys(contract.cells, 1), rows=30)
 
@@ -456,7 +484,7 @@ def test_a_drawn_text_ends_before_its_first_stop_and_is_drawn_again_if_too_short
 
 def test_the_contract_s_decoding_rules_reach_the_corpus(contract, plan, tmp_path):
     """With the likeliest token only, a label has one text: and there are no two distinct ones."""
-    fine_tune(contract, plan, frame_of(contract, per_unit=1), tmp_path / "adapter")
+    fine_tune(contract, plan, [frame_of(contract, per_unit=1)], tmp_path / "adapter")
     generation = contract.privacy.generation.model_copy(update={"top_k": 1})
     greedy = replace(contract, privacy=contract.privacy.model_copy(update={"generation": generation}))
     counts = dict.fromkeys(contract.cells, 1)

@@ -13,6 +13,7 @@ from dpsynth_assets.contract.prompt import TURN_MARKER
 from dpsynth_assets.contract.synthesis import Generation
 from dpsynth_assets.language import generation
 from dpsynth_assets.language.base_model import EMBEDDED_FOLDER
+from dpsynth_assets.language.drawing import one_by_one
 from dpsynth_assets.language.generation import GenerationError, generate_corpus
 from dpsynth_assets.language.hygiene import HALF, loops_at, usable
 
@@ -112,7 +113,7 @@ def looping(share: float) -> Any:
             texts.append(f"{count} {LOOP}" if count % 10 < 10 * share else f"a sound text, number {count}")
         return texts
 
-    return lambda *_: draw
+    return lambda *_: one_by_one(draw)
 
 
 def test_a_sampler_that_often_loops_is_caught(inbox: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +139,7 @@ def test_a_sampler_that_always_loops_ends_with_what_it_said_once(
 def test_a_sampler_that_says_nothing_else_is_an_error_as_ever(
     inbox: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generation, "_drawing", lambda *_: lambda cells, *_: [LOOP] * len(cells))
+    monkeypatch.setattr(generation, "_drawing", lambda *_: one_by_one(lambda cells, *_: [LOOP] * len(cells)))
     with pytest.raises(GenerationError, match="gave 1 distinct texts"):
         generate_corpus(inbox, tmp_path, dict.fromkeys(inbox.cells, 1), rows=200)
 

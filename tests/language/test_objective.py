@@ -19,7 +19,7 @@ def base(tiny_model):
 
 
 def records_of(tokenizer, texts, labels, max_tokens=16):
-    return encode(tokenizer, [encode_prefix(tokenizer, label) for label in labels], texts, max_tokens)
+    return list(encode(tokenizer, [encode_prefix(tokenizer, label) for label in labels], texts, max_tokens))
 
 
 TEXTS = ["My card was swallowed by a machine.", "Hello?", "I would like to ask about the loan you offered me."]

@@ -14,10 +14,11 @@ import pytest
 from transformers import AutoTokenizer
 
 from dpsynth_assets.contract.prompt import Prompt
-from dpsynth_assets.language import finetuning, generation, local_writer
+from dpsynth_assets.language import finetuning, generation, job, local_writer
 from dpsynth_assets.language.base_model import EMBEDDED_FOLDER, BaseModelError
 from dpsynth_assets.language.objective import encode_prefix
-from dpsynth_assets.language.prompts import PromptError, prefixes_of
+from dpsynth_assets.language.prompts import PromptError, encoding_of, prefixes_of, turns_of
+from dpsynth_assets.language.writing import Request
 from dpsynth_assets.privacy.plan import TrainingPlan
 
 TURNS = (
@@ -58,6 +59,15 @@ def test_a_prompt_is_put_in_a_chat_model_s_turns_unless_it_is_not_to_be(inbox: A
     assert read(chat, asking(inbox, turns="never")) == f"<bos>{asked}"
     chat.chat_template = None
     assert read(chat, asking(inbox)) == f"<bos>{asked}"
+
+
+def test_examples_are_answers_to_the_same_before(inbox: Any, chat: Any) -> None:
+    request = Request("A loan?", examples=("Yes.", "No."))
+    asked = f"{'[user] A loan?'}\n[assistant] "
+    read = chat.decode(encoding_of(turns_of(asking(inbox)), chat)(request))
+    assert read == f"<bos>{asked}Yes.\n{asked}No.\n{asked}".rstrip() + "\n"
+    plain = chat.decode(encoding_of(turns_of(inbox), chat)(request))
+    assert plain == "<bos>A loan?\nYes.<eos><bos>A loan?\nNo.<eos><bos>A loan?\n"
 
 
 def test_every_cell_has_a_prefix_of_its_own(inbox: Any, chat: Any) -> None:
@@ -106,9 +116,9 @@ def test_training_and_sampling_ask_alike(chatting: Any, tmp_path: Any, monkeypat
             sampled.extend(prefixes)
             return [[at % 100 + 10, 20 + at // 100, 30] for at, _ in enumerate(prefixes)]
 
-    monkeypatch.setattr(finetuning, "train", train)
+    monkeypatch.setattr(job, "train", train)
     monkeypatch.setattr(local_writer, "sampler_for", lambda *_, **__: Sampler())
-    finetuning.fine_tune(chatting, plan, pd.DataFrame(rows, columns=["unit", "text", *columns]), tmp_path / "adapter")
+    finetuning.fine_tune(chatting, plan, [pd.DataFrame(rows, columns=["unit", "text", *columns])], tmp_path / "adapter")
     counts = dict.fromkeys(chatting.cells, 1)
     generation.generate_corpus(chatting, tmp_path / "adapter", counts, rows=len(counts))
     assert [trained[cell] for cell in chatting.cells] == sampled[: len(counts)]
@@ -148,4 +158,5 @@ def test_what_follows_a_special_token_is_no_part_of_a_text(
     sampler = SimpleNamespace(sample=lambda prefixes, *_: [drawn for _ in prefixes])
     monkeypatch.setattr(local_writer, "load_tuned", lambda *_: (None, tokenizer))
     monkeypatch.setattr(local_writer, "sampler_for", lambda *_, **__: sampler)
-    assert generation._drawing(chatting, tmp_path)([chatting.cells[0]], 0, lambda _: None) == ["my card"]
+    draw = generation._drawing(chatting, tmp_path, None)
+    assert list(draw([([chatting.cells[0]], 0)], lambda _: None)) == [(0, ["my card"])]

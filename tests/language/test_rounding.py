@@ -9,10 +9,12 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
 from dpsynth_assets.language.objective import Encoded
+from dpsynth_assets.language.packed import Packed
 from dpsynth_assets.language.rounding import round_frozen_layers
 from dpsynth_assets.language.sampling import BatchSampler, Decoding, Sampler
+from dpsynth_assets.language.trainable import attach_adapter
+from dpsynth_assets.language.units import TextUnits
 
 VOCABULARY, END = 60, 1
 PREFIX = [0, 5, 9]
@@ -46,7 +48,7 @@ def types_of(tensors: Any) -> set[torch.dtype]:
 
 def gradients(model: Any) -> list[torch.Tensor]:
     records = [Encoded(tuple(range(3, 3 + length)), 2) for length in (6, 9, 12)]
-    data = TextUnits(records, [0, 1, 2], 0, bfloat16=True)
+    data = TextUnits(Packed.of(records), 0, bfloat16=True)
     model.train()
     trained = [p for p in model.parameters() if p.requires_grad]
     losses = data.losses(model, range(3))

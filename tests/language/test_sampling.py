@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 import torch
 
-from dpsynth_assets.language.finetuning import attach_adapter
+from dpsynth_assets.language import sampling
 from dpsynth_assets.language.sampling import (
     BatchSampler,
     Decoding,
@@ -18,6 +18,7 @@ from dpsynth_assets.language.sampling import (
     choose,
     sampler_for,
 )
+from dpsynth_assets.language.trainable import attach_adapter
 
 VOCABULARY = 60
 END = 1
@@ -112,6 +113,28 @@ def test_a_text_does_not_depend_on_how_many_are_written_beside_it(kind: Any) -> 
     assert written[0] == written[1] == written[2]
     first, *_, last = written[0][1], written[0][4], written[0][6]  # of one prefix, and not one text
     assert first != last
+
+
+def test_long_prefixes_are_written_in_as_many_slots_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler = Sampler(made(llama), END, Decoding(max_new_tokens=9, temperature=2.0), 50)
+    expected, made_with = sampler.sample(PREFIXES, seed=5), []
+
+    class Counted(sampling._SlotCache):
+        def __init__(self, slots: int, *rest: Any) -> None:
+            made_with.append(slots)
+            super().__init__(slots, *rest)
+
+    monkeypatch.setattr(sampling, "_SlotCache", Counted)
+    each = sampler._start([1]).bytes_each * (max(map(len, PREFIXES)) + 9)
+    for room, slots in ((2.5 * each, 2), (each / 2, 1), (100 * each, len(PREFIXES))):
+        monkeypatch.setattr(sampling, "_MEMORY", int(room))
+        assert sampler.sample(PREFIXES, seed=5) == expected
+        assert made_with.pop() == slots
+
+
+def test_a_prefix_that_was_read_keeps_the_logits_of_its_last_token_alone() -> None:
+    logits = Sampler(made(llama), END, Decoding(max_new_tokens=4), 2)._start([1, 2, 3, 4]).logits
+    assert logits.untyped_storage().nbytes() == logits.nbytes
 
 
 def test_progress_counts_every_text_and_nothing_is_drawn_for_no_prefix() -> None:

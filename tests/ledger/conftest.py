@@ -61,6 +61,9 @@ class MemoryStore:
             self.records = before
             raise
 
+    def require_known(self) -> None:
+        pass
+
     def append(self, draft: Draft) -> Record:
         previous = self.records[-1].hash if self.records else chain.GENESIS
         record = chain.seal(draft, seq=len(self.records) + 1, time=transaction.now(), previous=previous)
@@ -136,12 +139,22 @@ def template(tmp_path_factory: pytest.TempPathFactory, scope: Scope) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def copied() -> Callable[[Path, Path], None]:
+    """`copied(path, to)`: the ledger at `path`, which nobody has open, at another one too."""
+
+    def copy(path: Path, to: Path) -> None:
+        shutil.copy(path, to)
+        shutil.copy(f"{path}.key", f"{to}.key")
+
+    return copy
+
+
 @pytest.fixture
-def ledger(path: Path, template: Path) -> Ledger:
+def ledger(path: Path, template: Path, copied: Callable[[Path, Path], None]) -> Ledger:
     """A ledger on disk, with the population registered and its source bound; a copy of one that nobody has open."""
     path.parent.mkdir(parents=True)
-    shutil.copy(template, path)
-    shutil.copy(f"{template}.key", f"{path}.key")
+    copied(template, path)
     return Ledger(path)
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ledger import BudgetRefused, Finding, Gaussian, Ledger, SetTerms, store, transaction
+from ledger import BudgetRefused, Finding, Gaussian, Ledger, SetTerms, transaction
 from ledger.accounting import epsilon, renyi_vector
+from ledger.places import AnyStore, store_at
 
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 PLAN, ARTIFACT = "a" * 64, "b" * 64
@@ -62,9 +63,10 @@ def child(work: Callable[[], None]) -> int:
 def die_at(path: Path, transaction: int, when: str) -> None:
     """Be killed in the given transaction of a release, before or after it is durable."""
     seen = 0
-    commit = store.DuckDBStore._commit
+    kind = type(store_at(path))
+    commit = kind._commit
 
-    def dying(self: store.DuckDBStore, connection: Any) -> None:
+    def dying(self: AnyStore, connection: Any) -> None:
         nonlocal seen
         seen += 1
         if seen == transaction and when == "before":
@@ -73,14 +75,15 @@ def die_at(path: Path, transaction: int, when: str) -> None:
         if seen == transaction:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    store.DuckDBStore._commit = dying  # type: ignore[method-assign]
+    kind._commit = dying  # type: ignore[method-assign]
     steps(Ledger(path), EVENT, "doomed", lambda what, which: None)
 
 
 def die_in_a_charge(path: Path, place: int) -> None:
     """Be killed before or after an entry of a charge, or before or after both are durable: places 1 to 6."""
     passed = 0
-    append, commit = transaction.DuckDBTransaction.append, store.DuckDBStore._commit
+    kind = type(store_at(path))
+    append, commit = transaction.SQLTransaction.append, kind._commit
 
     def pass_by() -> None:
         nonlocal passed
@@ -88,21 +91,21 @@ def die_in_a_charge(path: Path, place: int) -> None:
         if passed == place:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def appending(self: transaction.DuckDBTransaction, draft: Any) -> Any:
+    def appending(self: transaction.SQLTransaction, draft: Any) -> Any:
         pass_by()
         record = append(self, draft)
         pass_by()
         return record
 
-    def committing(self: store.DuckDBStore, connection: Any) -> None:
+    def committing(self: AnyStore, connection: Any) -> None:
         if not passed:  # what only reads
             return commit(self, connection)
         pass_by()
         commit(self, connection)
         pass_by()
 
-    transaction.DuckDBTransaction.append = appending  # type: ignore[method-assign]
-    store.DuckDBStore._commit = committing  # type: ignore[method-assign]
+    transaction.SQLTransaction.append = appending  # type: ignore[method-assign]
+    kind._commit = committing  # type: ignore[method-assign]
     charge(Ledger(path), EVENT, "doomed")
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from ledger import BudgetRefused, Gaussian, Grant, Ledger, LedgerError, ProtocolError, Request, Scope, accounting
 from ledger.chain import Draft, Record
+from ledger.places import AnyStore, store_at
 from ledger.replay import Replay
-from ledger.store import DuckDBStore
-from ledger.transaction import DuckDBTransaction
+from ledger.transaction import SQLTransaction
 
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 PLAN, ARTIFACT = "a" * 64, "b" * 64
@@ -69,24 +69,27 @@ def test_a_charge_is_what_reserving_and_activating_leaves(
     assert (in_one.verify(), replay(in_one)) == ([], [])
 
 
-def test_it_takes_one_transaction_that_writes(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    heads = []
-    commit = DuckDBStore._commit
+def test_it_takes_one_transaction_that_writes(ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heads, kind = [], type(store_at(path))
+    commit = kind._commit
 
-    def counted(self: DuckDBStore, connection: Any) -> None:
+    def counted(self: AnyStore, connection: Any) -> None:
         ((count,),) = connection.execute("SELECT count(*) FROM entries").fetchall()
         heads.append(count)
         commit(self, connection)
 
-    monkeypatch.setattr(DuckDBStore, "_commit", counted)
+    monkeypatch.setattr(kind, "_commit", counted)
     charge(ledger)
     assert heads == [4, 6]
 
 
 @pytest.mark.parametrize("place", range(1, 6))
-def test_what_fails_on_the_way_leaves_nothing(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+def test_what_fails_on_the_way_leaves_nothing(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
     """Before and after each of the two entries, and before they are durable."""
-    append, commit, passed = DuckDBTransaction.append, DuckDBStore._commit, 0
+    kind = type(store_at(path))
+    append, commit, passed = SQLTransaction.append, kind._commit, 0
 
     def pass_by() -> None:
         nonlocal passed
@@ -94,20 +97,20 @@ def test_what_fails_on_the_way_leaves_nothing(ledger: Ledger, monkeypatch: pytes
         if passed == place:
             raise OSError("the disk")
 
-    def appending(self: DuckDBTransaction, draft: Draft) -> Record:
+    def appending(self: SQLTransaction, draft: Draft) -> Record:
         pass_by()
         record = append(self, draft)
         pass_by()
         return record
 
-    def committing(self: DuckDBStore, connection: Any) -> None:
+    def committing(self: AnyStore, connection: Any) -> None:
         if passed:
             pass_by()
         commit(self, connection)
 
     with monkeypatch.context() as patch:
-        patch.setattr(DuckDBTransaction, "append", appending)
-        patch.setattr(DuckDBStore, "_commit", committing)
+        patch.setattr(SQLTransaction, "append", appending)
+        patch.setattr(kind, "_commit", committing)
         with pytest.raises(OSError, match="the disk"):
             charge(ledger)
     assert kinds(ledger) == []
@@ -269,14 +272,14 @@ def test_of_releases_that_do_not_fit_all_is_written_and_nothing_is_charged(book:
 def test_a_process_that_dies_while_several_are_asked_leaves_none(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, dies_at: int
 ) -> None:
-    append, count = DuckDBTransaction.append, iter(range(1, 99))
+    append, count = SQLTransaction.append, iter(range(1, 99))
 
-    def dying(self: DuckDBTransaction, draft: Draft) -> Record:
+    def dying(self: SQLTransaction, draft: Draft) -> Record:
         if next(count) == dies_at:
             raise KeyboardInterrupt
         return append(self, draft)
 
-    monkeypatch.setattr(DuckDBTransaction, "append", dying)
+    monkeypatch.setattr(SQLTransaction, "append", dying)
     with pytest.raises(KeyboardInterrupt):
         together(ledger, *[EVENT] * 6)
     assert kinds(ledger) == []

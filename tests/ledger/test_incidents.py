@@ -7,6 +7,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -329,15 +330,15 @@ def test_an_incident_that_comes_while_a_seal_is_computed_is_seen(
 
 
 @pytest.mark.slow
-def test_a_seal_beside_an_incident_is_before_it_or_refused(ledger: Ledger) -> None:
+def test_a_seal_beside_an_incident_is_before_it_or_refused(ledger: Ledger, path: Path) -> None:
     """Threads at one file, each step a transaction under the lock: two that seal, one that refutes in their midst."""
     seals, held = made(ledger)
     done: list[Seal] = []
     refused: list[str] = []
-    enough, start = threading.Event(), threading.Barrier(3)
+    enough, start = threading.Event(), threading.Barrier(3, timeout=60)
 
     def work(name: str) -> None:
-        mine = Ledger(ledger._store.path)  # type: ignore[attr-defined]
+        mine = Ledger(path)
         start.wait()
         for number in range(200):
             try:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from ledger import Finding, Gaussian, Ledger, ProtocolError
 SCRIPT = Path(__file__).with_name("processes.py")
 FINGERPRINT = "hmac-sha256:6f1ed002ab5595859014ebf0951522d9"
 PLAN = "a" * 64
+Copied = Callable[[Path, Path], None]
 
 # The transactions of `processes.steps` and what each of them writes; the others only read, outside of the lock's hold.
 TRANSACTIONS = {
@@ -59,15 +60,14 @@ def test_processes_that_ask_at_the_same_moment_share_one_budget(ledger: Ledger, 
 
 
 @pytest.mark.slow
-def test_death_at_any_point_leaves_a_charge_and_no_lock(ledger: Ledger, path: Path) -> None:
+def test_death_at_any_point_leaves_a_charge_and_no_lock(ledger: Ledger, path: Path, copied: Copied) -> None:
     cases = {
         (number, when): path.with_name(f"{number}-{when}.duckdb")
         for number in TRANSACTIONS
         for when in ("before", "after")
     }
     for copy in cases.values():
-        shutil.copy(path, copy)
-        shutil.copy(f"{path}.key", f"{copy}.key")
+        copied(path, copy)
     run("die", path, *(f"{number}:{when}:{copy}" for (number, when), copy in cases.items()))
 
     for (number, when), copy in cases.items():
@@ -119,11 +119,10 @@ def check_what_can_follow(ledger: Ledger, kinds: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_death_in_a_charge_leaves_both_of_its_entries_or_neither(ledger: Ledger, path: Path) -> None:
+def test_death_in_a_charge_leaves_both_of_its_entries_or_neither(ledger: Ledger, path: Path, copied: Copied) -> None:
     copies = {place: path.with_name(f"{place}.duckdb") for place in range(1, 7)}
     for copy in copies.values():
-        shutil.copy(path, copy)
-        shutil.copy(f"{path}.key", f"{copy}.key")
+        copied(path, copy)
     run("die in a charge", path, *(f"{place}:{copy}" for place, copy in copies.items()))
     left = {}
     for place, copy in copies.items():

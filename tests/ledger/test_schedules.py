@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -100,12 +99,11 @@ def test_no_schedule_exceeds_a_cap_or_loses_a_charge(
 @settings(often, max_examples=8)
 @given(schedule=st.lists(st.tuples(st.sampled_from(STEPS), numbers, numbers), min_size=8, max_size=14))
 def test_no_schedule_on_disk_does_so_either_nor_contradicts_its_checkpoints(
-    beginning: Path, schedule: list[tuple[str, int, int]]
+    beginning: Path, copied: Callable[[Path, Path], None], schedule: list[tuple[str, int, int]]
 ) -> None:
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = Path(folder) / "ledger.duckdb"
-        for suffix in ("", ".key"):
-            shutil.copy(f"{beginning}{suffix}", f"{path}{suffix}")
+        copied(beginning, path)
         world = World(Ledger(path), travel(patch))
         for number, (what, pick, other) in enumerate(schedule):
             world.step(what, pick, other)

@@ -14,7 +14,7 @@ def adapted():
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from dpsynth_assets.language.finetuning import attach_adapter
+    from dpsynth_assets.language.trainable import attach_adapter
 
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -37,8 +37,9 @@ def adapted():
 @pytest.fixture
 def units():
     """Twelve units of one to four records, of uneven length."""
-    from dpsynth_assets.language.finetuning import TextUnits
     from dpsynth_assets.language.objective import Encoded
+    from dpsynth_assets.language.packed import Packed
+    from dpsynth_assets.language.units import TextUnits
 
     rng = random.Random(1)
     records, owners = [], []
@@ -47,4 +48,4 @@ def units():
             length = rng.randint(5, 20)
             records.append(Encoded(tuple(rng.randrange(3, 64) for _ in range(length)), prefix=3))
             owners.append(f"unit-{unit}")
-    return TextUnits(records, owners, pad_token_id=0)
+    return TextUnits(Packed.of(records, owners), pad_token_id=0)

@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 import numpy as np
 from transformers import LlamaConfig, LlamaForCausalLM
-from dpsynth_assets.language.finetuning import TextUnits
+from dpsynth_assets.language.packed import Packed
+from dpsynth_assets.language.units import TextUnits
 from dpsynth_assets.language.objective import Encoded
 from dpsynth_assets.privacy import training
 from dpsynth_assets.privacy.plan import DpSgd, Learning
@@ -36,7 +37,7 @@ training.PoissonSampler = Drawn
 model = LlamaForCausalLM(LlamaConfig(vocab_size=256, hidden_size=64, intermediate_size=256, num_hidden_layers=4,
                                      num_attention_heads=2, max_position_embeddings=length))
 records = [Encoded(tuple(3 + (7 * unit + place) % 250 for place in range(length)), 2) for unit in range(160)]
-data = TextUnits(records, list(range(160)), 0)
+data = TextUnits(Packed.of(records), 0)
 mechanism = DpSgd(0.1, 1.0, 1.0, expected_batch_size=16, steps=2)
 before = memory("VmRSS")
 shapes = (Shape(length, tokens // length),) if tokens > 16 * length else None

@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from dpsynth_assets.language.finetuning import TextUnits, attach_adapter
 from dpsynth_assets.language.objective import Encoded
+from dpsynth_assets.language.packed import Packed
+from dpsynth_assets.language.trainable import attach_adapter
+from dpsynth_assets.language.units import TextUnits
 from dpsynth_assets.privacy.clipping.engine import ClippedSum
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.verification import verify_own_bits
@@ -64,7 +66,7 @@ def population(kind, count=60):
 
 def data_of(kind, method, bfloat16=False):
     virtual = PROMPT if method == "prompt" else 0
-    return TextUnits(*population(kind), 0, virtual, longest=LONGEST, prefix=PREFIX, bfloat16=bfloat16)
+    return TextUnits(Packed.of(*population(kind)), 0, virtual, longest=LONGEST, prefix=PREFIX, bfloat16=bfloat16)
 
 
 def clipped_sum(model, data, units, strategy="flat", tokens=320):
@@ -165,7 +167,7 @@ class ByPlace(ByNeighbours):
 
 def made_up_losses(model):
     rng = random.Random(3)
-    data = TextUnits([record(rng, n) for n in (40, 4, 22)], [0, 1, 2], 0, longest=40, prefix=PREFIX)
+    data = TextUnits(Packed.of(record(rng, n) for n in (40, 4, 22)), 0, longest=40, prefix=PREFIX)
     return lambda records, shape: data.losses(model, records, shape)
 
 

@@ -144,8 +144,9 @@ def digests_in(folder):
 
 
 def query(home, sql, limits=None):
-    """Ask of the tables that the stand-in has sealed in this folder."""
-    return ask(home, sql, digests_in(home / "parquet"), limits)
+    """Columns and rows, asked of the tables that the stand-in has sealed in this folder."""
+    answer = ask(home, sql, digests_in(home / "parquet"), limits)
+    return answer.columns, answer.rows
 
 
 def publish(home, path, **given):

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dpsynth_assets.publish import parquet
+from dpsynth_assets.publish import parquet, query_process
 from dpsynth_assets.publish.query import Limits
 from dpsynth_assets.publish.release import QueryError
 from dpsynth_assets.publish.sql import literal
@@ -55,6 +55,8 @@ RIGHT = (
     "SELECT 1 -- a remark; and its end",
     "/* a remark */ VALUES (1)",
     "FROM query_table('releases')",
+    "EXPLAIN SELECT count(*) FROM inbox.messages",
+    "/* why */ explain analyze PIVOT inbox.messages ON topic",
 )
 
 
@@ -70,6 +72,7 @@ def test_the_questions_analysts_ask_are_answered(home, put, subtests):
 WRONG = (
     ("SELECT * FROM inbox.mesages", "no table mesages. Did you mean inbox.messages"),
     ("SELECT * FROM messages", "Did you mean inbox.messages"),
+    ('SELECT * FROM "inbox.messages"', "Write inbox.messages, without quotes around both together"),
     ("SELECT * FROM inbx.messages", "Published: inbox.messages, releases, quality"),
     ("SELECT * FROM nonsense", "Published: inbox.messages, releases, quality"),
     ("SELECT mesage FROM inbox.messages", '"mesage" not found'),
@@ -97,6 +100,9 @@ WRONG = (
     ("EXECUTE p", "only answers questions"),
     ("EXPLAIN ANALYZE COPY (SELECT 1) TO 'x.csv'", "only answers questions"),
     ("EXPLAIN ANALYZE COPY (FROM (PIVOT releases ON unit)) TO 'x.csv'", "only answers questions"),
+    ("EXPLAIN ANALYZE DROP VIEW inbox.messages", "only answers questions"),
+    ("EXPLAIN ANALYZE SELECT * FROM read_text('/etc/passwd')", "published tables only"),
+    ("EXPLAIN ANALYZE WITH gone AS (DELETE FROM releases RETURNING *) SELECT * FROM gone", "read-only"),
     ("BEGIN", "only answers questions"),
     ("WITH gone AS (DELETE FROM releases RETURNING *) SELECT * FROM gone", "read-only"),
     ("WITH more AS (INSERT INTO releases FROM releases RETURNING *) FROM (PIVOT more ON unit)", "read-only"),
@@ -124,6 +130,56 @@ def test_wrong_questions_get_friendly_answers_and_change_nothing(home, put, secr
         assert says in str(caught.value)
         assert not {"LINE 1", "Traceback", str(Path(sys.prefix))} & set(str(caught.value).split("\n"))
         assert contents() == before
+
+
+# Each of these writes, reads or changes something where it is run as it stands.
+NO_QUESTIONS = (
+    "COPY (SELECT 1) TO 'x.csv'",
+    "(COPY (SELECT 1) TO 'x.csv')",
+    "COPY (FROM (PIVOT releases ON unit)) TO 'x.csv'",
+    "INSERT INTO releases FROM releases",
+    "CREATE TABLE t AS SELECT 1",
+    "CREATE TABLE t AS PIVOT releases ON unit",
+    "DROP TABLE releases",
+    "ATTACH 'x.duckdb'",
+    "SET threads = 1",
+    "PREPARE p AS COPY (SELECT 1) TO 'x.csv'",
+    "CALL enable_logging()",
+    "EXPORT DATABASE 'x'",
+)
+EXPLAINING = (
+    "{}",
+    "EXPLAIN {}",
+    "EXPLAIN ANALYZE {}",
+    "explain\nanalyze\t{};",
+    "/* SELECT */ EXPLAIN ANALYZE {}",
+    "EXPLAIN/**/ANALYZE/**/{}",
+    "EXPLAIN ANALYZE/* */ {}",
+    "EXPLAIN -- SELECT\n ANALYZE {}",
+    "EXPLAIN (ANALYZE) {}",
+    "EXPLAIN (FORMAT json, ANALYZE) {}",
+    "EXPLAIN ANALYZE (FORMAT json) {}",
+    "EXPLAIN ANALYZE EXPLAIN {}",
+    "EXPLAIN SELECT 1; {}",
+    "EXPLAIN {}; SELECT 1",
+)
+
+
+def test_explain_hides_nothing_that_is_no_question():
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE releases AS SELECT 1 AS unit")
+
+        def asks(sql):
+            try:
+                query_process._require_question(connection, sql)
+            except (QueryError, duckdb.ParserException):
+                return False
+            return True
+
+        attempts = [form.format(each) for form in EXPLAINING for each in NO_QUESTIONS]
+        assert [sql for sql in attempts if asks(sql)] == []
+        questions = ("SELECT 1", "FROM (PIVOT releases ON unit)", "PIVOT releases ON unit", "DESCRIBE releases")
+        assert all(asks(form.format(sql)) for form in EXPLAINING[:5] for sql in questions)
 
 
 COPIES = (

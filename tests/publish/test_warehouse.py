@@ -1,8 +1,7 @@
 """Publishing: what is let in, what analysts see, and that readers and writers do not disturb each other."""
 
 import json
-import subprocess
-import sys
+import shutil
 import threading
 from dataclasses import replace
 from datetime import datetime
@@ -15,9 +14,11 @@ import pytest
 from dpsynth_assets.contract import QualityRule
 from dpsynth_assets.publish import parquet
 from dpsynth_assets.publish.release import PublishError, PublishRefused, QueryError
-from dpsynth_assets.publish.warehouse import differences, left_out, rebuild, releases
+from dpsynth_assets.publish.sql import literal
+from dpsynth_assets.publish.warehouse import differences, left_out, put_right, rebuild, releases
 from dpsynth_assets.quality.rules import evaluate
 from dpsynth_assets.quality.verdict import Verdict
+from tests.duckdb_files import UNUSABLE, held
 from tests.publish.conftest import Tables, publish, query
 
 pytestmark = pytest.mark.slow
@@ -34,7 +35,7 @@ def test_analysts_see_the_table_its_guarantee_and_its_papers(home, put):
     assert (entry["epsilon"], entry["delta"], entry["unit"], entry["latest"]) == (8.0, 1e-6, "customer", True)
     assert entry["created"] == datetime(2030, 1, 1)
     assert json.loads(entry["receipts"]) == [{"event": "poisson_sampled_gaussian", "entry": 7, "hash": "ab12"}]
-    assert entry["parquet"] == str(path)
+    assert home / "parquet" / entry["parquet"] == path
     assert query(home, f"SELECT count(*) FROM {entry['view_name']}")[1] == [(2,)]
     assert query(home, "SELECT bool_and(passed), count(*) > 5 FROM quality")[1] == [(True, True)]
 
@@ -46,8 +47,8 @@ def test_comments_state_the_guarantee_in_words(home, put):
     for words in ("no row is a real record", "epsilon = 8 ", "delta = 1e-06", "one customer with all its records"):
         assert words in comment
     assert query(home, "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = 'messages'")[1] == [
-        ("message", "The customer's words (synthetic)"),
-        ("topic", "What it's about (synthetic)"),
+        ("message", "Synthetic. In the source: The customer's words"),
+        ("topic", "Synthetic. In the source: What it's about"),
     ]
 
 
@@ -232,6 +233,11 @@ def test_the_real_rules_the_stored_verdict_and_the_warehouse_fit_together(home, 
 # Readers, writers, and what lies on disk
 
 
+def where(home):
+    """What a reader of the database says of the folder that it lies in."""
+    return f"SET VARIABLE warehouse_folder = {literal(str(home))}"
+
+
 def test_the_database_file_is_not_writable(home, put):
     put()
     assert (home / "warehouse.duckdb").stat().st_mode & 0o222 == 0
@@ -239,20 +245,15 @@ def test_the_database_file_is_not_writable(home, put):
 
 def test_a_publication_does_not_wait_for_whoever_has_the_database_open(home, put):
     put()
-    file = home / "warehouse.duckdb"
-    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as writer:
-        assert writer.stdout.readline() == b"open\n"
+    with held(home / "warehouse.duckdb"):
         put(id="r2")
         assert query(home, "SELECT count(*) FROM releases")[1] == [(2,)]
-        writer.communicate()
 
 
 def test_a_reader_that_keeps_its_connection_open_survives_a_publication(home, put):
     put("first words", "of the first")
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as reader:
+        reader.execute(where(home))
         ask = "SELECT max(release_id), (SELECT min(message) FROM inbox.messages) FROM releases"
         assert reader.execute(ask).fetchall() == [("r1", "first words")]
         put("second words", "of the second", id="r2", created="2030-02-01T00:00:00+00:00")
@@ -260,6 +261,7 @@ def test_a_reader_that_keeps_its_connection_open_survives_a_publication(home, pu
         # Others, this process included, see the new state at once.
         assert query(home, ask)[1] == [("r2", "of the second")]
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as reader:
+        reader.execute(where(home))
         assert reader.execute(ask).fetchall() == [("r2", "of the second")]
 
 
@@ -314,9 +316,33 @@ def test_the_database_is_rebuilt_from_the_files_alone_also_elsewhere(home, put, 
     assert query(moved, "SELECT count(*) FROM inbox.messages")[1] == [(2,)]
     (moved / "warehouse.duckdb").unlink()
     with duckdb.connect(str(rebuild(moved, Tables())), read_only=True) as reader:
+        reader.execute(where(moved))
         assert reader.execute("SELECT count(*) FROM inbox.messages").fetchall() == [(2,)]
     leftovers = {path.name for path in moved.iterdir()} - {"warehouse.duckdb", "parquet", ".publish.lock"}
     assert leftovers == set()
+
+
+def test_a_copy_of_a_warehouse_serves_its_own_files_and_never_the_other_one_s(home, put, tmp_path, monkeypatch):
+    put("of the copy too", "and of the first")
+    copy = tmp_path / "a, copy"
+    shutil.copytree(home, copy)
+    for path in (copy / "parquet").glob("*/*/*.parquet"):
+        Tables().seal(path)
+    put("of the first alone", "and nobody else's", id="r2", created="2030-02-01T00:00:00+00:00")
+    ask = "SELECT min(message) FROM inbox.messages"
+    assert query(copy, ask)[1] == [("and of the first",)]
+    assert differences(copy, Tables()) == []
+    (home / "parquet/inbox/messages/r1.parquet").unlink()
+    for told in (True, False):
+        with duckdb.connect(str(copy / "warehouse.duckdb"), read_only=True) as reader:
+            if told:
+                reader.execute(where(copy))
+                assert reader.execute(ask).fetchall() == [("and of the first",)]
+                continue
+            with pytest.raises(duckdb.IOException, match="No files found"):
+                reader.execute(ask)
+            monkeypatch.chdir(copy)
+            assert reader.execute(ask).fetchall() == [("and of the first",)]
 
 
 def test_verify_finds_rows_edited_in_place_and_foreign_files(home, put):
@@ -368,5 +394,40 @@ def test_a_warehouse_that_was_tampered_with_differs_from_what_its_tables_make(ho
         assert any(named in each for each in differences(home, Tables())), tampering
         rebuild(home, Tables())
         assert differences(home, Tables()) == []
-    file.write_bytes(b"no database")
-    assert any("the file is not" in each for each in differences(home, Tables()))
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_a_warehouse_that_duckdb_cannot_use_is_called_what_it_is(home, put, kind):
+    put()
+    spoil, said = UNUSABLE[kind]
+    file = home / "warehouse.duckdb"
+    file.chmod(0o644)
+    file.write_bytes(spoil(file.read_bytes()))
+    (problem,) = differences(home, Tables())
+    assert f"{file} {said}" in problem
+    assert "`dpsynth audit seal` makes it anew" in problem
+    assert query(home, "SELECT count(*) FROM inbox.messages")[1] == [(2,)], "it is for other tools"
+    assert put_right(home, Tables()) == file
+    assert differences(home, Tables()) == []
+
+
+def test_a_warehouse_that_another_program_has_open_is_called_that(home, put):
+    put()
+    file = home / "warehouse.duckdb"
+    file.chmod(0o644)
+    with held(file):
+        (problem,) = differences(home, Tables())
+    assert f"{file} is open in another program" in problem
+
+
+def test_a_warehouse_for_which_there_is_no_space_is_a_sentence(home, put, monkeypatch):
+    put()
+    before = sorted(home.iterdir())
+
+    def full(*_, **__):
+        raise duckdb.IOException('IO Error: Could not write file "x": No space left on device')
+
+    monkeypatch.setattr(duckdb, "connect", full)
+    with pytest.raises(PublishError, match=r"lies on a disk without space.*`dpsynth audit seal`"):
+        rebuild(home, Tables())
+    assert sorted(home.iterdir()) == before

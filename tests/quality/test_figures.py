@@ -205,15 +205,17 @@ def test_needs_are_those_of_the_rules():
 
 def test_the_picture_is_a_small_png_that_shows_the_reference(corpus, reference):
     materials = Materials(corpus, "message", {"test_split": reference})
-    alone, beside = (portrait(materials, "topic", ("card", "loan", "app"), name) for name in (None, "test_split"))
+    alone, beside = (portrait(materials, {"topic": ("card", "loan", "app")}, name) for name in (None, "test_split"))
     assert alone != beside
     for png in (alone, beside):
         assert png.startswith(b"\x89PNG")
         assert len(png) < 40_000
     many = corpus.assign(topic=[f"t{i % 77}" for i in range(200)])
-    png = portrait(Materials(many, "message"), "topic", [f"t{i}" for i in range(77)])
+    png = portrait(Materials(many, "message"), {"topic": [f"t{i}" for i in range(77)]})
     assert png.startswith(b"\x89PNG")
-    assert portrait(Materials(corpus.iloc[:0], "message"), "topic", ("card", "loan")).startswith(b"\x89PNG")
+    assert portrait(Materials(corpus.iloc[:0], "message"), {"topic": ("card", "loan")}).startswith(b"\x89PNG")
+    without_labels = portrait(Materials(corpus, "message"), {})
+    assert without_labels.startswith(b"\x89PNG")
 
 
 def test_a_missing_reference_is_named():

@@ -56,6 +56,35 @@ def test_anything_is_read_alike_in_chunks_and_at_once(text, chunk):
         assert read(text) == whole
 
 
+@given(st.text(st.sampled_from('ab",\n\r'), max_size=60), st.integers(1, 9))
+def test_what_is_too_long_is_left_out_alike_in_chunks_and_at_once(text, chunk):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(comma_separated, "LONGEST", 7)
+        whole = list(comma_separated.located(io.StringIO(text, newline="")))
+        patch.setattr(comma_separated, "_CHUNK", chunk)
+        assert list(comma_separated.located(io.StringIO(text, newline=""))) == whole
+
+
+def test_a_record_has_a_longest_length_and_a_longer_one_costs_itself(monkeypatch):
+    monkeypatch.setattr(comma_separated, "LONGEST", 12)
+    at_most, longer = '"abc\n5678",y', '"abc\n56789",y'
+    assert read(f"a,b\n{at_most}\nc,d\n") == [["a", "b"], None, ['5678"', "y"], ["c", "d"]], "with its line end"
+    assert read(f"a,b\n{at_most}") == [["a", "b"], ["abc\n5678", "y"]]
+    assert read(f"a,b\n{longer}") == [["a", "b"], None, ['56789"', "y"]]
+    assert read(f"a,b\n{'x' * 40}\nc,d") == [["a", "b"], None, ["c", "d"]]
+
+
+def test_an_open_quote_or_a_line_without_end_holds_no_more_than_the_longest_record(monkeypatch):
+    monkeypatch.setattr(comma_separated, "LONGEST", 100)
+    monkeypatch.setattr(comma_separated, "_CHUNK", 10)
+    for first in ('a,"open', "x" * 5_000):
+        stream = io.StringIO(f"{first}\n" + "c,d\n" * 5_000, newline="")
+        found = comma_separated.located(stream)
+        assert next(found) == comma_separated.Row(1, None, 3 if "open" in first else 0)
+        assert stream.tell() < len(first) + 400
+        assert next(found) == comma_separated.Row(2, ["c", "d"])
+
+
 @pytest.mark.parametrize("offset", range(-3, 4))
 @pytest.mark.parametrize("boundary", [2**13, 2**16, 2**20])
 def test_a_line_end_within_quotes_is_kept_wherever_it_falls(offset, boundary):

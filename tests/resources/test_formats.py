@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from resources import canonical, formats
+from resources import canonical, databases, formats
 from resources.formats import SourceError, records
+from resources.places import Stored
+from resources.source import Layout
 
 KINDS = {"who": "string", "said": "text", "topic": "string"}
 NUMBERED = KINDS | {"who": "integer"}
@@ -220,3 +225,72 @@ def test_an_empty_or_torn_file_is_refused_by_what_is_public_of_it_only(tmp_path,
     torn.write_bytes(content)
     with pytest.raises(SourceError, match="is it a whole file of that format"):
         list(records(torn, KINDS))
+
+
+def test_a_workbook_with_a_password_is_called_that(tmp_path):
+    """It is no .xlsx inside, but the container of one, as workbooks of before 2007 are."""
+    protected = tmp_path / "letters.xlsx"
+    protected.write_bytes(bytes.fromhex("d0cf11e0a1b11ae1") + bytes(4096))
+    with pytest.raises(SourceError, match="protected by a password, or was written by an Excel before 2007"):
+        list(records(protected, KINDS))
+
+
+def test_how_much_text_duckdb_hands_over_at_once_is_not_counted_in_32_bits(tmp_path):
+    """Or one record of 2 GiB, which is a small file, would end the reading of all."""
+    with duckdb.connect(str(tmp_path / "letters.duckdb")) as connection:
+        connection.execute("create table letters (text varchar)")
+    schema = databases.schema_of_duckdb(Stored.of(tmp_path / "letters.duckdb"), Layout(table="letters"))
+    assert schema.field("text").type == pa.large_string()
+
+
+FAILING = {  # by format, what fails for the one record that is called `secret` and for no other
+    ".duckdb": [
+        "cast(case who when 'secret' then who else '1' end as integer)",
+        "error(case who when 'secret' then who end)",
+        "9223372036854775807 + (who = 'secret')::bigint",
+    ],
+    ".sqlite": [
+        "abs(-9223372036854775807 - (who = 'secret'))",
+        "json_extract(case who when 'secret' then who else '{}' end, '$')",
+        "zeroblob(2000000000 * (who = 'secret'))",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("format_", "expression"), [(each, said) for each, expressions in FAILING.items() for said in expressions]
+)
+def test_a_view_that_fails_for_a_record_is_called_that_without_the_record(tmp_path, format_, expression):
+    """And its file is not said to be broken, which it is not."""
+    path = tmp_path / f"letters{format_}"
+    connection = duckdb.connect(str(path)) if format_ == ".duckdb" else sqlite3.connect(path)
+    connection.execute("create table letters (who varchar, said varchar)")
+    connection.execute("insert into letters values ('a', 'b'), ('secret', 'c')")
+    connection.execute(f"create view odd as select who, said, cast({expression} as varchar) as topic from letters")
+    connection.commit()
+    connection.close()
+    with pytest.raises(SourceError, match="its table or view `odd` fails itself: an expression in it") as caught:
+        list(records(path, KINDS, Layout(table="odd")))
+    assert caught.value.__context__ is None
+    assert "secret" not in str(caught.value)
+    assert "whole file" not in str(caught.value)
+
+
+def test_a_view_of_duckdb_that_needs_too_much_memory_is_called_that(tmp_path, monkeypatch):
+    monkeypatch.setattr(databases, "_MEMORY", "20MB")
+    with duckdb.connect(str(tmp_path / "letters.duckdb")) as connection:
+        connection.execute("create table letters as select repeat('a', 1000) as said from range(100000)")
+        connection.execute("create view odd as select 'a' as who, string_agg(said) as said, 'b' as topic from letters")
+    with pytest.raises(SourceError, match="`odd` needs more than 20MB of memory: make it a table"):
+        list(records(tmp_path / "letters.duckdb", KINDS, Layout(table="odd")))
+
+
+def test_a_damaged_sqlite_file_is_not_blamed_on_its_table(tmp_path):
+    path = tmp_path / "letters.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("create table letters (who text, said text, topic text)")
+        connection.executemany("insert into letters values (?, ?, 't')", [(str(n), "a" * 500) for n in range(100)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + bytes(4096) + whole[12288:])
+    with pytest.raises(SourceError, match=r"could not be parsed as \.sqlite .*is it a whole file of that format"):
+        list(records(path, KINDS, Layout(table="letters")))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
+from itertools import compress
 
 import pandas as pd
 import pyarrow as pa
@@ -14,7 +15,8 @@ import pytest
 from dpsynth_assets.gate import public_rows
 from dpsynth_assets.gate.sources import source_of
 from resources import tabular
-from resources.tabular import SourceError, as_rows, bound_units, figures, fingerprint
+from resources.bounding import bound_units
+from resources.tabular import Fingerprint, SourceError, as_rows, figures
 
 KEY = b"k" * 32
 
@@ -42,7 +44,7 @@ def rows(contract):
 
 def table_of(contract):
     source = source_of(contract)
-    return tabular.table_at(source.place, source.where, source.columns)
+    return tabular.table_at(source.place, source.where, source.columns, source.layout)
 
 
 def coded(contract, **update):
@@ -141,7 +143,7 @@ def test_records_of_one_text_are_told_apart_by_their_labels():
 
 
 def kept(rows, bound=1):
-    return bound_units(pd.DataFrame(rows, columns=["unit", "text", "topic"]), bound, KEY).values.tolist()
+    return list(map(list, compress(rows, bound_units([rows], bound, KEY))))
 
 
 def test_two_sources_without_a_text_are_not_taken_for_one(contract):
@@ -149,7 +151,9 @@ def test_two_sources_without_a_text_are_not_taken_for_one(contract):
         path = contract.path.parent / name
         path.write_text("\n".join(lines), encoding="utf-8")
         known = replace(contract, privacy=contract.privacy.model_copy(update=terms), source=str(path))
-        return fingerprint(table_of(known), source_of(known), KEY)
+        found = Fingerprint(source_of(known), KEY)
+        found.add(table_of(known))
+        return found.value()
 
     blank = '{"text": " "}'
     empty = [identity("a.jsonl"), identity("b.jsonl"), identity("c.jsonl", blank), identity("d.jsonl", blank, "{")]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dpsynth_assets.language import drawing
 from dpsynth_assets.language.writing import WriterError
 from dpsynth_assets.privacy.checkpoint import OpenFolder
 from dpsynth_assets.privacy.evolution import NoisyVotes
@@ -28,7 +29,7 @@ class Lengths:
     """An encoder for which texts are alike that are as long as each other."""
 
     def encode(self, texts: Any, progress: Any = None) -> np.ndarray:
-        return np.array([[len(text), 1.0] for text in texts], dtype=np.float32)
+        return np.array([[len(text), 1.0] for text in texts], dtype=np.float32).reshape(-1, 2)
 
 
 class Scribe:
@@ -47,6 +48,7 @@ class Scribe:
 def scribe(monkeypatch: pytest.MonkeyPatch) -> Scribe:
     made = Scribe()
     monkeypatch.setattr(evolution, "_writer", lambda *_: made)
+    monkeypatch.setattr(drawing, "writer_of", lambda *_: made)
     monkeypatch.setattr(evolution, "encoder_for", lambda _: Lengths())
     return made
 
@@ -77,7 +79,13 @@ def run(contract: Any, rows: pd.DataFrame, folder: Path, progress: Any = lambda 
     ready = evolution.check(contract, plan, {}, lambda *_: None)
     (folder / "out").mkdir(exist_ok=True, parents=True)
     work = Workspace(folder / "out", folder / "checkpoints", lambda *_: None, progress)
-    return evolution.run(contract, plan, rows, ready, work)
+    return evolution.run(contract, plan, [rows], ready, work)
+
+
+def drawn_once(contract: Any, folder: Path, count: int) -> list[str]:
+    """The texts of one shard of the table."""
+    [(_, texts)] = evolution.drawing(contract, folder, {})([([("card",)] * count, 7)], lambda _: None)
+    return texts
 
 
 def spread(evolved: Evolved, cell: tuple[str, ...] = ("card",)) -> float:
@@ -113,7 +121,8 @@ def test_a_writer_is_told_nothing_of_the_rows(evolving: Any, scribe: Scribe, tmp
     run(evolving, ROWS, tmp_path)
     run(evolving, rows_of([5] * 400), tmp_path / "other")
     assert len(scribe.asked) > 100
-    assert not any(MARKER in r.asked or MARKER in r.begin for r in scribe.asked)
+    assert any(r.examples for r in scribe.asked)
+    assert not any(MARKER in said for r in scribe.asked for said in (r.asked, r.begin, *r.examples))
     for file in (tmp_path / "out").iterdir():
         assert MARKER not in file.read_text(encoding="utf-8")
 
@@ -128,10 +137,30 @@ def test_votes_depend_on_neither_order_nor_ties() -> None:
     assert turned.votes(population, vectors) == [0, 2, 0]
 
 
-def test_records_of_other_labels_have_no_vote(evolving: Any) -> None:
-    rows = pd.concat([rows_of([3]), rows_of([3], "mortgage")], ignore_index=True)
+def test_a_part_of_the_table_is_asked_for_in_words_alone(evolving: Any, scribe: Scribe, tmp_path: Path) -> None:
+    run(evolving, ROWS, tmp_path)
+    asked: dict[float, int] = {}
+    for fresh in (0.0, 0.4):
+        stated = evolving.privacy.releases[EVOLUTION].model_copy(update={"fresh": fresh, "topics": ("loss", "theft")})
+        releases = evolving.privacy.releases.but(EVOLUTION, stated)
+        contract = replace(evolving, privacy=evolving.privacy.model_copy(update={"releases": releases}))
+        assert EVOLUTION.plan(contract).event() == EVOLUTION.plan(evolving).event()
+        scribe.asked.clear()
+        drawn_once(contract, tmp_path / "out", 500)
+        alone = [each for each in scribe.asked if not each.examples]
+        assert all("\nTopic: " in each.asked for each in alone)
+        asked[fresh] = len(alone)
+    assert asked[0.0] == 0
+    assert 150 < asked[0.4] < 250
+
+
+def test_records_of_other_labels_have_no_vote(evolving: Any, tmp_path: Path) -> None:
     encoder: Any = Lengths()
-    assert Electorate.of(evolving, rows, encoder).cells == [("card",)]
+    frames = [rows_of([3], "mortgage"), pd.concat([rows_of([3]), rows_of([3, 4], "mortgage")], ignore_index=True)]
+    votes = Electorate.of(evolving, frames, encoder, tmp_path)
+    assert votes.cells == [("card",)]
+    assert votes.units.tolist() == [0]
+    assert votes.vectors.tolist() == encoder.encode(rows_of([3]).text.tolist()).tolist()
 
 
 def test_lookahead_judges_a_text_by_its_variations(evolving: Any, scribe: Scribe, tmp_path: Path) -> None:
@@ -139,7 +168,7 @@ def test_lookahead_judges_a_text_by_its_variations(evolving: Any, scribe: Scribe
     releases = evolving.privacy.releases.but(EVOLUTION, stated)
     ahead = replace(evolving, privacy=evolving.privacy.model_copy(update={"releases": releases}))
     run(ahead, ROWS, tmp_path)
-    varied = [r for r in scribe.asked if r.begin]
+    varied = [r for r in scribe.asked if len(r.examples) == 1]
     assert len(varied) >= 3 * 24
 
 
@@ -210,6 +239,6 @@ def test_the_table_is_drawn_from_the_chosen(evolving: Any, scribe: Scribe, tmp_p
     evolved = Evolved.load(tmp_path / "out")
     chosen = {text for at, (_, text) in enumerate(evolved.population.texts) if at in evolved.counted}
     scribe.asked.clear()
-    drawn = evolution.drawing(evolving, tmp_path / "out", {})([("card",)] * 30, 7, lambda _: None)
+    drawn = drawn_once(evolving, tmp_path / "out", 30)
     assert len(drawn) == 30
     assert all(any(text.startswith(r.begin) for text in chosen) for r in scribe.asked)

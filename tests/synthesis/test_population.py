@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -87,8 +88,53 @@ def test_a_part_of_the_continuations_keeps_less(contract: Any) -> None:
     """So that some try, and others stay near to the text that was voted for."""
     scribe = Scribe()
     parent = " ".join("abcdefghij")
-    Asking(contract_with(contract, kept=0.6), scribe).written([Wanted(CARD, parent)] * 3, "round 1")
+    Asking(contract_with(contract, variation="continue", kept=0.6), scribe).written(
+        [Wanted(CARD, parent)] * 3, "round 1"
+    )
     assert [r.begin for r in scribe.asked[0][0]] == ["a b", "a b c d", "a b c d e f"]
+
+
+def test_variations_are_asked_for_after_some_of_the_chosen(contract: Any) -> None:
+    """Four after the same ones, so that a local model reads those once; the others see others."""
+    texts = Population((*((CARD, f"card {at}") for at in range(20)), (LOAN, "a loan"), (LOAN, "no loan")))
+    given = dict.fromkeys(range(10), 2) | {20: 5}
+    scribe = Scribe()
+    asking = Asking(contract_with(contract), scribe)
+    wanted = asking.after_examples(descendants(texts, given), texts, given, "round 1")
+    assert [each.cell for each in wanted] == [CARD] * 10 + [LOAN] * 4
+    asking.written(wanted, "round 1")
+    shown = [r.examples for r in scribe.asked[0][0]]
+    assert all(len(set(examples)) == 3 and {*examples} <= {f"card {at}" for at in range(10)} for examples in shown[:10])
+    assert [len(set(shown[start : start + 4])) for start in (0, 4)] == [1, 1]
+    assert len(set(shown[8:10])) == 1
+    assert len(set(shown[:10])) == 3
+    assert shown[10:] == [("a loan",)] * 4
+    assert {r.asked for r in scribe.asked[0][0]} == {"topic: card", "topic: loan"}
+    assert {r.begin for r in scribe.asked[0][0]} == {""}
+    again = asking.after_examples(descendants(texts, given), texts, given, "round 1")
+    assert again == wanted != asking.after_examples(descendants(texts, given), texts, given, "round 2")
+
+
+def test_who_has_more_votes_is_shown_more_often(contract: Any) -> None:
+    texts = Population(tuple((CARD, f"card {at}") for at in range(4)))
+    asking = Asking(contract_with(contract, shown=1), Scribe())
+    wanted = asking.after_examples([Wanted(CARD)] * 4000, texts, {0: 30, 1: 10, 2: 0}, "table")
+    shown = Counter(each.examples for each in wanted)
+    assert set(shown) == {("card 0",), ("card 1",)}
+    assert 2800 < shown["card 0",] < 3200
+
+
+def test_a_text_that_only_repeats_an_example_is_asked_for_again(contract: Any) -> None:
+    scribe = Scribe("a card", "another")
+    wanted = Wanted(CARD, examples=("two cards", "a card"))
+    assert Asking(contract_with(contract), scribe).written([wanted], "round 1") == ["another"]
+
+
+def test_the_trial_shows_as_much_as_a_round_may(contract: Any) -> None:
+    scribe = Scribe()
+    texts = ((CARD, "a card"), (CARD, "a new card"), (LOAN, "one"), (LOAN, "a very long loan"), (LOAN, "the other"))
+    Asking(contract_with(contract, shown=2), scribe).require_variations(Population(texts))
+    assert scribe.asked[0][0][0].examples == ("a very long loan", "the other")
 
 
 def test_first_texts_are_asked_for_by_label_and_topic(contract: Any) -> None:

@@ -6,10 +6,7 @@ import http.client
 import json
 import os
 import re
-import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,9 +16,11 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from tests.traps import traps
+from tests.web.serving import serving
+
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 LAUNCH = """
 mutation($p: ExecutionParams!) { launchPipelineExecution(executionParams: $p) {
   __typename ... on LaunchRunSuccess { run { runId } } } }"""
@@ -57,30 +56,13 @@ class Served:
 
 
 @pytest.fixture
-def served(home, book, contract_path) -> Iterator[Served]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "DPSYNTH_CONTRACTS": str(contract_path.parent), "PYTHONUNBUFFERED": "1"}
-    command = [Path(sys.executable).parent / "dpsynth", "ui", "--port", str(port)]
-    log = (home.root / "ui.log").open("w+")
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)
-    try:
-        deadline = time.monotonic() + 180
-        while True:
-            assert process.poll() is None, (home.root / "ui.log").read_text()
-            assert time.monotonic() < deadline, (home.root / "ui.log").read_text()
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        [token] = re.findall(r"token=([\w-]+)", (home.root / "ui.log").read_text())
-        yield Served(port, token, process)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(120)
-        log.close()
+def served(home, book, contract_path, tmp_path) -> Iterator[Served]:
+    """In a working directory of somebody else's: nothing in it is imported by any of its processes."""
+    (folder := tmp_path / "theirs").mkdir()
+    sprung = traps(folder)
+    with serving(home.root, contract_path.parent, folder) as running:
+        yield Served(*running)
+    assert not sprung.exists(), sprung.read_text()
 
 
 def launch_parameters() -> dict[str, object]:
@@ -89,7 +71,6 @@ def launch_parameters() -> dict[str, object]:
         "repositoryName": "__repository__",
         "pipelineName": "__ASSET_JOB",
         "assetSelection": [{"path": ["small", "source"]}],
-        "assetCheckSelection": [],
     }
     return {"p": {"selector": selector, "runConfigData": "{}", "mode": "default"}}
 

@@ -20,6 +20,7 @@ from dpsynth_assets import variants
 from dpsynth_assets.classify.contracted import load_teacher
 from dpsynth_assets.classify.evaluation import evaluate
 from dpsynth_assets.classify.recipes import RECIPES, load_classifier
+from dpsynth_assets.classify.terms import terms_of
 from dpsynth_assets.classify.training_rows import TrainingSet
 from dpsynth_assets.classify.vectors import kept_in
 from dpsynth_assets.cli.own_home import NotMadeError, made_in
@@ -129,7 +130,7 @@ def _on_synthetic(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str,
     def found() -> Found:
         for name, frame in corpora.items():
             renamed = frame.rename(columns={contract.privacy.text.column: "text"})
-            taught = name == CURATED and contract.privacy.classifier.taught_by_labeller
+            taught = name == CURATED and terms_of(contract).taught_by_labeller
             teacher = load_teacher(contract, held[LABELLER.name], setup.encoder) if taught else None
             yield from _trained(name, renamed, test, range(setup.seeds), setup, teacher)
 
@@ -157,7 +158,7 @@ def _with_dp(cell: GridCell, folder: Path, setup: Setup) -> tuple[dict[str, Any]
             made, test = store.latest(contract.id, DP_BASELINE.name), _test(contract, folder / kind)
             encoder = setup.encoder if kind == "minilm" else None
             classifier = load_classifier(made.folder / CLASSIFIER, encoder)
-            texts, labels = test["text"].tolist(), test[contract.privacy.classifier.target].tolist()
+            texts, labels = test["text"].tolist(), test[contract.privacy.target].tolist()
             accuracy = float(evaluate(classifier, texts, labels)["accuracy"])
             spent = composed_epsilon(contract, made)
             yield {"corpus": REAL_DP, "classifier": kind, "seed": 0, "accuracy": accuracy, "epsilon_composed": spent}
@@ -186,7 +187,7 @@ def _trained(
 ) -> Found:
     """Classifiers of each kind and seed on a corpus, judged on the public test split."""
     privacy = setup.contract.privacy
-    target = privacy.classifier.target
+    target = privacy.target
     texts, labels = frame["text"].tolist(), frame[target].tolist()
     training_set = TrainingSet(
         texts, labels, privacy.classes, targets=teacher.predict_proba(texts) if teacher else None

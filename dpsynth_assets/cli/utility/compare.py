@@ -80,7 +80,7 @@ def compare(
 def _require_unprotected(contract: Contract, source: str | None) -> None:
     """Pass if this deployment knows none of the rows as protected: the grid's homes, being new, know nothing of it."""
     home = Home.at()
-    if home.ledger_file.exists():
+    if home.has_ledger:
         try:
             require_unprotected(
                 contract.with_source(source) if source else contract, SensitiveStore(home=str(home.root))

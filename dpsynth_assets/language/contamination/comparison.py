@@ -11,7 +11,7 @@ Decision 11 says why there is no charged release of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,13 @@ from dpsynth_assets.contract.synthesis import EMBEDDED, INDEX_SUFFIX
 from dpsynth_assets.language.base_model import EMBEDDED_FOLDER
 from dpsynth_assets.language.contamination.facts import FACTS
 from dpsynth_assets.language.contamination.index import CorpusIndex
-from dpsynth_assets.language.contamination.overlap import measure
+from dpsynth_assets.language.contamination.overlap import Overlap, measure
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.releases.rows import Rows
 
 
 def corpus_index(contract: Contract) -> CorpusIndex | None:
@@ -41,15 +44,27 @@ def corpus_index(contract: Contract) -> CorpusIndex | None:
     return None
 
 
-def compare(
+def compared(
     contract: Contract,
-    texts: Sequence[str],
-    index: CorpusIndex,
-    adapter_folder: Path,
+    rows: Rows,
+    index: CorpusIndex | None,
+    folder: Path,
     keep: Callable[[str, str], object],
+) -> Iterator[pd.DataFrame]:
+    """Inside the gate: the very rows, which are compared as they pass. After the last one all figures are kept beside
+    the rows (`keep`), and the release's folder gets what may be known. Without an index nothing is compared."""
+    overlap = Overlap(0, 0, 0.0)
+    for frame in rows:
+        if index is not None:
+            overlap += measure(frame["text"].tolist(), index)
+        yield frame
+    if index is not None:
+        _state(contract, overlap, index, folder, keep)
+
+
+def _state(
+    contract: Contract, overlap: Overlap, index: CorpusIndex, folder: Path, keep: Callable[[str, str], object]
 ) -> None:
-    """Inside the gate: all figures are kept beside the rows (`keep`), and the adapter gets what may be known."""
-    overlap = measure(texts, index)
     known: dict[str, Any] = {
         "corpus": index.about.corpus,
         "sha256": index.about.sha256,
@@ -59,4 +74,4 @@ def compare(
     internal = known | shares | {"records": overlap.records, "overlapping": overlap.overlapping}
     keep(FACTS, json.dumps(internal, indent=2))
     public = known | shares if contract.privacy.source_is_public else known
-    (adapter_folder / FACTS).write_text(json.dumps(public, indent=2), encoding="utf-8")
+    (folder / FACTS).write_text(json.dumps(public, indent=2), encoding="utf-8")

@@ -29,6 +29,12 @@ class Overlap:
     overlapping: int
     by_chance: float
 
+    def __add__(self, other: Overlap) -> Overlap:
+        """Of the records of both."""
+        return Overlap(
+            self.records + other.records, self.overlapping + other.overlapping, self.by_chance + other.by_chance
+        )
+
     @property
     def share(self) -> float:
         """Of the records, those that overlap; 0 where there are none."""

@@ -159,20 +159,30 @@ class MicroBatch:
         return torch.stack(squares)
 
 
+class NobodysPass:
+    """Stands for a micro-batch of made-up rows only: what is reported of it is let go."""
+
+    def add_per_record(self, parameter: nn.Parameter, gradient: Tensor) -> None:
+        """As in `MicroBatch`, and nothing comes of it."""
+
+    def add_outer(self, parameter: nn.Parameter, first: Tensor, second: Tensor) -> None:
+        """As in `MicroBatch`, and nothing comes of it."""
+
+
 class Collector:
     """Where autograd functions report: the micro-batch whose backward pass runs, if one does."""
 
     def __init__(self) -> None:
-        self._current: MicroBatch | None = None
+        self._current: MicroBatch | NobodysPass | None = None
 
-    def begin(self, micro_batch: MicroBatch) -> None:
+    def begin(self, micro_batch: MicroBatch | NobodysPass) -> None:
         self._current = micro_batch
 
     def end(self) -> None:
         self._current = None
 
     @property
-    def current(self) -> MicroBatch:
+    def current(self) -> MicroBatch | NobodysPass:
         """Raises UnclippedGradientError outside `ClippedSum.add`."""
         if self._current is None:
             raise UnclippedGradientError(

@@ -40,7 +40,7 @@ def token_losses(head: nn.Linear, hidden: Tensor, targets: Tensor, counted: Tens
     if not torch.is_grad_enabled() or not trains or collector is not None:
         losses = applied(_TokenLosses, collector if trains else None, hidden, head.weight, head.bias, targets)
     else:
-        logits = head(hidden).float().flatten(0, 1)
+        logits = F.linear(hidden, head.weight, head.bias).float().flatten(0, 1)
         losses = F.cross_entropy(logits, targets.flatten(), reduction="none").view(targets.shape)
     return torch.where(counted, losses, 0.0)
 

@@ -11,7 +11,7 @@ from types import TracebackType
 import torch
 from torch import Tensor, nn
 
-from dpsynth_assets.privacy.clipping.contributions import Collector, MicroBatch
+from dpsynth_assets.privacy.clipping.contributions import Collector, MicroBatch, NobodysPass
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.clipping.grid import UNITS, grid_of
 from dpsynth_assets.privacy.clipping.rules import Attachment
@@ -98,6 +98,16 @@ class ClippedSum:
         if micro_batch is not None:
             self._add(micro_batch, 1)
 
+    def add_nothing(self, losses: Tensor) -> None:
+        """Back-propagates a pass that is nobody's: the sum stays what it is, to the bit.
+
+        For one of several processes that must make as many passes as the others.
+
+        Args:
+            losses: shape (rows,), all of made-up rows.
+        """
+        self._back_propagate(losses, NobodysPass())
+
     def take(self) -> list[Tensor]:
         """The clipped sum, one float64 tensor per trainable parameter in `parameters`' order; starts anew.
 
@@ -108,7 +118,7 @@ class ClippedSum:
             total.mul_(1.0 if self.grid is None else self.grid.spacing)  # a power of two: exact
         return taken
 
-    def _back_propagate(self, losses: Tensor, micro_batch: MicroBatch) -> None:
+    def _back_propagate(self, losses: Tensor, micro_batch: MicroBatch | NobodysPass) -> None:
         self._collector.begin(micro_batch)
         try:
             losses.sum().backward()

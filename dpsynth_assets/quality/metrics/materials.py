@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TEXTS = 2_000
 """At most so many texts of each side are embedded or scored, the same ones every time: this bounds the time."""
+SHOWN = 1_000
+"""So many are embedded where no rule asks for vectors, and only the report shows figures of them."""
 
 
 class Materials:
@@ -28,6 +30,7 @@ class Materials:
         references: public rows by the name that rules give them.
         encode: sentence vectors, shape (texts, dimensions), of texts of the corpus (None) or of the reference named.
         score: the perplexity of texts under the base model.
+        embedded: how many texts of each side are embedded at most.
     """
 
     def __init__(
@@ -37,9 +40,10 @@ class Materials:
         references: Mapping[str, pd.DataFrame] | None = None,
         encode: Callable[[Sequence[str], str | None], NDArray[Any]] | None = None,
         score: Callable[[Sequence[str]], float] | None = None,
+        embedded: int = TEXTS,
     ) -> None:
         self.synthetic, self.text, self.references = synthetic, text, dict(references or {})
-        self._encode, self._score = encode, score
+        self._encode, self._score, self._embedded = encode, score, embedded
         self._vectors: dict[str | None, NDArray[Any]] = {}
 
     def values(self, column: str, reference: str | None = None) -> list[str]:
@@ -47,11 +51,13 @@ class Materials:
         return [str(value) for value in self._frame(reference)[column].dropna()]
 
     def vectors(self, reference: str | None = None) -> NDArray[Any]:
-        """Sentence vectors of at most `TEXTS` texts of the corpus or of a reference; each side is embedded once."""
+        """Sentence vectors of at most `embedded` texts of the corpus or of a reference; each side is embedded once."""
         if reference not in self._vectors:
             if self._encode is None:
                 raise MetricError("there is no encoder at hand")
-            self._vectors[reference] = self._encode(sample(self.values(self.text, reference), TEXTS), reference)
+            self._vectors[reference] = self._encode(
+                sample(self.values(self.text, reference), self._embedded), reference
+            )
         return self._vectors[reference]
 
     def perplexity(self) -> float:

@@ -51,8 +51,13 @@ def nearest_neighbour_similarity(ours: NDArray[Any], theirs: NDArray[Any]) -> fl
     Raises:
         MetricError: fewer than two vectors, other dimensions, or a value that is not finite.
     """
+    return float(similarities(ours, theirs).mean())
+
+
+def similarities(ours: NDArray[Any], theirs: NDArray[Any]) -> NDArray[np.float64]:
+    """For each of our vectors the cosine to the nearest of theirs. Raises as `nearest_neighbour_similarity`."""
     _, distances = pairwise_distances_argmin_min(*checked(ours, theirs), metric="cosine")
-    return float(1 - distances.mean())
+    return np.asarray(1 - distances, dtype=np.float64)
 
 
 def checked(ours: NDArray[Any], theirs: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

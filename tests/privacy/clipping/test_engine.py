@@ -35,6 +35,23 @@ def test_the_cut_into_micro_batches_does_not_matter(case, cuts, kept):
     assert_exact(model, losses, RECORDS_OF, cuts)
 
 
+@pytest.mark.parametrize("case", ["lora on llama", "full llama, tied", "prompt on gpt2"])
+def test_a_pass_that_is_nobody_s_adds_nothing(case, kept):
+    """To the bit, even of rows that have gradients; and the sum goes on after it."""
+    model, losses = made(case)
+    sums = []
+    for nobody in (False, True):
+        with ClippedSum(model, FlatClipping(1.0)) as clipped:
+            for records in ([0], [1, 2]):
+                clipped.add(losses(records), [len(records)])
+                if nobody:
+                    clipped.add_nothing(losses([3, 4, 5]))
+            sums.append(clipped.take())
+            assert all(not bool(total.any()) for total in clipped.take())
+    assert all(torch.equal(*pair) for pair in zip(*sums, strict=True))
+    assert any(bool(total.any()) for total in sums[0])
+
+
 @pytest.mark.parametrize("kind", ["bert head", "bert full", "gpt2 head", "gpt2 full", "llama head", "llama full"])
 def test_sequence_classifiers(kind, kept):
     model, losses = classifier(kind)

@@ -1,0 +1,127 @@
+"""A base model without its weights, and the files that they are read from one by one: for who cannot hold all of them.
+
+Knows names and shapes. Knows nothing of shards, and not what the weights are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import init_empty_weights
+from huggingface_hub import snapshot_download
+from safetensors import safe_open
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils import logging
+
+from dpsynth_assets.language.base_model import (
+    load_tokenizer,
+    make_fit,
+    not_loaded,
+    require_unambiguous,
+    source_of,
+)
+from dpsynth_assets.language.model_places import BaseModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A base model before its weights are read.
+
+    Attributes:
+        model: its parameters are on the meta device, its buffers as they come; in evaluation mode.
+        weights: its parameters, and the buffers that are saved with them.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    weights: StoredWeights
+
+
+def stored_base_model(name: str) -> Stored:
+    """What `load_base_model` loads, before a weight is read.
+
+    Raises:
+        BaseModelError: as `load_base_model`; or its weights are not plain ones in safetensors, under the names and in
+            the shapes of the model's own.
+    """
+    logging.disable_progress_bar()
+    source = source_of(name)
+    if source.endswith(".gguf"):
+        raise _not_one_by_one(name, "a GGUF file's are unpacked together")
+    require_unambiguous(name, source)
+    try:
+        patterns = ["*.json", "*.safetensors", "*.model", "*.txt"]
+        folder = source if Path(source).is_dir() else snapshot_download(source, allow_patterns=patterns)
+        config: Any = AutoConfig.from_pretrained(folder)
+        with init_empty_weights(include_buffers=False):
+            model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise not_loaded(name, error) from error
+    model.tie_weights()  # each layer was given an empty weight of its own
+    tokenizer = load_tokenizer(name)
+    make_fit(name, tokenizer, model)
+    if getattr(config, "quantization_config", None) is not None:
+        raise _not_one_by_one(name, "they are quantised")
+    weights = StoredWeights(Path(folder), model.base_model_prefix)
+    shapes = {key: tuple(parameter.shape) for key, parameter in model.named_parameters()}
+    if lacking := weights.lacking(shapes | {key: tuple(saved.shape) for key, saved in saved_buffers(model).items()}):
+        raise _not_one_by_one(name, f"no file of safetensors has {lacking[0]} by this name and in its shape")
+    return Stored(model.eval(), tokenizer, weights)
+
+
+def saved_buffers(model: torch.nn.Module) -> dict[str, Tensor]:
+    """The buffers that are saved with the parameters, by their names."""
+    saved = set(model.state_dict())
+    return {name: buffer for name, buffer in model.named_buffers() if name in saved}
+
+
+def _not_one_by_one(name: str, why: str) -> BaseModelError:
+    return BaseModelError(
+        f"the weights of base model {name!r} cannot be read one by one: {why}. Load the model where there is memory "
+        "for it and write it with `save_pretrained`, or leave DPSYNTH_SHARDED unset"
+    )
+
+
+class StoredWeights:
+    """The weights in a folder's `*.safetensors`.
+
+    Args:
+        prefix: a model's name for its body (`base_model_prefix`): files of the body alone leave it out.
+    """
+
+    def __init__(self, folder: Path, prefix: str) -> None:
+        self._prefix = f"{prefix}."
+        self._file_of: dict[str, Path] = {}
+        self._shape_of: dict[str, tuple[int, ...]] = {}
+        for file in sorted(folder.glob("*.safetensors")):
+            with safe_open(file, "pt") as stored:
+                for name in stored.keys():  # noqa: SIM118 - it is no mapping
+                    self._file_of[name] = file
+                    self._shape_of[name] = tuple(stored.get_slice(name).get_shape())
+
+    def lacking(self, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+        """The names that no file has in that shape."""
+        return [name for name, shape in shapes.items() if self._shape_of.get(self._stored(name)) != shape]
+
+    def read(self, name: str) -> Tensor:
+        """The weight as it is stored, in a memory of its own.
+
+        Raises:
+            KeyError: no file has it.
+        """
+        stored_as = self._stored(name)
+        # Opened anew for each: the pages of a file that stays open would count as this process's memory.
+        with safe_open(self._file_of[stored_as], "pt") as stored:
+            weight: Tensor = stored.get_tensor(stored_as).clone()
+        return weight
+
+    def _stored(self, name: str) -> str:
+        return name if name in self._file_of else name.removeprefix(self._prefix)

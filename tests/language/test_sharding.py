@@ -1,0 +1,202 @@
+"""A base model in shards: the same numbers as whole, no pass more on one rank than on another, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GraniteConfig,
+    GraniteForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
+
+from dpsynth_assets.language import finetuning
+from dpsynth_assets.language.base_model import EMBEDDED_FOLDER, BaseModelError, load_base_model
+from dpsynth_assets.language.rounding import round_frozen_layers
+from dpsynth_assets.language.sharding import require_shardable
+from dpsynth_assets.language.stored import stored_base_model
+from dpsynth_assets.privacy import training
+from dpsynth_assets.privacy.plan import DpSgd, Learning, TrainingPlan
+from tests.language import shard_worker as worker
+from tests.privacy.rank_worker import nothing_random
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Saves a small model of a kind, with the embedded tokenizer; gives its folder."""
+    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED_FOLDER)
+    small = {"vocab_size": len(tokenizer), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    small |= {"num_attention_heads": 2, "eos_token_id": tokenizer.eos_token_id}
+    made = {
+        "tied": lambda: LlamaForCausalLM(LlamaConfig(tie_word_embeddings=True, **small)),
+        "untied": lambda: LlamaForCausalLM(LlamaConfig(tie_word_embeddings=False, **small)),
+        "granite": lambda: GraniteForCausalLM(GraniteConfig(logits_scaling=2.0, **small)),
+        "gpt2": lambda: GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=2, n_head=2)),
+    }
+
+    def save(kind):
+        folder = tmp_path_factory.mktemp("models") / kind
+        torch.manual_seed(0)
+        made[kind]().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        return folder
+
+    return save
+
+
+@pytest.fixture
+def plan():
+    return TrainingPlan(
+        mechanism=DpSgd(0.5, 1.0, 1.0, expected_batch_size=9, steps=3),
+        epsilon=8.0,
+        delta=1e-5,
+        unit="customer",
+        neighbouring_relation="add_or_remove_one_unit",
+        max_records=14,
+        base_model="embedded",
+        method="lora",
+        rank=4,
+        alpha=8.0,
+        prompt_tokens=None,
+        learning=Learning(0.1),
+        max_tokens=worker.LONGEST - worker.PREFIX,
+        micro_batch_tokens=128,
+    )
+
+
+@pytest.mark.slow
+def test_a_rank_has_its_part_of_the_very_weights(saved, tmp_path):
+    models, numbers = [], []
+    for kind in ("tied", "untied", "gpt2"):
+        for bfloat16 in (False, True):
+            folder, file = saved(kind), tmp_path / f"{kind}-{bfloat16}.pt"
+            model, _ = load_base_model(str(folder))
+            model.requires_grad_(False)
+            if bfloat16:
+                round_frozen_layers(model)
+            torch.save({name: p.detach() for name, p in model.named_parameters()}, file)
+            models.append((str(folder), bfloat16, file))
+            numbers.append(sum(p.numel() for p in model.parameters()))
+    assert worker.spawned(tmp_path / "run", 2, worker.loaded, models) == [0, 0]
+    first, second = (worker.written(tmp_path / "run", rank) for rank in range(2))
+    for one, other, (_, _, file), number in zip(first, second, models, numbers, strict=True):
+        assert one["names"] == other["names"] == sorted(torch.load(file))
+        assert one["differing"] == other["differing"] == []
+        assert one["own"] + other["own"] == number
+        assert max(one["own"], other["own"]) < 0.52 * number
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "shares"),
+    [
+        ("lora", [[0, 1, 2, 3, 4, 5, 6, 7], [8]]),
+        ("lora", [[5], [0, 1, 2, 3, 4, 6, 7, 8], []]),
+        ("prompt", [[0, 1, 2, 3], [4, 5, 6, 7, 8]]),
+    ],
+)
+def test_ranks_with_shards_reach_the_parameters_of_one_process(plan, tmp_path, method, shares):
+    """To the bit, however unequal their shares; and the passes of all are as many."""
+    if method == "prompt":
+        plan = replace(plan, method="prompt", prompt_tokens=4, rank=None, alpha=None)
+    alone = worker.adapted(load_base_model("embedded")[0], plan)
+    data = worker.Counted(range(len(worker.RECORDS)), plan)
+    with nothing_random():
+        training.train(alone, data, plan.mechanism, Learning(0.1), micro_batch_tokens=plan.micro_batch_tokens)
+
+    codes = worker.spawned(tmp_path / "run", len(shares), worker.learned, "embedded", plan, shares, 0, (0, 0))
+    assert codes == [0] * len(shares)
+    lead, *others = (worker.written(tmp_path / "run", rank) for rank in range(len(shares)))
+    assert lead["parameters"] == worker.trained_of(alone)
+    assert {len(rank["passes"]) for rank in others} == {len(lead["passes"])}
+    own = [sum(records > 0 for records in rank["passes"]) for rank in (lead, *others)]
+    assert max(own) == len(lead["passes"])  # nobody makes more of them than one of them needs
+    assert method == "prompt" or min(own) < max(own)
+    assert 0 not in data.passes
+    for rank in (lead, *others):
+        assert rank["whole afterwards"] == 0
+        assert rank["most blocks whole"] == 1
+
+
+@pytest.mark.slow
+def test_canaries_are_beside_the_units_of_the_first_rank(plan, tmp_path):
+    codes = worker.spawned(
+        tmp_path / "run", 2, worker.learned, "embedded", plan, [[0, 1], [2, 3, 4, 5, 6, 7, 8]], 40, (0, 0)
+    )
+    assert codes == [0, 0]
+    assert worker.written(tmp_path / "run", 0)["canaries"] > 0.5
+
+
+@pytest.mark.slow
+def test_a_rank_that_is_killed_in_a_pass_is_missed_by_the_others(plan, tmp_path):
+    """They end, and say that it is a loss: the charge is kept for the next run."""
+    codes = worker.spawned(
+        tmp_path / "run", 2, worker.learned, "embedded", plan, [[0, 1, 2, 3, 4], [5, 6, 7, 8]], 0, (1, 4)
+    )
+    assert codes == [0, -9]
+    assert worker.written(tmp_path / "run", 0) == "lost"
+
+
+@pytest.mark.slow
+def test_a_model_in_shards_is_verified_as_one_that_is_whole(plan, tmp_path, saved):
+    """Exactness and own bits, also where activations are computed again in the backward pass."""
+    plans = [(plan, False), (replace(plan, gradient_checkpointing=True), False), (plan, True)]
+    plans = plans if finetuning.has_bfloat16() else plans[:2]
+    assert worker.spawned(tmp_path / "run", 2, worker.verified, str(saved("untied")), plans) == [0, 0]
+    expected = ["torch.float32", "torch.float32", "torch.bfloat16"][: len(plans)]
+    assert [worker.written(tmp_path / "run", rank) for rank in range(2)] == [expected] * 2
+
+
+def test_models_that_cannot_be_held_in_shards_are_named_with_the_reason(saved):
+    for kind in ("tied", "untied", "gpt2"):
+        require_shardable(stored_base_model(str(saved(kind))).model, kind)
+    with pytest.raises(BaseModelError, match="more than a product with its output layer"):
+        require_shardable(stored_base_model(str(saved("granite"))).model, "granite")
+    model = stored_base_model(str(saved("tied"))).model
+    model._no_split_modules = ["Another"]
+    with pytest.raises(BaseModelError, match="which of its layers belong together"):
+        require_shardable(model, "tied")
+    model._no_split_modules = ["LlamaDecoderLayer"]
+    first, second = model.model.layers
+    second.mlp.up_proj.weight = first.mlp.up_proj.weight
+    with pytest.raises(BaseModelError, match="share weights"):
+        require_shardable(model, "tied")
+
+
+def test_weights_that_cannot_be_read_one_by_one_are_refused(saved, tmp_path):
+    folder = saved("untied")
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    save_file({name: weight for name, weight in weights.items() if name != "lm_head.weight"}, file)
+    with pytest.raises(BaseModelError, match=r"has lm_head\.weight by this name"):
+        stored_base_model(str(folder))
+    save_file({**weights, "lm_head.weight": weights["lm_head.weight"][:-1].clone()}, file)
+    with pytest.raises(BaseModelError, match="in its shape"):
+        stored_base_model(str(folder))
+    with pytest.raises(BaseModelError, match="unpacked together"):
+        stored_base_model(str(tmp_path / "model.gguf"))
+    with pytest.raises(BaseModelError, match="could not be loaded"):
+        stored_base_model(str(tmp_path / "nowhere"))
+
+
+def test_weights_of_the_body_alone_are_found_without_its_name(saved):
+    """As GPT-2's own files are written."""
+    folder = saved("gpt2")
+    file = folder / "model.safetensors"
+    save_file({name.removeprefix("transformer."): weight for name, weight in load_file(file).items()}, file)
+    weights = stored_base_model(str(folder)).weights
+    assert torch.equal(weights.read("transformer.wpe.weight"), load_file(file)["wpe.weight"])
+
+
+def test_a_method_that_trains_every_weight_is_refused_and_nothing_is_started(inbox, plan):
+    launch = SimpleNamespace(sharded=True, ranks=2)  # not to be called
+    with pytest.raises(BaseModelError, match=r"only frozen ones can be in shards.*DPSYNTH_SHARDED"):
+        finetuning.prepare_for(inbox, replace(plan, method="full", rank=None, alpha=None), launch)

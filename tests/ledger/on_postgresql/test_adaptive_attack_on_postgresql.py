@@ -1,0 +1,1 @@
+from tests.ledger.test_adaptive_attack import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.ledger.test_admission import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.ledger.test_blocks import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.ledger.test_book import *  # noqa: F403

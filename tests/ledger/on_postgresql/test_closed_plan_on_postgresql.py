@@ -1,0 +1,1 @@
+from tests.ledger.test_closed_plan import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.ledger.test_governing import *  # noqa: F403

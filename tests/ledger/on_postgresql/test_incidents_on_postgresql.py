@@ -1,0 +1,1 @@
+from tests.ledger.test_incidents import *  # noqa: F403

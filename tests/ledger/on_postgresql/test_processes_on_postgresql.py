@@ -1,0 +1,1 @@
+from tests.ledger.test_processes import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.ledger.test_resume import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.ledger.test_scopes import *  # noqa: F403

@@ -1,0 +1,1 @@
+from tests.ledger.test_sealing import *  # noqa: F403
