@@ -8,6 +8,7 @@ Nothing that trains on real data imports this module.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from dpsynth_assets.privacy.sampling import PoissonSampler
 from resources import formats
 
 _ROOT = Path(__file__).parent.parent
+_TESTS_FAILED = 100  # what pytest says of failed tests, 1, Python says too of a program that cannot be imported
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ def passes(*tests: str, fault: str = "") -> bool:
         RuntimeError: they neither passed nor failed.
     """
     command = [sys.executable, "-m", "benchmarks.faults", fault, *tests]
-    ended = subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False)
-    if ended.returncode not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+    here = {**os.environ, "PYTHONPATH": str(_ROOT)}  # also where Python is told not to import from the working directory
+    ended = subprocess.run(command, cwd=_ROOT, env=here, capture_output=True, text=True, check=False)
+    if ended.returncode not in (pytest.ExitCode.OK, _TESTS_FAILED):
         raise RuntimeError(f"{', '.join(tests)} could not be run:\n{ended.stdout}{ended.stderr}")
     return ended.returncode == pytest.ExitCode.OK
 
@@ -228,7 +231,8 @@ def main() -> None:
     name, *chosen = sys.argv[1:]
     fault = {fault.name: fault.put_in for fault in FAULTS}[name] if name else nullcontext
     with fault():
-        sys.exit(pytest.main(["-x", "-p", "no:cacheprovider", *chosen]))
+        ended = pytest.main(["-x", "-p", "no:cacheprovider", *chosen])
+    sys.exit(_TESTS_FAILED if ended == pytest.ExitCode.TESTS_FAILED else ended)
 
 
 if __name__ == "__main__":

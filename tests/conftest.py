@@ -129,6 +129,17 @@ def interrupts_as_in_a_new_process():
 
 
 @pytest.fixture(autouse=True)
+def imports_as_in_a_new_process():
+    """The command line keeps processes that it starts from importing what lies in the working directory; a test's
+    process goes on, and others that it starts may need that."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    yield
+    os.environ.pop("PYTHONSAFEPATH", None)
+    if before is not None:
+        os.environ["PYTHONSAFEPATH"] = before
+
+
+@pytest.fixture(autouse=True)
 def forget_console():
     """Clears the command line's one console: the streams that it holds are a test's, and are closed after it."""
 

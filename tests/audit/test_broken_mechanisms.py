@@ -45,9 +45,20 @@ def test_a_fault_is_in_within_its_context_alone_also_after_an_error():
 
 
 @pytest.mark.slow
-def test_a_test_that_cannot_be_run_finds_nothing():
+def test_a_test_that_cannot_be_run_finds_nothing(monkeypatch):
     with pytest.raises(RuntimeError, match="could not be run"):
         faults.passes("tests/no_such_test.py")
+    monkeypatch.setattr(faults.sys, "executable", "/bin/false")  # exits as pytest does where tests fail
+    with pytest.raises(RuntimeError, match="could not be run"):
+        faults.passes("tests/privacy/test_noise.py")
+
+
+@pytest.mark.slow
+def test_what_is_tried_runs_where_nothing_is_imported_from_the_working_directory(monkeypatch, tmp_path):
+    passing = tmp_path / "test_one.py"
+    passing.write_text("def test_one():\n    import benchmarks.faults\n")
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")
+    assert faults.passes(str(passing))
 
 
 @pytest.mark.parametrize(("bounds", "said"), [((2.0, 3.0, 1.5), "yes, 3 of 3"), ((0.1, 2.0, 0.0), "at times, 1 of 3"),
