@@ -57,9 +57,9 @@ def passes(*tests: str, fault: str = "") -> bool:
         RuntimeError: they neither passed nor failed.
     """
     command = [sys.executable, "-m", "benchmarks.faults", fault, *tests]
-    here = {**os.environ, "PYTHONPATH": str(_ROOT)}  # also where Python is told not to import from the working directory
+    here = {**os.environ, "PYTHONPATH": str(_ROOT)}  # also where nothing is imported from the working directory
     ended = subprocess.run(command, cwd=_ROOT, env=here, capture_output=True, text=True, check=False)
-    if ended.returncode not in (pytest.ExitCode.OK, _TESTS_FAILED):
+    if ended.returncode not in {pytest.ExitCode.OK, _TESTS_FAILED}:
         raise RuntimeError(f"{', '.join(tests)} could not be run:\n{ended.stdout}{ended.stderr}")
     return ended.returncode == pytest.ExitCode.OK
 
