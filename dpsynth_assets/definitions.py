@@ -17,6 +17,7 @@ from dpsynth_assets.automation import retention, retention_schedule
 from dpsynth_assets.contract import Contract, ContractError, load_contract, names_in
 from dpsynth_assets.contracts_folder import contracts_folder
 from dpsynth_assets.factory import build_contract_defs
+from dpsynth_assets.lost_runs import lost_runs, told_apart
 from resources.home import nobody_else_writes
 from resources.platform import platform_resources
 
@@ -78,8 +79,8 @@ def executor() -> dg.ExecutorDefinition:
     """
     processes = {"max_concurrent": dg.Field(int, default_value=0, description="Assets at once; 0: one for each core.")}
     kinds = {
-        "in_process": dg.in_process_executor.configured(lambda _: {}, config_schema={}),
-        "multiprocess": dg.multiprocess_executor.configured(lambda config: config, config_schema=processes),
+        "in_process": told_apart(dg.in_process_executor).configured(lambda _: {}, config_schema={}),
+        "multiprocess": told_apart(dg.multiprocess_executor).configured(lambda config: config, config_schema=processes),
     }
     chosen = os.environ.get("DPSYNTH_EXECUTOR", "in_process")
     if chosen not in kinds:
@@ -91,6 +92,10 @@ nobody_else_writes()  # the processes of Dagster's runs load this
 defs = dg.Definitions.merge(
     definitions_in(loaded_folder()),
     dg.Definitions(
-        jobs=[retention], schedules=[retention_schedule], resources=platform_resources(), executor=executor()
+        jobs=[retention],
+        schedules=[retention_schedule],
+        sensors=[lost_runs],
+        resources=platform_resources(),
+        executor=executor(),
     ),
 )

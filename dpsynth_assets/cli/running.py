@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import dagster as dg
 from dagster import DagsterEventType
@@ -38,6 +39,7 @@ from dpsynth_assets.releases.registry import planned_names, releases
 from dpsynth_assets.variants import MAIN
 from resources.heads import open_ledger
 from resources.platform import platform_resources
+from resources.run_process import alive
 
 if TYPE_CHECKING:
     from dagster_shared.error import SerializableErrorInfo
@@ -126,7 +128,8 @@ def materialize(
     # After a refusal: that a check which was skipped stops nobody. What it would stop is skipped too.
     logging.getLogger("dagster._core.execution.plan.active").setLevel(logging.ERROR)
     started = time.monotonic()
-    with instance_of(home) as instance, display, shown_by(display.report):
+    run = str(uuid4())
+    with instance_of(home) as instance, display, shown_by(display.report), alive(home, run):
         job = defs.resolve_job_def(job_name(contract))
         result = job.execute_in_process(
             run_config={"ops": ops, "loggers": {"console": {}}},  # unnamed loggers are not used
@@ -134,6 +137,7 @@ def materialize(
             partition_key=partition if partitions_of(contract) else None,
             asset_selection=[dg.AssetKey([contract.id, name]) for name in only] or None,
             raise_on_error=False,
+            run_id=run,
             tags={
                 "dpsynth/contract": contract.id,
                 "dpsynth/launched_by": "dpsynth run",

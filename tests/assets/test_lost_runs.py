@@ -1,0 +1,134 @@
+"""Runs whose process was killed are called failed and give up their place in the queue; others are left alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from dpsynth_assets.lost_runs import lost_runs, mark_lost, told_apart
+from resources.home import Home
+from resources.run_process import alive, died
+
+RUN = "0b4f7a52-1f0e-4a5c-9a55-2f3c1d0e9b11"
+
+
+@pytest.fixture
+def instance(home):
+    with dg.DagsterInstance.from_config(str(home.dagster)) as instance:
+        yield instance
+
+
+HOLDS = """
+import sys, time
+from resources.home import Home
+from resources.run_process import alive
+with alive(Home.at(sys.argv[1]), sys.argv[2]):
+    print("runs", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def process(home):
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-P", "-c", HOLDS, str(home.root), RUN]
+    with subprocess.Popen(command, env=here, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "runs\n"
+        yield process
+        process.kill()
+
+
+def begun(instance) -> dg.DagsterRun:
+    """A run that says of itself that it has started, as its own process did before it was killed."""
+    run = instance.create_run_for_job(dg.GraphDefinition("nothing").to_job(), run_id=RUN)
+    instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.PIPELINE_START.value, run.job_name), run_id=RUN)
+    return instance.get_run_by_id(RUN)
+
+
+def status(instance) -> dg.DagsterRunStatus:
+    return instance.get_run_by_id(RUN).status
+
+
+def test_a_run_whose_process_was_killed_has_failed(home, instance, process):
+    begun(instance)
+    assert mark_lost(instance, home) == []
+    assert status(instance) == dg.DagsterRunStatus.STARTED
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert mark_lost(instance, home) == [RUN]
+    assert status(instance) == dg.DagsterRunStatus.FAILURE
+    assert mark_lost(instance, home) == []  # once
+
+
+def test_the_sensor_does_it_and_says_so(home, instance, process, monkeypatch):
+    monkeypatch.setenv("DPSYNTH_HOME", str(home.root))
+    begun(instance)
+    process.kill()
+    process.wait()
+    with dg.build_sensor_context(instance=instance) as context:
+        said = lost_runs(context)
+    assert said.skip_message == "1 lost runs"
+    assert status(instance) == dg.DagsterRunStatus.FAILURE
+
+
+def test_an_end_is_no_loss(home, process):
+    process.communicate("")
+    assert process.returncode == 0
+    assert not died(home, RUN)
+    assert list((home.sensitive / "runs").iterdir()) == []
+
+
+def test_a_run_of_which_nothing_is_known_is_left_alone(home, instance):
+    begun(instance)
+    assert mark_lost(instance, home) == []
+    assert not died(home, "../../etc/passwd")
+
+
+def test_a_run_goes_on_where_its_file_cannot_be_written(tmp_path):
+    home = Home.at(tmp_path / "home")
+    home.root.mkdir()
+    home.sensitive.write_text("no folder")
+    with alive(home, RUN):
+        pass
+    assert not died(home, RUN)
+
+
+@pytest.mark.parametrize("kind", [dg.in_process_executor, dg.multiprocess_executor], ids=lambda kind: kind.name)
+def test_runs_of_the_executors_can_be_told_apart(kind, home, instance, monkeypatch):
+    monkeypatch.setenv("DPSYNTH_HOME", str(home.root))
+    monkeypatch.setenv("DAGSTER_HOME", str(home.dagster))
+    job = dg.reconstructable(in_process if kind.name == "in_process" else in_processes)
+    with dg.execute_job(job, instance) as result:
+        assert result.success
+        assert result.output_for_node("files") == [f"{result.run_id}.process"]
+    assert list((home.sensitive / "runs").iterdir()) == []
+
+
+@dg.op
+def files() -> list[str]:
+    return [path.name for path in (Home.at().sensitive / "runs").iterdir()]
+
+
+@dg.job(executor_def=told_apart(dg.in_process_executor))
+def in_process():
+    files()
+
+
+@dg.job(executor_def=told_apart(dg.multiprocess_executor))
+def in_processes():
+    files()
+
+
+def test_a_run_of_the_terminal_is_told_apart_too(contract, home, book, rooms):
+    from dpsynth_assets.cli.running import materialize
+
+    seen = []
+    rooms.train = lambda frame: seen.extend(path.name for path in (home.sensitive / "runs").glob("*.process"))
+    outcome = materialize(contract, home)
+    assert seen == [f"{outcome.run_id}.process"]
