@@ -76,7 +76,7 @@ def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     found = mark_lost(context.instance, Home.at())
     for run in found:
         context.log.warning(f"Run {run}: {SAID}")
-    return dg.SkipReason(f"{len(found)} lost runs" if found else "no run has lost its process")
+    return dg.SkipReason(f"runs that had lost their process: {len(found)}")
 
 
 def mark_lost(instance: dg.DagsterInstance, home: Home) -> list[str]:

@@ -73,7 +73,7 @@ def test_the_sensor_does_it_and_says_so(home, instance, process, monkeypatch):
     process.wait()
     with dg.build_sensor_context(instance=instance) as context:
         said = lost_runs(context)
-    assert said.skip_message == "1 lost runs"
+    assert said.skip_message == "runs that had lost their process: 1"
     assert status(instance) == dg.DagsterRunStatus.FAILURE
 
 
