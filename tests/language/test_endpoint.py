@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import json
 import logging
@@ -451,7 +450,6 @@ sys.stdin.read()
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="`pip install xllamacpp`: llama.cpp's server")
 @pytest.mark.skipif(not MODEL.exists(), reason="the shared model is not here")
 def test_the_server_of_llama_cpp_writes_what_is_asked(writer, monkeypatch):
     command = [sys.executable, "-c", LLAMA, str(MODEL), KEY]
