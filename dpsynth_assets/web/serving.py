@@ -27,6 +27,7 @@ from dagster._core.workspace.load_target import ModuleTarget, WorkspaceFileTarge
 from dagster_webserver.app import create_app_from_workspace_process_context
 from dagster_webserver.version import __version__
 
+from dpsynth_assets.web.absent import Absent
 from dpsynth_assets.web.guard import Guard
 from dpsynth_assets.web.pages import Pages
 from resources.home import Home
@@ -54,7 +55,7 @@ def serve(host: str, port: int, origins: tuple[str, ...], token: str, workspace:
         pages = create_app_from_workspace_process_context(
             context, live_data_poll_rate=_POLL_MILLISECONDS, lifespan=_until_cancelled
         )
-        served = Pages(pages, Home.at().artifacts)
+        served = Pages(Absent(pages, instance.has_run), Home.at().artifacts)
         guarded = Guard(served, origins=origins, token=token, cookie=f"dpsynth-{port}")
         uvicorn.run(guarded, host=host, port=port, log_level="warning", proxy_headers=False)
 
