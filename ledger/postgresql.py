@@ -21,6 +21,7 @@ grants). Whoever owns the tables can change them: chain, signatures and checkpoi
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -203,6 +204,7 @@ class PostgreSQLStore:
         """
         import psycopg
 
+        self._require_no_service()
         try:
             connection = psycopg.connect(autocommit=True, **self._parameters())
         except (psycopg.Error, UnicodeError) as error:
@@ -227,6 +229,19 @@ class PostgreSQLStore:
             with suppress(psycopg.Error):  # after a COMMIT there is nothing to roll back
                 session.run("ROLLBACK")
             connection.close()
+
+    def _require_no_service(self) -> None:
+        """Pass unless the environment names a service: the client library has no setting by which it is not taken.
+
+        Raises:
+            LedgerError: it does.
+        """
+        if "PGSERVICE" in os.environ:
+            raise LedgerError(
+                "$PGSERVICE is set, which names settings of a connection in a file, and where the ledger is its "
+                f"address alone says ({self.address}): nothing was read or entered. Unset it (`env -u PGSERVICE ...`); "
+                "account and password may come from $PGUSER and $PGPASSWORD, or from the file that $PGPASSFILE names"
+            )
 
     def _parameters(self) -> dict[str, Any]:
         """All that says which server it is, so that no variable of the environment does."""

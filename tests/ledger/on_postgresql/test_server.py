@@ -349,10 +349,26 @@ def test_the_environment_does_not_say_which_server_it_is(ledger: Ledger, monkeyp
         ("PGHOSTADDR", "127.0.0.2"),
         ("PGDATABASE", "template1"),
         ("PGOPTIONS", "-c search_path=public -c default_transaction_read_only=on"),
+        ("PGSERVICEFILE", "/nowhere"),  # read where a service is named, and only then
     ):
         monkeypatch.setenv(name, value)
     assert len(ledger.entries()) == before
     ledger.reserve("inbox", EVENT, source=FINGERPRINT, release="r", key="k", owner="o", plan_digest=PLAN)
+
+
+@pytest.mark.parametrize("service", ["elsewhere", "not-in-the-file", ""])
+def test_a_service_in_the_environment_is_refused_in_plain_words(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    """Its file may name account, password and what encrypts the connection; one that it has not ends every connection,
+    and the client library takes no parameter against it."""
+    (file := path.parent / "services.conf").write_text("[elsewhere]\nuser=mallory\nsslmode=disable\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+    monkeypatch.setenv("PGSERVICE", service)
+    with pytest.raises(LedgerError, match=r"^\$PGSERVICE is set.* nothing was read or entered\. Unset it"):
+        ledger.entries()
+    monkeypatch.delenv("PGSERVICE")
+    assert ledger.verify() == []
 
 
 @pytest.mark.parametrize("schema", ["values", "user", "select", "table"])
