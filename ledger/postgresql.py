@@ -9,9 +9,10 @@ of the lock. So nothing is ever decided on older entries than those that it foll
 Everything of a session is set within the transaction, and every table is named with its schema while `pg_catalog` alone
 is searched: neither a pooler nor an object of another schema changes what a statement means.
 
-What is acknowledged is on the server's disk: a server that runs without fsync is refused, and `synchronous_commit` is
-raised where it is lower. A connection that is lost while the server commits leaves it open whether the entry is there;
-nothing is done on its strength, and the next client finds it or not.
+What is acknowledged is on the server's disk, and stays there: a server that runs without `fsync` or `full_page_writes`
+is refused, and `synchronous_commit` is raised where it is lower, whoever set it. A connection that is lost while the
+server commits leaves it open whether the entry is there; nothing is done on its strength, and the next client finds it
+or not.
 
 A role that only reads and inserts is enough for everything but creating and moving a ledger (docs/operators.md has the
 grants). Whoever owns the tables can change them: chain, signatures and checkpoints show what is done then, and
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     import psycopg
 
 _CONNECT_SECONDS = 20
+_KEEPING = ("fsync", "full_page_writes")  # without the one a crash loses what was written, the other keeps it whole
 _SLOWER_COMMITS = ("off", "local", "remote_write")
 _OVERTAKEN = ("23505", "40001", "40P01")  # unique violation, serialization failure, deadlock
 _ABSENT = ("3F000", "42P01")  # no such schema, no such table
@@ -257,11 +259,12 @@ class PostgreSQLStore:
         Raises:
             LedgerError: it does not.
         """
-        if session.one("SHOW fsync") != "on":
-            raise LedgerError(
-                f"the server of {self.address} runs with fsync off, so a power cut could lose what was charged: "
-                "nothing was entered. Turn it on"
-            )
+        for setting in _KEEPING:
+            if session.one(f"SHOW {setting}") != "on":
+                raise LedgerError(
+                    f"the server of {self.address} runs with {setting} off, so a power cut could lose what was "
+                    "charged: nothing was entered. Turn it on"
+                )
         if session.one(_NOT_KEPT, self.address.schema):
             raise LedgerError(
                 f"a table of the ledger at {self.address} is not logged, so a crash would lose what was charged: "

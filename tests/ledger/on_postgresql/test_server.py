@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -251,13 +252,53 @@ def test_a_role_that_inserts_and_may_do_more_by_another_role_is_found(
         server_connection.execute("DROP OWNED BY spender; DROP ROLE spender")
 
 
-def test_commits_that_are_not_waited_for_are(ledger: Ledger, path: Path, server_connection: Any) -> None:
-    server_connection.execute("ALTER ROLE owner SET synchronous_commit TO off")
+@contextmanager
+def set_at_the_server(connection: Any, setting: str, value: str) -> Iterator[None]:
+    """For all its sessions, those of now too."""
+    [before] = connection.execute(f"SHOW {setting}").fetchone()
+
+    def change(how: str, expected: str) -> None:
+        connection.execute(f"ALTER SYSTEM {how}")
+        connection.execute("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + 30
+        while connection.execute(f"SHOW {setting}").fetchone() != (expected,):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
     try:
+        change(f"SET {setting} TO {value}", value)
+        yield
+    finally:
+        change(f"RESET {setting}", before)
+
+
+def test_a_server_whose_pages_a_crash_may_tear_is_refused(
+    ledger: Ledger, granted: Callable[..., Grant], server_connection: Any
+) -> None:
+    before = len(ledger.entries())
+    with set_at_the_server(server_connection, "full_page_writes", "off"):
+        with pytest.raises(LedgerError, match=r"full_page_writes off, .* nothing was entered"):
+            granted(ledger, EVENT, key="one")
+        assert len(ledger.entries()) == before, "what is there is read all the same"
+    granted(ledger, EVENT, key="one")
+    assert ledger.verify() == []
+
+
+def test_commits_that_are_not_waited_for_are(ledger: Ledger, path: Path, server_connection: Any) -> None:
+    """Whoever says so: the role, the database or the server."""
+
+    def require_waited_for() -> None:
         with store_at(path)._open() as session:
             assert session.one("SHOW synchronous_commit") == "on"
-    finally:
-        server_connection.execute("ALTER ROLE owner RESET synchronous_commit")
+
+    for whose in ("ROLE owner", "DATABASE postgres"):
+        server_connection.execute(f"ALTER {whose} SET synchronous_commit TO off")
+        try:
+            require_waited_for()
+        finally:
+            server_connection.execute(f"ALTER {whose} RESET synchronous_commit")
+    with set_at_the_server(server_connection, "synchronous_commit", "off"):
+        require_waited_for()
 
 
 def test_what_is_not_there_or_not_open_is_said(
