@@ -33,7 +33,8 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ledger import chain
 from ledger.addresses import Address
 from ledger.chain import Record
-from ledger.errors import LedgerBroken, LedgerBusy, LedgerError, LedgerMissing, LedgerUnsure
+from ledger.errors import LedgerBroken, LedgerError
+from ledger.postgresql_errors import in_words
 from ledger.postgresql_shape import EXPECTED, expected, shape
 from ledger.schema import differences
 from ledger.store import LOCK_TIMEOUT_SECONDS, SCHEMA_VERSION, require_version
@@ -45,9 +46,6 @@ if TYPE_CHECKING:
 _CONNECT_SECONDS = 20
 _KEEPING = ("fsync", "full_page_writes")  # without the one a crash loses what was written, the other keeps it whole
 _SLOWER_COMMITS = ("off", "local", "remote_write")
-_OVERTAKEN = ("23505", "40001", "40P01")  # unique violation, serialization failure, deadlock
-_ABSENT = ("3F000", "42P01")  # no such schema, no such table
-_LOST = ("57P01", "57P02", "57P03", "57P05")
 _NOT_KEPT = """
     SELECT EXISTS (
         SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -64,10 +62,12 @@ class Place(Protocol):
 
 
 class Session:
-    """An open transaction as `ledger.transaction.Connection` has it: the tables are those of one schema."""
+    """An open transaction as `ledger.transaction.Connection` has it: the tables are those of one schema. `committing`
+    from when the server is told to commit it."""
 
     def __init__(self, connection: psycopg.Connection[Any], schema: str) -> None:
         self._connection, self._schema = connection, schema
+        self.committing = False
 
     def execute(self, sql: str, parameters: list[Any] | None = None, /) -> Rows:
         with _holdable():
@@ -187,6 +187,7 @@ class PostgreSQLStore:
             self._commit(session)
 
     def _commit(self, session: Session) -> None:
+        session.committing = True
         session.run("COMMIT")
 
     def _identity(self, session: Session) -> str:
@@ -214,9 +215,7 @@ class PostgreSQLStore:
         session = Session(connection, self.address.schema)
         try:
             session.run(
-                f"BEGIN ISOLATION LEVEL {'REPEATABLE READ READ ONLY' if reading else 'READ COMMITTED READ WRITE'}"
-            )
-            session.run(
+                f"BEGIN ISOLATION LEVEL {'REPEATABLE READ READ ONLY' if reading else 'READ COMMITTED READ WRITE'};"
                 "SET LOCAL search_path TO pg_catalog, pg_temp;"  # what nobody but the system names comes last
                 f"SET LOCAL lock_timeout TO '{LOCK_TIMEOUT_SECONDS:.0f}s'; SET LOCAL statement_timeout TO 0;"
                 "SET LOCAL idle_in_transaction_session_timeout TO 0; SET LOCAL quote_all_identifiers TO off;"
@@ -226,7 +225,8 @@ class PostgreSQLStore:
                 session.run("SET LOCAL synchronous_commit TO on")
             yield session
         except psycopg.Error as error:
-            raise self._in_words(error) from error
+            committing, seconds = session.committing, LOCK_TIMEOUT_SECONDS
+            raise in_words(error, self.address, committing=committing, seconds=seconds) from error
         finally:
             with suppress(psycopg.Error):  # after a COMMIT there is nothing to roll back
                 session.run("ROLLBACK")
@@ -276,52 +276,10 @@ class PostgreSQLStore:
     def _unreachable(self, error: Exception) -> LedgerError:
         why = next(iter(str(error).splitlines()), "no answer")
         return LedgerError(
-            f"the ledger at {self.address} cannot be reached ({why}). Without it no budget can be checked, so nothing "
-            "sensitive may be read. See that the server runs and takes this account; its password comes from "
-            "$PGPASSWORD or the file that $PGPASSFILE names"
+            f"the ledger at {self.address} cannot be reached ({why}), and nothing was entered. Without it no budget "
+            "can be checked, so nothing sensitive may be read. See that the server runs, has a connection left and "
+            "takes this account; its password comes from $PGPASSWORD or the file that $PGPASSFILE names"
         )
-
-    def _in_words(self, error: psycopg.Error) -> LedgerError:
-        """What the server could not do, and what to do about it."""
-        import psycopg
-
-        state, at = error.sqlstate or "", self.address
-        if state == "55P03":
-            return LedgerBusy(
-                f"another client has held the ledger at {at} for {LOCK_TIMEOUT_SECONDS:.0f} s; find it (`pg_locks`, an "
-                "advisory lock) and let it finish or end it"
-            )
-        if state in _OVERTAKEN:
-            return LedgerBusy(
-                f"another client wrote to the ledger at {at} meanwhile, so nothing was entered: give the same command "
-                "again"
-            )
-        if state in _ABSENT:
-            return LedgerMissing(
-                f"there is no privacy ledger at {at}. Without it no budget can be checked, so nothing sensitive may be "
-                "read. If a ledger was there, restore it: what it charged stays spent"
-            )
-        if state == "42501":
-            return LedgerError(
-                f"this account may not do that to the ledger at {at}, or not see all of it, and nothing was entered: "
-                "its owner grants what is needed (docs/operators.md)"
-            )
-        if state == "25006":
-            return LedgerError(f"the server of {at} takes no entries now, as a standby does: nothing was entered")
-        if state == "42P06":
-            return LedgerError(f"{at} has a schema {at.schema} already: a ledger is created once")
-        if state.startswith("53"):
-            return LedgerError(
-                f"the server of {at} has no room left (SQLSTATE {state}), so nothing was entered: see to its disk, "
-                "memory and connections, and give the same command again"
-            )
-        gone = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
-        if gone or state in _LOST or state.startswith("08"):
-            return LedgerUnsure(
-                f"the connection to the ledger at {at} was lost. Whether what was being entered is in it is not known, "
-                "and nothing was done on its strength: give the same command again, which finds it or not"
-            )
-        return LedgerBroken(f"the ledger at {at} cannot be used (SQLSTATE {state}): run `dpsynth audit verify`")
 
 
 @contextmanager

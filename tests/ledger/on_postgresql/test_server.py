@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 
 from ledger import Gaussian, Grant, Ledger, LedgerBusy, LedgerError, LedgerMissing, Scope, postgresql
 from ledger.addresses import Address, address_of
+from ledger.errors import LedgerUnsure
 from ledger.places import is_there, name_of, store_at, write_address
 from ledger.transaction import SQLTransaction
 from tests.ledger.conftest import _prepared
@@ -215,6 +217,74 @@ def test_a_connection_that_is_lost_at_the_commit_is_no_leave(
     monkeypatch.undo()
     granted(ledger, EVENT, key="one")
     assert ledger.verify() == []
+
+
+ENDINGS = {  # of a session, as the server ends it: SQLSTATEs, and what brings them about
+    "IdleInTransactionSessionTimeout, SQLSTATE 25P03": "SET LOCAL idle_in_transaction_session_timeout TO '20ms'",
+    "AdminShutdown, SQLSTATE 57P01": "SELECT pg_terminate_backend(pg_backend_pid())",
+}
+
+
+@pytest.mark.parametrize("committing", [False, True])
+@pytest.mark.parametrize("what", ENDINGS)
+def test_a_session_that_ends_has_entered_nothing_unless_it_was_told_to_commit(
+    ledger: Ledger, path: Path, what: str, committing: bool
+) -> None:
+    store = store_at(path)
+
+    def end() -> None:
+        with store._open() as session:
+            session.committing = committing
+            session.run(ENDINGS[what])
+            time.sleep(0.5)
+            session.run("COMMIT" if committing else "SELECT 1")
+
+    said = "Whether what was being entered is in it is not known" if committing else "nothing was entered: give the"
+    with pytest.raises(LedgerError, match=rf"ledger at .* was lost \({what}\).*{said}") as told:
+        end()
+    assert isinstance(told.value, LedgerUnsure) == committing
+    assert ledger.verify() == []
+
+
+@pytest.mark.parametrize("committing", [False, True])
+@pytest.mark.parametrize(
+    ("statement", "kind", "said"),
+    [
+        ("SET LOCAL statement_timeout TO '20ms'; SELECT pg_sleep(60)", LedgerError, "was told to end .*57014.*limit"),
+        ("SET LOCAL lock_timeout TO '20ms'; SELECT pg_advisory_xact_lock(4471)", LedgerBusy, "has held .*55P03.*find"),
+        ("53100", LedgerError, "has no room left .DiskFull, SQLSTATE 53100.*see to its disk, memory and connections"),
+        ("53200", LedgerError, "has no room left .OutOfMemory, SQLSTATE 53200"),
+        ("53300", LedgerError, "has no room left .TooManyConnections, SQLSTATE 53300"),
+        ("58030", LedgerError, "could not read or write its files .IoError, SQLSTATE 58030"),
+        ("40001", LedgerBusy, "another client wrote .*SerializationFailure, SQLSTATE 40001"),
+        ("25006", LedgerError, "takes no entries now.*SQLSTATE 25006"),
+    ],
+)
+def test_a_statement_that_fails_has_entered_nothing_and_what_to_do_is_said(
+    ledger: Ledger,
+    path: Path,
+    server_connection: Any,
+    statement: str,
+    kind: type[LedgerError],
+    said: str,
+    committing: bool,
+) -> None:
+    """At the commit too: with an error that the server states, the transaction is undone."""
+    if statement.isalnum():
+        statement = f"DO $$ BEGIN RAISE EXCEPTION 'their own words' USING ERRCODE = '{statement}'; END $$"
+
+    def fail() -> None:
+        with store_at(path)._open() as session:
+            session.committing = committing
+            session.run(statement)
+
+    with server_connection.transaction():
+        server_connection.execute("SELECT pg_advisory_xact_lock(4471)")
+        with pytest.raises(LedgerError, match=r"and nothing was entered: .+") as told:
+            fail()
+    assert re.search(said, str(told.value))
+    assert type(told.value) is kind
+    assert "their own words" not in str(told.value)
 
 
 def test_a_server_that_forgets_is_refused(tmp_path: Path) -> None:
