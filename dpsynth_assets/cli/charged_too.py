@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dpsynth_assets.cli.charged import charged_in
 from dpsynth_assets.cli.console import say
 from dpsynth_assets.gate.sources import source_of
 from ledger import Ledger
@@ -29,7 +30,8 @@ class ChargedToo:
     """Another population that a run was charged to.
 
     Attributes:
-        charged: the epsilon of each release by itself, at that population's delta.
+        charged: the epsilon of each release by itself, at that population's delta; of one that the run went on with,
+            that of the steps which ran again.
         stands: what is spent and left of it.
     """
 
@@ -41,11 +43,12 @@ class ChargedToo:
 def charged_too(contract: Contract, home: Home, run: str) -> Iterator[ChargedToo]:
     """Which other populations a run was charged to, and how much."""
     book, own = Ledger(home.ledger_file), contract.privacy.population
-    charges = [each for each in book.reservations() if each.owner == run and each.state not in ("reserved", "voided")]
+    charges = [each for each in charged_in(book, run) if each.own]
     for other in _others([block for each in charges for block in each.blocks], own):
         stands = book.spending(other)
         theirs = [each for each in charges if other in _others(each.blocks, own)]
-        yield ChargedToo(other, {each.release: epsilon(each.event, stands.delta) for each in theirs}, stands)
+        asked = {each.release: sum(epsilon(event, stands.delta) for event in each.events) for each in theirs}
+        yield ChargedToo(other, asked, stands)
 
 
 def say_charged_too(contract: Contract, home: Home, run: str) -> None:

@@ -15,6 +15,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from dpsynth_assets.cli.charged import charged_before
 from dpsynth_assets.cli.charged_too import say_would_be_charged_too
 from dpsynth_assets.cli.console import REFUSED, BadInput, console, fail, say
 from dpsynth_assets.cli.ended_early import called
@@ -23,6 +24,7 @@ from dpsynth_assets.gate.approval import scope_of
 from dpsynth_assets.releases.registry import planned
 from dpsynth_assets.variants import name_of
 from ledger import LedgerError, quote_unregistered
+from ledger.accounting import epsilon
 from ledger.rounded import down, up
 
 if TYPE_CHECKING:
@@ -172,14 +174,16 @@ def show_costs(costs: Costs) -> None:
     for each in costs.due:
         if each.former is None:
             continue
-        before = f"an earlier run was charged ε {up(each.former.epsilon_alone)} for it, which stays"
+        assert costs.quote is not None, "there is a ledger"
+        again = [epsilon(event, costs.quote.delta) for event in each.former.replayed]
+        before = charged_before([each.former.epsilon_alone, *again], "it")
         if each.finished:
             say(("= ", "cyan"), f"{each.title}: {before}, and finished it. It is taken, nothing is charged")
         elif each.event is None:
             say(("> ", "cyan"), f"{each.title}: {before}, and ended. This run goes on with it, nothing more is charged")
         else:
-            again = "the steps that were lost run again, and these alone are charged"
-            say(("> ", "cyan"), f"{each.title}: {before}, and ended. This run goes on with it: {again}")
+            lost = "the steps that were lost run again, and these alone are charged"
+            say(("> ", "cyan"), f"{each.title}: {before}, and ended. This run goes on with it: {lost}")
     if costs.quote is not None and costs.charged:
         show_quote(costs.quote, costs.charged)
 

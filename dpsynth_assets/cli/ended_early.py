@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from dpsynth_assets.cli.charged import charged_in, own_charges, went_on
 from dpsynth_assets.cli.console import say
 from dpsynth_assets.variants import name_of
 from ledger import Ledger
-from ledger.rounded import up
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -38,23 +38,18 @@ def goes_on_by(contract: Contract, home: Home, run: str | None, asked: Asked) ->
     return command
 
 
-def charged_by(home: Home, run: str) -> str:
-    """What a run was charged itself, as a sentence has it; empty if nothing."""
-    found = [
-        f"ε {up(each.epsilon_alone)} for {each.release}"
-        for each in Ledger(home.ledger_file).reservations()
-        if each.owner == run and each.state not in ("reserved", "voided")
-    ]
-    return " and ".join(filter(None, (", ".join(found[:-1]), *found[-1:])))
-
-
 def say_stopped(contract: Contract, home: Home, run: str | None, asked: Asked) -> None:
     """One sentence on a run that a person or the system stopped; `run` is None where it had not begun."""
-    charged = charged_by(home, run) if run else ""
+    charges = charged_in(Ledger(home.ledger_file), run) if run else []
+    charged, before = own_charges(charges), went_on(charges)
     command = goes_on_by(contract, home, run, asked)
     if sys.stdout.isatty():
         say()  # the terminal has printed ^C
     if charged:
         say(("Stopped", "bold"), f": this run was charged {charged}, which stays, and ", (command, "bold"), " goes on.")
+    elif before:
+        say(("Stopped", "bold"), ": this run was charged nothing, and ", (command, "bold"), " goes on.")
     else:
         say(("Stopped", "bold"), " before this run was charged anything: ", (command, "bold"), " runs it again.")
+    if before:
+        say(before)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dpsynth_assets.cli.charged import charged_in
 from dpsynth_assets.cli.charged_too import charged_too
 from dpsynth_assets.cli.console import (
     REFUSED,
@@ -198,6 +199,7 @@ def _as_json(contract: Contract, home: Home, outcome: Outcome, used: Mapping[str
         }
         for each in charged_too(contract, home, outcome.run_id)
     }
+    charges = charged_in(Ledger(home.ledger_file), outcome.run_id)
     return {
         "contract": contract.declared.id,
         "variant": name_of(contract) if contract.privacy.variants or contract.base else None,
@@ -211,6 +213,8 @@ def _as_json(contract: Contract, home: Home, outcome: Outcome, used: Mapping[str
         "checks_warned": outcome.checks_warned,
         "published": outcome.published,
         "used_as_it_stands": {name: artifact.id for name, artifact in used.items()},
+        "charged": {each.release: each.epsilon for each in charges if each.own},
+        "charged_before": {each.release: sum(each.before) for each in charges if each.before},
         **summary.figures(contract, home),
         "charged_too": others,
     }

@@ -14,9 +14,10 @@ from rich.text import Text
 
 from dpsynth_assets.assets.privacy_audit import CHECK
 from dpsynth_assets.classify.results import REAL, REAL_WITH_DP, results_in
+from dpsynth_assets.cli.charged import charged_in, own_charges, went_on
 from dpsynth_assets.cli.charged_too import say_charged_too
 from dpsynth_assets.cli.console import as_called, console, say, shown
-from dpsynth_assets.cli.ended_early import Asked, called, charged_by, goes_on_by
+from dpsynth_assets.cli.ended_early import Asked, called, goes_on_by
 from dpsynth_assets.publish.card import CARD
 from dpsynth_assets.publish.release import NO_GUARANTEE, READ_NOTHING
 from dpsynth_assets.publish.sql import plain, schema_of
@@ -94,7 +95,8 @@ def show_failure(contract: Contract, home: Home, outcome: Outcome, asked: Asked)
         say(f"Checks that failed: {', '.join(outcome.checks_failed)}.")
     _say_warned(outcome)
     _say_published(contract, home, outcome)
-    charged = charged_by(home, outcome.run_id)
+    charges = charged_in(Ledger(home.ledger_file), outcome.run_id)
+    charged, before = own_charges(charges), went_on(charges)
     if f"{ADAPTER.name}_{CHECK}" in outcome.failures:  # a check that only warns is no failure
         say(
             f"This run was charged {charged}, which stays. " if charged else "",
@@ -102,11 +104,13 @@ def show_failure(contract: Contract, home: Home, outcome: Outcome, asked: Asked)
             (f"dpsynth run {called(contract)} --again {ADAPTER.name}", "bold"),
             " pays for another.",
         )
-    elif charged:
+    elif charges:
         command = goes_on_by(contract, home, outcome.run_id, asked)
-        say(f"This run was charged {charged}. What stands of it is used by ", (command, "bold"), ".")
+        say(f"This run was charged {charged or 'nothing'}. What stands of it is used by ", (command, "bold"), ".")
     else:
         say("This run was charged nothing.")
+    if before:
+        say(before)
     say_charged_too(contract, home, outcome.run_id)
     say(f"Run {outcome.run_id[:8]}: see it in the UI (dpsynth ui).", style="dim")
 

@@ -8,6 +8,8 @@ import re
 import pytest
 
 from dpsynth_assets.contract import load_contract
+from ledger import LedgerBusy
+from ledger.charging import Charging
 from tests.conftest import write_contract
 
 
@@ -58,3 +60,21 @@ def test_a_program_reads_it_too(dpsynth, book, contract_path, copy):
     assert (said["epsilon_spent"], said["epsilon_remaining"]) == (stands.epsilon_spent, stands.epsilon_remaining)
     [made] = [each for each in book.reservations() if each.release == "mirrored/label_histogram"]
     assert said["charged"] == {"mirrored/label_histogram": pytest.approx(made.epsilon_alone)}
+
+
+def test_what_an_earlier_run_charged_to_others_is_not_said_of_the_one_that_goes_on(
+    dpsynth, book, contract_path, copy, rooms
+):
+    assert dpsynth("run", contract_path, "--only", "source", "--only", "label_histogram")[0] == 0
+    parts = ("--only", "source", "--only", "label_histogram", "--json")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Charging, "commit", lambda *_, **__: (_ for _ in ()).throw(LedgerBusy("held")))
+        code, out, err = dpsynth("run", copy, *parts)
+    assert code == 1, out + err
+    assert set(json.loads(out)["charged"]) == {"mirrored/label_histogram"}
+    assert set(json.loads(out)["charged_too"]) == {"small-bank"}
+    code, out, err = dpsynth("run", copy, "--only", "label_histogram", "--json")
+    assert code == 0, out + err
+    said = json.loads(out)
+    assert (said["charged"], said["charged_too"]) == ({}, {})
+    assert set(said["charged_before"]) == {"mirrored/label_histogram"}

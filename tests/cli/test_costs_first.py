@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -12,9 +13,11 @@ from dpsynth_assets.assets import card
 from dpsynth_assets.cli import costs, running
 from dpsynth_assets.cli.running import Outcome
 from dpsynth_assets.cli.summary import _judged, show_failure
+from dpsynth_assets.contract import load_contract
 from dpsynth_assets.quality.verdict import VERDICT, RuleResult, Verdict
 from ledger import LedgerBusy
 from ledger.charging import Charging
+from ledger.rounded import up
 
 
 @pytest.fixture
@@ -122,6 +125,49 @@ def test_a_release_that_was_cut_off_is_gone_on_with_for_what_runs_again(
     assert dpsynth("run", contract_path, "--only", "adapter")[0] == 3
     foreseen = planned["releases"]["small/adapter"]["epsilon_alone"]
     assert book.entries()[-1].payload["epsilon_alone"] == pytest.approx(foreseen)
+
+
+def test_a_run_says_what_it_was_charged_itself_and_what_was_charged_before(
+    dpsynth, contract_path, book, home, rooms, agree
+):
+    """Four runs of one release: the first is charged for all of it, the third for steps that ran again, nobody else."""
+    text = contract_path.read_text(encoding="utf-8")
+    contract_path.write_text(text.replace("epsilon: 8.0", "epsilon: 20.0"), encoding="utf-8")
+    agree(load_contract(contract_path), book)
+
+    def stop(frame: object) -> None:
+        raise KeyboardInterrupt
+
+    train, rooms.train = rooms.train, stop
+    code, out, _ = dpsynth("run", contract_path)
+    assert code == 130
+    assert re.search(r"this run was charged ε \S+ for small/label_histogram and ε 7\.000 for small/adapter", flat(out))
+    assert "earlier run" not in flat(out)
+
+    code, out, _ = dpsynth("run", contract_path)
+    assert code == 130
+    said = flat(out).partition("Stopped")[2]
+    assert said.startswith(f": this run was charged nothing, and dpsynth run {contract_path} goes on.")
+    assert "An earlier run was charged ε 7.000 for small/adapter, which stays, and this run went on with it." in said
+
+    [left] = [each for each in book.reservations() if each.release == "small/adapter"]
+    (home.sensitive / "checkpoints" / left.id / "steps-begun").write_bytes(b"|.")  # two steps, none of them saved
+    code, out, _ = dpsynth("run", contract_path)
+    assert code == 130
+    [entry] = [each for each in book.entries() if each.kind == "resumed" and each.event is not None]
+    again = up(entry.payload["epsilon_alone"])
+    said = flat(out).partition("Stopped")[2]
+    assert said.startswith(f": this run was charged ε {again} for steps of small/adapter that ran again, which stays")
+    assert "An earlier run was charged ε 7.000 for small/adapter, which stays, and this run went on with it." in said
+
+    earlier = f"earlier runs were charged ε 7.000 and ε {again} for it, which stays, and ended"
+    assert earlier in flat(dpsynth("plan", contract_path)[1])
+    rooms.train = train
+    code, out, err = dpsynth("run", contract_path, "--json")
+    assert code == 0, out + err
+    said = json.loads(out)
+    assert said["charged"] == {}
+    assert said["charged_before"] == {"small/adapter": pytest.approx(7.0 + entry.payload["epsilon_alone"], abs=1e-3)}
 
 
 def test_a_release_that_was_finished_is_taken(dpsynth, contract_path, book, rooms, monkeypatch):
