@@ -36,6 +36,7 @@ from dpsynth_assets.releases.release import Markdown, Plan, Release, Workspace
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
+from resources.program import require_unchanged
 from resources.ranks import RankLauncher, RanksError
 from resources.ray_workers import RayWorkers, WorkersError
 from resources.sensitive_store import SensitiveStore
@@ -82,6 +83,7 @@ def release_asset(declared: Contract, release: Release[Any]) -> dg.AssetsDefinit
 
         def check(snapshot: Snapshot) -> None:
             with _before_rows(contract, release):
+                require_unchanged()
                 if LABEL_HISTOGRAM.name in release.after:
                     require_rows_of(contract, snapshot, artifact_store)
                 require_public_rows(contract, sensitive_store)

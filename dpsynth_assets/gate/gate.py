@@ -23,7 +23,6 @@ Knows the ledger and the store; nothing of what a release computes.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -46,6 +45,7 @@ from dpsynth_assets.gate.spec import facts_of, release_name, spec_keys
 from dpsynth_assets.gate.uncharged import uncharged
 from dpsynth_assets.privacy.second_opinion import require_agreement
 from dpsynth_assets.releases.release import AwayError, Plan
+from dpsynth_assets.releases.shortage import shortage_of
 from ledger import (
     BudgetRefused,
     Grant,
@@ -331,8 +331,7 @@ def _finished(
 
 def _is_final(problem: BaseException) -> bool:
     """Whether the same would happen again. What is full, short or away may pass, and so may an interrupt."""
-    full = isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
-    return isinstance(problem, Exception) and not full and not isinstance(problem, MemoryError | AwayError)
+    return isinstance(problem, Exception) and not isinstance(problem, AwayError) and shortage_of(problem) is None
 
 
 def _was_read(book: Ledger, grant: Grant) -> bool:

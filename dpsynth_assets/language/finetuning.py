@@ -17,7 +17,7 @@ from peft.utils import CONFIG_NAME
 from transformers import AutoModelForCausalLM
 
 from dpsynth_assets.language.base_model import device, has_bfloat16, load_base_model
-from dpsynth_assets.language.in_ranks import tune_in_ranks, verify_in_ranks
+from dpsynth_assets.language.in_ranks import meet_in_ranks, tune_in_ranks, verify_in_ranks
 from dpsynth_assets.language.job import Job, Precision, tune
 from dpsynth_assets.language.model_card import README, base_name, model_card
 from dpsynth_assets.language.model_places import BaseModelError, located
@@ -80,10 +80,17 @@ class Prepared:
 
 
 def prepare_for(contract: Contract, plan: TrainingPlan, launch: Launch | None) -> Prepared:
-    """`prepare_in_shards` or `prepare`, whichever is for who trains."""
+    """`prepare_in_shards` or `prepare`, whichever is for who trains; that other processes can is tried.
+
+    Raises:
+        UnfitRanksError, OSError, MemoryError: as `meet_in_ranks`, besides what the two raise.
+    """
     if launch is not None and launch.sharded:
         return prepare_in_shards(contract, plan, launch)
-    return prepare(contract, plan)
+    prepared = prepare(contract, plan)
+    if launch is not None:
+        meet_in_ranks(launch)
+    return prepared
 
 
 def prepare(contract: Contract, plan: TrainingPlan) -> Prepared:

@@ -9,7 +9,6 @@ has it open. The ranks end with this process: each watches a pipe that only this
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import pickle
@@ -24,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.ranks import shares
 from dpsynth_assets.releases.release import AwayError
+from dpsynth_assets.releases.shortage import shortage_called, shortage_of
+from resources.program import BEGAN_WITH, ProgramChangedError
 
 if TYPE_CHECKING:
     from dpsynth_assets.language.job import Job
@@ -39,11 +40,10 @@ _MEETING = "ranks-"
 # what was saved by shards would be lost again. From so many bytes on, memory goes back to the system when it is free.
 GIVEN_BACK = {"MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
 _LOST = "a training process ended before its work was done, as one does that is killed, or that finds no memory."
-_MAY_PASS = {errno.errorcode[number]: number for number in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)}
 
 
 class RanksLostError(AwayError):
-    """Training processes ended without a word: a kill, no memory."""
+    """Training processes ended without a word, by a kill, say; or they began with other files of this program."""
 
 
 class UnfitRanksError(RuntimeError):
@@ -67,10 +67,25 @@ def tune_in_ranks(job: Job, records: Packed, launch: Launch, progress: Progress 
     for left in job.checkpoints.path.glob(f"{_MEETING}*"):
         shutil.rmtree(left, ignore_errors=True)  # a killed run's
     failures, said = _launched(job, records, launch, Path(mkdtemp(prefix=_MEETING, dir=job.checkpoints.path)), progress)
+    if ProgramChangedError.__name__ in failures:
+        raise RanksLostError("the files of this program were changed while it ran, as by an upgrade")
     _raise(failures)
     if "bfloat16" not in said:
         raise RanksLostError(f"{_LOST} Run the same again: it goes on from the last checkpoint")
     return bool(said["bfloat16"])
+
+
+def meet_in_ranks(launch: Launch) -> None:
+    """Have the processes begin, meet and end, so that what keeps them from that does before anything is charged.
+
+    Raises:
+        UnfitRanksError: they cannot meet; it says why.
+        OSError, MemoryError: something was short.
+    """
+    failures, said = _launched(None, None, launch, Path(mkdtemp(prefix=_MEETING)), None)
+    _raise_unfit(failures, "could not meet")
+    if "met" not in said:
+        raise UnfitRanksError(_LOST)
 
 
 def verify_in_ranks(job: Job, launch: Launch) -> Job:
@@ -92,20 +107,17 @@ def verify_in_ranks(job: Job, launch: Launch) -> Job:
     failures, said = _launched(job, None, launch, Path(mkdtemp(prefix=_MEETING)), None)
     if job.in_shards == "bfloat16" and any(each.startswith(UnclippedGradientError.__name__) for each in failures):
         return verify_in_ranks(replace(job, in_shards="float32"), launch)
-    kinds = [each.partition(":")[0] for each in failures]  # what made-up records led to follows
-    _raise([kind for kind in kinds if kind in (*_MAY_PASS, "MemoryError")])
-    if failures:
-        raise UnfitRanksError(f"training processes failed on made-up records: {'; '.join(failures)}")
+    _raise_unfit(failures, "failed on made-up records")
     if "bfloat16" not in said:
         raise UnfitRanksError(_LOST)
     return job
 
 
 def _launched(
-    job: Job, records: Packed | None, launch: Launch, meeting: Path, progress: Progress | None
+    job: Job | None, records: Packed | None, launch: Launch, meeting: Path, progress: Progress | None
 ) -> tuple[list[str], dict[str, Any]]:
-    """The failures that the processes wrote down, and what the first of them said; `bfloat16` if it came to its end, as
-    did the others."""
+    """The failures that the processes wrote down, and what the first of them said if all came to their ends. Without a
+    job they meet, and no more."""
     said: dict[str, Any] = {}
 
     def told(message: Mapping[str, Any]) -> None:
@@ -115,7 +127,7 @@ def _launched(
 
     try:
         with _handed_over(job, records, launch.ranks, meeting) as (where, inherited):
-            given_back = {} if job.in_shards is None else GIVEN_BACK
+            given_back = {} if job is None or job.in_shards is None else GIVEN_BACK
             well = launch(MODULE, {HANDED_OVER: json.dumps(where), **given_back}, inherited, told)
         failures = sorted({file.read_text(encoding="utf-8") for file in meeting.glob(f"{FAILED}*")})
     finally:
@@ -124,23 +136,31 @@ def _launched(
 
 
 def kind_of(error: BaseException) -> str:
-    """What may be known of a rank's error: its type, or that there was no room."""
-    if isinstance(error, OSError) and errno.errorcode.get(error.errno or 0) in _MAY_PASS:
-        return errno.errorcode[error.errno or 0]
-    return "MemoryError" if isinstance(error, MemoryError) else type(error).__name__
+    """What may be known of a rank's error: what was short, or its type."""
+    return shortage_of(error) or type(error).__name__
 
 
 def _raise(failures: list[str]) -> None:
-    final = [kind for kind in failures if kind not in _MAY_PASS and kind != "MemoryError"]
-    if final:
+    short = [shortage_called(kind) for kind in failures]
+    if None in short:
+        final = [kind for kind, error in zip(failures, short, strict=True) if error is None]
         raise RanksFailedError(f"training processes failed: {', '.join(final)}. What they said is in the output file")
-    for kind in failures:
-        raise MemoryError if kind == "MemoryError" else OSError(_MAY_PASS[kind], os.strerror(_MAY_PASS[kind]))
+    for error in filter(None, short):
+        raise error
+
+
+def _raise_unfit(failures: list[str], what: str) -> None:
+    """Of processes that have seen no record: what led to a failure stands behind its kind."""
+    for failure in failures:
+        if (error := shortage_called(failure.partition(":")[0])) is not None:
+            raise error
+    if failures:
+        raise UnfitRanksError(f"training processes {what}: {'; '.join(failures)}")
 
 
 @contextmanager
 def _handed_over(
-    job: Job, records: Packed | None, ranks: int, meeting: Path
+    job: Job | None, records: Packed | None, ranks: int, meeting: Path
 ) -> Iterator[tuple[dict[str, Any], list[int]]]:
     """Where the processes find their work, see that this one lives, and meet; and the descriptors that they inherit."""
     with ExitStack() as opened:
@@ -154,5 +174,11 @@ def _handed_over(
             pickle.dump((job, share), file)
             file.seek(0)
             work.append(file.fileno())
-        where = {"work": work, "alive": watched, "meeting": str(meeting), "verifies": records is None}
+        where = {
+            "work": work,
+            "alive": watched,
+            "meeting": str(meeting),
+            "verifies": records is None,
+            "program": BEGAN_WITH,
+        }
         yield where, [*work, watched]

@@ -26,6 +26,7 @@ from dpsynth_assets.language.job import Job, tune
 from dpsynth_assets.language.packed import Packed
 from dpsynth_assets.language.trainable import trainable_in_shards, trainable_model
 from dpsynth_assets.privacy.ranks import LostRankError, Ranks
+from resources.program import require_unchanged
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -39,9 +40,10 @@ def main() -> None:
     rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     threading.Thread(target=_end_with, args=(where["alive"],), daemon=True).start()
     try:
+        require_unchanged(where["program"])
         with open(where["work"][rank], "rb") as file:  # noqa: PTH123 - a descriptor
             job, share = pickle.load(file)
-        ranks = _joined(Path(where["meeting"]), rank, size, in_step=job.in_shards is not None)
+        ranks = _joined(Path(where["meeting"]), rank, size, in_step=job is not None and job.in_shards is not None)
         if ranks.lead:
             _report(lambda told: _work(job, share, ranks, told))
         else:
@@ -55,8 +57,12 @@ def main() -> None:
         raise
 
 
-def _work(job: Job, share: Packed | None, ranks: Ranks, told: Callable[[Mapping[str, Any]], None]) -> None:
-    """This rank's part of the training. Without records, of all that comes before it."""
+def _work(job: Job | None, share: Packed | None, ranks: Ranks, told: Callable[[Mapping[str, Any]], None]) -> None:
+    """This rank's part of the training. Without records, of all that comes before it; without a job, of the meeting."""
+    if job is None:
+        dist.barrier()
+        told({"met": True})
+        return
     model: PreTrainedModel | PeftModel
     if job.in_shards is None:
         base, tokenizer = load_base_model(job.base_model)

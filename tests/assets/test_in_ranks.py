@@ -129,13 +129,17 @@ def test_what_is_lost_on_the_way_to_one_release(
 
 @pytest.fixture
 def raising(tmp_path, monkeypatch):
-    """The first rank raises this where it reads its work."""
+    """The first rank raises this where it reads its work: training, a trial, or the call to meet."""
 
-    def put(error: str) -> None:
+    def put(error: str, of: str = "found[1] is not None") -> None:
         (tmp_path / "sitecustomize.py").write_text(
             "import os, pickle\n"
             "if os.environ.get('RANK') == '0':\n"
-            f"    def load(file): raise {error}\n"
+            "    real = pickle.load\n"
+            "    def load(file):\n"
+            "        found = real(file)\n"
+            f"        if {of}: raise {error}\n"
+            "        return found\n"
             "    pickle.load = load\n"
         )
         monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
@@ -155,7 +159,10 @@ def test_an_error_of_a_rank_keeps_its_words_to_itself(run, book, home, failure_o
     assert all(file.stat().st_mode & 0o077 == 0 for file in kept)
 
 
-@pytest.mark.parametrize("error", ["OSError(28, 'No space left')", "MemoryError"])
+@pytest.mark.parametrize(
+    "error",
+    ["OSError(28, 'No space left')", "MemoryError", 'RuntimeError("DefaultCPUAllocator: can\'t allocate memory")'],
+)
 def test_no_room_may_pass_in_a_rank_as_in_one_process(run, book, failure_of, raising, error):
     raising(error)
     assert MARKER not in str(failure_of(run("source", "adapter"), "adapter"))
@@ -202,10 +209,52 @@ def test_what_ranks_cannot_hold_in_shards_is_said_before_anything_is_charged(
 ):
     """They have no record then, so they say why."""
     monkeypatch.setenv("DPSYNTH_SHARDED", "1")
-    raising("ValueError('no such block')")
+    raising("ValueError('no such block')", of="found[0] is not None")
     failed = str(failure_of(run("source", "adapter"), "adapter"))
     assert "nothing was charged" in failed
     assert "failed on made-up records: ValueError: no such block" in failed
+    assert adapters(book) == []
+
+
+def test_what_keeps_ranks_from_meeting_is_said_before_anything_is_charged(run, book, failure_of, raising):
+    raising("ValueError('no loopback')", of="found[0] is None")
+    failed = str(failure_of(run("source", "adapter"), "adapter"))
+    assert "nothing was charged" in failed
+    assert "could not meet: ValueError: no loopback" in failed
+    assert adapters(book) == []
+
+
+def test_nor_is_anything_charged_where_no_process_can_be_started(run, book, failure_of, monkeypatch):
+    run("source")
+    real = subprocess.Popen
+
+    def started(command, *arguments, **named):
+        if "dpsynth_assets.language.rank" in command:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return real(command, *arguments, **named)
+
+    monkeypatch.setattr(subprocess, "Popen", started)
+    failed = str(failure_of(run("adapter"), "adapter"))
+    assert "nothing was charged" in failed
+    assert "Resource temporarily unavailable" in failed
+    assert adapters(book) == []
+
+
+def test_ranks_of_another_version_are_told_before_anything_is_charged(run, book, failure_of, monkeypatch):
+    monkeypatch.setattr("dpsynth_assets.language.in_ranks.BEGAN_WITH", "another")
+    failed = str(failure_of(run("source", "adapter"), "adapter"))
+    assert "nothing was charged" in failed
+    assert "the files of this program were changed" in failed
+    assert adapters(book) == []
+
+
+def test_an_upgrade_while_a_run_lasts_is_told_before_anything_is_charged(run, book, failure_of, monkeypatch):
+    monkeypatch.setenv("DPSYNTH_RANKS", "1")
+    run("source")
+    monkeypatch.setattr("resources.program._state", lambda: "another")
+    failed = str(failure_of(run("adapter"), "adapter"))
+    assert "nothing was charged" in failed
+    assert "the files of this program were changed" in failed
     assert adapters(book) == []
 
 

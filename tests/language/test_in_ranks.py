@@ -9,7 +9,15 @@ from types import SimpleNamespace
 
 import pytest
 
-from dpsynth_assets.language.in_ranks import FAILED, HANDED_OVER, UnfitRanksError, verify_in_ranks
+from dpsynth_assets.language.in_ranks import (
+    FAILED,
+    HANDED_OVER,
+    RanksLostError,
+    UnfitRanksError,
+    meet_in_ranks,
+    tune_in_ranks,
+    verify_in_ranks,
+)
 
 
 class Failing:
@@ -41,3 +49,16 @@ def test_no_room_is_told_from_what_would_come_again(said, error):
         assert raised.value.errno == errno.ENOSPC
     if error is UnfitRanksError:
         assert "the weights are odd" in str(raised.value)
+
+
+@pytest.mark.parametrize(("said", "error"), [("EAGAIN: no", BlockingIOError), ("OSError: no lo", UnfitRanksError)])
+def test_what_keeps_them_from_meeting_is_told_apart_too(said, error):
+    with pytest.raises(error):
+        meet_in_ranks(Failing(said))
+
+
+def test_a_charge_is_kept_where_ranks_began_with_other_files(tmp_path):
+    """An upgrade between the trial and the training: the same run goes on in a process that has one version."""
+    job = SimpleNamespace(in_shards="float32", checkpoints=SimpleNamespace(path=tmp_path / "kept"))
+    with pytest.raises(RanksLostError, match="files of this program were changed"):
+        tune_in_ranks(job, None, Failing("ProgramChangedError"), None)
