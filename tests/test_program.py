@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from resources import program
-from resources.program import BEGAN_WITH, ProgramChangedError, require_unchanged
+from dpsynth_assets import program
+from dpsynth_assets.program import BEGAN_WITH, ProgramChangedError, require_unchanged
 
 
 @pytest.fixture

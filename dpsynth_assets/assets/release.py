@@ -30,13 +30,13 @@ from dpsynth_assets.gate.spec import release_name, spec_keys
 from dpsynth_assets.gate.standing import inputs, standing_release
 from dpsynth_assets.language.writers import require_writer
 from dpsynth_assets.markdown import escaped
+from dpsynth_assets.program import require_unchanged
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.registry import inputs_of, planned
 from dpsynth_assets.releases.release import Markdown, Plan, Release, Workspace
 from ledger import LedgerError
 from resources.artifact_store import Artifact, ArtifactError, ArtifactStore
 from resources.ledger import LedgerResource
-from resources.program import require_unchanged
 from resources.ranks import RankLauncher, RanksError
 from resources.ray_workers import RayWorkers, WorkersError
 from resources.sensitive_store import SensitiveStore

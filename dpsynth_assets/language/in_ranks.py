@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from dpsynth_assets.privacy.clipping.errors import UnclippedGradientError
 from dpsynth_assets.privacy.ranks import shares
+from dpsynth_assets.program import BEGAN_WITH, ProgramChangedError
 from dpsynth_assets.releases.release import AwayError
 from dpsynth_assets.releases.shortage import shortage_called, shortage_of
-from resources.program import BEGAN_WITH, ProgramChangedError
 
 if TYPE_CHECKING:
     from dpsynth_assets.language.job import Job

@@ -26,7 +26,7 @@ from dpsynth_assets.language.job import Job, tune
 from dpsynth_assets.language.packed import Packed
 from dpsynth_assets.language.trainable import trainable_in_shards, trainable_model
 from dpsynth_assets.privacy.ranks import LostRankError, Ranks
-from resources.program import require_unchanged
+from dpsynth_assets.program import require_unchanged
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -251,7 +251,7 @@ def test_ranks_of_another_version_are_told_before_anything_is_charged(run, book,
 def test_an_upgrade_while_a_run_lasts_is_told_before_anything_is_charged(run, book, failure_of, monkeypatch):
     monkeypatch.setenv("DPSYNTH_RANKS", "1")
     run("source")
-    monkeypatch.setattr("resources.program._state", lambda: "another")
+    monkeypatch.setattr("dpsynth_assets.program._state", lambda: "another")
     failed = str(failure_of(run("adapter"), "adapter"))
     assert "nothing was charged" in failed
     assert "the files of this program were changed" in failed
