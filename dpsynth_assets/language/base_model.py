@@ -5,22 +5,26 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, modeling_gguf_pytorch_utils
-from transformers.utils import logging
+from transformers.utils import CONFIG_NAME, logging
+from transformers.utils.hub import cached_file
 
 from dpsynth_assets.contract.base_models import KNOWN, is_path
 from dpsynth_assets.contract.synthesis import EMBEDDED
 from dpsynth_assets.language.model_places import BaseModelError, folder_of, not_here
+from dpsynth_assets.language.weight_files import require_exactly, require_once, weight_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _AT_ONCE = 64  # texts that are made into tokens together
+UNREADABLE = (OSError, ValueError, KeyError, SafetensorError)  # what loading raises of a folder that is not whole
 EMBEDDED_FOLDER = Path(__file__).parent / "embedded"
 
 # Its bar would be drawn whatever `disable_progress_bar` says, which this one heeds.
@@ -49,8 +53,8 @@ def load_base_model(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase
             network or the Hub cache).
 
     Raises:
-        BaseModelError: there is no such model, or its tokenizer lacks an end-of-text token or has tokens that the model
-            has not.
+        BaseModelError: there is no such model, or its files have other weights than it, or its tokenizer lacks an
+            end-of-text token or has tokens that the model has not.
     """
     logging.disable_progress_bar()
     source = source_of(name)
@@ -128,11 +132,16 @@ def _source(name: str) -> str:
 
 def _read(name: str, source: str) -> tuple[Any, PreTrainedTokenizerBase]:
     require_unambiguous(name, source)
+    about: dict[str, Any] = {"dtype": "float32", "output_loading_info": True, "ignore_mismatched_sizes": True}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        return AutoModelForCausalLM.from_pretrained(source, dtype="float32"), tokenizer
-    except (OSError, ValueError) as error:
+        model, loaded = cast("tuple[Any, Mapping[str, Any]]", AutoModelForCausalLM.from_pretrained(source, **about))
+        files = weight_files(Path(str(cached_file(source, CONFIG_NAME))).parent)
+    except UNREADABLE as error:
         raise not_loaded(name, error) from error
+    require_once(name, files, model.base_model_prefix)
+    require_exactly(name, loaded)
+    return model, tokenizer
 
 
 def require_unambiguous(name: str, source: str) -> None:
@@ -158,27 +167,31 @@ def read_gguf(file: Path) -> tuple[Any, PreTrainedTokenizerBase]:
     """The model and tokenizer of a GGUF file, its weights as plain float32.
 
     Raises:
-        BaseModelError: it cannot be read as a causal language model.
+        BaseModelError: it cannot be read as a causal language model, or lacks a weight of it.
     """
     logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
-        model: Any = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype="float32")
+        about: dict[str, Any] = {"gguf_file": file.name, "dtype": "float32", "output_loading_info": True}
+        model, loaded = cast(
+            "tuple[Any, Mapping[str, Any]]", AutoModelForCausalLM.from_pretrained(str(file.parent), **about)
+        )
     except Exception as error:  # what its reader raises of a damaged file is anything
         raise BaseModelError(
             f"base model {str(file)!r} could not be read ({type(error).__name__}): give a whole GGUF file of a "
             "language model that transformers knows"
         ) from error
+    require_exactly(str(file), {**loaded, "unexpected_keys": ()})  # some writers leave tables in that are computed
     # Its weights are not quantised any more, and a model that says it is cannot be saved.
     del model.hf_quantizer, model.is_quantized, model.quantization_method, model.config.quantization_config
     return model, tokenizer
 
 
 def weights_digest(name: str) -> str | None:
-    """SHA-256 over a local model's weight files, in name order, or over a `.gguf` file; None for a Hub name, which
-    carries its own revision."""
+    """SHA-256 over the weight files that are read of a local model, in name order, or over a `.gguf` file; None for a
+    Hub name, which carries its own revision."""
     place = Path(_source(name))
-    files = [place] if place.is_file() else sorted(place.glob("*.safetensors"))
+    files = [place] if place.is_file() else weight_files(place)
     if not files:
         return None
     digest = hashlib.sha256()

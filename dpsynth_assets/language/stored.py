@@ -5,7 +5,8 @@ Knows names and shapes. Knows nothing of shards, and not what the weights are fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,11 @@ from accelerate import init_empty_weights
 from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.core_model_loading import WeightConverter
 from transformers.utils import logging
 
 from dpsynth_assets.language.base_model import (
+    UNREADABLE,
     load_tokenizer,
     make_fit,
     not_loaded,
@@ -25,6 +28,7 @@ from dpsynth_assets.language.base_model import (
     source_of,
 )
 from dpsynth_assets.language.model_places import BaseModelError
+from dpsynth_assets.language.weight_files import require_exactly, require_once, shapes_in, weight_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,7 +54,7 @@ def stored_base_model(name: str) -> Stored:
 
     Raises:
         BaseModelError: as `load_base_model`; or its weights are not plain ones in safetensors, under the names and in
-            the shapes of the model's own.
+            the shapes of the model's own, which transformers would fill it with as they are.
     """
     logging.disable_progress_bar()
     source = source_of(name)
@@ -63,18 +67,65 @@ def stored_base_model(name: str) -> Stored:
         config: Any = AutoConfig.from_pretrained(folder)
         with init_empty_weights(include_buffers=False):
             model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    except (OSError, ValueError) as error:
+        weights = StoredWeights(weight_files(Path(folder)), model.base_model_prefix)
+    except UNREADABLE as error:
         raise not_loaded(name, error) from error
-    model.tie_weights()  # each layer was given an empty weight of its own
     tokenizer = load_tokenizer(name)
     make_fit(name, tokenizer, model)
     if getattr(config, "quantization_config", None) is not None:
         raise _not_one_by_one(name, "they are quantised")
-    weights = StoredWeights(Path(folder), model.base_model_prefix)
+    if elsewhere := _read_elsewhere(Path(folder), config):
+        raise _not_one_by_one(name, f"transformers reads others, as {elsewhere} says")
+    if not weights.files:
+        raise _not_one_by_one(name, "none of its files is of safetensors")
+    require_once(name, weights.files, model.base_model_prefix)
+    _require_as_loaded(name, model, weights)
+    model.tie_weights()  # each layer was given an empty weight of its own
     shapes = {key: tuple(parameter.shape) for key, parameter in model.named_parameters()}
     if lacking := weights.lacking(shapes | {key: tuple(saved.shape) for key, saved in saved_buffers(model).items()}):
         raise _not_one_by_one(name, f"no file of safetensors has {lacking[0]} by this name and in its shape")
     return Stored(model.eval(), tokenizer, weights)
+
+
+def _read_elsewhere(folder: Path, config: Any) -> str | None:
+    """What makes transformers read other files than `weight_files` of a folder, or more."""
+    if getattr(config, "transformers_weights", None) is not None:
+        return "`transformers_weights` in config.json"
+    others = ["adapter_config.json", "shard-*-model-*-of-*.safetensors"]
+    return next((found.name for pattern in others for found in sorted(folder.glob(pattern))), None)
+
+
+def _require_as_loaded(name: str, model: PreTrainedModel, weights: StoredWeights) -> None:
+    """Pass if transformers would fill the model with just these weights, each as it is. It is asked with weights of the
+    names and shapes and no content.
+
+    Raises:
+        BaseModelError: it would not.
+    """
+    kind: Any = type(model)
+    with _silent():  # it would say on its own account what is refused here
+        loaded, said = kind.from_pretrained(
+            None,
+            config=model.config,
+            state_dict={key: torch.empty(shape, device="meta") for key, shape in weights.shapes.items()},
+            dtype=torch.float32,
+            device_map={"": "meta"},
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    require_exactly(name, said)
+    if any(isinstance(step, WeightConverter) for step in loaded._weight_conversions):
+        raise _not_one_by_one(name, "transformers makes the model's of several of them")
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def saved_buffers(model: torch.nn.Module) -> dict[str, Tensor]:
@@ -91,25 +142,28 @@ def _not_one_by_one(name: str, why: str) -> BaseModelError:
 
 
 class StoredWeights:
-    """The weights in a folder's `*.safetensors`.
+    """The weights in files of safetensors, none of which is in two.
 
     Args:
         prefix: a model's name for its body (`base_model_prefix`): files of the body alone leave it out.
+
+    Attributes:
+        shapes: of all of them, by their names in the files.
     """
 
-    def __init__(self, folder: Path, prefix: str) -> None:
+    def __init__(self, files: Sequence[Path], prefix: str) -> None:
+        self.files = files
+        self.shapes: dict[str, tuple[int, ...]] = {}
         self._prefix = f"{prefix}."
         self._file_of: dict[str, Path] = {}
-        self._shape_of: dict[str, tuple[int, ...]] = {}
-        for file in sorted(folder.glob("*.safetensors")):
-            with safe_open(file, "pt") as stored:
-                for name in stored.keys():  # noqa: SIM118 - it is no mapping
-                    self._file_of[name] = file
-                    self._shape_of[name] = tuple(stored.get_slice(name).get_shape())
+        for file in files:
+            shapes = shapes_in(file)
+            self.shapes |= shapes
+            self._file_of |= dict.fromkeys(shapes, file)
 
     def lacking(self, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
         """The names that no file has in that shape."""
-        return [name for name, shape in shapes.items() if self._shape_of.get(self._stored(name)) != shape]
+        return [name for name, shape in shapes.items() if self.shapes.get(self._stored(name)) != shape]
 
     def read(self, name: str) -> Tensor:
         """The weight as it is stored, in a memory of its own.

@@ -28,7 +28,7 @@ MEMBER = "tiny_words/tiny.gguf"
 DIM, WORDS = 32, ["<|start|>", "<|end|>", "a", "b", "c", "Ġ", "ab", "Ġc", "<|endoftext|>"]
 
 
-def write_gguf(file: Path) -> None:
+def write_gguf(file: Path, lacking: str = "") -> None:
     """A Llama of one layer and nine tokens."""
     random = np.random.default_rng(0)
     writer = gguf.GGUFWriter(file, "llama")
@@ -51,6 +51,7 @@ def write_gguf(file: Path) -> None:
     square = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
     shapes = {f"blk.0.{name}": (DIM, DIM) for name in square}
     shapes |= {"blk.0.attn_norm": (DIM,), "blk.0.ffn_norm": (DIM,), "output_norm": (DIM,)}
+    shapes.pop(lacking, None)
     for name, shape in {**shapes, "token_embd": (len(WORDS), DIM)}.items():
         values = random.standard_normal(shape).astype(np.float32)
         if len(shape) == 1:
@@ -138,6 +139,13 @@ def test_a_damaged_file_is_said(shelf, tmp_path):
     half.write_bytes((shelf / "tiny.gguf").read_bytes()[:700])
     with pytest.raises(BaseModelError, match=r"half\.gguf' could not be read .*give a whole GGUF file"):
         load_base_model(str(half))
+
+
+def test_a_file_that_lacks_a_weight_is_refused(tmp_path):
+    """It would be made of random numbers."""
+    write_gguf(tmp_path / "tiny.gguf", lacking="blk.0.ffn_up")
+    with pytest.raises(BaseModelError, match=r"no weight 'model\.layers\.0\.mlp\.up_proj\.weight'"):
+        load_base_model(str(tmp_path / "tiny.gguf"))
 
 
 @pytest.mark.parametrize("where", ["beginning", "middle", "end"])

@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from dpsynth_assets.language import finetuning
-from dpsynth_assets.language.base_model import EMBEDDED_FOLDER, BaseModelError, load_base_model
+from dpsynth_assets.language.base_model import EMBEDDED_FOLDER, BaseModelError, load_base_model, weights_digest
 from dpsynth_assets.language.rounding import round_frozen_layers
 from dpsynth_assets.language.sharding import require_shardable
 from dpsynth_assets.language.stored import stored_base_model
@@ -172,19 +172,79 @@ def test_models_that_cannot_be_held_in_shards_are_named_with_the_reason(saved):
 
 
 def test_weights_that_cannot_be_read_one_by_one_are_refused(saved, tmp_path):
-    folder = saved("untied")
-    file = folder / "model.safetensors"
-    weights = load_file(file)
-    save_file({name: weight for name, weight in weights.items() if name != "lm_head.weight"}, file)
-    with pytest.raises(BaseModelError, match=r"has lm_head\.weight by this name"):
-        stored_base_model(str(folder))
-    save_file({**weights, "lm_head.weight": weights["lm_head.weight"][:-1].clone()}, file)
-    with pytest.raises(BaseModelError, match="in its shape"):
-        stored_base_model(str(folder))
     with pytest.raises(BaseModelError, match="unpacked together"):
         stored_base_model(str(tmp_path / "model.gguf"))
     with pytest.raises(BaseModelError, match="could not be loaded"):
         stored_base_model(str(tmp_path / "nowhere"))
+    folder = saved("untied")
+    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(BaseModelError, match=r"transformers reads others, as adapter_config\.json says"):
+        stored_base_model(str(folder))
+    (folder / "adapter_config.json").unlink()
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(BaseModelError, match="none of its files is of safetensors"):
+        stored_base_model(str(folder))
+
+
+def in_two_files(folder):
+    """What `save_pretrained` writes of a model that is larger than a file may be. Gives both."""
+    LlamaForCausalLM.from_pretrained(folder).save_pretrained(folder / "in two", max_shard_size="600KB")
+    (folder / "model.safetensors").unlink()
+    for file in (folder / "in two").glob("model*"):
+        file.rename(folder / file.name)
+    return sorted(folder.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("load", [load_base_model, stored_base_model])
+def test_a_model_whose_files_have_other_weights_is_refused_whole_and_in_shards(saved, load):
+    folder = saved("untied")
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    for changed, said in (
+        ({name: each for name, each in weights.items() if name != "lm_head.weight"}, r"no weight 'lm_head\.weight'"),
+        ({**weights, "score.weight": torch.ones(2, 16)}, r"'score\.weight' that the model has no place for"),
+        ({**weights, "lm_head.weight": weights["lm_head.weight"][:-1].clone()}, "in another shape"),
+        ({**weights, "norm.weight": torch.ones(16)}, r"norm\.weight' twice, in model\.safetensors"),
+    ):
+        save_file(changed, file, metadata={"format": "pt"})
+        with pytest.raises(BaseModelError, match=said):
+            load(str(folder))
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(BaseModelError, match="could not be loaded"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize("load", [load_base_model, stored_base_model])
+def test_a_weight_in_two_of_the_files_that_are_read_is_refused_whole_and_in_shards(saved, load):
+    folder = saved("untied")
+    first, second = in_two_files(folder)
+    load(str(folder))
+    again = dict(list(load_file(first).items())[:1])
+    save_file({**load_file(second), **again}, second, metadata={"format": "pt"})
+    with pytest.raises(BaseModelError, match=f"twice, in {first.name} and {second.name}"):
+        load(str(folder))
+
+
+def test_files_that_transformers_does_not_read_are_not_read_in_shards(saved):
+    """They were, the last by name instead of others: an adapter was trained of another model than texts were drawn
+    from."""
+    folder = saved("untied")
+    digest = weights_digest(str(folder))
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: each * 0.5 for name, each in weights.items()}, folder / "model_old.safetensors")
+    assert_read_as_whole(folder)
+    assert weights_digest(str(folder)) == digest
+    in_two_files(folder)
+    save_file({name: each * 0.5 for name, each in weights.items()}, folder / "z.safetensors")
+    assert_read_as_whole(folder)
+
+
+def assert_read_as_whole(folder):
+    whole, stored = load_base_model(str(folder))[0], stored_base_model(str(folder))
+    parameters = dict(whole.named_parameters())
+    assert list(parameters) == [name for name, _ in stored.model.named_parameters()]
+    assert [name for name, each in parameters.items() if not torch.equal(each, stored.weights.read(name).float())] == []
 
 
 def test_weights_of_the_body_alone_are_found_without_its_name(saved):
