@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from accelerate import init_empty_weights
@@ -79,8 +79,10 @@ def stored_base_model(name: str) -> Stored:
     if not weights.files:
         raise _not_one_by_one(name, "none of its files is of safetensors")
     require_once(name, weights.files, model.base_model_prefix)
-    _require_as_loaded(name, model, weights)
-    model.tie_weights()  # each layer was given an empty weight of its own
+    loaded = _as_loaded(name, model, weights)
+    copies = _tie(model, weights)
+    if set(dict(model.named_parameters())) != set(dict(loaded.named_parameters())) - copies:
+        raise _not_one_by_one(name, "transformers makes other parameters of them")
     shapes = {key: tuple(parameter.shape) for key, parameter in model.named_parameters()}
     if lacking := weights.lacking(shapes | {key: tuple(saved.shape) for key, saved in saved_buffers(model).items()}):
         raise _not_one_by_one(name, f"no file of safetensors has {lacking[0]} by this name and in its shape")
@@ -95,12 +97,12 @@ def _read_elsewhere(folder: Path, config: Any) -> str | None:
     return next((found.name for pattern in others for found in sorted(folder.glob(pattern))), None)
 
 
-def _require_as_loaded(name: str, model: PreTrainedModel, weights: StoredWeights) -> None:
-    """Pass if transformers would fill the model with just these weights, each as it is. It is asked with weights of the
-    names and shapes and no content.
+def _as_loaded(name: str, model: PreTrainedModel, weights: StoredWeights) -> torch.nn.Module:
+    """The model as transformers would load it, without content: it is given the weights' names and shapes only. Two
+    weights that are tied are two here where both are stored.
 
     Raises:
-        BaseModelError: it would not.
+        BaseModelError: it would not fill the model with just these weights, each as it is.
     """
     kind: Any = type(model)
     with _silent():  # it would say on its own account what is refused here
@@ -116,6 +118,21 @@ def _require_as_loaded(name: str, model: PreTrainedModel, weights: StoredWeights
     require_exactly(name, said)
     if any(isinstance(step, WeightConverter) for step in loaded._weight_conversions):
         raise _not_one_by_one(name, "transformers makes the model's of several of them")
+    return cast("torch.nn.Module", loaded)
+
+
+def _tie(model: PreTrainedModel, weights: StoredWeights) -> set[str]:
+    """Give layers that are tied one weight; each was given an empty one of its own. As transformers does, whatever
+    `config.json` says of two that are both in the files and differ: they stay two. Gives the names of second copies."""
+    tied = model.get_expanded_tied_weights_keys(all_submodels=True)
+    lacking = {key for key in model.state_dict() if key not in weights}
+    copies = {
+        key
+        for key, source in tied.items()
+        if key in weights and source in weights and torch.equal(weights.read(key).float(), weights.read(source).float())
+    }
+    model.tie_weights(missing_keys=lacking | copies)
+    return copies
 
 
 @contextmanager
@@ -160,6 +177,9 @@ class StoredWeights:
             shapes = shapes_in(file)
             self.shapes |= shapes
             self._file_of |= dict.fromkeys(shapes, file)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._stored(name) in self._file_of
 
     def lacking(self, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
         """The names that no file has in that shape."""

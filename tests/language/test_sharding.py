@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from transformers import (
     LlamaForCausalLM,
 )
 
-from dpsynth_assets.language import finetuning
+from dpsynth_assets.language import finetuning, stored
 from dpsynth_assets.language.base_model import EMBEDDED_FOLDER, BaseModelError, load_base_model, weights_digest
 from dpsynth_assets.language.rounding import round_frozen_layers
 from dpsynth_assets.language.sharding import require_shardable
@@ -38,6 +39,7 @@ def saved(tmp_path_factory):
     made = {
         "tied": lambda: LlamaForCausalLM(LlamaConfig(tie_word_embeddings=True, **small)),
         "untied": lambda: LlamaForCausalLM(LlamaConfig(tie_word_embeddings=False, **small)),
+        "tied in config alone": lambda: LlamaForCausalLM(LlamaConfig(tie_word_embeddings=False, **small)),
         "granite": lambda: GraniteForCausalLM(GraniteConfig(logits_scaling=2.0, **small)),
         "gpt2": lambda: GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=2, n_head=2)),
     }
@@ -46,6 +48,10 @@ def saved(tmp_path_factory):
         folder = tmp_path_factory.mktemp("models") / kind
         torch.manual_seed(0)
         made[kind]().save_pretrained(folder)
+        if kind == "tied in config alone":
+            config = folder / "config.json"
+            said = {**json.loads(config.read_text(encoding="utf-8")), "tie_word_embeddings": True}
+            config.write_text(json.dumps(said), encoding="utf-8")
         tokenizer.save_pretrained(folder)
         return folder
 
@@ -75,7 +81,7 @@ def plan():
 @pytest.mark.slow
 def test_a_rank_has_its_part_of_the_very_weights(saved, tmp_path):
     models, numbers = [], []
-    for kind in ("tied", "untied", "gpt2"):
+    for kind in ("tied", "untied", "gpt2", "tied in config alone"):
         for bfloat16 in (False, True):
             folder, file = saved(kind), tmp_path / f"{kind}-{bfloat16}.pt"
             model, _ = load_base_model(str(folder))
@@ -240,11 +246,30 @@ def test_files_that_transformers_does_not_read_are_not_read_in_shards(saved):
     assert_read_as_whole(folder)
 
 
+@pytest.mark.parametrize("same", [True, False])
+def test_an_output_layer_that_config_ties_is_its_own_where_the_files_have_another_one(saved, same):
+    """Transformers ties the two only where they are the same numbers. In shards they were tied all the same, and the
+    file's own output layer went unused."""
+    folder = saved("tied")
+    weights = load_file(folder / "model.safetensors")
+    head = weights["model.embed_tokens.weight"].clone() * (1.0 if same else 0.5)
+    save_file({**weights, "lm_head.weight": head}, folder / "model.safetensors", metadata={"format": "pt"})
+    model = stored_base_model(str(folder)).model
+    assert (model.get_input_embeddings().weight is model.get_output_embeddings().weight) is same
+    assert_read_as_whole(folder)
+
+
+def test_a_model_with_other_parameters_than_the_whole_one_is_refused(saved, monkeypatch):
+    monkeypatch.setattr(stored, "_tie", lambda model, weights: set())
+    with pytest.raises(BaseModelError, match="transformers makes other parameters of them"):
+        stored_base_model(str(saved("tied")))
+
+
 def assert_read_as_whole(folder):
-    whole, stored = load_base_model(str(folder))[0], stored_base_model(str(folder))
+    whole, made = load_base_model(str(folder))[0], stored_base_model(str(folder))
     parameters = dict(whole.named_parameters())
-    assert list(parameters) == [name for name, _ in stored.model.named_parameters()]
-    assert [name for name, each in parameters.items() if not torch.equal(each, stored.weights.read(name).float())] == []
+    assert list(parameters) == [name for name, _ in made.model.named_parameters()]
+    assert [name for name, each in parameters.items() if not torch.equal(each, made.weights.read(name).float())] == []
 
 
 def test_weights_of_the_body_alone_are_found_without_its_name(saved):
