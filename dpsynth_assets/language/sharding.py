@@ -145,6 +145,8 @@ def _shard(model: PreTrainedModel, weights: StoredWeights, *, bfloat16: bool) ->
 def _fully_shard(module: nn.Module, mesh: DeviceMesh, *, apart: set[nn.Parameter] | None = None) -> None:
     sharded: Any = fully_shard(module, mesh=mesh, reshard_after_forward=True, ignored_params=apart)
     sharded.set_custom_all_gather(_Gather())
+    kind = type(sharded)  # made by FSDP of the module's own class, whose name messages and files are to say
+    kind.__name__ = kind.__qualname__ = kind.__name__.removeprefix("FSDP")
 
 
 def _gathered_while_called(layer: nn.Module, table: nn.Module) -> None:

@@ -154,7 +154,7 @@ def saved_buffers(model: torch.nn.Module) -> dict[str, Tensor]:
 def _not_one_by_one(name: str, why: str) -> BaseModelError:
     return BaseModelError(
         f"the weights of base model {name!r} cannot be read one by one: {why}. Load the model where there is memory "
-        "for it and write it with `save_pretrained`, or leave DPSYNTH_SHARDED unset"
+        "for it and write it by `save_pretrained(folder, save_original_format=False)`, or leave DPSYNTH_SHARDED unset"
     )
 
 

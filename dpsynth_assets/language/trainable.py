@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft import LoraConfig, PeftConfig, PromptTuningConfig, PromptTuningInit, TaskType, get_peft_model
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 from transformers.pytorch_utils import Conv1D
 
 from dpsynth_assets.language.base_model import has_bfloat16
@@ -125,9 +126,11 @@ def attach_adapter(model: PreTrainedModel, plan: TrainingPlan) -> PreTrainedMode
     try:
         return get_peft_model(model, _adapter_config(model, plan))
     except (ValueError, TypeError, AttributeError, NotImplementedError) as error:
+        sharded = isinstance(model, FSDPModule)
+        in_full = f"{'leave DPSYNTH_SHARDED unset and ' if sharded else ''}write `method: full`"
         raise BaseModelError(
             f"base model {plan.base_model!r} ({type(model).__name__}) cannot be adapted by method `{plan.method}` "
-            f"({error}): write `method: full`, or name a model of attention layers"
+            f"({error}): {in_full}, or name a model of attention layers"
         ) from error
 
 

@@ -18,6 +18,7 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from dpsynth_assets.audit.canaries import Canaries
+from dpsynth_assets.language.model_places import BaseModelError
 from dpsynth_assets.language.objective import Encoded
 from dpsynth_assets.language.packed import Packed
 from dpsynth_assets.language.sharding import load_in_shards
@@ -151,6 +152,15 @@ def verified(ranks: Ranks, name: str, plans: list[tuple[TrainingPlan, bool]]) ->
     """The output layer's precision, of each plan and precision that verification lets pass."""
     made = [trainable_in_shards(name, plan, LONGEST, PREFIX, bfloat16=bfloat16)[0] for plan, bfloat16 in plans]
     return [str(each.get_base_model().lm_head.weight.dtype) for each in made]
+
+
+def unadapted(ranks: Ranks, name: str, plan: TrainingPlan) -> str:
+    """What is said of a model in shards that peft cannot adapt."""
+    try:
+        adapted(load_in_shards(name, bfloat16=False)[0], plan)
+    except BaseModelError as error:
+        return str(error)
+    return "adapted"
 
 
 class _WholeBlocks:

@@ -13,10 +13,14 @@ from transformers import (
     AutoTokenizer,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
     GraniteConfig,
     GraniteForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MptConfig,
+    MptForCausalLM,
 )
 
 from dpsynth_assets.language import finetuning, stored
@@ -40,6 +44,8 @@ def saved(tmp_path_factory):
         "tied": lambda: LlamaForCausalLM(LlamaConfig(tie_word_embeddings=True, **small)),
         "untied": lambda: LlamaForCausalLM(LlamaConfig(tie_word_embeddings=False, **small)),
         "tied in config alone": lambda: LlamaForCausalLM(LlamaConfig(tie_word_embeddings=False, **small)),
+        "mpt": lambda: MptForCausalLM(MptConfig(vocab_size=len(tokenizer), d_model=16, n_layers=2, n_heads=2)),
+        "neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(tie_word_embeddings=False, **small)),
         "granite": lambda: GraniteForCausalLM(GraniteConfig(logits_scaling=2.0, **small)),
         "gpt2": lambda: GPT2LMHeadModel(GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=2, n_head=2)),
     }
@@ -161,6 +167,17 @@ def test_a_model_in_shards_is_verified_as_one_that_is_whole(plan, tmp_path, save
     assert [worker.written(tmp_path / "run", rank) for rank in range(2)] == [expected] * 2
 
 
+@pytest.mark.slow
+def test_a_model_that_peft_cannot_adapt_is_named_by_its_own_class_with_what_can_be_done(plan, tmp_path, saved):
+    name = str(saved("mpt"))
+    plan = replace(plan, base_model=name, method="prompt", prompt_tokens=4, rank=None, alpha=None)
+    assert worker.spawned(tmp_path / "run", 1, worker.unadapted, name, plan) == [0]
+    said = worker.written(tmp_path / "run", 0)
+    assert "(MptForCausalLM) cannot be adapted by method `prompt`" in said
+    assert "FSDP" not in said
+    assert "leave DPSYNTH_SHARDED unset and write `method: full`" in said
+
+
 def test_models_that_cannot_be_held_in_shards_are_named_with_the_reason(saved):
     for kind in ("tied", "untied", "gpt2"):
         require_shardable(stored_base_model(str(saved(kind))).model, kind)
@@ -191,6 +208,16 @@ def test_weights_that_cannot_be_read_one_by_one_are_refused(saved, tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(BaseModelError, match="none of its files is of safetensors"):
         stored_base_model(str(folder))
+
+
+def test_a_model_saved_under_other_names_than_its_own_is_read_once_it_is_saved_as_the_refusal_says(saved, tmp_path):
+    folder = saved("neox")
+    with pytest.raises(BaseModelError, match=r"lm_head\.weight.*save_pretrained\(folder, save_original_format=False\)"):
+        stored_base_model(str(folder))
+    model, tokenizer = load_base_model(str(folder))
+    model.save_pretrained(tmp_path / "own", save_original_format=False)
+    tokenizer.save_pretrained(tmp_path / "own")
+    assert_read_as_whole(tmp_path / "own")
 
 
 def in_two_files(folder):
