@@ -18,7 +18,7 @@ from dpsynth_assets.contract import Contract, ContractError, load_contract, name
 from dpsynth_assets.contracts_folder import contracts_folder
 from dpsynth_assets.factory import build_contract_defs
 from dpsynth_assets.lost_runs import lost_runs, told_apart
-from resources.home import nobody_else_writes
+from resources.own_process import keep_to_itself
 from resources.platform import platform_resources
 
 
@@ -88,7 +88,7 @@ def executor() -> dg.ExecutorDefinition:
     return kinds[chosen]
 
 
-nobody_else_writes()  # the processes of Dagster's runs load this
+keep_to_itself()  # the processes of Dagster's runs load this
 defs = dg.Definitions.merge(
     definitions_in(loaded_folder()),
     dg.Definitions(

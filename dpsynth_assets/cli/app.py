@@ -47,7 +47,8 @@ from dpsynth_assets.cli import (
 from dpsynth_assets.cli import run as run_verb
 from dpsynth_assets.cli.console import STOPPED, BadInput, fail, fail_unexpectedly, open_streams, output_fails, put
 from dpsynth_assets.cli.questions import Stopped
-from resources.home import Home, home_above, nobody_else_writes, of_sqlite
+from resources.home import Home, home_above, of_sqlite
+from resources.own_process import keep_to_itself
 
 
 def _show_version(wanted: bool) -> None:
@@ -106,7 +107,7 @@ app.command("doctor")(doctor.doctor)
 
 def run() -> None:
     """Run the command line. Only errors whose texts are written for people are shown by their text."""
-    nobody_else_writes()
+    keep_to_itself()
     os.environ["PYTHONSAFEPATH"] = "1"  # no process that is started imports what lies in the working directory
     open_streams()
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # both end a run in the same words
