@@ -23,6 +23,7 @@ from typing import IO, Any, cast
 
 from resources import ray_folder
 from resources.deployed import OfDeployment
+from resources.own_process import TORCH_CACHE
 
 RAY = "DPSYNTH_RAY"
 _LEAST = (2, 60)  # the first whose token and certificates were looked at
@@ -162,6 +163,7 @@ class _Driver:
         # One thread each, unless somebody has said how many. By the number of workers it would be another one for each
         # number, and results could differ in their last bits. Nothing is imported from a working directory.
         own = {"OMP_NUM_THREADS": "1", **_kept(), **environment, "PYTHONSAFEPATH": "1"}
+        own[TORCH_CACHE] = str(self._folder / "torch")  # and not by a name that another account can take
         self._watcher = _python(ray_folder.__name__, [str(self._folder)], self._folder.parent, own, subprocess.DEVNULL)
         with (self._folder / "driver.log").open("wb") as log:
             self._process = _python(

@@ -13,7 +13,7 @@ def sleeping(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], dict[str
 
     def compute(shard: Mapping[str, Any]) -> dict[str, Any]:
         time.sleep(setup["seconds"])
-        return {**shard, "worker": os.getpid(), "environment": list(os.environ)}
+        return {**shard, "worker": os.getpid(), "environment": dict(os.environ)}
 
     return compute
 

@@ -105,6 +105,8 @@ def test_each_shard_comes_once_and_a_killed_workers_is_computed_again(pool: RayP
     assert len(set(workers)) == 3
     assert killed[0] not in workers[5:]  # what it had when it was killed, somebody else computed
     assert not {name for _, result in came for name in result["environment"]} & set(SECRETS)
+    folder = Path(came[0][1]["environment"]["TORCHINDUCTOR_CACHE_DIR"]).parent  # the cluster's, which goes with it
+    assert (folder / "driver.log").is_file()
     again = collected(pool, shards, 0.3)  # the same work in the workers that there are
     assert {result["worker"] for _, result in again} <= set(workers)
 
