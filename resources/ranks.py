@@ -63,7 +63,8 @@ class Launcher:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", dg.PreviewWarning)  # of a part of Pipes that is not used here
             reader = _OnlyMessages(told)
-            with dg.open_pipes_session(self.context, dg.PipesTempFileContextInjector(), reader) as session:
+            context = dg.PipesEnvContextInjector()  # a kill leaves no file of it
+            with dg.open_pipes_session(self.context, context, reader) as session:
                 threads = str(max(1, (os.cpu_count() or 1) // self.ranks))  # unless somebody has said how many
                 own = {"OMP_NUM_THREADS": threads, **os.environ, **environment, "WORLD_SIZE": str(self.ranks)}
                 pipes = session.get_bootstrap_env_vars()

@@ -101,7 +101,9 @@ def test_what_is_lost_on_the_way_to_one_release(
     assert ranks_of(home) == []
 
     command = [sys.executable, "-c", COMMAND_LINE, "run", str(contract_path), "--yes"]
-    waiting = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    temporary = tmp_path_factory.mktemp("temporary")
+    own = {**os.environ, "TMPDIR": str(temporary)}
+    waiting = subprocess.Popen(command, cwd=ROOT, env=own, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     killer = kill_when(home, begun(home) + 5, lambda: [waiting.pid])
     assert waiting.wait(400) == -signal.SIGKILL
     killer.join()
@@ -109,6 +111,7 @@ def test_what_is_lost_on_the_way_to_one_release(
     while ranks_of(home) and time.monotonic() < until:
         time.sleep(0.1)
     assert ranks_of(home) == []
+    assert [file.name for file in temporary.rglob("*") if file.is_file()] == ["messages"]  # of steps done; no context
     lost = begun(home)
 
     result = run("adapter")
