@@ -20,7 +20,7 @@ from dagster._core.execution.step_dependency_config import StepDependencyConfig
 from dagster._core.launcher import DefaultRunLauncher
 
 from resources.home import Home
-from resources.run_process import alive, died
+from resources.run_process import alive, lost
 
 if TYPE_CHECKING:
     from dagster import DagsterEvent
@@ -80,11 +80,17 @@ def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 
 def mark_lost(instance: dg.DagsterInstance, home: Home) -> list[str]:
-    """Report the runs that have lost their process as failed; their ids."""
+    """Report the runs that have lost their process as failed, or as canceled where they were to be; their ids."""
     if not isinstance(instance.run_launcher, DefaultRunLauncher):
         return []
-    begun = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
-    lost = [run for run in begun if died(home, run.run_id)]
-    for run in lost:
-        instance.report_run_failed(run, SAID)
-    return [run.run_id for run in lost]
+    found = []
+    begun = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+    for run in instance.get_runs(dg.RunsFilter(statuses=begun)):
+        with lost(home, run.run_id) as is_lost:
+            if is_lost and run.status == dg.DagsterRunStatus.CANCELING:
+                instance.report_run_canceled(run, SAID)
+            elif is_lost:
+                instance.report_run_failed(run, SAID)
+        if is_lost:
+            found.append(run.run_id)
+    return found

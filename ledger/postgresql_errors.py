@@ -31,6 +31,11 @@ _ABSENT = (
     "there is no privacy ledger at {at}. Without it no budget can be checked, so nothing sensitive may be read",
     "if a ledger was there, restore it: what it charged stays spent",
 )
+_STANDBY = (
+    LedgerError,
+    "the server of {at} takes no entries now, as a standby does",
+    "name the server that does, or wait until this one does",
+)
 # By SQLSTATE, or else by its class: what happened, and what to do. Nothing was entered.
 _SAID: dict[str, tuple[type[LedgerError], str, str]] = {
     "55P03": (
@@ -47,11 +52,8 @@ _SAID: dict[str, tuple[type[LedgerError], str, str]] = {
         "this account may not do that to the ledger at {at}, or not see all of it",
         "its owner grants what is needed (docs/operators.md)",
     ),
-    "25006": (
-        LedgerError,
-        "the server of {at} takes no entries now, as a standby does",
-        "name the server that does, or wait until this one does",
-    ),
+    "25006": _STANDBY,  # it is told to write
+    "0A000": _STANDBY,  # or that it may
     "42P06": (
         LedgerError,
         "{at} has a schema {schema} already: a ledger is created once",
@@ -85,7 +87,7 @@ def in_words(error: psycopg.Error, address: Address, *, committing: bool, second
     """
     state, at = error.sqlstate or "", str(address)
     what = f" ({type(error).__name__}, SQLSTATE {state})" if state else ""
-    if _has_ended(error):
+    if _has_ended(error) or (committing and error.diag.severity_nonlocalized != "ERROR"):
         if committing:
             return LedgerUnsure(
                 f"the connection to the ledger at {at} was lost{what}. Whether what was being entered is in it is not "

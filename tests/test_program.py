@@ -1,6 +1,9 @@
 """A process notices that the program on the disk is another one than it began with."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +52,29 @@ def test_every_change_is_noticed(began, tmp_path, change):
     change(tmp_path)
     with pytest.raises(ProgramChangedError, match="run the same again, in a new process"):
         require_unchanged(began)
+
+
+def test_what_an_editor_leaves_is_no_change(began, tmp_path):
+    (tmp_path / "ledger/.#store.py").symlink_to("nobody@nowhere")
+    (tmp_path / "ledger/gone.py").symlink_to("nobody@nowhere")
+    with_link = program._state()
+    (tmp_path / "ledger/.#store.py").unlink()
+    require_unchanged(with_link)
+
+
+@pytest.mark.parametrize("first", ["dpsynth_assets.cli", "dpsynth_assets.definitions", "dpsynth_assets.language.rank"])
+def test_a_process_begins_with_it(first):
+    """Before any other module of the program, a change of which would else go unnoticed."""
+    code = (
+        "import sys\n"
+        "class Order:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('dpsynth_assets', 'ledger', 'resources'): print(name, flush=True)\n"
+        "        if len(sys.modules) and name == 'typer' or name == 'torch': sys.exit()\n"
+        "sys.meta_path.insert(0, Order())\n"
+        f"import {first}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False
+    )
+    assert done.stdout.split()[:2] == ["dpsynth_assets", "dpsynth_assets.program"]

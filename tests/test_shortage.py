@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from dpsynth_assets.releases.shortage import shortage_called, shortage_of
 
@@ -31,6 +32,60 @@ def test_no_memory_is_one_whoever_says_so(raising):
     with pytest.raises(Exception) as raised:  # noqa: PT011 - each has a kind of its own
         raising()
     assert shortage_of(raised.value) == "MemoryError"
+
+
+def checkpoint_on_a_full_disk():
+    with open("/dev/full", "wb") as file:  # noqa: PTH123
+        torch.save({"a": torch.zeros(2**20)}, file)
+
+
+def adapter_on_a_full_disk():
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+
+def adapter_beyond_a_quota():
+    raise SafetensorError("Error while serializing: I/O error: Disk quota exceeded (os error 122)")
+
+
+def table_on_a_full_disk():
+    raise duckdb.IOException('IO Error: Could not write file "/x": No space left on device')
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
+@pytest.mark.parametrize("raising", [checkpoint_on_a_full_disk, adapter_on_a_full_disk, table_on_a_full_disk])
+def test_a_full_disk_is_one_whoever_says_so(raising):
+    with pytest.raises(Exception) as raised:  # noqa: PT011 - each has a kind of its own
+        raising()
+    assert shortage_of(raised.value) == "ENOSPC"
+
+
+def hidden(full: OSError, *, put_away: bool) -> RuntimeError:
+    """An error that somebody raised while handling another one."""
+    try:
+        try:
+            raise full
+        except OSError:
+            raise RuntimeError("unexpected pos") from None if put_away else full
+    except RuntimeError as error:
+        return error
+
+
+def test_so_is_what_it_was_raised_from_but_not_what_was_put_away():
+    full = OSError(errno.ENOSPC, "full")
+    assert shortage_of(hidden(full, put_away=False)) == "ENOSPC"
+    assert shortage_of(hidden(full, put_away=True)) is None
+
+
+def test_a_quota_is_a_disk_that_is_full():
+    with pytest.raises(SafetensorError) as raised:
+        adapter_beyond_a_quota()
+    assert shortage_of(raised.value) == "EDQUOT"
+
+
+def test_errors_that_lead_to_each_other_are_looked_at_once():
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    assert shortage_of(one) is None
 
 
 def test_so_is_a_gpus():

@@ -16,7 +16,7 @@ from transformers.utils.hub import cached_file
 from dpsynth_assets.contract.base_models import KNOWN, is_path
 from dpsynth_assets.contract.synthesis import EMBEDDED
 from dpsynth_assets.language.model_places import BaseModelError, folder_of, not_here
-from dpsynth_assets.language.weight_files import require_exactly, require_once, weight_files
+from dpsynth_assets.language.weight_files import read_elsewhere, require_exactly, require_once, shapes_in, weight_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,11 +136,17 @@ def _read(name: str, source: str) -> tuple[Any, PreTrainedTokenizerBase]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
         model, loaded = cast("tuple[Any, Mapping[str, Any]]", AutoModelForCausalLM.from_pretrained(source, **about))
-        files = weight_files(Path(str(cached_file(source, CONFIG_NAME))).parent)
+        folder = Path(str(cached_file(source, CONFIG_NAME))).parent
+        files = weight_files(folder)
     except UNREADABLE as error:
         raise not_loaded(name, error) from error
+    if elsewhere := read_elsewhere(folder, model.config):
+        raise BaseModelError(
+            f"base model {name!r}: transformers reads more than its weights, or others, as {elsewhere} says: save the "
+            "one model that is meant by `save_pretrained` into a folder of its own, with an adapter merged into it"
+        )
     require_once(name, files, model.base_model_prefix)
-    require_exactly(name, loaded)
+    require_exactly(name, loaded, {key: shape for file in files for key, shape in shapes_in(file).items()})
     return model, tokenizer
 
 
@@ -181,7 +187,7 @@ def read_gguf(file: Path) -> tuple[Any, PreTrainedTokenizerBase]:
             f"base model {str(file)!r} could not be read ({type(error).__name__}): give a whole GGUF file of a "
             "language model that transformers knows"
         ) from error
-    require_exactly(str(file), {**loaded, "unexpected_keys": ()})  # some writers leave tables in that are computed
+    require_exactly(str(file), {**loaded, "unexpected_keys": ()}, {})  # some writers leave tables in that are computed
     # Its weights are not quantised any more, and a model that says it is cannot be saved.
     del model.hf_quantizer, model.is_quantized, model.quantization_method, model.config.quantization_config
     return model, tokenizer

@@ -28,7 +28,7 @@ from dpsynth_assets.language.base_model import (
     source_of,
 )
 from dpsynth_assets.language.model_places import BaseModelError
-from dpsynth_assets.language.weight_files import require_exactly, require_once, shapes_in, weight_files
+from dpsynth_assets.language.weight_files import read_elsewhere, require_exactly, require_once, shapes_in, weight_files
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,7 +74,7 @@ def stored_base_model(name: str) -> Stored:
     make_fit(name, tokenizer, model)
     if getattr(config, "quantization_config", None) is not None:
         raise _not_one_by_one(name, "they are quantised")
-    if elsewhere := _read_elsewhere(Path(folder), config):
+    if elsewhere := read_elsewhere(Path(folder), config):
         raise _not_one_by_one(name, f"transformers reads others, as {elsewhere} says")
     if not weights.files:
         raise _not_one_by_one(name, "none of its files is of safetensors")
@@ -87,14 +87,6 @@ def stored_base_model(name: str) -> Stored:
     if lacking := weights.lacking(shapes | {key: tuple(saved.shape) for key, saved in saved_buffers(model).items()}):
         raise _not_one_by_one(name, f"no file of safetensors has {lacking[0]} by this name and in its shape")
     return Stored(model.eval(), tokenizer, weights)
-
-
-def _read_elsewhere(folder: Path, config: Any) -> str | None:
-    """What makes transformers read other files than `weight_files` of a folder, or more."""
-    if getattr(config, "transformers_weights", None) is not None:
-        return "`transformers_weights` in config.json"
-    others = ["adapter_config.json", "shard-*-model-*-of-*.safetensors"]
-    return next((found.name for pattern in others for found in sorted(folder.glob(pattern))), None)
 
 
 def _as_loaded(name: str, model: PreTrainedModel, weights: StoredWeights) -> torch.nn.Module:
@@ -115,7 +107,7 @@ def _as_loaded(name: str, model: PreTrainedModel, weights: StoredWeights) -> tor
             output_loading_info=True,
             ignore_mismatched_sizes=True,
         )
-    require_exactly(name, said)
+    require_exactly(name, said, weights.shapes)
     if any(isinstance(step, WeightConverter) for step in loaded._weight_conversions):
         raise _not_one_by_one(name, "transformers makes the model's of several of them")
     return cast("torch.nn.Module", loaded)

@@ -10,6 +10,7 @@ Knows files and names. Knows nothing of what weights are for.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,19 +66,27 @@ def require_once(name: str, files: Sequence[Path], prefix: str) -> None:
             found[place] = file
 
 
-def require_exactly(name: str, loaded: Mapping[str, Any]) -> None:
-    """Pass if the model has all weights of its files, and the files all of the model.
+# Which token may look at which: a table that older versions of transformers saved with GPT-2, GPT-Neo and GPT-J.
+_MASK = re.compile(r"(?:.*\.)?(?:attn|attention)\.(?:masked_)?bias")
+
+
+def require_exactly(name: str, loaded: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Pass if the model has all weights of its files, and the files all of the model; but for tables that are computed.
 
     Args:
         name: of the base model.
         loaded: what `from_pretrained` says of its loading.
+        shapes: of what is in the files.
 
     Raises:
         BaseModelError: one is left over, lacking or of another shape.
     """
     for what, keys in (
         ("have no weight {} that the model needs, which would be random numbers", loaded["missing_keys"]),
-        ("have a weight {} that the model has no place for", loaded["unexpected_keys"]),
+        (
+            "have a weight {} that the model has no place for",
+            {key for key in loaded["unexpected_keys"] if not _is_mask(key, shapes.get(key, ()))},
+        ),
         ("have the weight {} in another shape than the model", {key for key, *_ in loaded["mismatched_keys"]}),
     ):
         if keys:
@@ -87,3 +96,18 @@ def require_exactly(name: str, loaded: Mapping[str, Any]) -> None:
                 f"base model {name!r}: the files {said}. What is loaded would not be the model that was saved: see "
                 "that `config.json` describes the weights beside it, or save the model again with `save_pretrained`"
             )
+
+
+def _is_mask(key: str, shape: tuple[int, ...]) -> bool:
+    """Whether this is no weight: `masked_bias` is one number, `bias` a square for all."""
+    if not _MASK.fullmatch(key):
+        return False
+    return sum(shape) <= 1 if key.endswith("masked_bias") else len(shape) == 4 and shape[:2] == (1, 1)
+
+
+def read_elsewhere(folder: Path, config: Any) -> str | None:
+    """What makes transformers read other files than `weight_files` of a folder, or more."""
+    if getattr(config, "transformers_weights", None) is not None:
+        return "`transformers_weights` in config.json"
+    others = ["adapter_config.json", "shard-*-model-*-of-*.safetensors"]
+    return next((found.name for pattern in others for found in sorted(folder.glob(pattern))), None)

@@ -12,8 +12,9 @@ import dagster as dg
 import pytest
 
 from dpsynth_assets.lost_runs import lost_runs, mark_lost, told_apart
+from resources import run_process
 from resources.home import Home
-from resources.run_process import alive, died
+from resources.run_process import alive, lost
 
 RUN = "0b4f7a52-1f0e-4a5c-9a55-2f3c1d0e9b11"
 
@@ -26,6 +27,7 @@ def instance(home):
 
 HOLDS = """
 import sys, time
+from resources import run_process
 from resources.home import Home
 from resources.run_process import alive
 with alive(Home.at(sys.argv[1]), sys.argv[2]):
@@ -49,6 +51,11 @@ def begun(instance) -> dg.DagsterRun:
     run = instance.create_run_for_job(dg.GraphDefinition("nothing").to_job(), run_id=RUN)
     instance.report_dagster_event(dg.DagsterEvent(dg.DagsterEventType.PIPELINE_START.value, run.job_name), run_id=RUN)
     return instance.get_run_by_id(RUN)
+
+
+def is_lost(home, run: str = RUN) -> bool:
+    with lost(home, run) as found:
+        return found
 
 
 def status(instance) -> dg.DagsterRunStatus:
@@ -80,14 +87,14 @@ def test_the_sensor_does_it_and_says_so(home, instance, process, monkeypatch):
 def test_an_end_is_no_loss(home, process):
     process.communicate("")
     assert process.returncode == 0
-    assert not died(home, RUN)
+    assert not is_lost(home)
     assert list((home.sensitive / "runs").iterdir()) == []
 
 
 def test_a_run_of_which_nothing_is_known_is_left_alone(home, instance):
     begun(instance)
     assert mark_lost(instance, home) == []
-    assert not died(home, "../../etc/passwd")
+    assert not is_lost(home, "../../etc/passwd")
 
 
 def test_a_run_goes_on_where_its_file_cannot_be_written(tmp_path):
@@ -96,7 +103,49 @@ def test_a_run_goes_on_where_its_file_cannot_be_written(tmp_path):
     home.sensitive.write_text("no folder")
     with alive(home, RUN):
         pass
-    assert not died(home, RUN)
+    assert not is_lost(home)
+
+
+def test_one_that_was_to_be_canceled_is(home, instance, process):
+    instance.report_run_canceling(begun(instance))
+    process.kill()
+    process.wait()
+    assert mark_lost(instance, home) == [RUN]
+    assert status(instance) == dg.DagsterRunStatus.CANCELED
+
+
+def test_a_loss_is_found_until_it_is_reported(home, instance, process, monkeypatch):
+    begun(instance)
+    process.kill()
+    process.wait()
+    with monkeypatch.context() as away:
+        away.setattr(type(instance), "report_run_failed", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            mark_lost(instance, home)
+    assert mark_lost(instance, home) == [RUN]
+
+
+def test_a_run_of_another_machine_is_lost_when_it_has_been_silent_for_long(home, process, monkeypatch):
+    """Its lock need not be seen here."""
+    process.kill()
+    process.wait()
+    monkeypatch.setattr(run_process, "_kernel", lambda: b"another")
+    assert not is_lost(home)
+    [left] = (home.sensitive / "runs").iterdir()
+    os.utime(left, (0, 0))
+    assert is_lost(home)
+
+
+def test_nobody_finds_it_unlocked_while_it_begins(home, monkeypatch):
+    found = []
+    real = run_process.fcntl.flock
+    monkeypatch.setattr(
+        run_process.fcntl,
+        "flock",
+        lambda *given: found.extend((home.sensitive / "runs").glob("*.process")) or real(*given),
+    )
+    with alive(home, RUN):
+        assert found == []
 
 
 @pytest.mark.parametrize("kind", [dg.in_process_executor, dg.multiprocess_executor], ids=lambda kind: kind.name)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import (
     AutoTokenizer,
@@ -245,6 +246,29 @@ def test_a_model_whose_files_have_other_weights_is_refused_whole_and_in_shards(s
             load(str(folder))
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(BaseModelError, match="could not be loaded"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize("load", [load_base_model, stored_base_model])
+def test_tables_that_older_versions_saved_with_a_model_are_no_weights_of_another(saved, load):
+    folder = saved("untied")
+    weights = load_file(folder / "model.safetensors")
+    masks = {"h.0.attn.attention.bias": torch.ones(1, 1, 8, 8), "h.0.attn.masked_bias": torch.tensor(-1e9)}
+    save_file({**weights, **masks}, folder / "model.safetensors", metadata={"format": "pt"})
+    load(str(folder))
+    odd = {"h.0.attn.attention.bias": torch.ones(16)}  # that of a layer
+    save_file({**weights, **odd}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BaseModelError, match="that the model has no place for"):
+        load(str(folder))
+
+
+@pytest.mark.parametrize("load", [load_base_model, stored_base_model])
+def test_a_folder_with_an_adapter_besides_is_refused_whole_and_in_shards(saved, load):
+    """Transformers would load the adapter too."""
+    folder = saved("untied")
+    adapter = get_peft_model(LlamaForCausalLM.from_pretrained(folder), LoraConfig(task_type="CAUSAL_LM"))
+    adapter.save_pretrained(folder)
+    with pytest.raises(BaseModelError, match=r"transformers reads (more|others).*adapter_config\.json"):
         load(str(folder))
 
 

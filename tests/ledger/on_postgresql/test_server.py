@@ -23,6 +23,7 @@ from ledger import Gaussian, Grant, Ledger, LedgerBusy, LedgerError, LedgerMissi
 from ledger.addresses import Address, address_of
 from ledger.errors import LedgerUnsure
 from ledger.places import is_there, name_of, store_at, write_address
+from ledger.postgresql_errors import in_words
 from ledger.transaction import SQLTransaction
 from tests.ledger.conftest import _prepared
 from tests.ledger.on_postgresql.conftest import connected
@@ -258,6 +259,7 @@ def test_a_session_that_ends_has_entered_nothing_unless_it_was_told_to_commit(
         ("58030", LedgerError, "could not read or write its files .IoError, SQLSTATE 58030"),
         ("40001", LedgerBusy, "another client wrote .*SerializationFailure, SQLSTATE 40001"),
         ("25006", LedgerError, "takes no entries now.*SQLSTATE 25006"),
+        ("0A000", LedgerError, "takes no entries now.*SQLSTATE 0A000"),  # a standby's word, told to begin one
     ],
 )
 def test_a_statement_that_fails_has_entered_nothing_and_what_to_do_is_said(
@@ -285,6 +287,14 @@ def test_a_statement_that_fails_has_entered_nothing_and_what_to_do_is_said(
     assert re.search(said, str(told.value))
     assert type(told.value) is kind
     assert "their own words" not in str(told.value)
+
+
+def test_at_the_commit_an_error_that_no_server_states_is_not_known_to_have_undone_it() -> None:
+    """As of a pool between this client and the server: it gives no severity."""
+    address = address_of("postgresql://127.0.0.1/privacy")
+    said = in_words(psycopg.errors.AdminShutdown("gone"), address, committing=True, seconds=1.0)
+    assert type(said) is LedgerUnsure
+    assert "not known" in str(said)
 
 
 def test_a_server_that_forgets_is_refused(tmp_path: Path) -> None:
