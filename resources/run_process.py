@@ -29,9 +29,9 @@ def alive(home: Home, run: str) -> Iterator[None]:
     """While this lasts and the process lives, the run does. Where no file can be written nobody can tell, and the run
     goes on: it may be the one that frees the disk."""
     file, path, ended = None, _file(home, run), threading.Event()
+    new = path.with_suffix(".new")
     with suppress(OSError):
         private_folder(private_folder(home.sensitive) / "runs")
-        new = path.with_suffix(".new")
         file = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.write(file, _kernel())
@@ -44,6 +44,7 @@ def alive(home: Home, run: str) -> Iterator[None]:
         if file is not None:
             with suppress(OSError):
                 path.unlink(missing_ok=True)  # before the lock is free: so whoever gets it knows of this end
+                new.unlink(missing_ok=True)  # of a disk that was full
             os.close(file)
 
 
