@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import subprocess
 import sys
 import termios
@@ -44,10 +45,15 @@ class Terminal:
         )
         os.close(theirs)
 
-    def until(self, shown: str | None) -> None:
-        """Read until that is shown; until the terminal is left where it is None."""
+    def until(self, shown: str | None, again: bytes = b"") -> None:
+        """Read until that is shown; until the terminal is left where it is None. What is to be typed `again` is while
+        nothing comes: an interrupt in the moment before Python begins to read is heard at the next key."""
         deadline = time.monotonic() + PATIENCE
         while shown is None or shown not in self.screen:
+            assert time.monotonic() < deadline, self.screen
+            if not select.select([self._ours], [], [], 5.0)[0]:
+                self.types(again)
+                continue
             try:
                 read = os.read(self._ours, 4096)
             except OSError:  # nobody has the terminal any more
@@ -55,7 +61,6 @@ class Terminal:
             self.screen += read.decode(errors="replace")
             if not read:
                 break
-            assert time.monotonic() < deadline, self.screen
         assert shown is None or shown in self.screen, self.screen
 
     def types(self, keys: bytes) -> None:
@@ -81,7 +86,7 @@ def test_ctrl_c(before, tmp_path, home, book, tiny_model):
             terminal.types(b"y\n")
             terminal.until(before)
         terminal.types(CTRL_C)
-        terminal.until(None)
+        terminal.until(None, again=CTRL_C if before == "Start, and charge this?" else b"")
         assert terminal.process.wait(PATIENCE) == 130, terminal.screen
     finally:
         terminal.close()
