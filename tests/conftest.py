@@ -132,11 +132,7 @@ def interrupts_as_in_a_new_process():
 def imports_as_in_a_new_process():
     """The command line keeps processes that it starts from importing what lies in the working directory; a test's
     process goes on, and others that it starts may need that."""
-    before = os.environ.get("PYTHONSAFEPATH")
-    yield
-    os.environ.pop("PYTHONSAFEPATH", None)
-    if before is not None:
-        os.environ["PYTHONSAFEPATH"] = before
+    os.environ.pop("PYTHONSAFEPATH", None)  # also where a fixture of several tests has called it
 
 
 @pytest.fixture(autouse=True)
