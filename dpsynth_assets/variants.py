@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 from dpsynth_assets.releases import registry
 from dpsynth_assets.releases.adapter import ADAPTER, AdapterTerms
 from dpsynth_assets.releases.evolution import EVOLUTION, VOTED, EvolutionTerms
+from dpsynth_assets.releases.key_phrases import BY_PHRASES, KEY_PHRASES, KeyPhrasesTerms
 from ledger import Composed, Event, LedgerError
 from ledger.accounting import calibrate
 from ledger.accounting import epsilon as epsilon_of
@@ -88,7 +89,7 @@ def _at(contract: Contract, method: VariantMethod, epsilon: float) -> PrivacyTer
     whole = sum(release.epsilon_of(terms.budget) for release in planned.values())
     priced = terms.releases
     for release in registry.planned(contract):
-        kept = release in planned and release not in registry.writers(contract)
+        kept = release in planned and release is not writer
         share = planned[release].epsilon_of(terms.budget) / whole if kept else 0.0
         stated = planned[release].model_copy(update=_price(epsilon * share)) if kept else None
         priced = priced.but(release, stated)
@@ -110,7 +111,9 @@ def _reading_nothing(contract: Contract) -> PrivacyTerms:
     for release in registry.planned(contract):
         free = None if release.unread is None else releases[release].model_copy(update=_price(0.0))
         releases = releases.but(release, free)
-    unasked = {"labels": "asked", "confidence": None, "proportions": "histogram"}
+    unasked: dict[str, Any] = {"labels": "asked", "confidence": None, "proportions": "histogram"}
+    if terms.curation.near_duplicates is None:
+        unasked["drawn"] = 1.0  # nothing is chosen, so no more is drawn than is kept
     untaught = {"teacher": None}
     return terms.model_copy(
         update={
@@ -145,8 +148,11 @@ def _writer(contract: Contract, method: VariantMethod) -> tuple[Release[Any], Re
     """The release that writes a variant's texts, with its terms: the contract's, where it plans the same, and what the
     variant says otherwise."""
     said: dict[str, Any] = method.model_dump(exclude_none=True)
-    if method.method == VOTED:
+    if method.method in (VOTED, BY_PHRASES):
         del said["method"]
+    if method.method == BY_PHRASES:
+        return KEY_PHRASES, KeyPhrasesTerms(**_given(contract.privacy.releases[KEY_PHRASES]) | said)
+    if method.method == VOTED:
         return EVOLUTION, EvolutionTerms(**_given(contract.privacy.releases[EVOLUTION]) | said)
     adapter = contract.privacy.releases[ADAPTER]
     given = _given(adapter)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import Any
 
 from dpsynth_assets.contract import monitoring, prompt
 from dpsynth_assets.contract.parts import Parts
@@ -17,6 +18,8 @@ from dpsynth_assets.contract.synthesis import INDEX_SUFFIX
 from dpsynth_assets.releases import registry
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.evolution import EVOLUTION, VOTED
+from dpsynth_assets.releases.key_phrases import BY_PHRASES, KEY_PHRASES
+from dpsynth_assets.releases.release import Release
 from dpsynth_assets.term import Fault
 
 MOST_CELLS = 100_000
@@ -219,11 +222,13 @@ def variants_are_admissible(parts: Parts) -> Iterator[Fault]:
             "Leave `none` out; only a source that is declared public (`source_is_public: true`) may have it",
         )
     for place, method in enumerate(parts.variants.methods):
-        needed, other = (EVOLUTION, ADAPTER) if method.method == VOTED else (ADAPTER, EVOLUTION)
-        if parts.named and (not parts.stands(needed) or parts.stands(other)):
+        writers: dict[str, Release[Any]] = {VOTED: EVOLUTION, BY_PHRASES: KEY_PHRASES}
+        writer = writers.get(method.method, ADAPTER)
+        others = [each for each in (ADAPTER, EVOLUTION) if each is not writer and parts.stands(each)]
+        if parts.named and (others or not parts.stands(writer)):
             yield Fault(
                 ("variants", "methods", place),
-                f"a variant by `{method.method}` has its texts from `releases.{needed.name}` alone, and so must the "
+                f"a variant by `{method.method}` has its texts from `releases.{writer.name}` alone, and so must the "
                 "contract",
                 "Leave the variant out, or write a contract of its own for it, about the same population",
             )

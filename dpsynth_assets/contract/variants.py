@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from dpsynth_assets.releases.evolution import VOTED
+from dpsynth_assets.releases.key_phrases import BY_PHRASES
 from dpsynth_assets.term import Positive, Terms, TermsError
 
 
@@ -14,8 +15,8 @@ class VariantMethod(Terms):
     """How a variant's texts come about where that differs from `releases`; everything else is as there."""
 
     method: Annotated[
-        Literal["lora", "prompt", "full", "private_evolution"],
-        Field(description="what is trained of the base model, or that its texts are voted on"),
+        Literal["lora", "prompt", "full", "private_evolution", "key_phrases"],
+        Field(description="what is trained of the base model, that its texts are voted on, or what they are about"),
     ]
     learning_rate: Annotated[Positive | None, Field(description="the optimiser's step size, where one trains")] = None
     rank: Annotated[int | None, Field(ge=1, le=512, description="the rank of the adapter's matrices")] = None
@@ -31,10 +32,10 @@ class VariantMethod(Terms):
     @model_validator(mode="after")
     def _the_method_s_own_terms(self) -> VariantMethod:
         trained, voted = ("learning_rate", "rank", "alpha", "prompt_tokens"), ("rounds", "texts")
-        for name in trained if self.method == VOTED else voted:
+        for name in {VOTED: trained, BY_PHRASES: (*trained, *voted)}.get(self.method, voted):
             if getattr(self, name) is not None:
                 raise TermsError(f"`{name}` says nothing to the method `{self.method}`", "Remove it", name)
-        if self.method != VOTED and self.learning_rate is None:
+        if self.method not in (VOTED, BY_PHRASES) and self.learning_rate is None:
             raise TermsError("`learning_rate` is missing", "Write for example 0.002", "learning_rate")
         return self
 

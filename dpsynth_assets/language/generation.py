@@ -24,6 +24,7 @@ from dpsynth_assets.privacy.histogram import Cell
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.evolution import EVOLUTION
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -147,7 +148,8 @@ def _path(folder: Path | None, name: str) -> Path | None:
 def _drawing(contract: Contract, adapter_folder: Path, pool: Pool | None) -> Draw:
     """What draws one text for each of some cells, by what the contract asks."""
     releases = contract.privacy.releases
-    terms = releases.get(ADAPTER) or releases[EVOLUTION]  # the latter where no row is read: the base model as it comes
+    # The others where no row is read: the base model as it comes.
+    terms = releases.get(ADAPTER) or releases.get(EVOLUTION) or releases[KEY_PHRASES]
 
     def ask(cells: Sequence[Cell], seed: int) -> list[Request]:
         del seed

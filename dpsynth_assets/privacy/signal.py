@@ -15,6 +15,7 @@ Where the limits come from:
 - *A label that a classifier hears*: the same quantity for its classes. A MiniLM head of 77 intents was right for
   22 % of texts at 8.3, for 64 % at 25 (docs/training.md, "What signal is enough").
 - *A count that says something*: it is above what noise makes of nobody in 95 of 100 cases, by the noise's definition.
+- *A phrase that is heard*: the bound of the mechanism, from which on a count is let out, for a phrase of eight letters.
 - *Votes for a text*: at least one deviation of their noise on average, as in docs/contracts.md ("Private Evolution").
 """
 
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING
 from dpsynth_assets.privacy.correlation import noise_growth
 from dpsynth_assets.privacy.evolution import EvolutionPlan
 from dpsynth_assets.privacy.histogram import HistogramPlan
+from dpsynth_assets.privacy.key_phrases import KeyPhrasesPlan
 from dpsynth_assets.privacy.plan import DpSgdPlan, TrainingPlan
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ _HEARD = {
     False: (HEARD_BY_CLASSIFIER, "a head of 77 classes was right for 22 % of texts at 8 times, for 64 % at 25"),
 }
 _SELDOM = 0.05
+_A_WORD, _COMMON = 8, 0.1  # letters; the part of a label's records that have a common word
 _FALSE_ALARM = 1e-6  # of `synthesis.label_histogram`, which stops a run on an empty source
 
 
@@ -128,18 +131,18 @@ def _of_counts(plan: HistogramPlan, contract: Contract, size: float = 1.0) -> Si
     votes = cells > len(contract.cells)
     average, off = units / cells, _margin(plan.scale)
     what = (
-        "cluster of a label's texts"
+        "clusters of a label's texts"
         if votes and len(contract.cells) > 1
-        else "cluster"
+        else "clusters"
         if votes
-        else "label combination"
+        else "label combinations"
     )
     said = (
         f"the noise of a count is within ±{off:,} in 95 of 100 cases. "
         + (
             f"All records are some {units:,}"
             if cells == 1
-            else f"A count of each of {cells:,} {what}s is {_figure(average)} on average"
+            else f"A count of each of {cells:,} {what} is {_figure(average)} on average"
         )
         + ("" if plan.max_records == 1 else f" if every {unit} has one record")
         + ("." if cells == 1 else f"; one below {off:,} cannot be told from none.")
@@ -148,7 +151,7 @@ def _of_counts(plan: HistogramPlan, contract: Contract, size: float = 1.0) -> Si
     if average <= off:
         few = "fewer clusters" if votes else "fewer or coarser labels"
         warnings.append(
-            f"an average count ({_figure(average)}) is no larger than its noise (±{off:,}): which {what}s are common "
+            f"an average count ({_figure(average)}) is no larger than its noise (±{off:,}): which {what} are common "
             f"will be chance. Use {few}, or give this release a larger epsilon"
         )
     if not votes and units / 2 <= plan.margin(cells, _FALSE_ALARM):
@@ -179,6 +182,28 @@ def _of_votes(plan: EvolutionPlan, contract: Contract, size: float = 1.0) -> Sig
         {"noise_deviation": noise, "average_votes": average, "texts": texts},
         (drown,) if average < noise else (),
     )
+
+
+@signal_of.register(KeyPhrasesPlan)
+def _of_phrases(plan: KeyPhrasesPlan, contract: Contract, size: float = 1.0) -> Signal:
+    least, longest = plan.mechanism.least((_A_WORD, True)), plan.mechanism.least((2 * _A_WORD, True))
+    average = _units(contract, size) / len(plan.cells)
+    what = "of a label " if len(plan.cells) > 1 else ""
+    said = (
+        f"a phrase of {_A_WORD} letters is let out from a noisy count of {least:,.0f} records on, one of "
+        f"{2 * _A_WORD} from {longest:,.0f}. All records {what}are some {_figure(average)} if every "
+        f"{plan.unit} has one."
+    )
+    seldom = (
+        f"only phrases of more than a tenth of the records {what}will be heard: fewer phrases of each record, larger "
+        "labels or a larger ε"
+    )
+    figures = {
+        "noise_deviation": plan.mechanism.standard_deviation,
+        "least_count_of_eight_letters": least,
+        "average_records": average,
+    }
+    return Signal(said, figures, (seldom,) if least > average * _COMMON else ())
 
 
 def _units(contract: Contract, size: float) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.release import Release, by_labels
 from dpsynth_assets.releases.terms import ReleaseTerms
@@ -119,11 +120,12 @@ def _describe(contract: Contract) -> str:
 def _rules(parts: Parts) -> Iterator[Fault]:
     terms = parts.release(EVOLUTION)
     if terms is None:
-        if parts.named and not parts.stands(EVOLUTION) and not parts.stands(ADAPTER):
+        if parts.named and not any(parts.stands(each) for each in (EVOLUTION, ADAPTER, KEY_PHRASES)):
             yield Fault(
                 ("releases",),
                 "no release writes texts",
-                "Plan `releases.adapter` (a model that is trained) or `releases.evolution` (texts that are voted on)",
+                "Plan `releases.adapter` (a model that is trained), `releases.evolution` (texts that are voted on) or "
+                "`releases.key_phrases` (words that texts are asked to be about)",
             )
         return
     place = ("releases", EVOLUTION.name)
@@ -139,6 +141,12 @@ def _rules(parts: Parts) -> Iterator[Fault]:
             (*place, "topics"),
             f"{len(terms.topics)} topics are more than the {terms.texts} texts of a label that are asked for",
             f"Write at most {terms.texts} topics, or more `texts`",
+        )
+    if terms.topics and parts.stands(KEY_PHRASES):
+        yield Fault(
+            (*place, "topics"),
+            "what the first texts are about, `releases.key_phrases` says",
+            "Leave `topics` out, or that release",
         )
     base = parts.base_model
     if base is not None and base.endpoint is not None and terms.variation == "continue":
@@ -167,7 +175,7 @@ EVOLUTION = Release(
     work="dpsynth_assets.synthesis.evolution",
     technologies=frozenset({"huggingface"}),
     after=(LABEL_HISTOGRAM.name,),
-    made_from=(ADAPTER.name,),
+    made_from=(ADAPTER.name, KEY_PHRASES.name),
     unread="dpsynth_assets.language.untouched:untouched",
     rules=_rules,
     examples={

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.evolution import EVOLUTION
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.release import Plan, Release
@@ -22,9 +23,25 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
 # In the order in which they are made.
-_releases: tuple[Release[Any], ...] = (LABEL_HISTOGRAM, ADAPTER, EVOLUTION, LABELLER, VOTES, DP_BASELINE)
+_releases: tuple[Release[Any], ...] = (
+    LABEL_HISTOGRAM,
+    KEY_PHRASES,
+    ADAPTER,
+    EVOLUTION,
+    LABELLER,
+    VOTES,
+    DP_BASELINE,
+)
 # In the order in which ledgers hold the plans of populations, for good.
-_as_registered: tuple[Release[Any], ...] = (ADAPTER, LABEL_HISTOGRAM, LABELLER, VOTES, DP_BASELINE, EVOLUTION)
+_as_registered: tuple[Release[Any], ...] = (
+    ADAPTER,
+    LABEL_HISTOGRAM,
+    LABELLER,
+    VOTES,
+    DP_BASELINE,
+    EVOLUTION,
+    KEY_PHRASES,
+)
 
 
 def releases() -> tuple[Release[Any], ...]:
@@ -53,9 +70,9 @@ def planned(contract: Contract) -> tuple[Release[Any], ...]:
 
 def writers(contract: Contract) -> tuple[Release[Any], ...]:
     """The releases that the contract's texts are drawn from, one at least: an adapter, an evolution, or an evolution of
-    what an adapter writes."""
-    both: tuple[Release[Any], ...] = (ADAPTER, EVOLUTION)
-    return tuple(release for release in both if contract.privacy.releases.get(release) is not None)
+    what an adapter writes; and the key phrases that they are asked to be about."""
+    all_: tuple[Release[Any], ...] = (ADAPTER, EVOLUTION, KEY_PHRASES)
+    return tuple(release for release in all_ if contract.privacy.releases.get(release) is not None)
 
 
 def inputs_of(contract: Contract, release: Release[Any]) -> tuple[str, ...]:

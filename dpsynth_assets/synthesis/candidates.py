@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.evolution import EVOLUTION
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
 from dpsynth_assets.synthesis.label_histogram import released_counts
 
 if TYPE_CHECKING:
@@ -48,13 +49,13 @@ def draw(
     """Draw the candidates of a share of the units.
 
     Args:
-        drawn_from: the adapter, the evolution, or both, by their names.
+        drawn_from: the releases that texts come from, by their names, the one that writes them first.
         histogram: where the label histogram lies.
         shards: keeps what is drawn, for a call that goes on.
         pool: draws, where a model of this machine writes; this process unless given.
     """
     from dpsynth_assets.language import generation  # torch: whoever only counts rows does without
-    from dpsynth_assets.synthesis import evolution
+    from dpsynth_assets.synthesis import evolution, key_phrases
 
     counts = proportions(contract.privacy.curation, released_counts(histogram))
     rows = rows_drawn(contract, size)
@@ -62,6 +63,8 @@ def draw(
     how = None
     if evolved is not None and not contract.reads_nothing:
         how = evolution.drawing(contract, evolved.folder, drawn_from, pool)
+    elif KEY_PHRASES.name in drawn_from and not contract.reads_nothing:
+        how = key_phrases.drawing(contract, drawn_from, pool)
     folder = next(iter(drawn_from.values())).folder
     return generation.generate_corpus(
         contract, folder, counts, rows=rows, progress=progress, shards=shards, draw=how, pool=pool

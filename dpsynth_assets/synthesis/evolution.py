@@ -33,8 +33,10 @@ from dpsynth_assets.progress import Progress
 from dpsynth_assets.quality import rules
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.evolution import EVOLUTION
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
 from dpsynth_assets.releases.release import Launch, Made, Ran, Workspace
 from dpsynth_assets.releases.rows import cells_of
+from dpsynth_assets.synthesis.key_phrases import KeyPhrases
 from dpsynth_assets.synthesis.population import (
     Asking,
     Population,
@@ -42,7 +44,6 @@ from dpsynth_assets.synthesis.population import (
     Wanted,
     apportioned,
     descendants,
-    first,
 )
 from dpsynth_assets.synthesis.votes import encoder_for, nearest
 
@@ -119,8 +120,8 @@ def check(
 
     rules.require_rules(contract)
     encoder, index = encoder_for(contract), corpus_index(contract)
-    asking = Asking(contract, _writer(contract, made_from))
-    wanted = first(contract.cells, plan.texts, contract.privacy.releases[EVOLUTION].topics)
+    asking = Asking(contract, _writer(contract, made_from), _phrases(made_from))
+    wanted = asking.first(plan.texts)
     texts = asking.written(wanted, "first", lambda done: progress(min(done, len(wanted)), len(wanted)))
     population = _population(contract, wanted, texts)
     asking.require_variations(population)
@@ -213,7 +214,7 @@ class Electorate:
 def drawing(contract: Contract, folder: Path, made_from: Mapping[str, Made], pool: Pool | None = None) -> Draw:
     """What draws texts for the table: variations of the texts that were chosen at last, and the part of fresh ones; in
     a pool of workers if one is given."""
-    evolved, requests = Evolved.load(folder), Requests(contract)
+    evolved, requests = Evolved.load(folder), Requests(contract, _phrases(made_from))
 
     def ask(cells: Sequence[Cell], seed: int) -> list[Request]:
         wanted = apportioned(evolved.population, evolved.counted, cells)
@@ -226,6 +227,12 @@ def drawing(contract: Contract, folder: Path, made_from: Mapping[str, Made], poo
 def _writer(contract: Contract, made_from: Mapping[str, Made]) -> Writer:
     """The contract's, with its adapter where it plans one."""
     return writer_of(contract, *_model(contract, made_from))
+
+
+def _phrases(made_from: Mapping[str, Made]) -> KeyPhrases | None:
+    """What the contract's texts are asked to be about, where it plans that."""
+    made = made_from.get(KEY_PHRASES.name)
+    return KeyPhrases.load(made.folder) if made else None
 
 
 def _model(contract: Contract, made_from: Mapping[str, Made]) -> tuple[Path | None, Literal["float32", "bfloat16"]]:

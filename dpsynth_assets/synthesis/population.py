@@ -19,6 +19,7 @@ from dpsynth_assets.language.hygiene import usable
 from dpsynth_assets.language.writing import Request, Writer, WriterError
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.releases.evolution import EVOLUTION, TEXT
+from dpsynth_assets.synthesis.key_phrases import KeyPhrases, worded
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -36,7 +37,7 @@ class Wanted:
     Attributes:
         cell: its label combination.
         parent: the text that it is a variation of; None of one of its own.
-        topic: what one of its own is asked to be about.
+        topic: what one of its own is asked to be about, or which words it is to have.
         examples: the texts that it is asked for after; it may be like any of them.
     """
 
@@ -101,11 +102,16 @@ class Population:
 
 
 class Requests:
-    """How texts of a contract are asked for: `Wanted` becomes a request."""
+    """How texts of a contract are asked for: `Wanted` becomes a request.
 
-    def __init__(self, contract: Contract) -> None:
+    Args:
+        phrases: released ones, that texts of their own are asked to be about; the contract's topics unless given.
+    """
+
+    def __init__(self, contract: Contract, phrases: KeyPhrases | None = None) -> None:
         self._contract = contract
         self._terms = contract.privacy.releases[EVOLUTION]
+        self._phrases = phrases
 
     def after_examples(
         self, wanted: Sequence[Wanted], population: Population, given: Mapping[int, int], name: str
@@ -132,11 +138,28 @@ class Requests:
         is not knows nothing of the records."""
         rng = np.random.default_rng(_seed(f"{self._contract.privacy.generation.seed} {name} fresh"))
         own = rng.random(len(wanted)) < self._terms.fresh
-        topics = self._terms.topics
+        said = self._topics([each.cell for each in wanted], rng)
         return [
-            Wanted(each.cell, topic=topics[int(rng.integers(len(topics)))] if topics else None) if alone else each
-            for each, alone in zip(wanted, own, strict=True)
+            Wanted(each.cell, topic=topic) if alone else each
+            for each, topic, alone in zip(wanted, said, own, strict=True)
         ]
+
+    def first(self, each: int) -> list[Wanted]:
+        """What a population begins with: so many texts of each label combination, about the contract's topics in turn,
+        or about phrases of their labels by chance."""
+        wanted = first(self._contract.cells, each, self._terms.topics)
+        if self._phrases is None:
+            return wanted
+        rng = np.random.default_rng(_seed(f"{self._contract.privacy.generation.seed} first phrases"))
+        cells = [every.cell for every in wanted]
+        return [Wanted(cell, topic=topic) for cell, topic in zip(cells, self._phrases.drawn(cells, rng), strict=True)]
+
+    def _topics(self, cells: Sequence[Cell], rng: np.random.Generator) -> list[str | None]:
+        """What each of some texts is about, by chance."""
+        if self._phrases is not None:
+            return self._phrases.drawn(cells, rng)
+        topics = self._terms.topics
+        return [topics[int(rng.integers(len(topics)))] if topics else None for _ in cells]
 
     def asked(self, wanted: Sequence[Wanted]) -> list[Request]:
         """A request for each that is wanted, in their order."""
@@ -147,6 +170,8 @@ class Requests:
         if terms.variation == "examples" and (examples := wanted.examples or _alone(wanted.parent)):
             return Request(asked, examples=examples)
         if wanted.parent is None:
+            if self._phrases is not None:
+                return Request(worded(asked, wanted.topic))
             return Request(asked if wanted.topic is None else f"{asked}\nTopic: {wanted.topic}")
         if terms.variation == "paraphrase":
             assert terms.paraphrase is not None
@@ -157,8 +182,8 @@ class Requests:
 class Asking(Requests):
     """The same with somebody to ask: the answer becomes a text or nothing."""
 
-    def __init__(self, contract: Contract, writer: Writer) -> None:
-        super().__init__(contract)
+    def __init__(self, contract: Contract, writer: Writer, phrases: KeyPhrases | None = None) -> None:
+        super().__init__(contract, phrases)
         self._writer = writer
 
     def written(
@@ -231,8 +256,8 @@ def beginning(text: str, share: float) -> str:
 
 def first(cells: Sequence[Cell], each: int, topics: Sequence[str] = ()) -> list[Wanted]:
     """What a population begins with: so many texts of each label combination, about the topics in turn."""
-    about = [topics[number % len(topics)] if topics else None for number in range(each)]
-    return [Wanted(cell, topic=topic) for cell in cells for topic in about]
+    said = [topics[number % len(topics)] if topics else None for number in range(each)]
+    return [Wanted(cell, topic=topic) for cell in cells for topic in said]
 
 
 def descendants(population: Population, given: Mapping[int, int]) -> list[Wanted]:

@@ -8,6 +8,7 @@ release that is registered tomorrow is compared too.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
@@ -76,6 +77,10 @@ def require_neighbours(setting: Setting, more: Handed, less: Handed, units: int,
     if len(left) - len(right) > units:
         raise DiffersError(f"{name}: {units} units are {len(left) - len(right)} to the mechanism")
     if more.counts is not None and less.counts is not None:
-        moved = sum(abs(more.counts[cell] - less.counts[cell]) for cell in more.counts)
-        if moved > units * setting.contract.privacy.unit.max_records:
+        cells = more.counts.keys() | less.counts.keys()
+        each = [abs(more.counts.get(cell, 0) - less.counts.get(cell, 0)) for cell in cells]
+        moved, most = (float(sum(each)), float(setting.contract.privacy.unit.max_records))
+        if more.reach is not None:
+            moved, most = math.hypot(*each), more.reach
+        if moved > units * most:
             raise DiffersError(f"{name}: {units} units move the counts by {moved}, more than is declared")

@@ -1,10 +1,10 @@
 """What each registered release hands its mechanism, recorded at the mechanism's own door.
 
 A release is run as the gate runs it (`Work.check`, then `Work.run`), on rows as the sensitive store hands them out, up
-to the point where noise would be added. There are three doors to the mechanisms: `HistogramPlan.release`,
-`NoisyVotes.release` once a round, and the loop of `dpsynth_assets.privacy.training`. Whatever release comes through
-one of them is recorded here without another line; one that comes through none, or with records of a kind that is not
-known here, fails its tests and says what is missing.
+to the point where noise would be added. There are four doors to the mechanisms: `HistogramPlan.release`,
+`NoisyVotes.release` once a round, `NoisyPhrases.release`, and the loop of `dpsynth_assets.privacy.training`. Whatever
+release comes through one of them is recorded here without another line; one that comes through none, or with records of
+a kind that is not known here, fails its tests and says what is missing.
 
 What takes long and sees no row is left out or done once: models are not verified, encoders are loaded and looked at
 once. Everything that is computed from rows is the release's own code.
@@ -13,7 +13,7 @@ once. Everything that is computed from rows is the release's own code.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -34,6 +34,7 @@ from dpsynth_assets.language.writing import Request
 from dpsynth_assets.privacy import training
 from dpsynth_assets.privacy.evolution import NoisyVotes
 from dpsynth_assets.privacy.histogram import HistogramPlan
+from dpsynth_assets.privacy.key_phrases import NoisyPhrases
 from dpsynth_assets.releases.release import Release, Workspace
 from dpsynth_assets.releases.votes import CANDIDATES
 from dpsynth_assets.synthesis import evolution, votes
@@ -51,11 +52,13 @@ class Handed:
         units: in the mechanism's order.
         public: what must not depend on who is there: the mechanism, the first weights, the shapes.
         counts: where records are counted, the counts before noise.
+        reach: how far one unit may move these in l2 norm, where noise is scaled to that; else `max_records` in l1.
     """
 
     units: list[Unit] = field(default_factory=list)
     public: list[str] = field(default_factory=list)
     counts: Mapping[Any, int] | None = None
+    reach: float | None = None
 
 
 class Reached(Exception):  # noqa: N818 - nothing went wrong
@@ -104,6 +107,13 @@ def _doors(rows: pd.DataFrame) -> Iterator[Handed]:
             raise Reached
         return np.zeros(texts)  # as if noise had chosen nobody, whoever voted
 
+    def count_phrases(mechanism: NoisyPhrases, records: Iterable[tuple[object, Any]]) -> NoReturn:
+        listed = [(str(unit), sorted(said)) for unit, said in records]
+        handed.public += [repr(mechanism)]
+        handed.units = _by_unit([unit for unit, _ in listed], [repr(said).encode() for _, said in listed])
+        handed.counts, handed.reach = mechanism.exact(listed), mechanism.sensitivity
+        raise Reached
+
     def run(parameters: Any, mechanism: Any, learning: Any) -> Any:
         handed.public += [training._fingerprint(parameters), repr(mechanism), repr(learning)]
         return begin(parameters, mechanism, learning)
@@ -127,6 +137,7 @@ def _doors(rows: pd.DataFrame) -> Iterator[Handed]:
     with (
         mock.patch.object(HistogramPlan, "release", release),
         mock.patch.object(NoisyVotes, "release", vote),
+        mock.patch.object(NoisyPhrases, "release", count_phrases),
         mock.patch.object(training, "PoissonSampler", _Everyone),
         mock.patch.object(training, "_Run", run),
         mock.patch.object(training, "groups", groups),

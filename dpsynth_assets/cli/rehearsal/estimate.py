@@ -17,6 +17,7 @@ from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.evolution import EVOLUTION
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
 from dpsynth_assets.releases.labeller import LABELLER
 from dpsynth_assets.releases.votes import CANDIDATES, VOTES
 from dpsynth_assets.synthesis.candidates import rows_drawn, rows_wanted
@@ -80,6 +81,8 @@ def growth(full: Contract, small: Contract) -> dict[str, Growth]:
     for release in TRAINED:
         if terms.get(release) is not None:
             found[release.name] = _of_training(full, small, release, 1.0 if release is ADAPTER else units)
+    if terms.get(KEY_PHRASES) is not None:
+        found[KEY_PHRASES.name] = of_units
     if terms.get(EVOLUTION) is not None:
         plans = [evolution_plan(each, EVOLUTION, 1.0) for each in (full, small)]
         texts, fewer = (

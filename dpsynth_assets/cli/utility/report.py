@@ -24,6 +24,7 @@ from dpsynth_assets.cli.utility.cell import AS_DRAWN, CURATED
 from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, GridCell
 from dpsynth_assets.markdown import table
 from dpsynth_assets.releases.evolution import VOTED
+from dpsynth_assets.releases.key_phrases import BY_PHRASES
 from dpsynth_assets.variants import NOTHING
 
 _CORPORA = (REAL, REAL_DP, AS_DRAWN, CURATED)
@@ -32,6 +33,7 @@ _COLOURS = {
     "prompt": "#ff7f0e",
     "full": "#2ca02c",
     VOTED: "#8c564b",
+    BY_PHRASES: "#17becf",
     REAL_DP: "#d62728",
     REAL: "#7f7f7f",
     NOTHING: "#9467bd",

@@ -1,0 +1,140 @@
+"""Key phrases: counted and made noisy by `privacy.key_phrases`, which states the guarantee; read again, and asked for.
+
+What a text is asked to be about is drawn from the noisy counts of its own label: post-processing of a release that was
+charged, and free.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dpsynth_assets.language.drawing import Draw, shard_drawing
+from dpsynth_assets.language.untouched import is_untouched
+from dpsynth_assets.language.writing import Request
+from dpsynth_assets.markdown import escaped, table
+from dpsynth_assets.progress import Progress
+from dpsynth_assets.releases.adapter import ADAPTER
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
+from dpsynth_assets.releases.release import Launch, Made, Markdown, Ran, Workspace
+from dpsynth_assets.releases.rows import cells_of
+from dpsynth_assets.synthesis.phrases import BETWEEN, phrases_of
+
+if TYPE_CHECKING:
+    from dpsynth_assets.contract import Contract
+    from dpsynth_assets.privacy.histogram import Cell
+    from dpsynth_assets.privacy.key_phrases import Key, KeyPhrasesPlan
+    from dpsynth_assets.releases.rows import Rows
+    from dpsynth_assets.shards import Pool
+
+PHRASES = "key_phrases.json"
+_SHOWN = 20  # of each label, in the run's figures
+
+
+@dataclass(frozen=True)
+class KeyPhrases:
+    """The release.
+
+    Attributes:
+        counts: by label combination the noisy counts of its phrases; of one without any there is no entry.
+    """
+
+    counts: Mapping[Cell, Mapping[str, float]]
+
+    def save(self, folder: Path) -> None:
+        said = [[list(cell), phrase, count] for cell, own in self.counts.items() for phrase, count in own.items()]
+        (folder / PHRASES).write_text(json.dumps(said, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> KeyPhrases:
+        """What the release left; nothing where nobody was counted."""
+        if is_untouched(folder):
+            return cls({})
+        counts: dict[Cell, dict[str, float]] = {}
+        for cell, phrase, count in json.loads((folder / PHRASES).read_text(encoding="utf-8")):
+            counts.setdefault(tuple(cell), {})[str(phrase)] = float(count)
+        return cls(counts)
+
+    def drawn(self, cells: Sequence[Cell], rng: np.random.Generator) -> list[str | None]:
+        """What each of some texts is asked to be about: a phrase of its label, in proportion to the noisy counts; None
+        where its label has none."""
+        found: list[str | None] = [None] * len(cells)
+        for cell, own in self.counts.items():
+            places = [place for place, each in enumerate(cells) if each == cell]
+            shares = np.array(list(own.values()))
+            said = rng.choice(len(own), len(places), p=shares / shares.sum())
+            names = [phrase.replace(BETWEEN, ", ") for phrase in own]
+            for place, number in zip(places, said, strict=True):
+                found[place] = names[number]
+        return found
+
+
+def worded(asked: str, phrase: str | None) -> str:
+    """What is asked, and which words the text is to have."""
+    return asked if phrase is None else f"{asked} Use these words: {phrase}."
+
+
+def check(
+    contract: Contract,
+    plan: KeyPhrasesPlan,
+    made_from: Mapping[str, Made],
+    progress: Progress,
+    launch: Launch | None = None,
+) -> None:
+    """Nothing here can fail without a row."""
+
+
+def run(contract: Contract, plan: KeyPhrasesPlan, rows: Rows, ready: None, work: Workspace) -> Ran:
+    """Release the phrases that many records have."""
+    terms = contract.privacy.releases[KEY_PHRASES]
+    numbers = {cell: number for number, cell in enumerate(contract.cells)}
+
+    def records() -> Iterator[tuple[object, list[Key]]]:
+        for frame in rows:
+            for unit, cell, text in zip(frame["unit"], cells_of(frame, contract), frame["text"], strict=True):
+                known = phrases_of(text, terms.words, terms.each, terms.without) if cell in numbers else ()
+                yield unit, [(numbers[cell], phrase.encode()) for phrase in known]
+
+    counts: dict[Cell, dict[str, float]] = {}
+    for (number, phrase), count in plan.mechanism.release(records()).items():
+        counts.setdefault(contract.cells[number], {})[phrase.decode("utf-8", "replace")] = count
+    KeyPhrases(counts).save(work.folder)
+    facts = {
+        "key_phrases": Markdown(_table(contract, counts)),
+        "phrases": sum(map(len, counts.values())),
+        "noise_standard_deviation": plan.mechanism.standard_deviation,
+    }
+    warning = None
+    if not counts:
+        warning = (
+            "no phrase is in enough records to be heard above the noise: texts are asked for by their labels alone. "
+            "Give this release a larger epsilon, or a smaller `each`"
+        )
+    return Ran(None if contract.without_privacy else plan.event(), facts=facts, warning=warning)
+
+
+def drawing(contract: Contract, drawn_from: Mapping[str, Made], pool: Pool | None = None) -> Draw:
+    """What draws texts for the table, each asked to be about a phrase: of the contract's adapter or its base model."""
+    phrases, adapter = KeyPhrases.load(drawn_from[KEY_PHRASES.name].folder), drawn_from.get(ADAPTER.name)
+    releases = contract.privacy.releases
+    precision = (releases.get(ADAPTER) or releases[KEY_PHRASES]).precision
+
+    def ask(cells: Sequence[Cell], seed: int) -> list[Request]:
+        drawn = phrases.drawn(cells, np.random.default_rng(seed))
+        return [Request(worded(contract.asking(cell), each)) for cell, each in zip(cells, drawn, strict=True)]
+
+    return shard_drawing(contract, adapter.folder if adapter else None, precision, ask, pool)
+
+
+def _table(contract: Contract, counts: Mapping[Cell, Mapping[str, float]]) -> str:
+    rows: list[tuple[Any, ...]] = []
+    for cell, own in counts.items():
+        most = sorted(own.items(), key=lambda each: -each[1])[:_SHOWN]
+        said = ", ".join(f"{escaped(phrase)} ({count:,.0f})" for phrase, count in most)
+        rows.append((escaped(contract.plain_label(cell)), len(own), said))
+    return table(["label", "phrases", f"the first {_SHOWN}, with their noisy counts"], rows, "lrl")

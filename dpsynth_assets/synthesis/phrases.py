@@ -1,0 +1,60 @@
+"""The phrases of a text: words, or two or three of one sentence. A function of that text and of public constants alone.
+
+Words are runs of letters, in small letters; the commonest English ones, and those of one or two letters, are no
+phrases. A language that writes without blanks has a whole sentence for a word here, too long to be counted. Knows no
+other text, no label and no noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import unicodedata
+from collections.abc import Collection
+from itertools import combinations
+
+from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+from dpsynth_assets.releases.key_phrases import LONGEST
+
+BETWEEN = " "  # of the words of a phrase
+
+# Words of that list which say what a text is about.
+_TELLING = frozenset(
+    "amount bill bottom call cry detail empty fire front interest mill serious sincere system thick thin".split()
+)
+_COMMONEST = ENGLISH_STOP_WORDS - _TELLING
+_SENTENCE = re.compile(r"[.!?\n]+")
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_SHORTEST = 3  # letters
+_MOST_WORDS = 1_000  # of a text, from its beginning
+_MOST_OF_A_SENTENCE = 30  # that are combined: three of them in 4,060 ways
+
+
+def phrases_of(text: str, words: int, each: int, without: Collection[str] = ()) -> tuple[str, ...]:
+    """At most `each` phrases of a text, in the order of the alphabet.
+
+    Where it has more, some are drawn, by chance that only the text decides, so that whoever else there is changes
+    nothing. All have the same chance: the rarest of a text are mostly nobody else's, the commonest say little.
+
+    Args:
+        words: 1, 2 or 3. Words of a sentence are one phrase in whichever order they stand.
+        without: words that are no phrases, in small letters.
+    """
+    found: set[str] = set()
+    left = _MOST_WORDS
+    for sentence in _SENTENCE.split(unicodedata.normalize("NFKC", text).casefold()):
+        said = _WORD.findall(sentence)[: max(0, left)]
+        left -= len(said)
+        telling = sorted({word for word in said if _tells(word) and word not in without})
+        found.update(map(BETWEEN.join, combinations(telling if words == 1 else telling[:_MOST_OF_A_SENTENCE], words)))
+    fit = sorted(phrase for phrase in found if len(phrase.encode()) <= LONGEST)
+    if len(fit) <= each:
+        return tuple(fit)
+    own = random.Random(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+    return tuple(sorted(own.sample(fit, each)))
+
+
+def _tells(word: str) -> bool:
+    return len(word) >= _SHORTEST and word not in _COMMONEST

@@ -1,0 +1,153 @@
+"""Key phrases as the gate runs them: what is counted of a record, what is let out, and what is asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dpsynth_assets.language import drawing
+from dpsynth_assets.privacy.key_phrases import NoisyPhrases
+from dpsynth_assets.releases.evolution import EVOLUTION, EvolutionTerms
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES, KeyPhrasesTerms
+from dpsynth_assets.releases.release import Workspace
+from dpsynth_assets.synthesis import key_phrases
+from dpsynth_assets.synthesis.key_phrases import KeyPhrases, worded
+from dpsynth_assets.synthesis.population import Asking, Requests, Wanted
+
+CARD, LOAN = ("card",), ("loan",)
+RELEASED = KeyPhrases({CARD: {"fees": 300.0, "pin stolen": 100.0}})
+
+
+@pytest.fixture
+def counting(contract: Any) -> Any:
+    """The small contract, whose texts are asked to be about key phrases."""
+    return with_terms(contract, words=1, each=4)
+
+
+def with_terms(contract: Any, **terms: Any) -> Any:
+    stated = KeyPhrasesTerms(**{"mechanism": "gaussian_phrases", "epsilon": 6.0, **terms})
+    releases = contract.privacy.releases.but(KEY_PHRASES, stated)
+    return replace(contract, privacy=contract.privacy.model_copy(update={"releases": releases}))
+
+
+def run(contract: Any, rows: pd.DataFrame, folder: Path) -> Any:
+    plan = KEY_PHRASES.plan(contract)
+    assert key_phrases.check(contract, plan, {}, lambda *_: None) is None
+    work = Workspace(folder, folder / "checkpoints", lambda *_: None, lambda *_: None)
+    return key_phrases.run(contract, plan, [rows[:50], rows[50:]], None, work)
+
+
+def rows_of(*texts: tuple[str, str]) -> pd.DataFrame:
+    """Texts and their labels, each by somebody else."""
+    return pd.DataFrame([{"unit": f"c{at}", "text": text, "topic": label} for at, (text, label) in enumerate(texts)])
+
+
+COMMON = [("my PIN was stolen", "card")] * 900 + [("the interest rate", "loan")] * 800
+
+
+def test_what_many_write_comes_out_by_label_and_what_one_writes_does_not(counting: Any, tmp_path: Path) -> None:
+    ran = run(counting, rows_of(*COMMON, ("XYZZY-4471 fraud", "card")), tmp_path)
+    released = KeyPhrases.load(tmp_path)
+    assert {cell: set(own) for cell, own in released.counts.items()} == {
+        CARD: {"pin", "stolen"},
+        LOAN: {"interest", "rate"},
+    }
+    assert released.counts[CARD]["pin"] == pytest.approx(900, abs=250)
+    assert ran.event == KEY_PHRASES.plan(counting).event()
+    assert ran.warning is None
+    assert "xyzzy" not in (tmp_path / key_phrases.PHRASES).read_text().casefold()
+    assert "pin (" in ran.facts["key_phrases"]
+
+
+def test_records_of_other_labels_count_nowhere_and_belong_to_their_units(
+    counting: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(NoisyPhrases, "release", lambda self, records: seen.extend(records) or {})
+    ran = run(counting, rows_of(("my PIN", "card"), ("my house", "mortgage")), tmp_path)
+    assert seen == [("c0", [(0, b"pin")]), ("c1", [])]
+    assert "no phrase is in enough records" in ran.warning
+    assert KeyPhrases.load(tmp_path).counts == {}
+
+
+@pytest.mark.parametrize(("words", "found"), [(2, {"interest rate"}), (3, {"high interest rate"})])
+def test_words_of_one_sentence_come_out_together(contract: Any, tmp_path: Path, words: int, found: set[str]) -> None:
+    texts = [("High interest rate. Help!" if words == 3 else "interest rate? Help!", "loan")] * 900
+    run(with_terms(contract, words=words), rows_of(*texts), tmp_path)
+    assert set(KeyPhrases.load(tmp_path).counts[LOAN]) == found
+
+
+def test_a_phrase_of_nobody_that_is_no_text_is_told_all_the_same(
+    counting: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        NoisyPhrases, "release", lambda self, records: {(1, b"\xff\xfea"): 31.5} if list(records) else {}
+    )
+    run(counting, rows_of(*COMMON), tmp_path)
+    assert KeyPhrases.load(tmp_path).counts == {LOAN: {"\ufffd\ufffda": 31.5}}
+
+
+def test_what_a_text_is_about_follows_the_noisy_counts_of_its_label() -> None:
+    cells = [CARD, LOAN] * 2_000
+    drawn = RELEASED.drawn(cells, np.random.default_rng(0))
+    assert {topic for topic, cell in zip(drawn, cells, strict=True) if cell == LOAN} == {None}
+    told = Counter(topic for topic, cell in zip(drawn, cells, strict=True) if cell == CARD)
+    assert set(told) == {"fees", "pin, stolen"}
+    assert told["fees"] == pytest.approx(1_500, abs=100)
+    assert RELEASED.drawn(cells, np.random.default_rng(0)) == drawn
+
+
+def test_what_is_released_is_read_again(tmp_path: Path) -> None:
+    RELEASED.save(tmp_path)
+    assert KeyPhrases.load(tmp_path) == RELEASED
+
+
+class Scribe:
+    """A writer that keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    def write(self, requests: Any, seed: int, told: Any = None) -> list[str]:
+        self.asked += requests
+        return [f"text {at} of {seed}" for at, _ in enumerate(requests)]
+
+
+def test_the_table_is_asked_for_by_label_and_phrase(
+    counting: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scribe = Scribe()
+    monkeypatch.setattr(drawing, "writer_of", lambda *_: scribe)
+    RELEASED.save(tmp_path)
+    made: Any = {KEY_PHRASES.name: SimpleNamespace(folder=tmp_path)}
+    draw = key_phrases.drawing(counting, made)
+    [(_, texts)] = draw([([CARD, LOAN] * 100, 7)], lambda _: None)
+    assert len(texts) == 200
+    asked = Counter(each.asked for each in scribe.asked)
+    card, loan = (counting.asking(cell) for cell in (CARD, LOAN))
+    assert set(asked) == {worded(card, "fees"), worded(card, "pin, stolen"), loan}
+    assert asked[loan] == 100
+
+
+def test_an_evolution_begins_with_phrases_and_its_fresh_texts_have_some(contract: Any) -> None:
+    stated = EvolutionTerms(mechanism="gaussian_votes", epsilon=1.0, rounds=2, texts=40, fresh=0.5)
+    releases = contract.privacy.releases.but(EVOLUTION, stated)
+    evolving = replace(contract, privacy=contract.privacy.model_copy(update={"releases": releases}))
+    scribe = Scribe()
+    asking = Asking(evolving, scribe, RELEASED)
+    first = asking.first(40)
+    assert [each.cell for each in first] == [CARD] * 40 + [LOAN] * 40
+    assert {each.topic for each in first[:40]} == {"fees", "pin, stolen"}
+    assert {each.topic for each in first[40:]} == {None}
+    fresh = Requests(evolving, RELEASED).some_fresh([Wanted(CARD, "a card")] * 200, "table 1")
+    assert Counter(each.parent is None for each in fresh)[True] == pytest.approx(100, abs=30)
+    assert {each.topic for each in fresh if each.parent is None} == {"fees", "pin, stolen"}
+    asking.written(first[:2], "first")
+    assert all("fees" in each.asked or "pin, stolen" in each.asked for each in scribe.asked)
