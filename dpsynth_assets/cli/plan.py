@@ -19,6 +19,7 @@ from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.privacy.signal import signal_of
 from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.evolution import EVOLUTION
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
 from dpsynth_assets.variants import name_of
 from ledger import NEIGHBOURING_RELATION, Ledger, LedgerError, Scope, quote_unregistered
 from ledger.events import from_json
@@ -130,7 +131,8 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, tim
     if signals:
         _say_signals(signals, contract, size)
     if terms.prompt is not None:
-        say(f"A text is asked for by words such as: {contract.asking(contract.cells[0])}", style="dim")
+        more = " And it is to have some of the key phrases." if terms.releases.get(KEY_PHRASES) is not None else ""
+        say(f"A text is asked for by words such as: {contract.asking(contract.cells[0])}{more}", style="dim")
     if terms.base_model.known:
         say(
             f"The base model {terms.base_model.name} has read English. For texts in another language name one that has "
