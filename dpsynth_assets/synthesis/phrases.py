@@ -22,7 +22,24 @@ BETWEEN = " "  # of the words of a phrase
 
 # Words of that list which say what a text is about.
 _TELLING = frozenset(
-    "amount bill bottom call cry detail empty fire front interest mill serious sincere system thick thin".split()
+    [
+        "amount",
+        "bill",
+        "bottom",
+        "call",
+        "cry",
+        "detail",
+        "empty",
+        "fire",
+        "front",
+        "interest",
+        "mill",
+        "serious",
+        "sincere",
+        "system",
+        "thick",
+        "thin",
+    ]
 )
 _COMMONEST = ENGLISH_STOP_WORDS - _TELLING
 _SENTENCE = re.compile(r"[.!?\n]+")
