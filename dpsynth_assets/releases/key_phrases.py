@@ -44,6 +44,9 @@ class KeyPhrasesTerms(ReleaseTerms):
         tuple[Name, ...],
         Field(strict=False, description="words that are no phrases, beside the commonest ones of English"),
     ] = ()
+    begin: Annotated[
+        bool, Field(description="whether each text begins with its phrase, and is not only asked to have its words")
+    ] = False
     precision: Annotated[
         Literal["float32", "bfloat16"],
         Field(description="of the passes that write texts, if the base model does, on this machine"),
@@ -61,7 +64,13 @@ def _describe(contract: Contract) -> str:
 
 
 def _rules(parts: Parts) -> Iterator[Fault]:
-    terms = parts.release(KEY_PHRASES)
+    terms, base = parts.release(KEY_PHRASES), parts.base_model
+    if terms is not None and terms.begin and base is not None and base.endpoint is not None:
+        yield Fault(
+            ("releases", KEY_PHRASES.name, "begin"),
+            "a server is asked in a chat, which does not go on from a text's beginning",
+            "Leave it out",
+        )
     if terms is not None and parts.prompt is None:
         yield Fault(
             ("releases", KEY_PHRASES.name),

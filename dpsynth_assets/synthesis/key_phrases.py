@@ -74,9 +74,13 @@ class KeyPhrases:
         return found
 
 
-def worded(asked: str, phrase: str | None) -> str:
-    """What is asked, and which words the text is to have."""
-    return asked if phrase is None else f"{asked} Use these words: {phrase}."
+def worded(contract: Contract, cell: Cell, phrase: str | None) -> Request:
+    """How a text of a label is asked for that is to have some words; as the contract says, it begins with them."""
+    asked = contract.asking(cell)
+    if phrase is None:
+        return Request(asked)
+    begin = contract.privacy.releases[KEY_PHRASES].begin
+    return Request(f"{asked} Use these words: {phrase}.", begin=phrase[:1].upper() + phrase[1:] if begin else "")
 
 
 def check(
@@ -126,7 +130,7 @@ def drawing(contract: Contract, drawn_from: Mapping[str, Made], pool: Pool | Non
 
     def ask(cells: Sequence[Cell], seed: int) -> list[Request]:
         drawn = phrases.drawn(cells, np.random.default_rng(seed))
-        return [Request(worded(contract.asking(cell), each)) for cell, each in zip(cells, drawn, strict=True)]
+        return [worded(contract, cell, phrase) for cell, phrase in zip(cells, drawn, strict=True)]
 
     return shard_drawing(contract, adapter.folder if adapter else None, precision, ask, pool)
 

@@ -171,7 +171,7 @@ class Requests:
             return Request(asked, examples=examples)
         if wanted.parent is None:
             if self._phrases is not None:
-                return Request(worded(asked, wanted.topic))
+                return worded(self._contract, wanted.cell, wanted.topic)
             return Request(asked if wanted.topic is None else f"{asked}\nTopic: {wanted.topic}")
         if terms.variation == "paraphrase":
             assert terms.paraphrase is not None

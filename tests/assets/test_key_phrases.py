@@ -170,6 +170,7 @@ def test_a_variant_keeps_key_phrases_beside_an_adapter(contract_path):
         ((PROMPT, ""), "no `prompt` to ask in"),
         ((PHRASES, PHRASES.replace("each: 4", "words: 4")), "words"),
         ((PHRASES, PHRASES.replace("each: 4", "each: 0")), "each"),
+        ((PHRASES, PHRASES.replace("each: 4", "begin: perhaps")), "begin"),
         ((PHRASES, PHRASES + VOTED.replace("texts: 4", "texts: 4, topics: [fees]")), "`releases.key_phrases` says"),
     ],
 )

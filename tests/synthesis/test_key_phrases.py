@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from dpsynth_assets.language import drawing
+from dpsynth_assets.language.writing import Request
 from dpsynth_assets.privacy.key_phrases import NoisyPhrases
 from dpsynth_assets.releases.evolution import EVOLUTION, EvolutionTerms
 from dpsynth_assets.releases.key_phrases import KEY_PHRASES, KeyPhrasesTerms
@@ -132,13 +133,21 @@ def test_the_table_is_asked_for_by_label_and_phrase(
     assert len(texts) == 200
     asked = Counter(each.asked for each in scribe.asked)
     card, loan = (counting.asking(cell) for cell in (CARD, LOAN))
-    assert set(asked) == {worded(card, "fees"), worded(card, "pin, stolen"), loan}
+    assert set(asked) == {f"{card} Use these words: fees.", f"{card} Use these words: pin, stolen.", loan}
     assert asked[loan] == 100
+
+
+def test_a_text_begins_with_its_phrase_where_the_contract_says_so(contract: Any) -> None:
+    asked, begins = with_terms(contract), with_terms(contract, begin=True)
+    assert KEY_PHRASES.plan(asked).digest() == KEY_PHRASES.plan(begins).digest()
+    assert [worded(each, CARD, "pin, stolen").begin for each in (asked, begins)] == ["", "Pin, stolen"]
+    assert worded(asked, CARD, "pin, stolen").asked == worded(begins, CARD, "pin, stolen").asked
+    assert worded(begins, CARD, None) == Request(begins.asking(CARD))
 
 
 def test_an_evolution_begins_with_phrases_and_its_fresh_texts_have_some(contract: Any) -> None:
     stated = EvolutionTerms(mechanism="gaussian_votes", epsilon=1.0, rounds=2, texts=40, fresh=0.5)
-    releases = contract.privacy.releases.but(EVOLUTION, stated)
+    releases = with_terms(contract).privacy.releases.but(EVOLUTION, stated)
     evolving = replace(contract, privacy=contract.privacy.model_copy(update={"releases": releases}))
     scribe = Scribe()
     asking = Asking(evolving, scribe, RELEASED)
