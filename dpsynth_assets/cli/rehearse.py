@@ -168,9 +168,11 @@ def _show_texts(contract: Contract, home: Home, rows: Path | None) -> None:
         return
     varied = contract.privacy.target if contract.privacy.labels else None
     show_sample(contract, few_of_each(rows_of(corpus.folder), varied, _SAMPLES), "made-up records")
-    taught = "public rows" if rows is not None else "its own texts"
+    of = "public rows" if rows is not None else "its own texts"
+    trained = contract.privacy.releases.get(ADAPTER) is not None
+    taught = f"after a few noisy steps on {of}" if trained else "asked as the contract asks, untrained"
     say(
-        f"So the base model writes after a few noisy steps on {taught}: look whether these are texts of the right kind "
+        f"So the base model writes {taught}: look whether these are texts of the right kind "
         "and length. They say nothing of what your rows will teach it.",
         style="dim",
     )

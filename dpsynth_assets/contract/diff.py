@@ -165,6 +165,10 @@ def _more(was: Any, is_: Any) -> bool:
     return not {*(is_ or ())} <= {*(was or ())}
 
 
+def _fewer(was: Any, is_: Any) -> bool:
+    return _more(is_, was)
+
+
 def _any(was: Any, is_: Any) -> bool:
     return True
 
@@ -224,6 +228,8 @@ _RULES: dict[Term, tuple[Callable[[Any, Any], bool], str]] = {
         ("safety_classifier", name): (_down, "less is promised to those who rely on the classifier")
         for name in ("precision", "recall", "confidence")
     },
+    ("releases", "key_phrases", "mechanism"): (_set, "words that many people wrote are let out as they stand"),
+    ("releases", "key_phrases", "without"): (_fewer, "words may be let out that were not before"),
     ("variants", "epsilons"): (_unpriced, "a variant is released without privacy"),
     ("retention_days",): (_up, "sensitive copies are kept longer"),
 }

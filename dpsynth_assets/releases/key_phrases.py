@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.release import Release, by_labels
 from dpsynth_assets.releases.terms import ReleaseTerms
-from dpsynth_assets.term import Fault, Name
+from dpsynth_assets.term import Fault, Name, TermsError
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -51,6 +51,17 @@ class KeyPhrasesTerms(ReleaseTerms):
         Literal["float32", "bfloat16"],
         Field(description="of the passes that write texts, if the base model does, on this machine"),
     ] = "float32"
+
+    @field_validator("without")
+    @classmethod
+    def _are_words(cls, without: tuple[str, ...]) -> tuple[str, ...]:
+        for word in without:
+            if word != word.casefold() or len(word.split()) != 1:
+                raise TermsError(
+                    f"`{word}` is no word in small letters, and texts are compared by such",
+                    "Write each word by itself and in small letters: `without: [smith, new, york]`",
+                )
+        return without
 
 
 def _describe(contract: Contract) -> str:
@@ -88,7 +99,7 @@ KEY_PHRASES = Release(
     describe=_describe,
     planner="dpsynth_assets.privacy.key_phrases:key_phrases_plan",
     work="dpsynth_assets.synthesis.key_phrases",
-    technologies=frozenset({"python"}),
+    technologies=frozenset({"huggingface"}),
     after=(LABEL_HISTOGRAM.name,),
     unread="dpsynth_assets.language.untouched:untouched",
     rules=_rules,

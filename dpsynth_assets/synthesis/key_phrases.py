@@ -15,24 +15,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dpsynth_assets.language.drawing import Draw, shard_drawing
+from dpsynth_assets.language.hygiene import usable
 from dpsynth_assets.language.untouched import is_untouched
-from dpsynth_assets.language.writing import Request
+from dpsynth_assets.language.writers import writer_of
+from dpsynth_assets.language.writing import Request, WriterError
 from dpsynth_assets.markdown import escaped, table
 from dpsynth_assets.progress import Progress
 from dpsynth_assets.releases.adapter import ADAPTER
-from dpsynth_assets.releases.key_phrases import KEY_PHRASES
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES, LONGEST
+from dpsynth_assets.releases.registry import writers
 from dpsynth_assets.releases.release import Launch, Made, Markdown, Ran, Workspace
 from dpsynth_assets.releases.rows import cells_of
 from dpsynth_assets.synthesis.phrases import BETWEEN, phrases_of
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.language.contamination.index import CorpusIndex
     from dpsynth_assets.privacy.histogram import Cell
     from dpsynth_assets.privacy.key_phrases import Key, KeyPhrasesPlan
     from dpsynth_assets.releases.rows import Rows
     from dpsynth_assets.shards import Pool
 
 PHRASES = "key_phrases.json"
+_TRIES = 4  # how often a text is asked for before a model is taken for one that writes none
 _SHOWN = 20  # of each label, in the run's figures
 
 
@@ -89,17 +94,39 @@ def check(
     made_from: Mapping[str, Made],
     progress: Progress,
     launch: Launch | None = None,
-) -> None:
-    """Nothing here can fail without a row."""
+) -> CorpusIndex | None:
+    """Have a text written with a phrase as long as there can be, where no other release writes: a model that cannot
+    fails here, and nothing is charged.
+
+    Raises:
+        WriterError, BaseModelError, PromptError: the model cannot be had, or writes nothing that is fit.
+    """
+    from dpsynth_assets.language.contamination.comparison import corpus_index
+
+    if len(writers(contract)) > 1:
+        return None
+    writer = writer_of(contract, None, contract.privacy.releases[KEY_PHRASES].precision)
+    phrase = BETWEEN.join(["question", "another", "remember", "something", "tomorrow", "evening"])[:LONGEST]
+    asked = [worded(contract, contract.cells[0], phrase)]
+    for turn in range(_TRIES):
+        [text] = writer.write(asked, turn)
+        if usable(text, contract.privacy.generation, mended=turn == _TRIES - 1):
+            return corpus_index(contract)
+    raise WriterError(
+        "the model writes no text with key phrases that is fit: is it able to read what is asked, and write "
+        f"{contract.privacy.generation.max_new_tokens} tokens more? Change the prompt, or write shorter texts"
+    )
 
 
-def run(contract: Contract, plan: KeyPhrasesPlan, rows: Rows, ready: None, work: Workspace) -> Ran:
+def run(contract: Contract, plan: KeyPhrasesPlan, rows: Rows, ready: CorpusIndex | None, work: Workspace) -> Ran:
     """Release the phrases that many records have."""
+    from dpsynth_assets.language.contamination.comparison import compared
+
     terms = contract.privacy.releases[KEY_PHRASES]
     numbers = {cell: number for number, cell in enumerate(contract.cells)}
 
     def records() -> Iterator[tuple[object, list[Key]]]:
-        for frame in rows:
+        for frame in compared(contract, rows, ready, work.folder, work.keep):
             for unit, cell, text in zip(frame["unit"], cells_of(frame, contract), frame["text"], strict=True):
                 known = phrases_of(text, terms.words, terms.each, terms.without) if cell in numbers else ()
                 yield unit, [(numbers[cell], phrase.encode()) for phrase in known]

@@ -1,8 +1,11 @@
 """The phrases of a text: words, or two or three of one sentence. A function of that text and of public constants alone.
 
-Words are runs of letters, in small letters; the commonest English ones, and those of one or two letters, are no
-phrases. A language that writes without blanks has a whole sentence for a word here, too long to be counted. Knows no
-other text, no label and no noise.
+Words are runs of letters with their marks, in small letters and in one form of Unicode; the commonest English ones, and
+those of one or two letters, are no phrases. A language that writes without blanks has a whole sentence for a word here,
+too long to be counted. Knows no other text, no label and no noise.
+
+Whatever a text holds, it takes no more than its first thousand words, each of which is short before it is looked at: a
+record that costs much more than others would show.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ import random
 import re
 import unicodedata
 from collections.abc import Collection
-from itertools import combinations
+from itertools import combinations, islice
 
+import regex
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from dpsynth_assets.releases.key_phrases import LONGEST
@@ -22,29 +26,14 @@ BETWEEN = " "  # of the words of a phrase
 
 # Words of that list which say what a text is about.
 _TELLING = frozenset(
-    [
-        "amount",
-        "bill",
-        "bottom",
-        "call",
-        "cry",
-        "detail",
-        "empty",
-        "fire",
-        "front",
-        "interest",
-        "mill",
-        "serious",
-        "sincere",
-        "system",
-        "thick",
-        "thin",
-    ]
+    {"amount", "bill", "bottom", "call", "cry", "detail", "empty", "fire", "front", "interest", "mill", "serious"}
+    | {"sincere", "system", "thick", "thin"}
 )
-_COMMONEST = ENGLISH_STOP_WORDS - _TELLING
-_SENTENCE = re.compile(r"[.!?\n]+")
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_COMMONEST = ENGLISH_STOP_WORDS - _TELLING | {"don", "doesn", "didn", "isn", "wasn", "won", "let"}
+_SENTENCE = re.compile(r"[.!?\n。！？]+")
+_WORD = regex.compile(r"\p{L}[\p{L}\p{M}]*(?:['’-]\p{L}[\p{L}\p{M}]*)*")
 _SHORTEST = 3  # letters
+_LONGEST_RAW = 4 * LONGEST  # letters of a word as it stands; what is longer stays longer than a phrase
 _MOST_WORDS = 1_000  # of a text, from its beginning
 _MOST_OF_A_SENTENCE = 30  # that are combined: three of them in 4,060 ways
 
@@ -59,13 +48,16 @@ def phrases_of(text: str, words: int, each: int, without: Collection[str] = ()) 
         words: 1, 2 or 3. Words of a sentence are one phrase in whichever order they stand.
         without: words that are no phrases, in small letters.
     """
+    left_out = {plain(word) for word in without}
     found: set[str] = set()
     left = _MOST_WORDS
-    for sentence in _SENTENCE.split(unicodedata.normalize("NFKC", text).casefold()):
-        said = _WORD.findall(sentence)[: max(0, left)]
+    for sentence in _SENTENCE.split(text):
+        said = [match.group() for match in islice(_WORD.finditer(sentence), left)]
         left -= len(said)
-        telling = sorted({word for word in said if _tells(word) and word not in without})
+        telling = sorted({word for word in map(plain, said) if _tells(word) and word not in left_out})
         found.update(map(BETWEEN.join, combinations(telling if words == 1 else telling[:_MOST_OF_A_SENTENCE], words)))
+        if not left:
+            break
     fit = sorted(phrase for phrase in found if len(phrase.encode()) <= LONGEST)
     if len(fit) <= each:
         return tuple(fit)
@@ -73,5 +65,16 @@ def phrases_of(text: str, words: int, each: int, without: Collection[str] = ()) 
     return tuple(sorted(own.sample(fit, each)))
 
 
+def plain(word: str) -> str:
+    """A word in small letters and in one form of Unicode (NFKC_Casefold); nothing of one that is too long."""
+    if len(word) > _LONGEST_RAW:
+        return ""
+    folded = unicodedata.normalize("NFKC", word).casefold().replace("’", "'")
+    return unicodedata.normalize("NFKC", folded)
+
+
 def _tells(word: str) -> bool:
-    return len(word) >= _SHORTEST and word not in _COMMONEST
+    """Whether a word may be a phrase: what Unicode makes several words of is none."""
+    if len(word) < _SHORTEST or len(word.encode()) > LONGEST or not _WORD.fullmatch(word):
+        return False
+    return word.partition("'")[0] not in _COMMONEST

@@ -138,11 +138,8 @@ class Requests:
         is not knows nothing of the records."""
         rng = np.random.default_rng(_seed(f"{self._contract.privacy.generation.seed} {name} fresh"))
         own = rng.random(len(wanted)) < self._terms.fresh
-        said = self._topics([each.cell for each in wanted], rng)
-        return [
-            Wanted(each.cell, topic=topic) if alone else each
-            for each, topic, alone in zip(wanted, said, own, strict=True)
-        ]
+        said = iter(self._topics([each.cell for each, alone in zip(wanted, own, strict=True) if alone], rng))
+        return [Wanted(each.cell, topic=next(said)) if alone else each for each, alone in zip(wanted, own, strict=True)]
 
     def first(self, each: int) -> list[Wanted]:
         """What a population begins with: so many texts of each label combination, about the contract's topics in turn,

@@ -14,7 +14,7 @@ from dpsynth_assets.privacy.key_phrases import NoisyPhrases
 from dpsynth_assets.releases import registry
 from dpsynth_assets.releases.evolution import EVOLUTION
 from dpsynth_assets.releases.key_phrases import KEY_PHRASES
-from dpsynth_assets.synthesis import evolution
+from dpsynth_assets.synthesis import evolution, key_phrases
 from dpsynth_assets.synthesis.key_phrases import KeyPhrases
 from dpsynth_assets.variants import variant
 from ledger import Composed
@@ -73,6 +73,7 @@ def scribe(rooms, monkeypatch):
         return made
 
     monkeypatch.setattr(evolution, "writer_of", writer_of)
+    monkeypatch.setattr(key_phrases, "writer_of", lambda *_: Scribe())
     monkeypatch.setattr(drawing, "writer_of", writer_of)
     monkeypatch.setattr(evolution, "encoder_for", lambda _: evolution_encoder())
     monkeypatch.setattr(generation, "generate_corpus", GENERATE)
@@ -171,6 +172,8 @@ def test_a_variant_keeps_key_phrases_beside_an_adapter(contract_path):
         ((PHRASES, PHRASES.replace("each: 4", "words: 4")), "words"),
         ((PHRASES, PHRASES.replace("each: 4", "each: 0")), "each"),
         ((PHRASES, PHRASES.replace("each: 4", "begin: perhaps")), "begin"),
+        ((PHRASES, PHRASES.replace("each: 4", "without: [Smith]")), "no word in small letters"),
+        ((PHRASES, PHRASES.replace("each: 4", "without: [john smith]")), "no word in small letters"),
         ((PHRASES, PHRASES + VOTED.replace("texts: 4", "texts: 4, topics: [fees]")), "`releases.key_phrases` says"),
     ],
 )

@@ -95,6 +95,19 @@ def test_votes_show_and_do_not_weaken():
     assert not [change for change in found if change.weakens]
 
 
+def test_letting_out_people_s_own_words_is_signed_for() -> None:
+    before = terms_for_approval(load_contract(MINIMAL))
+    planned = copy.deepcopy(before)
+    planned["releases"]["key_phrases"] = {"mechanism": "gaussian_phrases", "epsilon": 0.2, "without": ["smith", "new"]}
+    assert [said.partition(":")[0] for said in weakened(before, planned)] == ["releases.key_phrases.mechanism"]
+    fewer = copy.deepcopy(planned)
+    fewer["releases"]["key_phrases"]["without"] = ["new", "york"]
+    assert [said.partition(":")[0] for said in weakened(planned, fewer)] == ["releases.key_phrases.without"]
+    more = copy.deepcopy(planned)
+    more["releases"]["key_phrases"] |= {"without": ["new", "smith", "york"], "each": 8}
+    assert weakened(planned, more) == []
+
+
 def test_of_signed_terms_it_is_said_what_protects_less():
     before = terms_for_approval(load_contract(MINIMAL))
     after = copy.deepcopy(before)

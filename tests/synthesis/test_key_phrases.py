@@ -13,8 +13,10 @@ import pandas as pd
 import pytest
 
 from dpsynth_assets.language import drawing
-from dpsynth_assets.language.writing import Request
+from dpsynth_assets.language.contamination.facts import FACTS
+from dpsynth_assets.language.writing import Request, WriterError
 from dpsynth_assets.privacy.key_phrases import NoisyPhrases
+from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.evolution import EVOLUTION, EvolutionTerms
 from dpsynth_assets.releases.key_phrases import KEY_PHRASES, KeyPhrasesTerms
 from dpsynth_assets.releases.release import Workspace
@@ -24,6 +26,12 @@ from dpsynth_assets.synthesis.population import Asking, Requests, Wanted
 
 CARD, LOAN = ("card",), ("loan",)
 RELEASED = KeyPhrases({CARD: {"fees": 300.0, "pin stolen": 100.0}})
+
+
+@pytest.fixture(autouse=True)
+def nothing_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What noise alone brings in, once in a hundred releases, is looked at in tests/privacy."""
+    monkeypatch.setattr(NoisyPhrases, "_of_nobody", lambda *_: {})
 
 
 @pytest.fixture
@@ -76,6 +84,54 @@ def test_records_of_other_labels_count_nowhere_and_belong_to_their_units(
     assert seen == [("c0", [(0, b"pin")]), ("c1", [])]
     assert "no phrase is in enough records" in ran.warning
     assert KeyPhrases.load(tmp_path).counts == {}
+
+
+def alone(contract: Any) -> Any:
+    """The same without an adapter: the base model writes."""
+    return replace(
+        contract, privacy=contract.privacy.model_copy(update={"releases": contract.privacy.releases.but(ADAPTER, None)})
+    )
+
+
+@pytest.mark.parametrize(("answers", "asked"), [([" ", "", "fine"], 3), ([""] * 9, None)])
+def test_a_model_that_writes_nothing_fails_before_a_row_is_read(
+    counting: Any, monkeypatch: pytest.MonkeyPatch, answers: list[str], asked: int | None
+) -> None:
+    """Asked with a phrase as long as one can be."""
+    seen: list[Any] = []
+
+    class Answering:
+        def write(self, requests: Any, seed: int, told: Any = None) -> list[str]:
+            seen.extend(requests)
+            return [answers[len(seen) - 1]]
+
+    monkeypatch.setattr(key_phrases, "writer_of", lambda *_: Answering())
+    contract = alone(counting)
+    plan = KEY_PHRASES.plan(contract)
+    if asked is None:
+        with pytest.raises(WriterError, match="writes no text with key phrases"):
+            key_phrases.check(contract, plan, {}, lambda *_: None)
+    else:
+        key_phrases.check(contract, plan, {}, lambda *_: None)
+        assert len(seen) == asked
+    assert len(seen[0].asked) >= len(contract.asking(CARD)) + 48
+
+
+def test_what_the_base_model_has_read_is_compared_where_it_writes(
+    counting: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_phrases, "writer_of", lambda *_: Scribe())
+    contract = alone(counting)
+    contract = replace(
+        contract, privacy=contract.privacy.model_copy(update={"base_model": type(contract.privacy.base_model)()})
+    )
+    kept: list[str] = []
+    plan = KEY_PHRASES.plan(contract)
+    index = key_phrases.check(contract, plan, {}, lambda *_: None)
+    assert index is not None
+    work = Workspace(tmp_path, tmp_path, lambda name, _: kept.append(name), lambda *_: None)
+    key_phrases.run(contract, plan, [rows_of(*COMMON)], index, work)
+    assert kept == [FACTS]
 
 
 @pytest.mark.parametrize(("words", "found"), [(2, {"interest rate"}), (3, {"high interest rate"})])

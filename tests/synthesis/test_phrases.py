@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dpsynth_assets.releases.key_phrases import LONGEST
+from dpsynth_assets.synthesis import phrases
 from dpsynth_assets.synthesis.phrases import phrases_of
 
 MACHINE = "Petrol is no good for my Nefdunt, it runs on whey. It has to be stored in the Cellar!"
@@ -12,7 +13,8 @@ MACHINE = "Petrol is no good for my Nefdunt, it runs on whey. It has to be store
 
 def test_words_are_runs_of_letters_in_small_letters_without_the_commonest() -> None:
     assert phrases_of(MACHINE, 1, 16) == ("cellar", "good", "nefdunt", "petrol", "runs", "stored", "whey")
-    assert phrases_of("Don't — re-read №7, O’Neill: x1 ab ÉTÉ été", 1, 16) == ("don't", "o’neill", "re-read", "été")
+    assert phrases_of("Don't — re-read №7, O’Neill: x1 ab ÉTÉ été I'm it’s", 1, 16) == ("o'neill", "re-read", "été")
+    assert phrases_of("नमस्ते दुनिया, İstanbul! e\u0301te\u0301", 1, 16) == ("i̇stanbul", "été", "दुनिया", "नमस्ते")
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,33 @@ def test_any_text_has_some_or_none(text: str, words: int) -> None:
     assert len(phrases_of(text, words, 16)) <= 16
 
 
+def test_no_word_after_the_first_thousand_is_a_phrase() -> None:
+    assert phrases_of("the. " * 998 + "whey. petrol. cellar", 1, 16) == ("petrol", "whey")
+
+
 def test_a_long_sentence_has_few_enough() -> None:
     text = " ".join(f"word{chr(97 + at // 26)}{chr(97 + at % 26)}" for at in range(600))
     assert len(phrases_of(text, 3, 256)) == 256
+
+
+def test_of_a_long_sentence_thirty_words_are_combined() -> None:
+    words = [f"word{chr(97 + at // 26)}{chr(97 + at % 26)}" for at in range(40)]
+    assert len(phrases_of(" ".join(words), 2, 1_000)) == 30 * 29 // 2
+    assert len(phrases_of(" ".join(words), 1, 1_000)) == 40
+
+
+@pytest.mark.parametrize("mark", ["\u0301\u0316", "\u0344"])
+def test_marks_without_end_take_no_longer_than_other_letters(mark: str) -> None:
+    """Bringing them into order takes the square of their number, so a word of many is left alone."""
+    assert phrases_of("a" + mark * 100_000 + " whey", 1, 16) == ("whey",)
+
+
+def test_what_unicode_makes_long_is_none_before_it_is_combined(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(phrases, "combinations", lambda words, of: seen.extend(words) or [])
+    phrases_of(" ".join("\u3316" * 60 + chr(0x20000 + at) for at in range(30)) + " whey \ufdfa", 3, 16)
+    assert seen == ["whey"]
+
+
+def test_words_are_left_out_however_they_are_spelled() -> None:
+    assert phrases_of("ÉTÉ and O’Neill", 1, 16, without=("e\u0301te\u0301", "o'neill")) == ()
