@@ -19,6 +19,7 @@ from rich.table import Table
 
 from dpsynth_assets.cli.console import BadInput, console, contract_at, fail, say, shown, variant_of
 from dpsynth_assets.language.model_places import MODELS, models_folder, require_base_model
+from dpsynth_assets.releases.adapter import ADAPTER
 from resources.home import Home
 
 if TYPE_CHECKING:
