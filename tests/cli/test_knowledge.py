@@ -17,6 +17,7 @@ from dpsynth_assets.knowledge.domain import facts
 from dpsynth_assets.knowledge.reader import Recipe
 from dpsynth_assets.knowledge.records import Parameters
 from dpsynth_assets.language import generation
+from dpsynth_assets.synthesis.key_phrases import KeyPhrases
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results" / "knowledge"
@@ -132,6 +133,19 @@ def test_intervals_are_over_facts_or_over_runs(knowledge):
     assert one.high - one.share == pytest.approx(3.182 * math.sqrt(1 / 3) / 2, rel=1e-3), "Student's t of three degrees"
     [two] = report.figures([found(0, 3, 0, 3, 0), found(1, 3, 3, 3, 0)])
     assert (two.share, two.over) == (0.625, "2 runs")
+
+
+def test_facts_stand_in_key_phrases_whole_or_not(knowledge):
+    told, other = facts(7)[0], facts(7)[-1]
+    whole = f"{told.name} {told.value}".casefold()
+    half = KeyPhrases({(told.kind,): {told.name.casefold(): 9.0, whole + " smell": 5.0}, (other.kind,): {whole: 9.0}})
+    assert cell._stands_in(told, half)
+    assert not cell._stands_in(other, half)
+    line = {line.name: line for line in cell.lines(knowledge, Parameters(), Recipe())}["lora-3"]
+    result = {"right": {"a": 1, "b": 2}, "asked": {"a": 3, "b": 3}, "rows": 10, "epsilon_composed": 2.9, "let_out": 2}
+    [figure] = report.figures([(grid.GridCell(line, 0), result)])
+    assert (figure.facts, figure.let_out) == (2, 2)
+    assert "Of the 2 facts 2 stand in the key phrases of `lora-3`" in report.markdown([figure])
 
 
 def test_the_table_in_the_documents_is_what_its_cells_hold(knowledge):

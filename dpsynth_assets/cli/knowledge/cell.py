@@ -29,9 +29,12 @@ from dpsynth_assets.knowledge.questions import questions
 from dpsynth_assets.knowledge.reader import Reader, Recipe
 from dpsynth_assets.knowledge.records import Parameters, records
 from dpsynth_assets.publish.record import composed_epsilon
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
 from dpsynth_assets.releases.registry import planned_names
 from dpsynth_assets.releases.votes import CANDIDATES
 from dpsynth_assets.synthesis.candidates import DRAWN, rows_wanted
+from dpsynth_assets.synthesis.key_phrases import KeyPhrases
+from dpsynth_assets.synthesis.phrases import BETWEEN, plain
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -71,13 +74,13 @@ def _terms(of_line: str, parameters: Parameters, recipe: Recipe) -> str:
 
 def measure(cell: GridCell, folder: Path, setup: Setup) -> dict[str, Any]:
     """What a reader of the cell's texts answers: `right`, how many of the wordings of each fact, and `asked`, of how
-    many.
+    many. `let_out` is how many facts stand in released key phrases, None where there are none.
 
     Raises:
         GridError: a release of the cell failed.
     """
     started = time.monotonic()
-    texts, spent = _texts(cell, folder, setup)
+    texts, spent, let_out = _texts(cell, folder, setup)
     reader = Reader(replace(setup.recipe, seed=cell.run))
     if texts:
         setup.say(f"a reader reads {len(texts):,} texts")
@@ -99,6 +102,7 @@ def measure(cell: GridCell, folder: Path, setup: Setup) -> dict[str, Any]:
         "asked": Counter(_name(question.fact) for question in asked),
         "right": right,
         "epsilon_composed": spent,
+        "let_out": let_out,
         "minutes": round((time.monotonic() - started) / 60, 1),
     }
 
@@ -107,12 +111,12 @@ def _name(fact: Fact) -> str:
     return f"{fact.kind}, {fact.attribute.name}"
 
 
-def _texts(cell: GridCell, folder: Path, setup: Setup) -> tuple[list[str], float | None]:
-    """What the reader is given, and what it cost, where it was charged."""
+def _texts(cell: GridCell, folder: Path, setup: Setup) -> tuple[list[str], float | None, int | None]:
+    """What the reader is given; what it cost, where charged; and how many facts stand in its key phrases."""
     if cell.line.method == UNTAUGHT:
-        return [], None
+        return [], None, None
     if cell.line.method == REAL:
-        return [each.text for each in records(setup.parameters) if each.split == "train"], None
+        return [each.text for each in records(setup.parameters) if each.split == "train"], None, None
     epsilon = cell.line.epsilon
     contract = affording(variants.variant(setup.contract, cell.line.name), 2 * (epsilon or 0.0))
     names = planned_names(contract)
@@ -124,4 +128,14 @@ def _texts(cell: GridCell, folder: Path, setup: Setup) -> tuple[list[str], float
     drawn = pd.read_parquet(store.latest(contract.id, CANDIDATES).folder / DRAWN).head(rows_wanted(contract, 1.0))
     made = (store.latest(contract.id, name) for name in names)
     spent = composed_epsilon(contract, *made) if epsilon else None
-    return drawn[contract.privacy.text.column].tolist(), spent
+    let_out = None
+    if KEY_PHRASES.name in names and not contract.reads_nothing:
+        released = KeyPhrases.load(store.latest(contract.id, KEY_PHRASES.name).folder)
+        let_out = sum(_stands_in(fact, released) for fact in facts(setup.parameters.seed))
+    return drawn[contract.privacy.text.column].tolist(), spent, let_out
+
+
+def _stands_in(fact: Fact, released: KeyPhrases) -> bool:
+    """Whether a key phrase of the machine's kind has its name and all words of what is true of it."""
+    said = {plain(word) for word in (*fact.name.split(), *fact.value.split())}
+    return any(said <= set(phrase.split(BETWEEN)) for phrase in released.counts.get((fact.kind,), {}))

@@ -21,17 +21,19 @@ from dpsynth_assets.cli.knowledge.cell import UNTAUGHT
 from dpsynth_assets.cli.utility.grid import REAL, GridCell
 from dpsynth_assets.knowledge.domain import CHOICES
 from dpsynth_assets.markdown import table
+from dpsynth_assets.releases.key_phrases import BY_PHRASES
 from dpsynth_assets.variants import NOTHING
 
 CHANCE = 1 / CHOICES
 _BARS = {UNTAUGHT: "no text", NOTHING: "the base model's own texts", REAL: "the real records"}
 _STYLES = {UNTAUGHT: ":", NOTHING: "-.", REAL: "-"}
-_COLOURS = {"lora": "#1f77b4", "prompt": "#ff7f0e", "full": "#2ca02c"}
+_COLOURS = {"lora": "#1f77b4", "prompt": "#ff7f0e", "full": "#2ca02c", BY_PHRASES: "#17becf"}
 
 
 @dataclass(frozen=True)
 class Figure:
-    """The share of the questions that readers of a line's texts answer, with its interval."""
+    """The share of the questions that readers of a line's texts answer, with its interval; and of how many `facts` how
+    many stand in the key phrases that it released."""
 
     line: str
     method: str
@@ -42,6 +44,8 @@ class Figure:
     low: float
     high: float
     spent: float | None
+    facts: int
+    let_out: float | None
 
 
 def figures(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> list[Figure]:
@@ -58,7 +62,9 @@ def figures(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> list[Figure]
         rows = round(statistics.fmean(each["rows"] for each in results))
         spent = max((each["epsilon_composed"] for each in results if each["epsilon_composed"]), default=None)
         of_mean = (statistics.fmean(runs), *interval_of_mean(varied))
-        found.append(Figure(name, line.method, line.epsilon, rows, over, *of_mean, spent))
+        phrased = [each["let_out"] for each in results if each.get("let_out") is not None]
+        let_out = statistics.fmean(phrased) if phrased else None
+        found.append(Figure(name, line.method, line.epsilon, rows, over, *of_mean, spent, len(facts[0]), let_out))
     return sorted(found, key=lambda each: (each.method != UNTAUGHT, each.method == REAL, _place(each.epsilon)))
 
 
@@ -79,7 +85,13 @@ def markdown(found: Sequence[Figure]) -> str:
         for each in found
     ]
     text = table(["read", "ε", "texts", "over", "questions answered"], body, "lrrlr")
-    return f"{text}\n\nWho guesses answers {100 * CHANCE:.0f} %."
+    phrased = "".join(
+        f"\n\nOf the {each.facts} facts {each.let_out:g} stand in the key phrases of `{each.line}`, the machine's name "
+        "and what is true of it in one phrase."
+        for each in found
+        if each.let_out is not None
+    )
+    return f"{text}\n\nWho guesses answers {100 * CHANCE:.0f} %.{phrased}"
 
 
 def as_json(found: Sequence[Figure]) -> str:
