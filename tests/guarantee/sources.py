@@ -83,7 +83,10 @@ class Setting:
         blocks = Blocks(column="month", values=self.blocks) if self.blocks else None
         where = {**self.where, tabular.SPLIT: "train"} if self.suffix == "hub" else self.where
         labels = tuple(label for label in (*terms.labels, _YEARS) if label.column in self.labels)
-        update = {"unit": terms.unit.model_copy(update=unit), "blocks": blocks, "source_where": where, "labels": labels}
+        asked = " and ".join(["Write", *(f"say {{{label.column}}}" for label in labels)])
+        prompt = terms.prompt.model_copy(update={"template": asked})  # with a place for each label, as loading asks
+        update = {"unit": terms.unit.model_copy(update=unit), "blocks": blocks, "source_where": where}
+        update |= {"labels": labels, "prompt": prompt}
         kinds = {"customer": self.unit_kind, "topic": self.topic_kind}
         columns = tuple(
             replace(column, logical_type=kinds.get(column.name, column.logical_type)) for column in made.columns
