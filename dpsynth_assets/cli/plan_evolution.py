@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dpsynth_assets.cli.console import BadInput, say
 from dpsynth_assets.releases.evolution import EVOLUTION
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -27,11 +28,20 @@ def say_evolution(contract: Contract, size: float, *, timed: bool) -> None:
     say(
         f"The evolution votes {plan.mechanism.rounds} times on {texts:,} texts. "
         f"The model is asked for some {written:,} texts, the table's included: it writes at most "
-        f"{written * longest:,} tokens, and reads {_read(contract, written - texts):,} of chosen texts at most.",
+        f"{written * longest:,} tokens, and reads {_read(contract, written - texts):,} of chosen texts at most."
+        f"{_again(contract)}",
         style="dim",
     )
     if timed:
         say(f"Writing them all takes about {_duration(contract, plan, rows)}, reckoned from a few texts.", style="dim")
+
+
+def _again(contract: Contract) -> str:
+    """How often a text is asked for that lacks its key phrase."""
+    phrases = contract.privacy.releases.get(KEY_PHRASES)
+    if phrases is None or phrases.tries == 1:
+        return ""
+    return f" For a text that lacks its key phrase it is asked again, up to {phrases.tries} times in all."
 
 
 def _duration(contract: Contract, plan: EvolutionPlan, rows: int) -> str:

@@ -7,7 +7,6 @@ shards, each shard has its own seed and is kept as soon as it is drawn, and a re
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +17,7 @@ import pandas as pd
 from dpsynth_assets.atomic import replacing
 from dpsynth_assets.language.drawing import Draw, shard_drawing
 from dpsynth_assets.language.hygiene import usable
-from dpsynth_assets.language.writing import Request
+from dpsynth_assets.language.writing import Request, seed_of
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.histogram import Cell
 from dpsynth_assets.progress import Progress
@@ -114,7 +113,7 @@ def _drawn(
     they come."""
     found = {place: texts for place, name in enumerate(names) if (texts := _kept(folder, name)) is not None}
     lacking = [place for place in range(len(shards)) if place not in found]
-    with closing(draw([(shards[place], _seed(names[place])) for place in lacking], told)) as results:
+    with closing(draw([(shards[place], seed_of(names[place])) for place in lacking], told)) as results:
         for place in range(len(shards)):
             while place not in found:
                 at, texts = next(results)
@@ -122,10 +121,6 @@ def _drawn(
                 found[lacking[at]] = texts
                 told(sum(map(len, found.values())) if place not in found else 0)
             yield found.pop(place)
-
-
-def _seed(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
 
 
 def _kept(folder: Path | None, name: str) -> list[str] | None:

@@ -17,7 +17,7 @@ from dpsynth_assets.language.model_places import located
 from dpsynth_assets.language.prompts import encoding_of, marks_of, turns_of
 from dpsynth_assets.language.sampling import Decoding, sampler_for
 from dpsynth_assets.language.untouched import is_untouched
-from dpsynth_assets.language.writing import Request
+from dpsynth_assets.language.writing import Insistent, Request
 from dpsynth_assets.releases.adapter import ADAPTER
 
 if TYPE_CHECKING:
@@ -118,10 +118,13 @@ class LocalWriter:
 def writing(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], list[str]]:
     """What writes a shard's texts, for `dpsynth_assets.shards`: the setup is a `LocalModel` as a mapping, a shard its
     `requests` as mappings and its `seed`."""
-    writer = LocalWriter(LocalModel(**{**setup, "decoding": Decoding(**setup["decoding"])}))
+    writer = Insistent(LocalWriter(LocalModel(**{**setup, "decoding": Decoding(**setup["decoding"])})))
 
     def write(shard: Mapping[str, Any]) -> list[str]:
-        requests = [Request(each["asked"], each["begin"], tuple(each["examples"])) for each in shard["requests"]]
+        requests = [
+            Request(**{**each, "examples": tuple(each["examples"]), "words": tuple(each["words"])})
+            for each in shard["requests"]
+        ]
         return writer.write(requests, shard["seed"])
 
     return write

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from dpsynth_assets.language.model_places import MODELS, answers_folder, models_folder, require_base_model
+from dpsynth_assets.language.writing import Insistent
 from dpsynth_assets.shards import Work
 
 if TYPE_CHECKING:
@@ -28,10 +29,10 @@ def writer_of(contract: Contract, adapter: Path | None, precision: Literal["floa
     if contract.privacy.base_model.endpoint is not None:
         from dpsynth_assets.language.endpoint import EndpointWriter
 
-        return EndpointWriter.of(contract, _answers(contract))
+        return Insistent(EndpointWriter.of(contract, _answers(contract)))
     from dpsynth_assets.language.local_writer import LocalModel, LocalWriter  # torch
 
-    return LocalWriter(LocalModel.of(contract, adapter, precision))
+    return Insistent(LocalWriter(LocalModel.of(contract, adapter, precision)))
 
 
 def work_of(contract: Contract, adapter: Path | None, precision: Literal["float32", "bfloat16"]) -> Work | None:

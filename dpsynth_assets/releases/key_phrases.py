@@ -47,6 +47,10 @@ class KeyPhrasesTerms(ReleaseTerms):
     begin: Annotated[
         bool, Field(description="whether each text begins with its phrase, and is not only asked to have its words")
     ] = False
+    tries: Annotated[
+        int,
+        Field(ge=1, le=64, description="how often a text is asked for at most, until its phrase's words stand in it"),
+    ] = 4
     precision: Annotated[
         Literal["float32", "bfloat16"],
         Field(description="of the passes that write texts, if the base model does, on this machine"),

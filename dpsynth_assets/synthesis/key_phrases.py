@@ -84,8 +84,9 @@ def worded(contract: Contract, cell: Cell, phrase: str | None) -> Request:
     asked = contract.asking(cell)
     if phrase is None:
         return Request(asked)
-    begin = contract.privacy.releases[KEY_PHRASES].begin
-    return Request(f"{asked} Use these words: {phrase}.", begin=phrase[:1].upper() + phrase[1:] if begin else "")
+    terms = contract.privacy.releases[KEY_PHRASES]
+    begin = phrase[:1].upper() + phrase[1:] if terms.begin else ""
+    return Request(f"{asked} Use these words: {phrase}.", begin, words=tuple(phrase.split(", ")), tries=terms.tries)
 
 
 def check(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-import unicodedata
 from collections.abc import Collection
 from itertools import combinations, islice
 
@@ -21,6 +20,7 @@ import regex
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
 from dpsynth_assets.releases.key_phrases import LONGEST
+from resources.letters import folded
 
 BETWEEN = " "  # of the words of a phrase
 
@@ -67,10 +67,7 @@ def phrases_of(text: str, words: int, each: int, without: Collection[str] = ()) 
 
 def plain(word: str) -> str:
     """A word in small letters and in one form of Unicode (NFKC_Casefold); nothing of one that is too long."""
-    if len(word) > _LONGEST_RAW:
-        return ""
-    folded = unicodedata.normalize("NFKC", word).casefold().replace("’", "'")
-    return unicodedata.normalize("NFKC", folded)
+    return "" if len(word) > _LONGEST_RAW else folded(word)
 
 
 def _tells(word: str) -> bool:

@@ -6,7 +6,6 @@ ledger, and asks for texts through a `Writer`.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dpsynth_assets.language.hygiene import usable
-from dpsynth_assets.language.writing import Request, Writer, WriterError
+from dpsynth_assets.language.writing import Request, Writer, WriterError, seed_of
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.releases.evolution import EVOLUTION, TEXT
 from dpsynth_assets.synthesis.key_phrases import KeyPhrases, worded
@@ -120,7 +119,7 @@ class Requests:
         its combination, drawn without replacement in proportion to what they get."""
         if self._terms.variation != "examples":
             return list(wanted)
-        rng = np.random.default_rng(_seed(f"{self._contract.privacy.generation.seed} {name} examples"))
+        rng = np.random.default_rng(seed_of(f"{self._contract.privacy.generation.seed} {name} examples"))
         shown: list[Wanted] = list(wanted)
         for cell, places in population.places().items():
             chosen = [place for place in places if given.get(place)]
@@ -136,7 +135,7 @@ class Requests:
     def some_fresh(self, wanted: Sequence[Wanted], name: str) -> list[Wanted]:
         """The same, the contract's part of them, by chance, as texts of their own. What is varied is much alike; what
         is not knows nothing of the records."""
-        rng = np.random.default_rng(_seed(f"{self._contract.privacy.generation.seed} {name} fresh"))
+        rng = np.random.default_rng(seed_of(f"{self._contract.privacy.generation.seed} {name} fresh"))
         own = rng.random(len(wanted)) < self._terms.fresh
         said = iter(self._topics([each.cell for each, alone in zip(wanted, own, strict=True) if alone], rng))
         return [Wanted(each.cell, topic=next(said)) if alone else each for each, alone in zip(wanted, own, strict=True)]
@@ -147,7 +146,7 @@ class Requests:
         wanted = first(self._contract.cells, each, self._terms.topics)
         if self._phrases is None:
             return wanted
-        rng = np.random.default_rng(_seed(f"{self._contract.privacy.generation.seed} first phrases"))
+        rng = np.random.default_rng(seed_of(f"{self._contract.privacy.generation.seed} first phrases"))
         cells = [every.cell for every in wanted]
         return [Wanted(cell, topic=topic) for cell, topic in zip(cells, self._phrases.drawn(cells, rng), strict=True)]
 
@@ -201,7 +200,7 @@ class Asking(Requests):
         for turn in range(_TRIES):
             if not open_:
                 break
-            seed = _seed(f"{self._contract.privacy.generation.seed} {name} {turn}")
+            seed = seed_of(f"{self._contract.privacy.generation.seed} {name} {turn}")
             answers = self._writer.write([self._request(wanted[place], place) for place in open_], seed, told)
             left = []
             for place, answer in zip(open_, answers, strict=True):
@@ -271,7 +270,3 @@ def apportioned(population: Population, given: Mapping[int, int], cells: Sequenc
         split = apportion(shares, wanted[cell])
         parents[cell] = iter([population.texts[place][1] for place, count in split.items() for _ in range(count)])
     return [Wanted(cell, next(parents[cell])) for cell in cells]
-
-
-def _seed(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")

@@ -86,6 +86,21 @@ def test_a_shard_drawn_with_another_seed_is_another(contract: Any, model: Path) 
     assert texts[0] == texts[2] != texts[1]
 
 
+def test_texts_are_asked_for_again_for_their_words_in_a_worker_as_here(contract: Any, model: Path) -> None:
+    def of(tries: int, pool: WrittenDown | None = None) -> list[str]:
+        asked = [Request("topic: card", words=("the",), tries=tries)] * 16
+        draw = shard_drawing(contract, model, "float32", lambda cells, seed: asked, pool)
+        [(_, texts)] = draw([([("card",)] * 16, 1)], lambda _: None)
+        return texts
+
+    once, often = of(1), of(40)
+    held = ["the" in text.casefold() for text in once]
+    assert not all(held)
+    assert all(now == text for now, text, good in zip(often, once, held, strict=True) if good)
+    assert all("the" in text.casefold() for text in often)
+    assert of(40, WrittenDown()) == often
+
+
 @pytest.mark.slow
 def test_workers_of_a_cluster_draw_the_same_rows_though_one_is_killed(
     contract: Any, model: Path, tmp_path: Path

@@ -201,6 +201,16 @@ def test_a_text_begins_with_its_phrase_where_the_contract_says_so(contract: Any)
     assert worded(begins, CARD, None) == Request(begins.asking(CARD))
 
 
+def test_a_text_is_asked_for_again_until_it_has_its_words_as_often_as_the_contract_says(contract: Any) -> None:
+    often = with_terms(contract, tries=9)
+    assert KEY_PHRASES.plan(often).digest() == KEY_PHRASES.plan(with_terms(contract)).digest()
+    assert [worded(often, CARD, "pin, stolen").words, worded(often, CARD, "pin, stolen").tries] == [
+        ("pin", "stolen"),
+        9,
+    ]
+    assert worded(often, CARD, None).tries == 1
+
+
 def test_an_evolution_begins_with_phrases_and_its_fresh_texts_have_some(contract: Any) -> None:
     stated = EvolutionTerms(mechanism="gaussian_votes", epsilon=1.0, rounds=2, texts=40, fresh=0.5)
     releases = with_terms(contract).privacy.releases.but(EVOLUTION, stated)
