@@ -157,7 +157,9 @@ def releases_fit_the_other_terms(parts: Parts) -> Iterator[Fault]:
 
 def texts_are_no_longer_than_learned(parts: Parts) -> Iterator[Fault]:
     text, generation = parts.text, parts.generation
-    if text is not None and generation is not None and generation.max_new_tokens > text.max_tokens:
+    if text is None or generation is None or not parts.stands(ADAPTER):
+        return
+    if generation.max_new_tokens > text.max_tokens:
         yield Fault(
             ("generation", "max_new_tokens"),
             f"{generation.max_new_tokens} tokens are more than training sees, text.max_tokens = {text.max_tokens}",

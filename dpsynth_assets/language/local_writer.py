@@ -92,23 +92,30 @@ class LocalWriter:
 
     def write(self, requests: Sequence[Request], seed: int, told: Callable[[int], None] | None = None) -> list[str]:
         """One text for each request, in their order, of at most as many tokens as the contract's texts have. Empty
-        where a text spells out one of the tokenizer's own marks, since nobody could be asked for another like it, and
-        where what is asked leaves the model no room for an answer.
+        where a text, or a word that it is to hold, spells out one of the tokenizer's own marks, since nobody could be
+        asked for it, and where what is asked leaves the model no room for an answer.
 
         Raises:
             PromptError: what is asked holds one of the tokenizer's own special tokens.
         """
         begun = [self._begun(request.begin) for request in requests]
-        prefixes = [(*self._encoding(request), *begin) for request, begin in zip(requests, begun, strict=True)]
-        short = [at for at, prefix in enumerate(prefixes) if len(prefix) + self._longest <= self._room]
+        prefixes = {
+            at: (*self._encoding(request), *begin)
+            for at, (request, begin) in enumerate(zip(requests, begun, strict=True))
+            if not self._marked(request.words)
+        }
+        short = [at for at, prefix in prefixes.items() if len(prefix) + self._longest <= self._room]
         fresh = dict(zip(short, self._sampler.sample([prefixes[at] for at in short], seed, told), strict=True))
-        drawn = [fresh.get(at, []) for at in range(len(prefixes))]
+        drawn = [fresh.get(at, []) for at in range(len(requests))]
         ids = [
             [*begin, *takewhile(lambda token: token not in self._special, more)][: self._longest] if more else []
             for begin, more in zip(begun, drawn, strict=True)
         ]
         texts = self._tokenizer.batch_decode(ids)
-        return ["" if any(mark in text for mark in self._marks) else text for text in texts]
+        return ["" if self._marked([text]) else text for text in texts]
+
+    def _marked(self, texts: Sequence[str]) -> bool:
+        return any(mark in text for text in texts for mark in self._marks)
 
     def _begun(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"] if text else []

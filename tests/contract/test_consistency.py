@@ -6,7 +6,8 @@ import pytest
 
 from dpsynth_assets.contract.consistency import faults
 from dpsynth_assets.contract.parts import Parts
-from dpsynth_assets.contract.source_terms import LabelColumn
+from dpsynth_assets.contract.source_terms import LabelColumn, TextColumn
+from dpsynth_assets.contract.synthesis import Generation
 
 
 @pytest.mark.parametrize("name", ["unit", "text"])
@@ -19,3 +20,10 @@ def test_a_label_is_not_called_as_the_rows_call_their_unit_and_text(name: str) -
 
 def test_terms_of_which_nothing_is_known_have_no_fault() -> None:
     assert list(faults(Parts())) == []
+
+
+@pytest.mark.parametrize(("release", "said"), [("adapter", True), ("evolution", False), ("key_phrases", False)])
+def test_only_what_is_trained_on_texts_bounds_how_long_drawn_ones_are(release: str, said: bool) -> None:
+    text, generation = TextColumn(column="body", max_tokens=12), Generation(rows=5, max_new_tokens=80)
+    found = {fault.path for fault in faults(Parts(text=text, generation=generation, named=frozenset({release})))}
+    assert (("generation", "max_new_tokens") in found) == said

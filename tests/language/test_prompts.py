@@ -160,3 +160,22 @@ def test_what_follows_a_special_token_is_no_part_of_a_text(
     monkeypatch.setattr(local_writer, "sampler_for", lambda *_, **__: sampler)
     draw = generation._drawing(chatting, tmp_path, None)
     assert list(draw([([chatting.cells[0]], 0)], lambda _: None)) == [(0, ["my card"])]
+
+
+def test_a_released_word_that_is_a_mark_of_the_tokenizer_is_asked_of_nobody(
+    chatting: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No contract could leave it out, so no text has it; the others are written."""
+    tokenizer = AutoTokenizer.from_pretrained(EMBEDDED_FOLDER)
+    tokenizer.add_tokens(["zork"])
+    said = tokenizer("my card", add_special_tokens=False)["input_ids"]
+    asked: list[Any] = []
+    sampler = SimpleNamespace(sample=lambda prefixes, *_: asked.extend(prefixes) or [said for _ in prefixes])
+    monkeypatch.setattr(local_writer, "load_base_model", lambda *_: (None, tokenizer))
+    monkeypatch.setattr(local_writer, "sampler_for", lambda *_, **__: sampler)
+    writer = local_writer.LocalWriter(local_writer.LocalModel.of(chatting, None, "float32"))
+    requests = [Request(f"Use these words: {word}.", words=(word,)) for word in ("card", "zorks", "pin")]
+    assert writer.write(requests, 0) == ["my card", "", "my card"]
+    assert len(asked) == 2
+    with pytest.raises(PromptError, match="'zork'"):
+        writer.write([Request("Write about a zork.")], 0)
