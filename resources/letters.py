@@ -1,8 +1,8 @@
-"""How texts are compared: word by word, or by what two copies have in common, whatever programs did to them.
+"""What two copies of one text have in common, whatever programs did to them on their way: their letters and digits.
 
-For copies, blanks, capitals, accents, punctuation and marks that nobody sees are left out, and other forms of a letter
-are the letter (Unicode's NFKD, Unicode Standard Annex 15): a file that went through another system is known again, and
-one in which somebody hid a mark in each text. Letters of another alphabet that only look alike are other letters.
+Blanks, capitals, accents, punctuation and marks that nobody sees are left out, and other forms of a letter are the
+letter (Unicode's NFKD, Unicode Standard Annex 15): a file that went through another system is known again, and one in
+which somebody hid a mark in each text. Letters of another alphabet that only look alike are other letters.
 """
 
 from __future__ import annotations
@@ -11,12 +11,6 @@ import re
 import unicodedata
 
 _REST = re.compile(r"[\W_\u115f\u1160\u3164\uffa0]+")  # the last four are letters that are drawn as nothing
-
-
-def folded(text: str) -> str:
-    """In small letters and one form of Unicode (NFKC_Casefold), with one kind of apostrophe; blanks and marks stay."""
-    small = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
-    return unicodedata.normalize("NFKC", small)
 
 
 def letters_of(text: str) -> str:

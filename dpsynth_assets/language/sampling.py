@@ -2,12 +2,14 @@
 
 A fixed number of *slots* is decoded in step. When a text ends, its slot takes the next prefix at once, whatever the
 others are at, so no step is spent on padding; a prefix that occurs again costs a copy of its keys and values and no
-forward pass. Results come back in the order of the prefixes and not as they end: whoever took the first to finish would
-prefer short texts.
+forward pass. Short prefixes go first: a step reads as much of every slot as the longest of them has. When nothing waits
+any more and half of the slots have ended, these are given up. Results come back in the order of the prefixes and not as
+they end: whoever took the first to finish would prefer short texts.
 """
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -79,6 +81,9 @@ class Sampler:
         self._decoding = decoding
         self._slots = slots
         self._device = next(model.parameters()).device
+        # Of a prefix the logits of its last token are wanted, and with a large vocabulary the others take long.
+        known = inspect.signature(self._stepped.forward).parameters
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in known else {}
         self._compare()
         if bfloat16:
             round_parameters(model)
@@ -101,16 +106,17 @@ class Sampler:
             return []
         starts = _Starts(self._start, prefixes)
         capacity = starts.longest.length + self._decoding.max_new_tokens
-        count = min(self._slots, len(prefixes))
+        count = self._slots
         if self._device.type == "cpu":
             count = min(count, max(1, _MEMORY // (capacity * starts.longest.bytes_each)))
+        count = -(-len(prefixes) // -(-len(prefixes) // count))  # as few as take no more turns: all are busy in each
         cache = _SlotCache(count, capacity, starts.longest, self._device)
         logits = torch.empty(count, starts.longest.logits.shape[-1], device=self._device)
         uniforms = torch.empty(count, self._decoding.max_new_tokens, _TRIES, device=self._device)
         places = torch.zeros(count, dtype=torch.long, device=self._device)
         every = torch.arange(count, device=self._device)
         texts: list[list[int]] = [[] for _ in prefixes]
-        waiting = iter(enumerate(map(tuple, prefixes)))
+        waiting = iter(sorted(enumerate(map(tuple, prefixes)), key=lambda each: (len(each[1]), each[1])))
         at: list[int | None] = [None] * count
         ended = 0
 
@@ -145,6 +151,12 @@ class Sampler:
                 fill(slot)
             if restarted and progress is not None:
                 progress(ended)
+            busy = [slot for slot, text in enumerate(at) if text is not None]
+            if 0 < 2 * len(busy) <= len(at):
+                at = [at[slot] for slot in busy]
+                kept = torch.tensor(busy, device=self._device)
+                cache.keep(kept)
+                logits, uniforms, places, every = logits[kept], uniforms[kept], places[kept], every[: len(busy)]
         return texts
 
     def _step(self, cache: _SlotCache, tokens: Tensor) -> Tensor:
@@ -162,7 +174,7 @@ class Sampler:
 
     def _start(self, prefix: Ids) -> _Start:
         ids = torch.tensor([prefix], device=self._device)
-        output = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True)
+        output = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, **self._last_only)
         layers = [(layer.keys[0], layer.values[0]) for layer in output.past_key_values.layers]
         return _Start(layers, output.logits[0, -1].float().clone())  # not a view, which would keep those of all tokens
 
@@ -371,6 +383,12 @@ class _SlotCache(Cache):
         for layer, (keys, values) in zip(self._slot_layers, start.layers, strict=True):
             layer.put(slot, keys, values)
 
+    def keep(self, slots: Tensor) -> None:
+        """Only these slots, in this order."""
+        self._lengths, self.positions = self._lengths[slots], self.positions[slots]
+        for layer in self._slot_layers:
+            layer.keep(slots)
+
     def advance(self) -> None:
         """The next token of every slot goes after its last; a slot with nothing to do writes over its last place."""
         self.positions = self._lengths.clamp(max=len(self._places) - 1)
@@ -401,6 +419,11 @@ class _SlotLayer(CacheLayerMixin):
         """A prefix's keys and values, shape (heads, length, dim)."""
         self._keys[slot, :, : keys.shape[1]] = keys
         self._values[slot, :, : values.shape[1]] = values
+
+    def keep(self, slots: Tensor) -> None:
+        """Only these slots, in this order."""
+        self._keys, self._values = self._keys[slots], self._values[slots]
+        self._rows = self._rows[: len(slots)]
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Nothing: the shapes are known from a prefix."""

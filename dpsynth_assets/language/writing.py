@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from dpsynth_assets.folding import folded
 from dpsynth_assets.releases.release import AwayError
-from resources.letters import folded
 
 
 @dataclass(frozen=True)

@@ -217,9 +217,8 @@ def drawing(contract: Contract, folder: Path, made_from: Mapping[str, Made], poo
     evolved, requests = Evolved.load(folder), Requests(contract, _phrases(made_from))
 
     def ask(cells: Sequence[Cell], seed: int) -> list[Request]:
-        wanted = apportioned(evolved.population, evolved.counted, cells)
-        wanted = requests.after_examples(wanted, evolved.population, evolved.counted, f"table {seed}")
-        return requests.asked(requests.some_fresh(wanted, f"table {seed}"))
+        wanted = requests.some_fresh(apportioned(evolved.population, evolved.counted, cells), f"table {seed}")
+        return requests.asked(requests.after_examples(wanted, evolved.population, evolved.counted, f"table {seed}"))
 
     return shard_drawing(contract, *_model(contract, made_from), ask, pool)
 

@@ -19,8 +19,8 @@ from itertools import combinations, islice
 import regex
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
+from dpsynth_assets.folding import folded
 from dpsynth_assets.releases.key_phrases import LONGEST
-from resources.letters import folded
 
 BETWEEN = " "  # of the words of a phrase
 

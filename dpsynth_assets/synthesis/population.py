@@ -115,8 +115,8 @@ class Requests:
     def after_examples(
         self, wanted: Sequence[Wanted], population: Population, given: Mapping[int, int], name: str
     ) -> list[Wanted]:
-        """The same, each to be asked for after examples where the contract varies texts so: some of the chosen texts of
-        its combination, drawn without replacement in proportion to what they get."""
+        """The same, each variation to be asked for after examples where the contract varies texts so: some of the
+        chosen texts of its combination, drawn without replacement in proportion to what they get."""
         if self._terms.variation != "examples":
             return list(wanted)
         rng = np.random.default_rng(seed_of(f"{self._contract.privacy.generation.seed} {name} examples"))
@@ -124,7 +124,7 @@ class Requests:
         for cell, places in population.places().items():
             chosen = [place for place in places if given.get(place)]
             shares = np.array([given[place] for place in chosen], dtype=np.float64)
-            asked = [at for at, each in enumerate(wanted) if each.cell == cell]
+            asked = [at for at, each in enumerate(wanted) if each.cell == cell and each.parent is not None]
             for start in range(0, len(asked), _TOGETHER):
                 some = rng.choice(chosen, min(self._terms.shown, len(chosen)), replace=False, p=shares / shares.sum())
                 examples = tuple(population.texts[place][1] for place in some)

@@ -67,13 +67,13 @@ def made(kind: Any) -> Any:
     return model
 
 
-def greedy(model: Any, prefix: list[int], count: int) -> list[int]:
+def greedy(model: Any, prefix: list[int], count: int, end: int = END) -> list[int]:
     """Token by token, each by a forward pass over everything so far."""
     ids = torch.tensor([prefix])
     while ids.shape[1] < len(prefix) + count:
         with torch.no_grad():
             token = model(input_ids=ids, use_cache=False).logits[0, -1].argmax()
-        if token == END:
+        if token == end:
             break
         ids = torch.cat([ids, token.view(1, 1)], dim=1)
     return ids[0, len(prefix) :].tolist()
@@ -88,17 +88,66 @@ def test_every_slot_writes_what_the_model_would_write_alone(kind: Any, slots: in
     assert len({tuple(text) for text in written}) > 1
 
 
-def test_a_text_ends_with_its_end_token_and_its_slot_is_taken_over() -> None:
-    model = made(llama)
-    alone = [greedy(model, prefix, 9) for prefix in PREFIXES]
+@pytest.mark.parametrize("slots", [2, 50])
+@pytest.mark.parametrize("kind", [llama, gpt2, prompted])
+def test_a_text_ends_with_its_end_token_and_its_slot_is_taken_over_or_given_up(
+    kind: Any, slots: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given up where nothing waits and as many slots have ended."""
+    left: list[int] = []
+
+    class Watched(sampling._SlotCache):
+        def keep(self, slots: torch.Tensor) -> None:
+            left.append(len(slots))
+            super().keep(slots)
+
+    monkeypatch.setattr(sampling, "_SlotCache", Watched)
+    model = made(kind)
+    alone = [greedy(model, prefix, 9, end=-1) for prefix in PREFIXES]
 
     def ended(end: int) -> list[list[int]]:
         return [text[: text.index(end)] if end in text else text for text in alone]
 
     end = max(range(VOCABULARY), key=lambda token: len({len(text) for text in ended(token)}))
     assert len({len(text) for text in ended(end)}) > 1
-    written = Sampler(model, end, Decoding(max_new_tokens=9, top_k=1), 2).sample(PREFIXES, seed=0)
+    written = Sampler(model, end, Decoding(max_new_tokens=9, top_k=1), slots).sample(PREFIXES, seed=0)
     assert written == ended(end)
+    assert left or slots == 2
+
+
+def test_as_many_slots_are_busy_in_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five of seven and then two would compute as much as five and five."""
+    made_with = []
+
+    class Counted(sampling._SlotCache):
+        def __init__(self, slots: int, *rest: Any) -> None:
+            made_with.append(slots)
+            super().__init__(slots, *rest)
+
+    monkeypatch.setattr(sampling, "_SlotCache", Counted)
+    for slots in (7, 6, 5, 4, 3, 1):
+        sampler = Sampler(made(llama), END, Decoding(max_new_tokens=4), slots)
+        made_with.clear()
+        sampler.sample(PREFIXES, seed=5)
+        assert made_with == [{7: 7, 6: 4, 5: 4, 4: 4, 3: 3, 1: 1}[slots]]
+
+
+def test_short_prefixes_go_first_and_texts_come_back_in_the_order_asked_for() -> None:
+    sampler = Sampler(made(llama), END, Decoding(max_new_tokens=4, top_k=1), 1)
+    taken: list[int] = []
+    read = sampler._start
+    sampler._start = lambda prefix: taken.append(len(prefix)) or read(prefix)  # type: ignore[method-assign]
+    texts = sampler.sample(PREFIXES, seed=0)
+    assert taken == [6, 2, 3, 4]  # the longest is read at once, for its size
+    assert texts == [greedy(made(llama), prefix, 4) for prefix in PREFIXES]
+
+
+def test_of_a_large_vocabulary_only_the_last_token_s_logits_are_computed() -> None:
+    model = made(llama)
+    sampler, seen = Sampler(model, END, Decoding(max_new_tokens=4), 2), []
+    model.lm_head.register_forward_hook(lambda module, given, output: seen.append(given[0].shape[1]))
+    sampler._start([1, 2, 3, 4])
+    assert seen == [1]
 
 
 def test_the_same_seed_writes_the_same_and_another_does_not() -> None:

@@ -118,10 +118,22 @@ def test_variations_are_asked_for_after_some_of_the_chosen(contract: Any) -> Non
 def test_who_has_more_votes_is_shown_more_often(contract: Any) -> None:
     texts = Population(tuple((CARD, f"card {at}") for at in range(4)))
     asking = Asking(contract_with(contract, shown=1), Scribe())
-    wanted = asking.after_examples([Wanted(CARD)] * 4000, texts, {0: 30, 1: 10, 2: 0}, "table")
+    wanted = asking.after_examples([Wanted(CARD, "card 0")] * 4000, texts, {0: 30, 1: 10, 2: 0}, "table")
     shown = Counter(each.examples for each in wanted)
     assert set(shown) == {("card 0",), ("card 1",)}
     assert 2800 < shown["card 0",] < 3200
+
+
+def test_fresh_texts_are_shown_nothing_and_come_between_no_four_that_are_shown_the_same(contract: Any) -> None:
+    texts = Population(tuple((CARD, f"card {at}") for at in range(20)))
+    asking = Asking(contract_with(contract, fresh=0.5), Scribe())
+    some = asking.some_fresh([Wanted(CARD, "card 0")] * 400, "table")
+    wanted = asking.after_examples(some, texts, dict.fromkeys(range(20), 2), "table")
+    own = [at for at, each in enumerate(some) if each.parent is None]
+    assert [at for at, each in enumerate(wanted) if not each.examples] == own
+    shown = [each.examples for each in wanted if each.examples]
+    assert 150 < len(shown) < 250
+    assert all(len(set(shown[start : start + 4])) == 1 for start in range(0, len(shown), 4))
 
 
 def test_a_text_that_only_repeats_an_example_is_asked_for_again(contract: Any) -> None:
