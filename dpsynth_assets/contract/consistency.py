@@ -207,6 +207,13 @@ def prompts_ask_for_every_label(parts: Parts) -> Iterator[Fault]:
         yield from prompt.faults(parts.prompt, [label for _, label in parts.labels])
 
 
+def demonstrations_have_no_turn_markers(parts: Parts) -> Iterator[Fault]:
+    phrases = parts.release(KEY_PHRASES)
+    for place, shown in enumerate(phrases.demonstrations if phrases else ()):
+        where = ("releases", KEY_PHRASES.name, "demonstrations", place)
+        yield from prompt.markers((((*where, "asked"), shown.asked), ((*where, "text"), shown.text)))
+
+
 def new_texts_are_compared_by_what_the_table_has(parts: Parts) -> Iterator[Fault]:
     if parts.monitoring is not None:
         labels = [label.column for _, label in parts.labels] if parts.all_labels_hold else None
@@ -254,6 +261,7 @@ RULES: tuple[Callable[[Parts], Iterator[Fault]], ...] = (
     base_model_is_declared,
     servers_are_asked_for_what_they_can_do,
     prompts_ask_for_every_label,
+    demonstrations_have_no_turn_markers,
     new_texts_are_compared_by_what_the_table_has,
     variants_are_admissible,
 )

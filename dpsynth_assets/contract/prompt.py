@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -67,7 +67,7 @@ def faults(prompt: Prompt, labels: Sequence[LabelColumn]) -> Iterator[Fault]:
         if column not in named and not unknown:  # else it is the one that is misspelt
             what = f"the template does not say `{column}`: labels that differ in it would be asked for alike"
             yield Fault(place, what, f"Write `{{{column}}}` where its words are to stand")
-    said: list[tuple[tuple[str, ...], str]] = [(place, prompt.template)]
+    said: list[tuple[tuple[str | int, ...], str]] = [(place, prompt.template)]
     for label in labels:
         words = prompt.words.get(label.column)
         if words is not None:
@@ -76,6 +76,11 @@ def faults(prompt: Prompt, labels: Sequence[LabelColumn]) -> Iterator[Fault]:
     for column in prompt.words:
         if column not in columns:
             yield Fault(("prompt", "words", column), f"`{column}` is not a label", choose_from(column, columns))
+    yield from markers(said)
+
+
+def markers(said: Iterable[tuple[tuple[str | int, ...], str]]) -> Iterator[Fault]:
+    """Turn markers in what is said, each with its place."""
     for where, text in said:
         if marker := TURN_MARKER.search(text):
             what = f"`{marker[0]}` is a chat model's turn marker, and would end what is asked or begin an answer"

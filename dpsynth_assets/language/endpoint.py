@@ -160,7 +160,7 @@ class EndpointWriter:
     def _place(self, request: Request, seed: int, number: int) -> Path:
         """Where the answer to a request is kept: under everything that it follows from, and nothing besides."""
         decoding = [self.decoding.max_tokens, self.decoding.temperature, self.decoding.top_p]
-        stated = [self.endpoint, self.model, decoding, request.asked, request.begin, request.examples, seed, number]
+        stated = [self.endpoint, self.model, decoding, request.asked, request.begin, request.answered(), seed, number]
         return self.cache / f"{hashlib.sha256(json.dumps(stated).encode()).hexdigest()}.txt"
 
     def _answered(self, client: openai.OpenAI, request: Request, seed: int, number: int) -> str:

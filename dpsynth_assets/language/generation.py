@@ -72,7 +72,8 @@ def generate_corpus(
     targets = apportion(counts, rows)
     draw = draw or _drawing(contract, adapter_folder, pool)
     kept: dict[Cell, list[str]] = {cell: [] for cell in targets}
-    seen: set[str] = set()
+    phrases = terms.releases.get(KEY_PHRASES)
+    seen = {each.text for each in phrases.demonstrations} if phrases else set()  # the owner's own are no drawn texts
     drawn = 0
 
     def told(fresh: int) -> None:

@@ -129,7 +129,14 @@ def writing(setup: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], list[str]
 
     def write(shard: Mapping[str, Any]) -> list[str]:
         requests = [
-            Request(**{**each, "examples": tuple(each["examples"]), "words": tuple(each["words"])})
+            Request(
+                **{
+                    **each,
+                    "examples": tuple(each["examples"]),
+                    "before": tuple((asked, text) for asked, text in each["before"]),
+                    "words": tuple(each["words"]),
+                }
+            )
             for each in shard["requests"]
         ]
         return writer.write(requests, shard["seed"])

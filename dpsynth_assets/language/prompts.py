@@ -50,12 +50,15 @@ def encoding_of(turns: str | None, tokenizer: PreTrainedTokenizerBase) -> Callab
 
     def encoded(request: Request) -> tuple[int, ...]:
         if turns is not None:
-            _require_plain(request.asked, tokenizer)
+            for asked in (request.asked, *(said for pair in request.before for said in pair)):
+                _require_plain(asked, tokenizer)
         if in_turns:  # the model's template sets its own start token
             return tuple(tokenizer.apply_chat_template(request.turns(), add_generation_prompt=True, return_dict=False))
-        prefix, end = encode_prefix(tokenizer, request.asked), tokenizer.eos_token_id
-        texts = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in request.examples]
-        return (*(token for text in texts for token in (*prefix, *text, end)), *prefix)
+        said: list[int] = []
+        for asked, text in request.answered():
+            ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+            said += [*encode_prefix(tokenizer, asked), *ids, tokenizer.eos_token_id]
+        return (*said, *encode_prefix(tokenizer, request.asked))
 
     return encoded
 
@@ -70,5 +73,5 @@ def _require_plain(asked: str, tokenizer: PreTrainedTokenizerBase) -> None:
     if found := sorted(mark for mark in marks_of(tokenizer) if mark in asked):
         raise PromptError(
             f"the prompt holds {found[0]!r}, which the base model's tokenizer takes for a mark and not for text: "
-            "leave it out of `prompt.template`, `prompt.words` or the label's value"
+            "leave it out of `prompt.template`, `prompt.words`, the label's value or a demonstration"
         )

@@ -23,6 +23,7 @@ class Request:
         asked: what is asked for, in words.
         begin: how the text begins; the writer goes on from there. Empty for a text of its own.
         examples: texts that were written when the same was asked before; the writer sees them so.
+        before: what else was asked before these, each with its text.
         words: in small letters, what the text is to hold; `Insistent` asks again for one that does not.
         tries: how often it is asked for at most, for the sake of its words.
     """
@@ -30,6 +31,7 @@ class Request:
     asked: str
     begin: str = ""
     examples: tuple[str, ...] = ()
+    before: tuple[tuple[str, str], ...] = ()
     words: tuple[str, ...] = ()
     tries: int = 1
 
@@ -41,9 +43,16 @@ class Request:
 
     def turns(self) -> list[dict[str, str]]:
         """The request as a chat, up to where the answer begins."""
-        asking = {"role": "user", "content": self.asked}
-        before = [turn for text in self.examples for turn in (asking, {"role": "assistant", "content": text})]
-        return [*before, asking]
+        said = [
+            turn
+            for asked, text in self.answered()
+            for turn in ({"role": "user", "content": asked}, {"role": "assistant", "content": text})
+        ]
+        return [*said, {"role": "user", "content": self.asked}]
+
+    def answered(self) -> tuple[tuple[str, str], ...]:
+        """What was asked before, each with its text, in order."""
+        return (*self.before, *((self.asked, text) for text in self.examples))
 
 
 class WriterError(AwayError):

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from dpsynth_assets.folding import folded
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.release import Release, by_labels
 from dpsynth_assets.releases.terms import ReleaseTerms
-from dpsynth_assets.term import Fault, Name, TermsError
+from dpsynth_assets.term import Fault, Name, Terms, TermsError
 
 if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
@@ -24,6 +25,27 @@ if TYPE_CHECKING:
 LONGEST = 48  # bytes of a phrase
 BY_PHRASES: Final = "key_phrases"  # how a variant asks for it
 RULE = 1  # which phrases a text has, in `synthesis.phrases`: a part of the plan, another rule is another release
+
+
+class Demonstration(Terms):
+    """What the writer is shown before it is asked: a text with some words. Invented by whoever writes the contract, and
+    never a record: it is public, and a model of this size now and then repeats it."""
+
+    asked: Annotated[Name, Field(max_length=2000, description="what is asked for, as `prompt.template` does")]
+    words: Annotated[
+        tuple[Name, ...], Field(min_length=1, max_length=3, strict=False, description="which words the text has")
+    ]
+    text: Annotated[Name, Field(max_length=4000, description="an invented text of that kind that has these words")]
+
+    @model_validator(mode="after")
+    def _has_its_words(self) -> Demonstration:
+        _require_words(self.words)
+        for word in self.words:
+            if word not in folded(self.text):
+                raise TermsError(
+                    f"the text of the demonstration lacks `{word}`", "A text that lacks its words shows the wrong thing"
+                )
+        return self
 
 
 class KeyPhrasesTerms(ReleaseTerms):
@@ -51,6 +73,10 @@ class KeyPhrasesTerms(ReleaseTerms):
         int,
         Field(ge=1, le=64, description="how often a text is asked for at most, until its phrase's words stand in it"),
     ] = 4
+    demonstrations: Annotated[
+        tuple[Demonstration, ...],
+        Field(strict=False, max_length=8, description="invented texts with their words, which the writer sees first"),
+    ] = ()
     precision: Annotated[
         Literal["float32", "bfloat16"],
         Field(description="of the passes that write texts, if the base model does, on this machine"),
@@ -59,13 +85,17 @@ class KeyPhrasesTerms(ReleaseTerms):
     @field_validator("without")
     @classmethod
     def _are_words(cls, without: tuple[str, ...]) -> tuple[str, ...]:
-        for word in without:
-            if word != word.casefold() or len(word.split()) != 1:
-                raise TermsError(
-                    f"`{word}` is no word in small letters, and texts are compared by such",
-                    "Write each word by itself and in small letters: `without: [smith, new, york]`",
-                )
+        _require_words(without)
         return without
+
+
+def _require_words(words: tuple[str, ...]) -> None:
+    for word in words:
+        if word != word.casefold() or len(word.split()) != 1:
+            raise TermsError(
+                f"`{word}` is no word in small letters, and texts are compared by such",
+                "Write each word by itself and in small letters: `[smith, new, york]`",
+            )
 
 
 def _describe(contract: Contract) -> str:

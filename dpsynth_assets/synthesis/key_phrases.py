@@ -86,7 +86,15 @@ def worded(contract: Contract, cell: Cell, phrase: str | None) -> Request:
         return Request(asked)
     terms = contract.privacy.releases[KEY_PHRASES]
     begin = phrase[:1].upper() + phrase[1:] if terms.begin else ""
-    return Request(f"{asked} Use these words: {phrase}.", begin, words=tuple(phrase.split(", ")), tries=terms.tries)
+    words = tuple(phrase.split(", "))
+    before = tuple((_with(each.asked, each.words), each.text) for each in terms.demonstrations)
+    return Request(_with(asked, words), begin, before=before, words=words, tries=terms.tries)
+
+
+def _with(asked: str, words: Sequence[str]) -> str:
+    """Of several wordings the one that SmolLM2-135M heeds most often."""
+    named = " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else words[0]
+    return f"{asked} It must contain the word{'s' if len(words) > 1 else ''} {named}."
 
 
 def check(

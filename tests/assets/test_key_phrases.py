@@ -99,14 +99,14 @@ def test_a_contract_by_key_phrases_alone_goes_all_the_way(run, book, store, cont
     assert releases == ["small/label_histogram", "small/key_phrases"]
     for kind in ("candidates", "corpus", "synthetic", "card"):
         assert sorted(charge["release"] for charge in store.latest("small", kind).receipts) == sorted(releases)
-    assert set(scribe.asked) == {"Write about a card. Use these words: fees.", "Write about a loan."}
+    assert set(scribe.asked) == {"Write about a card. It must contain the word fees.", "Write about a loan."}
     assert scribe.adapters == [None]
 
 
 def test_key_phrases_beside_an_adapter_are_asked_of_it(run, store, scribe):
     assert run("source", "label_histogram", "key_phrases", "adapter", "candidates", "corpus").success
     assert scribe.adapters == [store.latest("small", "adapter").folder]
-    assert "Write about a card. Use these words: fees." in scribe.asked
+    assert "Write about a card. It must contain the word fees." in scribe.asked
     paid = [charge["release"] for charge in store.latest("small", "corpus").receipts]
     assert sorted(paid) == ["small/adapter", "small/key_phrases", "small/label_histogram"]
 
@@ -114,7 +114,7 @@ def test_key_phrases_beside_an_adapter_are_asked_of_it(run, store, scribe):
 def test_key_phrases_beside_an_evolution_are_what_its_first_texts_are_about(run, store, contract, scribe):
     assert registry.inputs_of(contract, EVOLUTION) == ("key_phrases",)
     assert run("source", "label_histogram", "key_phrases", "evolution", "candidates", "corpus").success
-    assert scribe.asked[0] == "Write about a card. Use these words: fees."
+    assert scribe.asked[0] == "Write about a card. It must contain the word fees."
     paid = [charge["release"] for charge in store.latest("small", "evolution").receipts]
     assert sorted(paid) == ["small/evolution", "small/key_phrases"]
 

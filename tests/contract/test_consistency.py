@@ -8,6 +8,7 @@ from dpsynth_assets.contract.consistency import faults
 from dpsynth_assets.contract.parts import Parts
 from dpsynth_assets.contract.source_terms import LabelColumn, TextColumn
 from dpsynth_assets.contract.synthesis import Generation
+from dpsynth_assets.releases.key_phrases import KeyPhrasesTerms
 
 
 @pytest.mark.parametrize("name", ["unit", "text"])
@@ -20,6 +21,13 @@ def test_a_label_is_not_called_as_the_rows_call_their_unit_and_text(name: str) -
 
 def test_terms_of_which_nothing_is_known_have_no_fault() -> None:
     assert list(faults(Parts())) == []
+
+
+def test_a_demonstration_holds_no_turn_marker() -> None:
+    shown = ({"asked": "Write.", "words": ("old",), "text": "An old <|im_end|> river."},)
+    phrases = KeyPhrasesTerms(mechanism="gaussian_phrases", epsilon=1.0, demonstrations=shown)
+    [fault] = [each for each in faults(Parts(releases={"key_phrases": phrases})) if "marker" in each.what]
+    assert fault.path == ("releases", "key_phrases", "demonstrations", 0, "text")
 
 
 @pytest.mark.parametrize(("release", "said"), [("adapter", True), ("evolution", False), ("key_phrases", False)])

@@ -70,6 +70,16 @@ def test_examples_are_answers_to_the_same_before(inbox: Any, chat: Any) -> None:
     assert plain == "<bos>A loan?\nYes.<eos><bos>A loan?\nNo.<eos><bos>A loan?\n"
 
 
+def test_what_was_asked_before_stands_before_in_turns_or_as_documents_did(inbox: Any, chat: Any) -> None:
+    contract, request = asking(inbox), Request("A loan?", before=(("A dog?", "Wuff."),))
+    turns = chat.decode(encoding_of(turns_of(contract), chat)(request))
+    assert turns == "<bos>[user] A dog?\n[assistant] Wuff.\n[user] A loan?\n[assistant]\n"
+    plain = chat.decode(encoding_of(turns_of(asking(inbox, turns="never")), chat)(request))
+    assert plain == "<bos>A dog?\nWuff.<eos><bos>A loan?\n"
+    with pytest.raises(PromptError, match=r"'<eos>'.*or a demonstration"):
+        encoding_of(turns_of(contract), chat)(Request("A loan?", before=(("A dog?", "Wuff.<eos>"),)))
+
+
 def test_every_cell_has_a_prefix_of_its_own(inbox: Any, chat: Any) -> None:
     assert len(set(prefixes_of(asking(inbox), chat).values())) == len(inbox.cells)
 

@@ -79,3 +79,12 @@ def test_words_are_held_in_any_case_order_and_form_of_unicode(text: str, words: 
 @pytest.mark.parametrize(("text", "words"), [("My card.", ("pin",)), ("my pin", ("pin", "stolen")), ("", ("pin",))])
 def test_a_word_that_is_not_there_is_lacking(text: str, words: tuple[str, ...]) -> None:
     assert not Request("", words=words).is_met_by(text)
+
+
+def test_what_was_asked_before_comes_first_then_examples_of_the_same() -> None:
+    request = Request("now", examples=("one",), before=(("then", "a"), ("earlier", "b")))
+    said = [(turn["role"], turn["content"]) for turn in request.turns()]
+    assert said == [
+        *(("user", "then"), ("assistant", "a"), ("user", "earlier"), ("assistant", "b")),
+        *(("user", "now"), ("assistant", "one"), ("user", "now")),
+    ]

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
-from dpsynth_assets.language import drawing
+from dpsynth_assets.language import drawing, generation
 from dpsynth_assets.language.contamination.facts import FACTS
 from dpsynth_assets.language.writing import Request, WriterError
 from dpsynth_assets.privacy.key_phrases import NoisyPhrases
@@ -189,7 +190,11 @@ def test_the_table_is_asked_for_by_label_and_phrase(
     assert len(texts) == 200
     asked = Counter(each.asked for each in scribe.asked)
     card, loan = (counting.asking(cell) for cell in (CARD, LOAN))
-    assert set(asked) == {f"{card} Use these words: fees.", f"{card} Use these words: pin, stolen.", loan}
+    assert set(asked) == {
+        f"{card} It must contain the word fees.",
+        f"{card} It must contain the words pin and stolen.",
+        loan,
+    }
     assert asked[loan] == 100
 
 
@@ -209,6 +214,49 @@ def test_a_text_is_asked_for_again_until_it_has_its_words_as_often_as_the_contra
         9,
     ]
     assert worded(often, CARD, None).tries == 1
+
+
+SHOWN = ({"asked": "Write about a dog.", "words": ("old", "river"), "text": "The dog of the OLD River."},)
+
+
+def test_demonstrations_are_shown_before_a_text_with_words_is_asked_for(contract: Any) -> None:
+    shown = with_terms(contract, demonstrations=SHOWN)
+    assert KEY_PHRASES.plan(shown).digest() == KEY_PHRASES.plan(with_terms(contract)).digest()
+    asked = worded(shown, CARD, "pin, stolen").before
+    assert asked == (("Write about a dog. It must contain the words old and river.", "The dog of the OLD River."),)
+    assert worded(shown, CARD, None).before == ()
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"words": ("old", "rivers")}, "lacks `rivers`"),
+        ({"words": ("Old",)}, "`Old` is no word in small letters"),
+        ({"words": ("old river",)}, "is no word"),
+    ],
+)
+def test_a_demonstration_shows_what_it_says(contract: Any, other: Any, why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        with_terms(contract, demonstrations=({**SHOWN[0], **other},))
+
+
+def test_a_text_that_repeats_a_demonstration_is_drawn_again(contract: Any, tmp_path: Path) -> None:
+    shown = with_terms(contract, demonstrations=SHOWN)
+    drawn: list[int] = []
+
+    def draw(shards: Any, told: Any) -> Any:
+        for place, (cells, _) in enumerate(shards):
+            drawn.append(len(cells))
+            yield (
+                place,
+                [SHOWN[0]["text"] if len(drawn) == 1 and not at else f"{len(drawn)} {at}" for at in range(9)][
+                    : len(cells)
+                ],
+            )
+
+    frame = generation.generate_corpus(shown, tmp_path, {CARD: 1}, rows=9, draw=draw)
+    assert drawn == [9, 1]
+    assert SHOWN[0]["text"] not in set(frame["text"])
 
 
 def test_an_evolution_begins_with_phrases_and_its_fresh_texts_have_some(contract: Any) -> None:
