@@ -4,9 +4,12 @@
         --out curation
     python -m benchmarks.curation contracts/ag_news.odcs.yaml --source ../shared/data/ag_news.parquet --epsilon 3 \
         --out curation --only "relabelled, taught" --only "relabelled, taught, votes"
+    python -m benchmarks.curation contracts/ag_news_smollm2.odcs.yaml --source ../shared/data/ag_news.parquet \
+        --epsilon 3 --evolution contracts/ag_news_evolution.odcs.yaml --out both
 
-Histogram, what the texts come from (an adapter, or private evolution where the contract evolves), labeller and votes
-are released once, through gate and ledger, so that all compose to the epsilon.
+Histogram, what the texts come from (an adapter, private evolution, or both), labeller and votes are released once,
+through gate and ledger, so that all compose to the epsilon. An adapter and an evolution share what labeller and votes
+leave, in the proportion of their prices; `--evolution` takes the terms of the second from another contract.
 Texts are drawn once and curated in every way: differences between the lines are not those between two adapters. A line
 that uses fewer releases rests on less, which is said. Classifiers of each corpus are judged on the public test split,
 which only a contract whose source is *public* may do so often. Repeated, it goes on where it was, and prints what it
@@ -39,14 +42,12 @@ from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.gate.approval import planned_releases
 from dpsynth_assets.gate.public_rows import mixed_rows, test_rows
 from dpsynth_assets.markdown import row, table
-from dpsynth_assets.releases.adapter import ADAPTER
 from dpsynth_assets.releases.classifiers import CLASSIFIER, ClassifierTerms
 from dpsynth_assets.releases.dp_baseline import DP_BASELINE
 from dpsynth_assets.releases.evolution import EVOLUTION
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.labeller import LABELLER
-from dpsynth_assets.releases.registry import planned_names
-from dpsynth_assets.releases.release import Release
+from dpsynth_assets.releases.registry import planned_names, writers
 from dpsynth_assets.releases.votes import BY_VOTES, CANDIDATES, VOTES, VotesTerms
 from dpsynth_assets.synthesis.corpus import choose
 from dpsynth_assets.synthesis.errors import CurationError
@@ -105,8 +106,8 @@ ARMS = {
 
 
 def within(contract: Contract, chosen: argparse.Namespace) -> Contract:
-    """The contract with a labeller, votes and the largest release of its texts (to a hundredth) that all compose to
-    the epsilon."""
+    """The contract with a labeller, votes and the largest releases of its texts (prices summed, to a hundredth) that
+    all compose to the epsilon."""
     terms, epsilon = contract.privacy, chosen.epsilon
     labeller = ClassifierTerms(
         classifier="minilm",
@@ -123,10 +124,15 @@ def within(contract: Contract, chosen: argparse.Namespace) -> Contract:
         "generation": generation,
     }
 
+    texts = {release.name: terms.releases[release] for release in writers(contract)}
+    prices = {name: each.epsilon_of(terms.budget) for name, each in texts.items()}
+
     def at(share: float) -> Contract:
-        writer = writer_of(contract)
-        texts = terms.releases[writer].model_copy(update={"epsilon": share, "share": None})
-        planned = {writer.name: texts, LABELLER.name: labeller, VOTES.name: votes, DP_BASELINE.name: None}
+        shares = {name: share * price / sum(prices.values()) for name, price in prices.items()}
+        priced = {
+            name: each.model_copy(update={"epsilon": shares[name], "share": None}) for name, each in texts.items()
+        }
+        planned = {**priced, LABELLER.name: labeller, VOTES.name: votes, DP_BASELINE.name: None}
         releases = terms.releases.model_copy(update=planned)
         return replace(contract, privacy=terms.model_copy(update={**update, "releases": releases}))
 
@@ -137,17 +143,19 @@ def within(contract: Contract, chosen: argparse.Namespace) -> Contract:
     return at(low / 100)
 
 
-def writer_of(contract: Contract) -> Release[Any]:
-    """The release that texts come from.
+def evolved(contract: Contract, path: Path | None) -> Contract:
+    """The contract with the evolution of the one at `path` beside its adapter; without a path, as it is.
 
     Raises:
-        SystemExit: the contract has two, of which this would have to share the epsilon.
+        SystemExit: the other plans none.
     """
-    known: tuple[Release[Any], ...] = (ADAPTER, EVOLUTION)
-    planned = [each for each in known if contract.privacy.releases.get(each) is not None]
-    if len(planned) != 1:
-        sys.exit(f"{contract.id} plans an adapter and an evolution: leave one of them out")
-    return planned[0]
+    if path is None:
+        return contract
+    other = public_contract(path)
+    if (evolution := other.privacy.releases.get(EVOLUTION)) is None:
+        sys.exit(f"{other.id} plans no evolution: name another contract with --evolution")
+    releases = contract.privacy.releases.model_copy(update={EVOLUTION.name: evolution})
+    return replace(contract, privacy=contract.privacy.model_copy(update={"releases": releases}))
 
 
 def composed(contract: Contract, arm: Arm | None = None) -> float:
@@ -169,7 +177,7 @@ class Kept:
         self.content: dict[str, Any] = {"settings": settings, "found": {}}
         if path.exists():
             self.content = json.loads(path.read_text(encoding="utf-8"))
-            if others := [name for name, value in settings.items() if self.content["settings"][name] != value]:
+            if others := [name for name, value in settings.items() if self.content["settings"].get(name) != value]:
                 sys.exit(f"{path.parent} holds releases made with another {', '.join(others)}: choose another --out")
         self.write()
 
@@ -235,6 +243,9 @@ def main() -> None:
     parser.add_argument("contract", type=Path)
     parser.add_argument("--source", help="another copy of the source")
     parser.add_argument("--epsilon", type=float, default=3.0)
+    parser.add_argument(
+        "--evolution", metavar="CONTRACT", type=Path, help="whose evolution the adapter's texts go through"
+    )
     parser.add_argument("--labeller", type=float, default=2.0, help="what of it the labeller gets")
     parser.add_argument("--votes", type=float, default=0.3, help="what of it votes get")
     parser.add_argument("--clusters", type=int, default=50, help="into how many clusters they divide the candidates")
@@ -249,17 +260,17 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.mix is None and (mixed := [name for name in chosen.only or () if ARMS[name].mixed]):
         parser.error(f"{', '.join(mixed)}: give the public rows with --mix")
-    contract = public_contract(chosen.contract)
+    contract = evolved(public_contract(chosen.contract), chosen.evolution)
     planned = within(contract, chosen)
-    releases = planned.privacy.releases
-    writer = writer_of(contract)
-    print(f"{writer.name}: epsilon {releases[writer].epsilon:g}; all releases together: {composed(planned):.3f}\n")
+    shares = (f"{each.name}: epsilon {planned.privacy.releases[each].epsilon:.3g}" for each in writers(planned))
+    print(f"{'; '.join(shares)}; all releases together: {composed(planned):.3f}\n")
     head = ["curation", "classifier", "rests on epsilon", "rows", "accuracy, mean", "from", "to"]
     print(table(head, []), flush=True)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    varied = ("contract", "only", "mix", "seeds", "kinds", "out")
+    varied = ("contract", "evolution", "only", "mix", "seeds", "kinds", "out")
     settings = {name: value for name, value in vars(chosen).items() if name not in varied}
-    kept = Kept(chosen.out / FOUND, {"contract": contract.id} | settings)
+    evolution = None if chosen.evolution is None else str(chosen.evolution)
+    kept = Kept(chosen.out / FOUND, {"contract": contract.id, "evolution": evolution} | settings)
     with kept_in(chosen.out.absolute() / VECTORS):
         for line in lines(planned, chosen.out.absolute(), chosen, kept):
             print(line, flush=True)
