@@ -47,13 +47,15 @@ def made_in(
     they are there.
 
     Raises:
-        NotMadeError: one of them failed.
+        NotMadeError: one of them failed, or the run was stopped, as by Ctrl-C.
     """
     home = opened(folder, contract, "a benchmark on a public source")
     store = ArtifactStore(home=str(home.root))
     lacking = [name for name in names if store.find(contract.id, name) is None]
     if lacking or not names:
         outcome = materialize(contract, home, source=source, size=size, only=("source", *lacking))
+        if outcome.stopped:
+            raise NotMadeError(f"{contract.id}: stopped; the same command goes on where it was")
         if not outcome.success:
             failed = [f"{name}: {why}" for name, why in outcome.failures.items()] or outcome.checks_failed
             raise NotMadeError(f"{contract.id}: {'; '.join(failed)}")

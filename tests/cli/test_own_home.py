@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dpsynth_assets.cli import own_home
 from dpsynth_assets.cli.own_home import NotMadeError, made_in
+from dpsynth_assets.cli.running import Outcome
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from resources.heads import open_ledger
 from resources.home import Home
@@ -21,3 +23,9 @@ def test_what_is_asked_for_is_made_and_charged_once(contract, tmp_path):
 def test_what_cannot_be_made_says_why(contract, tmp_path):
     with pytest.raises(NotMadeError, match="small: source: "):
         made_in(tmp_path / "own", contract, (), source=str(tmp_path / "nowhere.jsonl"))
+
+
+def test_what_was_stopped_says_so(contract, tmp_path, monkeypatch):
+    monkeypatch.setattr(own_home, "materialize", lambda *_, **__: Outcome(False, "a run", 1.0, stopped=True))
+    with pytest.raises(NotMadeError, match="small: stopped; the same command goes on where it was"):
+        made_in(tmp_path / "own", contract, ())
