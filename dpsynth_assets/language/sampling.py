@@ -2,16 +2,16 @@
 
 A fixed number of *slots* is decoded in step. When a text ends, its slot takes the next prefix at once, whatever the
 others are at, so no step is spent on padding; a prefix that occurs again costs a copy of its keys and values and no
-forward pass. Short prefixes go first: a step reads as much of every slot as the longest of them has. When nothing waits
-any more and half of the slots have ended, these are given up. Results come back in the order of the prefixes and not as
-they end: whoever took the first to finish would prefer short texts.
+forward pass, and of one that begins as the one before it did only the rest is read. Short prefixes go first: a step
+reads as much of every slot as the longest of them has. When nothing waits any more and half of the slots have ended,
+these are given up. Results come back in the order of the prefixes and not as they end: whoever took the first to finish
+would prefer short texts.
 """
 
 from __future__ import annotations
 
 import inspect
 import warnings
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,14 +20,13 @@ import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor
-from transformers.cache_utils import Cache, CacheLayerMixin
 
 from dpsynth_assets.language.rounding import round_parameters
+from dpsynth_assets.language.slots import Ids, SlotCache, Start, Starts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-Ids = Sequence[int]
 _TRIES = 8  # uniform numbers for a token
 _MEMORY = 2**31  # bytes of keys and values on a processor, which is busy with fewer slots than a GPU
 
@@ -104,13 +103,13 @@ class Sampler:
         """
         if not prefixes:
             return []
-        starts = _Starts(self._start, prefixes)
+        starts = Starts(self._start, prefixes)
         capacity = starts.longest.length + self._decoding.max_new_tokens
         count = self._slots
         if self._device.type == "cpu":
             count = min(count, max(1, _MEMORY // (capacity * starts.longest.bytes_each)))
         count = -(-len(prefixes) // -(-len(prefixes) // count))  # as few as take no more turns: all are busy in each
-        cache = _SlotCache(count, capacity, starts.longest, self._device)
+        cache = SlotCache(count, capacity, starts.longest, self._device)
         logits = torch.empty(count, starts.longest.logits.shape[-1], device=self._device)
         uniforms = torch.empty(count, self._decoding.max_new_tokens, _TRIES, device=self._device)
         places = torch.zeros(count, dtype=torch.long, device=self._device)
@@ -159,7 +158,7 @@ class Sampler:
                 logits, uniforms, places, every = logits[kept], uniforms[kept], places[kept], every[: len(busy)]
         return texts
 
-    def _step(self, cache: _SlotCache, tokens: Tensor) -> Tensor:
+    def _step(self, cache: SlotCache, tokens: Tensor) -> Tensor:
         """Logits after one more token in every slot, float32, shape (slots, vocabulary)."""
         cache.advance()
         output = self._stepped(
@@ -172,21 +171,37 @@ class Sampler:
         logits: Tensor = output.logits[:, -1].float()
         return logits
 
-    def _start(self, prefix: Ids) -> _Start:
-        ids = torch.tensor([prefix], device=self._device)
-        output = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, **self._last_only)
+    def _start(self, prefix: Ids, like: Start | None = None) -> Start:
+        """The prefix, read: whole, or from where it is no more like that one."""
+        shared = 0 if like is None else like.shared_with(prefix)
+        ids = torch.tensor([prefix[shared:]], device=self._device)
+        if like is None or not shared:
+            output = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, **self._last_only)
+        else:
+            past = like.beginning(shared)
+            places = torch.arange(past.get_seq_length() + ids.shape[1], device=self._device)[None]
+            output = self._stepped(
+                input_ids=ids,
+                attention_mask=torch.ones_like(places),
+                position_ids=places[:, -ids.shape[1] :],
+                past_key_values=past,
+                use_cache=True,
+                **self._last_only,
+            )
         layers = [(layer.keys[0], layer.values[0]) for layer in output.past_key_values.layers]
-        return _Start(layers, output.logits[0, -1].float().clone())  # not a view, which would keep those of all tokens
+        logits = output.logits[0, -1].float().clone()  # not a view, which would keep those of all tokens
+        return Start(tuple(prefix), layers, logits)
 
     @torch.inference_mode()
     def _compare(self) -> None:
-        """Two slots, one of them begun anew halfway, against the model's ordinary forward pass."""
+        """Two slots, one of them begun anew halfway, and a prefix that is read on from another one, against the model's
+        ordinary forward pass."""
         name = type(self._stepped).__name__
         vocabulary = self._model.get_input_embeddings().weight.shape[0]
         first, second = ([(7 * i + k) % vocabulary for i in range(1, 7)] for k in (1, 3))
         try:
             starts = [self._start(ids[:2]) for ids in (first, second)]
-            cache = _SlotCache(2, starts[0].length + 4, starts[0], self._device)
+            cache = SlotCache(2, starts[0].length + 4, starts[0], self._device)
             for slot in (0, 1):
                 cache.start(slot, starts[slot])
             for pair in zip(first[2:4], second[2:4], strict=True):
@@ -194,11 +209,12 @@ class Sampler:
             cache.start(1, starts[0])
             for pair in zip(first[4:6], first[2:4], strict=True):
                 stepped = self._step(cache, torch.tensor(pair, device=self._device))
+            read_on = self._start(first[:4], starts[0]).logits[None]
             whole = self._model(input_ids=torch.tensor([first], device=self._device)).logits[0].float()
         except (TypeError, AttributeError, IndexError, NotImplementedError) as error:
             raise UnsteppableModelError(f"{name} has no keys and values that can be written slot by slot") from error
-        ends = torch.stack([whole[-1], whole[-3]])
-        if not torch.allclose(stepped, ends, atol=1e-2, rtol=1e-3):
+        ends = torch.stack([whole[-1], whole[-3], whole[-3]])
+        if not torch.allclose(torch.cat([stepped, read_on]), ends, atol=1e-2, rtol=1e-3):
             raise UnsteppableModelError(f"{name} ignores the positions or the mask that it is given")
 
 
@@ -325,121 +341,3 @@ def _uniforms(seed: int, text: int, shape: Sequence[int]) -> Tensor:
     """The random numbers of one text, its own by key: they do not depend on which slot it is written in, or when."""
     stream = np.random.Generator(np.random.Philox(key=[seed, text]))
     return torch.from_numpy(stream.random(tuple(shape), dtype=np.float32))
-
-
-@dataclass(frozen=True)
-class _Start:
-    """A prefix that the model has read: for each layer its keys and values, shape (heads, length, dim)."""
-
-    layers: list[tuple[Tensor, Tensor]]
-    logits: Tensor
-
-    @property
-    def length(self) -> int:
-        return self.layers[0][0].shape[1]
-
-    @property
-    def bytes_each(self) -> int:
-        """What the keys and values of one token take."""
-        return sum(each.nbytes // each.shape[1] for pair in self.layers for each in pair)
-
-
-class _Starts:
-    """What the model makes of each prefix: read when it is first needed, kept until it is needed no more. Thousands of
-    prefixes that differ would not fit in memory together."""
-
-    def __init__(self, read: Callable[[Ids], _Start], prefixes: Sequence[Ids]) -> None:
-        self._read = read
-        self._wanted = Counter(map(tuple, prefixes))
-        longest = max(self._wanted, key=len)
-        self.longest = read(longest)
-        self._kept: dict[tuple[int, ...], _Start] = {longest: self.longest}
-
-    def take(self, prefix: tuple[int, ...]) -> _Start:
-        """The start of a prefix, for one of the texts that follow on it."""
-        self._wanted[prefix] -= 1
-        found = self._kept.get(prefix) or self._read(prefix)
-        if self._wanted[prefix]:
-            self._kept[prefix] = found
-        else:
-            self._kept.pop(prefix, None)
-        return found
-
-
-class _SlotCache(Cache):
-    """Keys and values of all slots, each at its own place in its own text."""
-
-    def __init__(self, slots: int, capacity: int, like: _Start, device: torch.device) -> None:
-        self._lengths = torch.zeros(slots, dtype=torch.long, device=device)
-        self.positions = self._lengths
-        self.longest = 0
-        self._places = torch.arange(capacity, device=device)
-        self._slot_layers = [_SlotLayer(self, slots, capacity, *pair) for pair in like.layers]
-        super().__init__(layers=list(self._slot_layers))
-
-    def start(self, slot: int, start: _Start) -> None:
-        """The slot forgets its text and has read the prefix."""
-        self._lengths[slot] = start.length
-        for layer, (keys, values) in zip(self._slot_layers, start.layers, strict=True):
-            layer.put(slot, keys, values)
-
-    def keep(self, slots: Tensor) -> None:
-        """Only these slots, in this order."""
-        self._lengths, self.positions = self._lengths[slots], self.positions[slots]
-        for layer in self._slot_layers:
-            layer.keep(slots)
-
-    def advance(self) -> None:
-        """The next token of every slot goes after its last; a slot with nothing to do writes over its last place."""
-        self.positions = self._lengths.clamp(max=len(self._places) - 1)
-        self._lengths = self.positions + 1
-        self.longest = int(self._lengths.max())
-
-    def mask(self) -> Tensor:
-        """True where a slot has tokens, shape (slots, 1, 1, longest)."""
-        return (self._places[: self.longest] < self._lengths[:, None])[:, None, None]
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        del layer_idx
-        return self.longest
-
-
-class _SlotLayer(CacheLayerMixin):
-    """One layer's part: writes a token's keys and values at each slot's own position."""
-
-    def __init__(self, cache: _SlotCache, slots: int, capacity: int, keys: Tensor, values: Tensor) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._cache = cache
-        self._rows = torch.arange(slots, device=keys.device)
-        self._keys = keys.new_zeros(slots, keys.shape[0], capacity, keys.shape[2])
-        self._values = values.new_zeros(slots, values.shape[0], capacity, values.shape[2])
-        self.is_initialized = True
-
-    def put(self, slot: int, keys: Tensor, values: Tensor) -> None:
-        """A prefix's keys and values, shape (heads, length, dim)."""
-        self._keys[slot, :, : keys.shape[1]] = keys
-        self._values[slot, :, : values.shape[1]] = values
-
-    def keep(self, slots: Tensor) -> None:
-        """Only these slots, in this order."""
-        self._keys, self._values = self._keys[slots], self._values[slots]
-        self._rows = self._rows[: len(slots)]
-
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Nothing: the shapes are known from a prefix."""
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        del args, kwargs
-        self._keys[self._rows, :, self._cache.positions] = key_states[:, :, 0]
-        self._values[self._rows, :, self._cache.positions] = value_states[:, :, 0]
-        return self._keys[:, :, : self._cache.longest], self._values[:, :, : self._cache.longest]
-
-    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        del query_length
-        return self._cache.longest, 0
-
-    def get_seq_length(self) -> int:
-        return self._cache.longest
-
-    def get_max_length(self) -> int:
-        return int(self._keys.shape[2])

@@ -96,12 +96,12 @@ def test_a_text_ends_with_its_end_token_and_its_slot_is_taken_over_or_given_up(
     """Given up where nothing waits and as many slots have ended."""
     left: list[int] = []
 
-    class Watched(sampling._SlotCache):
+    class Watched(sampling.SlotCache):
         def keep(self, slots: torch.Tensor) -> None:
             left.append(len(slots))
             super().keep(slots)
 
-    monkeypatch.setattr(sampling, "_SlotCache", Watched)
+    monkeypatch.setattr(sampling, "SlotCache", Watched)
     model = made(kind)
     alone = [greedy(model, prefix, 9, end=-1) for prefix in PREFIXES]
 
@@ -119,12 +119,12 @@ def test_as_many_slots_are_busy_in_each_turn(monkeypatch: pytest.MonkeyPatch) ->
     """Five of seven and then two would compute as much as five and five."""
     made_with = []
 
-    class Counted(sampling._SlotCache):
+    class Counted(sampling.SlotCache):
         def __init__(self, slots: int, *rest: Any) -> None:
             made_with.append(slots)
             super().__init__(slots, *rest)
 
-    monkeypatch.setattr(sampling, "_SlotCache", Counted)
+    monkeypatch.setattr(sampling, "SlotCache", Counted)
     for slots in (7, 6, 5, 4, 3, 1):
         sampler = Sampler(made(llama), END, Decoding(max_new_tokens=4), slots)
         made_with.clear()
@@ -136,10 +136,27 @@ def test_short_prefixes_go_first_and_texts_come_back_in_the_order_asked_for() ->
     sampler = Sampler(made(llama), END, Decoding(max_new_tokens=4, top_k=1), 1)
     taken: list[int] = []
     read = sampler._start
-    sampler._start = lambda prefix: taken.append(len(prefix)) or read(prefix)  # type: ignore[method-assign]
+    sampler._start = lambda prefix, like: taken.append(len(prefix)) or read(prefix, like)  # type: ignore
     texts = sampler.sample(PREFIXES, seed=0)
     assert taken == [6, 2, 3, 4]  # the longest is read at once, for its size
     assert texts == [greedy(made(llama), prefix, 4) for prefix in PREFIXES]
+
+
+@pytest.mark.parametrize("kind", [llama, gpt2, prompted])
+def test_what_a_prefix_has_in_common_with_the_one_before_is_read_once(kind: Any) -> None:
+    model = made(kind)
+    common = [0, 9, 8, 7, 6, 5]
+    prefixes = [[*common, 4], [*common, 3], [*common[:3], 2], [*common, 4], common, [11, *common]]
+    sampler = Sampler(model, END, Decoding(max_new_tokens=6, top_k=1), 2)
+    read: list[int] = []
+    embedding = model.get_input_embeddings()
+    handle = embedding.register_forward_hook(lambda module, given, output: read.append(given[0].shape[1]))
+    texts = sampler.sample(prefixes, seed=0)
+    handle.remove()
+    # The longest whole; of the others, short ones first, what comes after 3, 3 and 6 tokens, the last token at least,
+    # for its logits; the last whole. Tokens of texts are read one by one.
+    assert [count for count in read if count > 1] == [7, 3, 7]
+    assert texts == [greedy(model, prefix, 6) for prefix in prefixes]
 
 
 def test_of_a_large_vocabulary_only_the_last_token_s_logits_are_computed() -> None:
@@ -168,12 +185,12 @@ def test_long_prefixes_are_written_in_as_many_slots_as_fit(monkeypatch: pytest.M
     sampler = Sampler(made(llama), END, Decoding(max_new_tokens=9, temperature=2.0), 50)
     expected, made_with = sampler.sample(PREFIXES, seed=5), []
 
-    class Counted(sampling._SlotCache):
+    class Counted(sampling.SlotCache):
         def __init__(self, slots: int, *rest: Any) -> None:
             made_with.append(slots)
             super().__init__(slots, *rest)
 
-    monkeypatch.setattr(sampling, "_SlotCache", Counted)
+    monkeypatch.setattr(sampling, "SlotCache", Counted)
     each = sampler._start([1]).bytes_each * (max(map(len, PREFIXES)) + 9)
     for room, slots in ((2.5 * each, 2), (each / 2, 1), (100 * each, len(PREFIXES))):
         monkeypatch.setattr(sampling, "_MEMORY", int(room))
