@@ -1,11 +1,11 @@
 """Samples continuations of prefixes from a causal language model, many at once. It knows no contract and no file.
 
 A fixed number of *slots* is decoded in step. When a text ends, its slot takes the next prefix at once, whatever the
-others are at, so no step is spent on padding; a prefix that occurs again costs a copy of its keys and values and no
-forward pass, and of one that begins as the one before it did only the rest is read. Short prefixes go first: a step
-reads as much of every slot as the longest of them has. When nothing waits any more and half of the slots have ended,
-these are given up. Results come back in the order of the prefixes and not as they end: whoever took the first to finish
-would prefer short texts.
+others are at, so no step is spent on padding. A prefix that occurs again costs a copy of its keys and values and no
+forward pass; those of one length are read together, and only from where they are no more like those before. Short
+prefixes go first: a step reads as much of every slot as the longest of them has. When nothing waits any more and half
+of the slots have ended, these are given up. Results come back in the order of the prefixes and not as they end: whoever
+took the first to finish would prefer short texts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from dpsynth_assets.language.rounding import round_parameters
-from dpsynth_assets.language.slots import Ids, SlotCache, Start, Starts
+from dpsynth_assets.language.slots import Ids, SlotCache, Start, Starts, in_order
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -103,7 +103,7 @@ class Sampler:
         """
         if not prefixes:
             return []
-        starts = Starts(self._start, prefixes)
+        starts = Starts(self._read, prefixes)
         capacity = starts.longest.length + self._decoding.max_new_tokens
         count = self._slots
         if self._device.type == "cpu":
@@ -115,7 +115,7 @@ class Sampler:
         places = torch.zeros(count, dtype=torch.long, device=self._device)
         every = torch.arange(count, device=self._device)
         texts: list[list[int]] = [[] for _ in prefixes]
-        waiting = iter(sorted(enumerate(map(tuple, prefixes)), key=lambda each: (len(each[1]), each[1])))
+        waiting = iter(sorted(enumerate(map(tuple, prefixes)), key=lambda each: in_order(each[1])))
         at: list[int | None] = [None] * count
         ended = 0
 
@@ -171,15 +171,16 @@ class Sampler:
         logits: Tensor = output.logits[:, -1].float()
         return logits
 
-    def _start(self, prefix: Ids, like: Start | None = None) -> Start:
-        """The prefix, read: whole, or from where it is no more like that one."""
-        shared = 0 if like is None else like.shared_with(prefix)
-        ids = torch.tensor([prefix[shared:]], device=self._device)
+    def _read(self, prefixes: Sequence[Ids], like: Start | None = None) -> list[Start]:
+        """What the model makes of prefixes of one length: read whole, or from where one of them is no more like that
+        one."""
+        shared = 0 if like is None else min(map(like.shared_with, prefixes))
+        ids = torch.tensor([prefix[shared:] for prefix in prefixes], device=self._device)
         if like is None or not shared:
             output = self._model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True, **self._last_only)
         else:
-            past = like.beginning(shared)
-            places = torch.arange(past.get_seq_length() + ids.shape[1], device=self._device)[None]
+            past = like.beginning(shared, len(prefixes))
+            places = torch.arange(past.get_seq_length() + ids.shape[1], device=self._device).expand(len(prefixes), -1)
             output = self._stepped(
                 input_ids=ids,
                 attention_mask=torch.ones_like(places),
@@ -188,9 +189,12 @@ class Sampler:
                 use_cache=True,
                 **self._last_only,
             )
-        layers = [(layer.keys[0], layer.values[0]) for layer in output.past_key_values.layers]
-        logits = output.logits[0, -1].float().clone()  # not a view, which would keep those of all tokens
-        return Start(tuple(prefix), layers, logits)
+        layers = [(layer.keys, layer.values) for layer in output.past_key_values.layers]
+        logits = output.logits[:, -1].float().clone()  # not a view, which would keep those of all tokens
+        return [
+            Start(tuple(prefix), [(keys[row], values[row]) for keys, values in layers], logits[row])
+            for row, prefix in enumerate(prefixes)
+        ]
 
     @torch.inference_mode()
     def _compare(self) -> None:
@@ -200,7 +204,7 @@ class Sampler:
         vocabulary = self._model.get_input_embeddings().weight.shape[0]
         first, second = ([(7 * i + k) % vocabulary for i in range(1, 7)] for k in (1, 3))
         try:
-            starts = [self._start(ids[:2]) for ids in (first, second)]
+            starts = self._read([first[:2], second[:2]])
             cache = SlotCache(2, starts[0].length + 4, starts[0], self._device)
             for slot in (0, 1):
                 cache.start(slot, starts[slot])
@@ -209,7 +213,7 @@ class Sampler:
             cache.start(1, starts[0])
             for pair in zip(first[4:6], first[2:4], strict=True):
                 stepped = self._step(cache, torch.tensor(pair, device=self._device))
-            read_on = self._start(first[:4], starts[0]).logits[None]
+            read_on = self._read([first[:4]], starts[0])[0].logits[None]
             whole = self._model(input_ids=torch.tensor([first], device=self._device)).logits[0].float()
         except (TypeError, AttributeError, IndexError, NotImplementedError) as error:
             raise UnsteppableModelError(f"{name} has no keys and values that can be written slot by slot") from error

@@ -5,7 +5,7 @@ It computes nothing of a model and chooses no token.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache
 
 Ids = Sequence[int]
+_TOKENS = 2048  # of prefixes that are read together
 
 
 @dataclass(frozen=True)
@@ -41,35 +42,59 @@ class Start:
         pairs = zip(self.prefix, prefix[:-1], strict=False)
         return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
-    def beginning(self, tokens: int) -> DynamicCache:
-        """A copy of what comes of the first so many tokens, to read on from."""
+    def beginning(self, tokens: int, count: int) -> DynamicCache:
+        """As many copies of what comes of the first tokens, to read on from."""
         end = self.length - len(self.prefix) + tokens
-        return DynamicCache([(keys[None, :, :end], values[None, :, :end]) for keys, values in self.layers])
+        return DynamicCache([tuple(each[:, :end].expand(count, -1, -1, -1) for each in pair) for pair in self.layers])
+
+
+def in_order(prefix: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+    """In which order prefixes are taken: short ones first, and those together that begin alike."""
+    return len(prefix), prefix
 
 
 class Starts:
-    """What the model makes of each prefix: read when it is first needed, on from where it is no more like the one that
-    was read before, and kept until it is needed no more. Thousands of prefixes that differ would not fit in memory
-    together."""
+    """What the model makes of each prefix: read when it is first needed, with some of those that come next, on from
+    where they are no more like what was read before, and kept until it is needed no more. Thousands of prefixes that
+    differ would not fit in memory together.
 
-    def __init__(self, read: Callable[[Ids, Start | None], Start], prefixes: Sequence[Ids]) -> None:
+    Args:
+        read: from prefixes of one length, and one that was read already, to what the model makes of each.
+        prefixes: all that will be taken, `in_order`.
+    """
+
+    def __init__(self, read: Callable[[Sequence[Ids], Start | None], list[Start]], prefixes: Sequence[Ids]) -> None:
         self._read = read
         self._wanted = Counter(map(tuple, prefixes))
         longest = max(self._wanted, key=len)
-        self.longest = self._before = read(longest, None)
+        self._next = deque(sorted(self._wanted.keys() - {longest}, key=in_order))
+        (self.longest,) = read([longest], None)
+        self._before = self.longest
         self._kept: dict[tuple[int, ...], Start] = {longest: self.longest}
 
     def take(self, prefix: tuple[int, ...]) -> Start:
         """The start of a prefix, for one of the texts that follow on it."""
         self._wanted[prefix] -= 1
-        found = self._kept.get(prefix)
-        if found is None:
-            found = self._before = self._read(prefix, self._before)
+        if prefix not in self._kept:
+            self._read_next(prefix)
+        found = self._kept[prefix]
         if self._wanted[prefix]:
             self._kept[prefix] = found
         else:
-            self._kept.pop(prefix, None)
+            del self._kept[prefix]
         return found
+
+    def _read_next(self, prefix: tuple[int, ...]) -> None:
+        together, shared = [self._next.popleft()], self._before.shared_with(prefix)
+        while (
+            self._next
+            and len(self._next[0]) == len(prefix)
+            and len(together) < _TOKENS // len(prefix)
+            and self._before.shared_with(self._next[0]) >= shared
+        ):
+            together.append(self._next.popleft())
+        for start in self._read(together, self._before):
+            self._before = self._kept[tuple(start.prefix)] = start
 
 
 class SlotCache(Cache):

@@ -135,8 +135,8 @@ def test_as_many_slots_are_busy_in_each_turn(monkeypatch: pytest.MonkeyPatch) ->
 def test_short_prefixes_go_first_and_texts_come_back_in_the_order_asked_for() -> None:
     sampler = Sampler(made(llama), END, Decoding(max_new_tokens=4, top_k=1), 1)
     taken: list[int] = []
-    read = sampler._start
-    sampler._start = lambda prefix, like: taken.append(len(prefix)) or read(prefix, like)  # type: ignore
+    read = sampler._read
+    sampler._read = lambda given, like: taken.append(len(given[0])) or read(given, like)  # type: ignore
     texts = sampler.sample(PREFIXES, seed=0)
     assert taken == [6, 2, 3, 4]  # the longest is read at once, for its size
     assert texts == [greedy(made(llama), prefix, 4) for prefix in PREFIXES]
@@ -146,16 +146,17 @@ def test_short_prefixes_go_first_and_texts_come_back_in_the_order_asked_for() ->
 def test_what_a_prefix_has_in_common_with_the_one_before_is_read_once(kind: Any) -> None:
     model = made(kind)
     common = [0, 9, 8, 7, 6, 5]
-    prefixes = [[*common, 4], [*common, 3], [*common[:3], 2], [*common, 4], common, [11, *common]]
+    long = [*common, 4, 4]
+    prefixes = [long, [*common, 3, 3], [*common[:2], 3, 2], long, common, [*common, 2, 2], [11, 12, *common]]
     sampler = Sampler(model, END, Decoding(max_new_tokens=6, top_k=1), 2)
-    read: list[int] = []
+    read: list[tuple[int, ...]] = []
     embedding = model.get_input_embeddings()
-    handle = embedding.register_forward_hook(lambda module, given, output: read.append(given[0].shape[1]))
+    handle = embedding.register_forward_hook(lambda module, given, output: read.append(tuple(given[0].shape)))
     texts = sampler.sample(prefixes, seed=0)
     handle.remove()
-    # The longest whole; of the others, short ones first, what comes after 3, 3 and 6 tokens, the last token at least,
-    # for its logits; the last whole. Tokens of texts are read one by one.
-    assert [count for count in read if count > 1] == [7, 3, 7]
+    # The longest whole; of the others, short ones first, what comes after two tokens, and after two again; two of one
+    # length together, without what they have in common; and one whole that has nothing in common with them.
+    assert [each for each in read if each[1] > 1] == [(1, 8), (1, 2), (1, 4), (2, 2), (1, 8)]
     assert texts == [greedy(model, prefix, 6) for prefix in prefixes]
 
 
@@ -163,7 +164,7 @@ def test_of_a_large_vocabulary_only_the_last_token_s_logits_are_computed() -> No
     model = made(llama)
     sampler, seen = Sampler(model, END, Decoding(max_new_tokens=4), 2), []
     model.lm_head.register_forward_hook(lambda module, given, output: seen.append(given[0].shape[1]))
-    sampler._start([1, 2, 3, 4])
+    sampler._read([[1, 2, 3, 4]])
     assert seen == [1]
 
 
@@ -191,7 +192,7 @@ def test_long_prefixes_are_written_in_as_many_slots_as_fit(monkeypatch: pytest.M
             super().__init__(slots, *rest)
 
     monkeypatch.setattr(sampling, "SlotCache", Counted)
-    each = sampler._start([1]).bytes_each * (max(map(len, PREFIXES)) + 9)
+    each = sampler._read([[1]])[0].bytes_each * (max(map(len, PREFIXES)) + 9)
     for room, slots in ((2.5 * each, 2), (each / 2, 1), (100 * each, len(PREFIXES))):
         monkeypatch.setattr(sampling, "_MEMORY", int(room))
         assert sampler.sample(PREFIXES, seed=5) == expected
@@ -199,7 +200,7 @@ def test_long_prefixes_are_written_in_as_many_slots_as_fit(monkeypatch: pytest.M
 
 
 def test_a_prefix_that_was_read_keeps_the_logits_of_its_last_token_alone() -> None:
-    logits = Sampler(made(llama), END, Decoding(max_new_tokens=4), 2)._start([1, 2, 3, 4]).logits
+    logits = Sampler(made(llama), END, Decoding(max_new_tokens=4), 2)._read([[1, 2, 3, 4]])[0].logits
     assert logits.untyped_storage().nbytes() == logits.nbytes
 
 
