@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from dpsynth_assets.assets.admission import ADMITTED
+from dpsynth_assets.classify import encoder
+from dpsynth_assets.language import drawing, generation
+from dpsynth_assets.synthesis import evolution
 from ledger import Ledger, accounting
 from resources.artifact_store import ArtifactStore
+
+_GENERATE = generation.generate_corpus  # before `rooms` puts a stand-in there
 
 
 @pytest.fixture
@@ -30,6 +36,25 @@ def instance(home):
 def store(home) -> ArtifactStore:
     """The home's artifacts."""
     return ArtifactStore(home=str(home.root))
+
+
+@pytest.fixture
+def writes(rooms, monkeypatch) -> Callable[[Any], None]:
+    """Makes a stand-in write all texts, with the real drawing and a stand-in of the encoder; its `adapters` gets to
+    know whose base model it stands in for."""
+    made_up_encoder = encoder.MiniLM  # of `rooms`
+
+    def stand_in(scribe: Any) -> None:
+        def writer_of(contract, adapter, precision):
+            scribe.adapters.append(adapter)
+            return scribe
+
+        monkeypatch.setattr(evolution, "writer_of", writer_of)
+        monkeypatch.setattr(drawing, "writer_of", writer_of)
+        monkeypatch.setattr(evolution, "encoder_for", lambda _: made_up_encoder())
+        monkeypatch.setattr(generation, "generate_corpus", _GENERATE)
+
+    return stand_in
 
 
 @pytest.fixture

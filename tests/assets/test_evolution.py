@@ -9,13 +9,11 @@ import numpy as np
 import pytest
 
 from dpsynth_assets.contract import ContractError, load_contract
-from dpsynth_assets.language import drawing, generation
 from dpsynth_assets.language.writing import WriterError
 from dpsynth_assets.privacy.checkpoint import OpenFolder
 from dpsynth_assets.privacy.evolution import NoisyVotes
 from dpsynth_assets.releases import registry
 from dpsynth_assets.releases.evolution import EVOLUTION
-from dpsynth_assets.synthesis import evolution
 from dpsynth_assets.variants import variant
 from ledger import Composed, Gaussian, SelfComposed
 from ledger.accounting import epsilon as epsilon_of
@@ -27,7 +25,6 @@ ADAPTER = """\
 VOTED = """\
             evolution: {mechanism: gaussian_votes, epsilon: 2.0, rounds: 3, texts: 6}
 """
-GENERATE = generation.generate_corpus
 
 
 class Scribe:
@@ -60,24 +57,10 @@ def place(same_place):
 
 
 @pytest.fixture
-def scribe(rooms, monkeypatch):
+def scribe(writes):
     made = Scribe()
-
-    def writer_of(contract, adapter, precision):
-        made.adapters.append(adapter)
-        return made
-
-    monkeypatch.setattr(evolution, "writer_of", writer_of)
-    monkeypatch.setattr(drawing, "writer_of", writer_of)
-    monkeypatch.setattr(evolution, "encoder_for", lambda _: evolution_encoder())
-    monkeypatch.setattr(generation, "generate_corpus", GENERATE)
+    writes(made)
     return made
-
-
-def evolution_encoder():
-    from dpsynth_assets.classify import encoder
-
-    return encoder.MiniLM()  # a stand-in, of `rooms`
 
 
 def charges(book):

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 
 from dpsynth_assets.contract import ContractError, load_contract
-from dpsynth_assets.language import drawing, generation
 from dpsynth_assets.privacy.key_phrases import NoisyPhrases
 from dpsynth_assets.releases import registry
 from dpsynth_assets.releases.evolution import EVOLUTION
 from dpsynth_assets.releases.key_phrases import KEY_PHRASES
-from dpsynth_assets.synthesis import evolution, key_phrases
+from dpsynth_assets.synthesis import key_phrases
 from dpsynth_assets.synthesis.key_phrases import KeyPhrases
 from dpsynth_assets.variants import variant
 from ledger import Composed
@@ -34,7 +33,6 @@ PROMPT = """\
           prompt: {template: "Write about a {topic}."}
 """
 BESIDE = {"adapter": ADAPTER.replace("7.0", "3.0"), "evolution": VOTED}
-GENERATE = generation.generate_corpus
 
 
 class Scribe:
@@ -65,26 +63,12 @@ def place(same_place):
 
 
 @pytest.fixture
-def scribe(rooms, monkeypatch):
+def scribe(writes, monkeypatch):
     made = Scribe()
-
-    def writer_of(contract, adapter, precision):
-        made.adapters.append(adapter)
-        return made
-
-    monkeypatch.setattr(evolution, "writer_of", writer_of)
+    writes(made)
     monkeypatch.setattr(key_phrases, "writer_of", lambda *_: Scribe())
-    monkeypatch.setattr(drawing, "writer_of", writer_of)
-    monkeypatch.setattr(evolution, "encoder_for", lambda _: evolution_encoder())
-    monkeypatch.setattr(generation, "generate_corpus", GENERATE)
     monkeypatch.setattr(NoisyPhrases, "release", lambda self, records: {(0, b"fees"): 30.0} if list(records) else {})
     return made
-
-
-def evolution_encoder():
-    from dpsynth_assets.classify import encoder
-
-    return encoder.MiniLM()  # a stand-in, of `rooms`
 
 
 def charges(book):
