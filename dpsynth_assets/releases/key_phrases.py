@@ -137,5 +137,11 @@ KEY_PHRASES = Release(
     after=(LABEL_HISTOGRAM.name,),
     unread="dpsynth_assets.language.untouched:untouched",
     rules=_rules,
-    examples={"": "{mechanism: gaussian_phrases, epsilon: 0.5}", "mechanism": "gaussian_phrases"},
+    examples={
+        "": "{mechanism: gaussian_phrases, epsilon: 0.5}",
+        "mechanism": "gaussian_phrases",
+        "demonstrations.asked": "Write a letter about a lost card.",
+        "demonstrations.words": "[airport]",
+        "demonstrations.text": "I left my card at the airport, please block it.",
+    },
 )
