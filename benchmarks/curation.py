@@ -19,6 +19,7 @@ has found before; other settings need another `--out`.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import statistics
 import sys
@@ -38,6 +39,7 @@ from dpsynth_assets.classify.vectors import kept_in, public_encoder
 from dpsynth_assets.cli.own_home import made_in
 from dpsynth_assets.contract import Contract
 from dpsynth_assets.contract.classifiers import PublicRows
+from dpsynth_assets.contract.parts import Parts
 from dpsynth_assets.contract.synthesis import Curation
 from dpsynth_assets.gate.approval import planned_releases
 from dpsynth_assets.gate.public_rows import mixed_rows, test_rows
@@ -147,7 +149,7 @@ def evolved(contract: Contract, path: Path | None) -> Contract:
     """The contract with the evolution of the one at `path` beside its adapter; without a path, as it is.
 
     Raises:
-        SystemExit: the other plans none.
+        SystemExit: the other plans none, or one that does not go with the rest of this one.
     """
     if path is None:
         return contract
@@ -155,7 +157,10 @@ def evolved(contract: Contract, path: Path | None) -> Contract:
     if (evolution := other.privacy.releases.get(EVOLUTION)) is None:
         sys.exit(f"{other.id} plans no evolution: name another contract with --evolution")
     releases = contract.privacy.releases.model_copy(update={EVOLUTION.name: evolution})
-    return replace(contract, privacy=contract.privacy.model_copy(update={"releases": releases}))
+    both = contract.privacy.model_copy(update={"releases": releases})
+    if wrong := [fault.what for fault in EVOLUTION.rules(Parts.of(both)) if fault.severity == "error"]:
+        sys.exit(f"the evolution of {other.id} does not go with {contract.id}: {'; '.join(wrong)}")
+    return replace(contract, privacy=both)
 
 
 def composed(contract: Contract, arm: Arm | None = None) -> float:
@@ -269,8 +274,8 @@ def main() -> None:
     chosen.out.mkdir(parents=True, exist_ok=True)
     varied = ("contract", "evolution", "only", "mix", "seeds", "kinds", "out")
     settings = {name: value for name, value in vars(chosen).items() if name not in varied}
-    evolution = None if chosen.evolution is None else str(chosen.evolution)
-    kept = Kept(chosen.out / FOUND, {"contract": contract.id, "evolution": evolution} | settings)
+    terms = hashlib.sha256(planned.privacy.model_dump_json().encode()).hexdigest()
+    kept = Kept(chosen.out / FOUND, {"contract": contract.id, "terms": terms} | settings)
     with kept_in(chosen.out.absolute() / VECTORS):
         for line in lines(planned, chosen.out.absolute(), chosen, kept):
             print(line, flush=True)

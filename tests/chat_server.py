@@ -50,7 +50,7 @@ class Server:
                 }.items():
                     self.send_header(name, str(value))
                 self.end_headers()
-                self.wfile.write(content.encode())
+                self.wfile.write(content if isinstance(content, bytes) else content.encode())
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass

@@ -178,7 +178,7 @@ def _before_rows(contract: Contract, release: Release[Any]) -> Iterator[None]:
         yield
     except Exception as error:
         why = str(error) or type(error).__name__
-        text = f"{contract.id}/{release.name} cannot be computed, and nothing was charged for it: {why}"
+        text = f"{contract.id}/{release.name} cannot be computed, and nothing was charged for it by this run: {why}"
         raise dg.Failure(text, allow_retries=False) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,13 +13,12 @@ import typer
 from dpsynth_assets.cli.charged_too import say_would_be_charged_too
 from dpsynth_assets.cli.console import REFUSED, BadInput, contract_at, put, say, shown, variant_of
 from dpsynth_assets.cli.costs import costs_of, show_costs, show_quote, uncharged
-from dpsynth_assets.cli.plan_evolution import say_evolution
+from dpsynth_assets.cli.plan_writing import say_writing, writes, writing_of
 from dpsynth_assets.gate.approval import needs
 from dpsynth_assets.language.model_places import lacking as lacking_model
 from dpsynth_assets.privacy.plan import TrainingPlan
 from dpsynth_assets.privacy.signal import signal_of
 from dpsynth_assets.releases.adapter import ADAPTER
-from dpsynth_assets.releases.evolution import EVOLUTION
 from dpsynth_assets.releases.key_phrases import KEY_PHRASES
 from dpsynth_assets.variants import name_of
 from ledger import NEIGHBOURING_RELATION, Ledger, LedgerError, Scope, quote_unregistered
@@ -47,7 +47,8 @@ def plan(
     epsilon: Annotated[float, typer.Option(help="With --events: the budget's epsilon.")] = 8.0,
     delta: Annotated[float, typer.Option(help="With --events: the budget's delta.")] = 1e-6,
     timed: Annotated[
-        bool, typer.Option("--timed", help="Ask an evolution's model for a few texts, and say how long all will take.")
+        bool,
+        typer.Option("--timed", help="Have a few texts written, where none trains a model for them, and time all."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
@@ -58,7 +59,7 @@ def plan(
     if not 0 < size <= 1:
         raise BadInput(f"--size is a share in (0, 1], not {size}")
     if timed and (as_json or contract is None):
-        raise BadInput("--timed says a sentence of a contract's evolution: leave out --json and --events")
+        raise BadInput("--timed says a sentence of a contract's texts: leave out --json and --events")
     if contract is not None:
         admitted = _plan_contract(
             variant_of(contract_at(contract), variant), size, again or (), timed=timed, as_json=as_json
@@ -73,8 +74,8 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, tim
     from dpsynth_assets.cli.going_on import require_planned, say_what_stands, standing_parts, to_be_made
 
     require_planned(contract, again)
-    if timed and contract.privacy.releases.get(EVOLUTION) is None:
-        raise BadInput("--timed says how long an evolution's texts take, and this contract plans none")
+    if timed and not writes(contract):
+        raise BadInput("--timed is for texts of an evolution or by key phrases, and this contract plans neither")
     if contract.without_privacy or contract.reads_nothing:
         if as_json:
             promised = 0.0 if contract.reads_nothing else "none"
@@ -105,6 +106,7 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, tim
             "needs_base_model": lacking_model(contract),
             "used_as_it_stands": {name: artifact.id for name, artifact in used.items()},
             "goes_on_with": {each.name: each.former.id for each in costs.due if each.former is not None},
+            "writing": asdict(writing_of(contract, size)) if writes(contract) else None,
             "signal": {name: {**said.figures, "warnings": said.warnings} for name, said in signals.items()},
         }
         plans = {name: each.describe() for name, each in planned.items()}
@@ -126,8 +128,8 @@ def _plan_contract(contract: Contract, size: float, again: Sequence[str], *, tim
     _say_together(quote)
     if terms.releases.get(ADAPTER) is not None:
         _say_training(contract, size)
-    if terms.releases.get(EVOLUTION) is not None:
-        say_evolution(contract, size, timed=timed)
+    if writes(contract):
+        say_writing(contract, size, timed=timed)
     if signals:
         _say_signals(signals, contract, size)
     if terms.prompt is not None:

@@ -207,11 +207,16 @@ def prompts_ask_for_every_label(parts: Parts) -> Iterator[Fault]:
         yield from prompt.faults(parts.prompt, [label for _, label in parts.labels])
 
 
-def demonstrations_have_no_turn_markers(parts: Parts) -> Iterator[Fault]:
-    phrases = parts.release(KEY_PHRASES)
+def what_a_writer_is_told_has_no_turn_markers(parts: Parts) -> Iterator[Fault]:
+    """Beside the prompt itself."""
+    phrases, evolution = parts.release(KEY_PHRASES), parts.release(EVOLUTION)
     for place, shown in enumerate(phrases.demonstrations if phrases else ()):
         where = ("releases", KEY_PHRASES.name, "demonstrations", place)
         yield from prompt.markers((((*where, "asked"), shown.asked), ((*where, "text"), shown.text)))
+    if evolution is not None:
+        own = ("releases", EVOLUTION.name)
+        yield from prompt.markers(((*own, "topics", place), topic) for place, topic in enumerate(evolution.topics))
+        yield from prompt.markers([((*own, "paraphrase"), evolution.paraphrase or "")])
 
 
 def new_texts_are_compared_by_what_the_table_has(parts: Parts) -> Iterator[Fault]:
@@ -261,7 +266,7 @@ RULES: tuple[Callable[[Parts], Iterator[Fault]], ...] = (
     base_model_is_declared,
     servers_are_asked_for_what_they_can_do,
     prompts_ask_for_every_label,
-    demonstrations_have_no_turn_markers,
+    what_a_writer_is_told_has_no_turn_markers,
     new_texts_are_compared_by_what_the_table_has,
     variants_are_admissible,
 )

@@ -25,16 +25,23 @@ def _endpoint(value: str) -> str:
     remedy = f"Write for example {_EXAMPLE}"
     try:
         parts = urlsplit(value)
-        host, _ = parts.hostname, parts.port  # a port that is none is found by asking for it
+        host, port = parts.hostname, parts.port  # a port that is none is found by asking for it
     except ValueError:
         raise TermsError("the endpoint is not a URL", remedy) from None
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if "@" in parts.netloc or "?" in value or "#" in value:
         raise TermsError(
             "the endpoint holds more than a place: contracts are read by many, and may hold no credentials",
             "Write the place alone, without `user@`, `?` and `#`, and as `key_variable` the name of the environment "
             "variable that holds the key",
         )
-    if parts.scheme not in ("http", "https") or not host or not re.fullmatch(r"[!-~]+", value):
+    if "{" in value:
+        raise TermsError("the endpoint stands as it is written: no variable of the environment is put in", remedy)
+    if (
+        parts.scheme not in ("http", "https")
+        or not (host or "").strip(".")
+        or port == 0
+        or not re.fullmatch(r"[!-~]+", value)
+    ):
         raise TermsError("the endpoint is not an http or https URL", remedy)
     if parts.path.rstrip("/").endswith("/completions"):
         raise TermsError(
@@ -84,6 +91,8 @@ class BaseModelTerms(Terms):
 
     @model_validator(mode="after")
     def _a_server_s_name_is_the_server_s(self) -> BaseModelTerms:
+        if not self.name.isprintable():
+            raise TermsError("the model's name holds a line's end or a control character", "Write it plain", "name")
         if self.endpoint is None:
             if self.key_variable is not None:
                 raise TermsError(

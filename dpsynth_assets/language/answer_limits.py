@@ -33,10 +33,12 @@ class _Limited(httpx2.SyncByteStream):
 
 def limited(seconds: float, size: int) -> Callable[[httpx2.Response], None]:
     """A hook for a client's responses: reading one fails with `httpx2.ReadTimeout` when it has not ended that many
-    seconds after its head, looked at with each piece that comes, and with `httpx2.DecodingError` beyond `size` bytes as
-    sent."""
+    seconds after its head, looked at with each piece that comes, and with `httpx2.DecodingError` beyond `size` bytes.
+    One that is packed fails with that too: what was asked for plain, and could be any size, is not unpacked."""
 
     def hook(response: httpx2.Response) -> None:
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise httpx2.DecodingError("the answer is packed, and was asked for plain", request=response.request)
         assert isinstance(response.stream, httpx2.SyncByteStream)
         response.stream = _Limited(response.stream, response.request, seconds, size)
 

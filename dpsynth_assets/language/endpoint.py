@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from dpsynth_assets.contract import Contract
 
 AT_ONCE = 4  # requests: as many as a small server answers side by side, and no more than one should get from one asker
-_TURNS = 3  # how often a text that came out empty is asked for, each time by another seed
-_LARGEST = 2**20  # bytes of an answer as sent
+TURNS = 3  # how often a text that came out empty is asked for, each time by another seed
+_LARGEST = 2**20  # bytes of an answer
 _CHARACTERS = 32  # of a token at most: more than any tokenizer's words have; a server may not keep to the number
 _OF_ONE_REQUEST = (400, 413, 422)  # too long, or not liked: what refuses one request may take all others
 _PROBE = "Write one short sentence."
@@ -108,11 +108,11 @@ class EndpointWriter:
             WriterError: it did not come. Before a charge is the time to know.
         """
         with self._client() as client:
-            for turn in range(_TURNS):
+            for turn in range(TURNS):
                 if (self._text(client, Request(_PROBE), _seed(0, 0, turn), strict=True) or "").strip():
                     return
         raise WriterError(
-            f"{self.model} at {self.endpoint} answers with nothing, asked {_TURNS} times for one text: is it a chat "
+            f"{self.model} at {self.endpoint} answers with nothing, asked {TURNS} times for one text: is it a chat "
             f"model, and are {self.decoding.max_tokens} tokens enough for it?"
         )
 
@@ -136,26 +136,36 @@ class EndpointWriter:
         missing = [number for number, text in enumerate(texts) if text is None]
         tell = told or (lambda ready: None)
         tell(len(texts) - len(missing))
-        if missing:
-
-            def ask(number: int) -> tuple[int, str]:
-                text = self._answered(client, requests[number], seed, number)
-                if text:  # else it may be had another time
-                    _keep(places[number], text)
-                return number, text
-
-            with self._client() as client, ThreadPoolExecutor(AT_ONCE) as threads:
-                asked = [threads.submit(ask, number) for number in missing]
-                try:
-                    for ready, future in enumerate(as_completed(asked), start=len(texts) - len(missing) + 1):
-                        number, texts[number] = future.result()
-                        tell(ready)
-                except WriterError as error:
-                    raise WriterError(f"{error} What was answered is kept, and not asked for again") from None
-                finally:
-                    for future in asked:  # those under way are waited for, and kept
-                        future.cancel()
+        try:
+            fresh = self._answers({number: (requests[number], places[number]) for number in missing}, seed)
+            for ready, (number, text) in enumerate(fresh, start=len(texts) - len(missing) + 1):
+                texts[number] = text
+                tell(ready)
+        except WriterError as error:
+            if all(_kept(place) is None for place in places):
+                raise
+            raise WriterError(f"{error} What was answered is kept, and not asked for again") from None
         return [text for text in texts if text is not None]
+
+    def _answers(self, asked: Mapping[int, tuple[Request, Path]], seed: int) -> Iterator[tuple[int, str]]:
+        """The numbers of these requests, each with its answer, as they come. An answer is kept at its place."""
+        if not asked:
+            return
+
+        def ask(number: int, request: Request, place: Path) -> tuple[int, str]:
+            text = self._answered(client, request, seed, number)
+            if text:  # else it may be had another time
+                _keep(place, text)
+            return number, text
+
+        with self._client() as client, ThreadPoolExecutor(AT_ONCE) as threads:
+            answers = [threads.submit(ask, number, *each) for number, each in asked.items()]
+            try:
+                for answer in as_completed(answers):
+                    yield answer.result()
+            finally:
+                for answer in answers:  # those under way are waited for, and kept
+                    answer.cancel()
 
     def _place(self, request: Request, seed: int, number: int) -> Path:
         """Where the answer to a request is kept: under everything that it follows from, and nothing besides."""
@@ -166,7 +176,7 @@ class EndpointWriter:
     def _answered(self, client: openai.OpenAI, request: Request, seed: int, number: int) -> str:
         """A text; empty where the server has none for this request, asked by several seeds: neither a model's whim nor
         a filter that takes offence at one text may end a run."""
-        for turn in range(_TURNS):
+        for turn in range(TURNS):
             text = self._text(client, request, _seed(seed, number, turn))
             if text is None:
                 return ""
@@ -240,7 +250,8 @@ class EndpointWriter:
 
     @contextmanager
     def _client(self) -> Iterator[openai.OpenAI]:
-        """The client, with the key as it is now. It takes proxies from the environment, and nothing else."""
+        """The client, with the key as it is now. Of the environment it takes proxies and certificates, for https, and
+        nothing else."""
         fault = _key_fault(self.key_variable)
         client = None if fault else _client_of(self.endpoint, self.key_variable, self.patience)
         if client is None:
@@ -259,6 +270,7 @@ def _client_of(endpoint: str, key_variable: str | None, patience: Patience) -> o
     def plain(request: Any) -> None:
         for name in [each for each in request.headers if each.lower() not in allowed]:
             del request.headers[name]
+        request.headers["accept-encoding"] = "identity"  # a small answer could be unpacked into a very large one
 
     hooks = {"request": [plain], "response": [limited(patience.whole, _LARGEST)]}
     try:
@@ -268,7 +280,11 @@ def _client_of(endpoint: str, key_variable: str | None, patience: Patience) -> o
             default_headers={"Authorization": f"Bearer {key}"} if key else None,
             timeout=openai.Timeout(patience.answer, connect=patience.connect),
             max_retries=patience.retries,
-            http_client=openai.DefaultHttpx2Client(follow_redirects=False, event_hooks=hooks),
+            # Over plain http a proxy of the environment would read the key and every text; over https it passes on
+            # what it cannot read.
+            http_client=openai.DefaultHttpx2Client(
+                follow_redirects=False, event_hooks=hooks, trust_env=endpoint.startswith("https:")
+            ),
         )
     except Exception:
         return None

@@ -16,7 +16,7 @@ import pandas as pd
 
 from dpsynth_assets.atomic import replacing
 from dpsynth_assets.language.drawing import Draw, shard_drawing
-from dpsynth_assets.language.hygiene import usable
+from dpsynth_assets.language.hygiene import shown_texts, usable
 from dpsynth_assets.language.writing import Request, seed_of
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.privacy.histogram import Cell
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # A model that keeps writing empty or repeated texts must end in an error, not in an endless loop. One that often goes
 # wrong must not: in the last round a text is cut before that.
-_MAX_ROUNDS = 8
+ROUNDS = 8
 _SHARD = 2048  # texts; what a kill can lose
 
 
@@ -72,15 +72,14 @@ def generate_corpus(
     targets = apportion(counts, rows)
     draw = draw or _drawing(contract, adapter_folder, pool)
     kept: dict[Cell, list[str]] = {cell: [] for cell in targets}
-    phrases = terms.releases.get(KEY_PHRASES)
-    seen = {each.text for each in phrases.demonstrations} if phrases else set()  # the owner's own are no drawn texts
+    seen = set(shown_texts(contract))
     drawn = 0
 
     def told(fresh: int) -> None:
         if progress is not None:
             progress(min(rows, sum(map(len, kept.values())) + fresh), rows)
 
-    for turn in range(_MAX_ROUNDS):
+    for turn in range(ROUNDS):
         missing = [cell for cell, target in targets.items() for _ in range(target - len(kept[cell]))]
         cut = [missing[start : start + _SHARD] for start in range(0, len(missing), _SHARD)]
         names = [f"{terms.generation.seed} {turn} {place * _SHARD}" for place in range(len(cut))]
@@ -88,7 +87,7 @@ def generate_corpus(
             for cells, texts in zip(cut, texts_of, strict=True):
                 drawn += len(cells)
                 for cell, raw in zip(cells, texts, strict=True):
-                    text = usable(raw, terms.generation, mended=turn == _MAX_ROUNDS - 1)
+                    text = usable(raw, terms.generation, mended=turn == ROUNDS - 1)
                     if text and text not in seen:
                         seen.add(text)
                         kept[cell].append(text)

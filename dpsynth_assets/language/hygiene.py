@@ -13,8 +13,10 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from dpsynth_assets.contract.prompt import TURN_MARKER
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
 
 if TYPE_CHECKING:
+    from dpsynth_assets.contract import Contract
     from dpsynth_assets.contract.synthesis import Generation
 
 HALF = "\N{REPLACEMENT CHARACTER}"  # what decoding makes of bytes that are no character
@@ -56,6 +58,13 @@ def usable(text: str, terms: Generation, *, mended: bool = False) -> str:
     if wrong is not None:
         text = text[:wrong].rstrip(" ,;:-") if mended else ""
     return text if len(text) >= terms.min_characters else ""
+
+
+def shown_texts(contract: Contract) -> frozenset[str]:
+    """The owner's own texts that a writer is shown, as they would be published: what repeats one is no drawn text."""
+    phrases = contract.privacy.releases.get(KEY_PHRASES)
+    shown = phrases.demonstrations if phrases else ()
+    return frozenset(usable(each.text, contract.privacy.generation, mended=True) for each in shown)
 
 
 def _before_turn(text: str) -> str:

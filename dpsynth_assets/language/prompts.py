@@ -73,5 +73,6 @@ def _require_plain(asked: str, tokenizer: PreTrainedTokenizerBase) -> None:
     if found := sorted(mark for mark in marks_of(tokenizer) if mark in asked):
         raise PromptError(
             f"the prompt holds {found[0]!r}, which the base model's tokenizer takes for a mark and not for text: "
-            "leave it out of `prompt.template`, `prompt.words`, the label's value or a demonstration"
+            "leave it out of `prompt.template`, `prompt.words`, a label's value, a demonstration, or an "
+            "evolution's topics or paraphrase"
         )

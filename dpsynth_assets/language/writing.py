@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from dpsynth_assets.contract.prompt import TURN_MARKER
 from dpsynth_assets.folding import folded
 from dpsynth_assets.releases.release import AwayError
 
@@ -37,8 +38,8 @@ class Request:
 
     def is_met_by(self, text: str) -> bool:
         """Whether each of the words stands in the text, in whichever form of Unicode, and as a part of another too:
-        who is asked for `loan` may write of loans."""
-        said = folded(text) if self.words else ""
+        who is asked for `loan` may write of loans. What a server wrote behind a turn marker is not kept."""
+        said = folded(TURN_MARKER.split(text, maxsplit=1)[0]) if self.words else ""
         return all(word in said for word in self.words)
 
     def turns(self) -> list[dict[str, str]]:

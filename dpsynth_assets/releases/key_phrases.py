@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from dpsynth_assets.folding import folded
+from dpsynth_assets.folding import WORD, folded
 from dpsynth_assets.releases.label_histogram import LABEL_HISTOGRAM
 from dpsynth_assets.releases.release import Release, by_labels
 from dpsynth_assets.releases.terms import ReleaseTerms
@@ -91,10 +91,14 @@ class KeyPhrasesTerms(ReleaseTerms):
 
 def _require_words(words: tuple[str, ...]) -> None:
     for word in words:
-        if word != word.casefold() or len(word.split()) != 1:
+        if WORD.fullmatch(word) is None:
             raise TermsError(
-                f"`{word}` is no word in small letters, and texts are compared by such",
-                "Write each word by itself and in small letters: `[smith, new, york]`",
+                f"`{word}` is no word: words are runs of letters, and no text has this one",
+                "Write each word by itself: `[smith, new, york]`",
+            )
+        if word != folded(word):
+            raise TermsError(
+                f"`{word}` is compared as `{folded(word)}`", f"Write `{folded(word)}`"
             )
 
 

@@ -63,11 +63,12 @@ EVOLVED = "evolved.json"
 
 @dataclass(frozen=True)
 class Ready:
-    """What is voted on at first and with what, made before a row is read."""
+    """What is voted on at first, where it stands in the encoder's space, and with what, made before a row is read."""
 
     asking: Asking
     encoder: Encoder
     population: Population
+    places: NDArray[np.float32]
     index: CorpusIndex | None
 
 
@@ -108,7 +109,7 @@ def check(
     progress: Progress,
     launch: Launch | None = None,
 ) -> Ready:
-    """Have the first texts written: a model that cannot write any fails here, and nothing is charged.
+    """Have all texts of the first round written: a model that cannot write any fails here, and nothing is charged.
 
     Raises:
         EncoderError: it cannot be loaded, or computes one text otherwise beside others.
@@ -125,7 +126,7 @@ def check(
     texts = asking.written(wanted, "first", lambda done: progress(min(done, len(wanted)), len(wanted)))
     population = _population(contract, wanted, texts)
     asking.require_variations(population)
-    return Ready(asking, encoder, population, index)
+    return Ready(asking, encoder, population, _places(asking, encoder, population, plan, 0), index)
 
 
 def run(contract: Contract, plan: EvolutionPlan, rows: Rows, ready: Ready, work: Workspace) -> Ran:
@@ -145,7 +146,7 @@ def run(contract: Contract, plan: EvolutionPlan, rows: Rows, ready: Ready, work:
             if turn:
                 given = population.chosen(counted, plan.survivors, plan.texts)
                 population = _next(contract, ready.asking, population, given, f"round {turn}")
-            places = _places(ready, population, plan, f"looks {turn}")
+            places = _places(ready.asking, ready.encoder, population, plan, turn) if turn else ready.places
             folder.begin_step()
             votes = mechanism.release(electorate.votes(population, places), electorate.units, len(population.texts))
             counted = population.counted(votes.tolist(), least)
@@ -268,18 +269,20 @@ def _next(
     return Population.of(iter([*kept, *fresh]), contract.cells)
 
 
-def _places(ready: Ready, population: Population, plan: EvolutionPlan, name: str) -> NDArray[np.float32]:
-    """Where each text stands in the encoder's space; with lookahead the middle of its variations (Xie et al. 2024,
-    section 3.2), which are not voted on themselves."""
+def _places(
+    asking: Asking, encoder: Encoder, population: Population, plan: EvolutionPlan, turn: int
+) -> NDArray[np.float32]:
+    """Where each text of a round stands in the encoder's space; with lookahead the middle of its variations (Xie et al.
+    2024, section 3.2), which are not voted on themselves."""
     texts = [text for _, text in population.texts]
-    vectors: NDArray[np.float32] = np.asarray(ready.encoder.encode(texts), dtype=np.float32)
+    vectors: NDArray[np.float32] = np.asarray(encoder.encode(texts), dtype=np.float32)
     ahead = int(plan.variation["lookahead"])
     if not ahead:
         return vectors
     wanted = [Wanted(cell, text) for cell, text in population.texts for _ in range(ahead)]
-    varied = ready.asking.written(wanted, name)
+    varied = asking.written(wanted, f"looks {turn}")
     shown = [text if text is not None else str(each.parent) for each, text in zip(wanted, varied, strict=True)]
-    around = np.asarray(ready.encoder.encode(shown), dtype=np.float32)
+    around = np.asarray(encoder.encode(shown), dtype=np.float32)
     return np.ascontiguousarray(around.reshape(len(texts), ahead, -1).mean(axis=1))
 
 

@@ -16,10 +16,9 @@ import re
 from collections.abc import Collection
 from itertools import combinations, islice
 
-import regex
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from dpsynth_assets.folding import folded
+from dpsynth_assets.folding import WORD, folded
 from dpsynth_assets.releases.key_phrases import LONGEST
 
 BETWEEN = " "  # of the words of a phrase
@@ -31,7 +30,6 @@ _TELLING = frozenset(
 )
 _COMMONEST = ENGLISH_STOP_WORDS - _TELLING | {"don", "doesn", "didn", "isn", "wasn", "won", "let"}
 _SENTENCE = re.compile(r"[.!?\n。！？]+")
-_WORD = regex.compile(r"\p{L}[\p{L}\p{M}]*(?:['’-]\p{L}[\p{L}\p{M}]*)*")
 _SHORTEST = 3  # letters
 _LONGEST_RAW = 4 * LONGEST  # letters of a word as it stands; what is longer stays longer than a phrase
 _MOST_WORDS = 1_000  # of a text, from its beginning
@@ -46,15 +44,15 @@ def phrases_of(text: str, words: int, each: int, without: Collection[str] = ()) 
 
     Args:
         words: 1, 2 or 3. Words of a sentence are one phrase in whichever order they stand.
-        without: words that are no phrases, in small letters.
+        without: words that are no phrases, in small letters; nor are they before an apostrophe, as in `smith's`.
     """
     left_out = {plain(word) for word in without}
     found: set[str] = set()
     left = _MOST_WORDS
     for sentence in _SENTENCE.split(text):
-        said = [match.group() for match in islice(_WORD.finditer(sentence), left)]
+        said = [match.group() for match in islice(WORD.finditer(sentence), left)]
         left -= len(said)
-        telling = sorted({word for word in map(plain, said) if _tells(word) and word not in left_out})
+        telling = sorted({word for word in map(plain, said) if _tells(word) and not {word, _of(word)} & left_out})
         found.update(map(BETWEEN.join, combinations(telling if words == 1 else telling[:_MOST_OF_A_SENTENCE], words)))
         if not left:
             break
@@ -72,6 +70,11 @@ def plain(word: str) -> str:
 
 def _tells(word: str) -> bool:
     """Whether a word may be a phrase: what Unicode makes several words of is none."""
-    if len(word) < _SHORTEST or len(word.encode()) > LONGEST or not _WORD.fullmatch(word):
+    if len(word) < _SHORTEST or len(word.encode()) > LONGEST or not WORD.fullmatch(word):
         return False
-    return word.partition("'")[0] not in _COMMONEST
+    return _of(word) not in _COMMONEST
+
+
+def _of(word: str) -> str:
+    """What stands before a word's apostrophe: `smith` of `smith's`, `don` of `don't`."""
+    return word.partition("'")[0]

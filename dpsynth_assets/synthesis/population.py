@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dpsynth_assets.language.hygiene import usable
+from dpsynth_assets.language.hygiene import shown_texts, usable
 from dpsynth_assets.language.writing import Request, Writer, WriterError, seed_of
 from dpsynth_assets.privacy.apportionment import apportion
 from dpsynth_assets.releases.evolution import EVOLUTION, TEXT
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _LENGTHS = 3  # of how many lengths the beginnings are that are gone on from: short ones try, long ones keep
 _TOGETHER = 4  # texts that are asked for after the same examples: a local model reads those once
-_TRIES = 4  # how often a text is asked for that comes back unfit or as one that is there
+TRIES = 4  # how often a text is asked for that comes back unfit or as one that is there
 
 
 @dataclass(frozen=True)
@@ -196,26 +196,23 @@ class Asking(Requests):
         """
         found: list[str | None] = [None] * len(wanted)
         there = {(each.cell, text) for each in wanted for text in (each.parent, *each.examples)}
+        shown = shown_texts(self._contract)
         open_ = list(range(len(wanted)))
-        for turn in range(_TRIES):
+        for turn in range(TRIES):
             if not open_:
                 break
             seed = seed_of(f"{self._contract.privacy.generation.seed} {name} {turn}")
             answers = self._writer.write([self._request(wanted[place], place) for place in open_], seed, told)
             left = []
             for place, answer in zip(open_, answers, strict=True):
-                text = usable(answer, self._contract.privacy.generation, mended=turn == _TRIES - 1)
-                if not text or (wanted[place].cell, text) in there:
+                text = usable(answer, self._contract.privacy.generation, mended=turn == TRIES - 1)
+                if not text or text in shown or (wanted[place].cell, text) in there:
                     left.append(place)
                     continue
                 there.add((wanted[place].cell, text))
                 found[place] = text
             open_ = left
         return found
-
-    def raw(self, wanted: Sequence[Wanted], seed: int, told: Callable[[int], None]) -> list[str]:
-        """What the writer answers, fit or not, asked once."""
-        return self._writer.write(self.asked(wanted), seed, told)
 
     def require_variations(self, population: Population) -> None:
         """Pass if the longest texts of the population can be varied: what is asked for then is otherwise first asked

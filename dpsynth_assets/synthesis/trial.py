@@ -1,4 +1,5 @@
-"""How long an evolution's texts will take: a few are asked for, and the rest is reckoned from them. Reads no row."""
+"""How long it will take to have texts written that nobody trained a model for: a few are asked for, and the rest is
+reckoned from them. Reads no row, and no release."""
 
 from __future__ import annotations
 
@@ -7,47 +8,81 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dpsynth_assets.language.writers import writer_of
+from dpsynth_assets.language.writers import forget_answers, writer_of
 from dpsynth_assets.releases.evolution import EVOLUTION
-from dpsynth_assets.synthesis.population import Asking, Population, Wanted, apportioned, first
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
+from dpsynth_assets.synthesis.key_phrases import KeyPhrases, worded
+from dpsynth_assets.synthesis.phrases import BETWEEN
+from dpsynth_assets.synthesis.population import Asking, Population, apportioned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.language.writing import Request, Writer
     from dpsynth_assets.privacy.evolution import EvolutionPlan
 
 _TEXTS = 16  # of each kind that are asked for
+_WORDS = ("question", "tomorrow", "evening")  # in place of those that will be released
 
 
-def seconds(contract: Contract, plan: EvolutionPlan, rows: int) -> float:
-    """How long the writer will take for all texts of an evolution and for `rows` texts of a table, in seconds. It is
-    asked for some first texts, and for as many variations of them. The base model writes as it comes, with an adapter
-    about as fast. What is unfit and asked for again, and encoding the records, come on top.
+def seconds(contract: Contract, plan: EvolutionPlan | None, rows: int) -> float:
+    """How long the writer will take for `rows` texts of a table, and for all texts of an evolution if one is planned,
+    in seconds. It is asked for some texts of their own, about made-up key phrases where the contract plans such, and
+    again as often as it will be for the sake of these; for an evolution for as many variations too. The base model
+    writes as it comes, with an adapter about as fast. What is unfit and asked for again, and encoding the records, come
+    on top.
 
     Raises:
         WriterError, BaseModelError, PromptError: the writer cannot be had.
     """
     generation = contract.privacy.generation.model_copy(update={"seed": secrets.randbits(31)})  # no answer is kept yet
-    fresh = replace(contract, privacy=contract.privacy.model_copy(update={"generation": generation}))
-    asking = Asking(fresh, writer_of(fresh, None, contract.privacy.releases[EVOLUTION].precision))
-    wanted = first(contract.cells, -(-_TEXTS // len(contract.cells)), contract.privacy.releases[EVOLUTION].topics)
-    wanted = wanted[:_TEXTS]
-    asking.raw(wanted[:1], 0, lambda _: None)  # what is loaded, or woken, by the first one
-    texts, each_first = _timed(asking, wanted)
+    privacy = contract.privacy.model_copy(update={"generation": generation})
+    fresh = replace(contract, id=f"{contract.id}--timed", privacy=privacy)
+    try:
+        return _of_a_table(fresh, rows) if plan is None else _of_an_evolution(fresh, plan, rows)
+    finally:
+        forget_answers(fresh)
+
+
+def _of_a_table(contract: Contract, rows: int) -> float:
+    phrases = contract.privacy.releases[KEY_PHRASES]
+    writer = writer_of(contract, None, phrases.precision)
+    phrase, cells = ", ".join(_WORDS[: phrases.words]), contract.cells
+    asked = [worded(contract, cells[place % len(cells)], phrase) for place in range(min(_TEXTS, rows))]
+    _woken(writer, asked)
+    return rows * _timed(writer, asked)[1]
+
+
+def _of_an_evolution(contract: Contract, plan: EvolutionPlan, rows: int) -> float:
+    terms, cells = contract.privacy.releases[EVOLUTION], contract.cells
+    phrases = contract.privacy.releases.get(KEY_PHRASES)
+    made_up = None
+    if phrases is not None:
+        phrase = BETWEEN.join(_WORDS[: phrases.words])
+        made_up = KeyPhrases({cell: {phrase: 1.0} for cell in cells})
+    writer = writer_of(contract, None, terms.precision)
+    asking = Asking(contract, writer, made_up)
+    wanted = asking.first(-(-_TEXTS // len(cells)))[:_TEXTS]
+    _woken(writer, asking.asked(wanted))
+    texts, each_own = _timed(writer, asking.asked(wanted))
     shown = Population.of(
-        iter([(each.cell, text or "a text") for each, text in zip(wanted, texts, strict=True)]), contract.cells
+        iter([(each.cell, text or "a text") for each, text in zip(wanted, texts, strict=True)]), cells
     )
     given = dict.fromkeys(range(len(shown.texts)), 1)
-    cells = [cell for cell, _ in shown.texts]
-    varied = asking.after_examples(apportioned(shown, given, cells), shown, given, "trial")
-    _, each_varied = _timed(asking, varied)
-    at_first = len(plan.cells) * plan.texts
-    return at_first * each_first + (plan.written(rows) - at_first) * each_varied
+    varied = asking.after_examples(apportioned(shown, given, [cell for cell, _ in shown.texts]), shown, given, "trial")
+    _, each_varied = _timed(writer, asking.asked(varied))
+    own = len(plan.cells) * plan.texts + rows * terms.fresh
+    return own * each_own + (plan.written(rows) - own) * each_varied
 
 
-def _timed(asking: Asking, wanted: Sequence[Wanted]) -> tuple[list[str], float]:
+def _woken(writer: Writer, asked: Sequence[Request]) -> None:
+    """What is loaded, or woken, by the first text."""
+    writer.write(asked[:1], 0)
+
+
+def _timed(writer: Writer, asked: Sequence[Request]) -> tuple[list[str], float]:
     """The texts, and how long each took."""
     began = time.monotonic()
-    texts = asking.raw(wanted, 1, lambda _: None)
-    return texts, (time.monotonic() - began) / len(wanted)
+    texts = writer.write(asked, 1)
+    return texts, (time.monotonic() - began) / len(asked)

@@ -39,10 +39,16 @@ def store(home) -> ArtifactStore:
 
 
 @pytest.fixture
-def writes(rooms, monkeypatch) -> Callable[[Any], None]:
-    """Makes a stand-in write all texts, with the real drawing and a stand-in of the encoder; its `adapters` gets to
-    know whose base model it stands in for."""
-    made_up_encoder = encoder.MiniLM  # of `rooms`
+def draws(rooms, monkeypatch) -> None:
+    """Texts are drawn in earnest, by whoever writes, and placed by a stand-in of the encoder."""
+    made_up = encoder.MiniLM  # of `rooms`
+    monkeypatch.setattr(evolution, "encoder_for", lambda _: made_up())
+    monkeypatch.setattr(generation, "generate_corpus", _GENERATE)
+
+
+@pytest.fixture
+def writes(draws, monkeypatch) -> Callable[[Any], None]:
+    """Makes a stand-in write all texts; its `adapters` gets to know whose base model it stands in for."""
 
     def stand_in(scribe: Any) -> None:
         def writer_of(contract, adapter, precision):
@@ -51,8 +57,6 @@ def writes(rooms, monkeypatch) -> Callable[[Any], None]:
 
         monkeypatch.setattr(evolution, "writer_of", writer_of)
         monkeypatch.setattr(drawing, "writer_of", writer_of)
-        monkeypatch.setattr(evolution, "encoder_for", lambda _: made_up_encoder())
-        monkeypatch.setattr(generation, "generate_corpus", _GENERATE)
 
     return stand_in
 

@@ -9,11 +9,9 @@ import json
 
 import pytest
 
-from dpsynth_assets.language import generation
 from dpsynth_assets.language.model_places import answers_folder
-from dpsynth_assets.synthesis import evolution
 from resources.artifact_store import ArtifactStore
-from tests.assets.test_evolution import ADAPTER, GENERATE
+from tests.assets.test_evolution import ADAPTER
 from tests.chat_server import Server, answer, text_for
 from tests.conftest import MARKER
 
@@ -50,11 +48,7 @@ def contract_path(contract_path, server):
 
 
 @pytest.fixture
-def written(rooms, home, monkeypatch):
-    from dpsynth_assets.classify import encoder
-
-    monkeypatch.setattr(evolution, "encoder_for", lambda _: encoder.MiniLM())
-    monkeypatch.setattr(generation, "generate_corpus", GENERATE)
+def written(draws, home):
     return ArtifactStore(home=str(home.root))
 
 

@@ -45,7 +45,8 @@ class Scribe:
 @pytest.fixture
 def contract_path(contract_path, request):
     """The small contract by votes; in tests that say so by their name, beside an adapter."""
-    writers = ADAPTER.replace("7.0", "3.0") + VOTED if "beside_an_adapter" in request.node.name else VOTED
+    voted = VOTED.replace("texts: 6", "texts: 6, lookahead: 1") if "looked_at_ahead" in request.node.name else VOTED
+    writers = ADAPTER.replace("7.0", "3.0") + voted if "beside_an_adapter" in request.node.name else voted
     text = contract_path.read_text(encoding="utf-8").replace(ADAPTER, writers)
     contract_path.write_text(text, encoding="utf-8")
     return contract_path
@@ -104,6 +105,20 @@ def test_a_server_that_is_away_at_first_costs_nothing(run, book, scribe, failure
     assert "http://localhost:9 does not answer" in said
     assert "nothing was charged" in said
     assert charges(book) == []
+
+
+def test_what_is_looked_at_ahead_in_the_first_round_is_asked_for_before_the_charge(
+    run, book, scribe, contract, failure_of
+):
+    """It needs no vote, so a server that is away then costs nothing either."""
+    assert run("source", "label_histogram").success
+    scribe.away_after = scribe.asked + 2  # the first texts, and a variation
+    said = failure_of(run("evolution"), "evolution").step_failure_data.user_failure_data.description
+    assert "nothing was charged for it by this run: http://localhost:9 does not answer" in said
+    assert charges(book) == []
+    scribe.away_after = None
+    assert run("evolution").success
+    assert charges(book) == [("committed", EVOLUTION.plan(contract).event())]
 
 
 def test_a_server_that_goes_away_halfway_loses_nothing(run, book, scribe, failure_of, contract):

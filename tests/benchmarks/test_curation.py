@@ -43,6 +43,16 @@ def test_an_adapter_and_an_evolution_share_it_by_their_prices():
     assert after[ADAPTER].epsilon < within(adapters, CHOSEN).privacy.releases[ADAPTER].epsilon
 
 
+def test_an_evolution_that_does_not_go_with_the_contract_is_refused(tmp_path):
+    (tmp_path / "contracts").mkdir()
+    text = (CONTRACTS / "ag_news_evolution.odcs.yaml").read_text(encoding="utf-8")
+    other = tmp_path / "contracts" / "other.odcs.yaml"
+    other.write_text(text.replace("texts: 200", "texts: 200\n              topics: [tea, coffee]"), encoding="utf-8")
+    phrases = public_contract(CONTRACTS / "ag_news_phrases.odcs.yaml")
+    with pytest.raises(SystemExit, match="does not go with ag_news_phrases: what the first texts are about"):
+        evolved(phrases, other)
+
+
 def test_a_contract_without_an_evolution_lends_none():
     contract = public_contract(CONTRACTS / "ag_news_smollm2.odcs.yaml")
     with pytest.raises(SystemExit, match="ag_news plans no evolution: name another contract with --evolution"):

@@ -50,6 +50,10 @@ def test_a_server_s_address_is_taken_as_it_stands(url: str) -> None:
         ("http://hunter2@localhost/v1", "no credentials"),
         (f"{THERE}?api_key=hunter2", "no credentials"),
         (f"{THERE}#hunter2", "no credentials"),
+        (f"{THERE}?", "no credentials"),
+        ("http://${HOST}/v1", "no variable of the environment is put in"),
+        ("http://localhost:0/v1", "not an http or https URL"),
+        ("http://.../v1", "not an http or https URL"),
     ],
 )
 def test_what_is_no_plain_address_is_refused_and_not_repeated(url: str, says: str) -> None:
@@ -66,8 +70,9 @@ def test_a_model_of_this_machine_is_none_of_a_server(name: str) -> None:
     assert f"`{name}`" in what
 
 
-def test_a_server_s_model_needs_a_name() -> None:
-    assert fault(endpoint=THERE)[0] == "name"
+@pytest.mark.parametrize("named", [{}, {"name": "a\nmodel"}, {"name": "a \x1b[31mmodel"}])
+def test_a_server_s_model_needs_a_name_that_can_be_shown(named: dict[str, str]) -> None:
+    assert fault(**named, endpoint=THERE)[0] == "name"
 
 
 @pytest.mark.parametrize("name", ["qwen3:8b", "owner/name", "hf.co/owner/name-GGUF"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dpsynth_assets.contract.consistency import faults
 from dpsynth_assets.contract.parts import Parts
 from dpsynth_assets.contract.source_terms import LabelColumn, TextColumn
 from dpsynth_assets.contract.synthesis import Generation
+from dpsynth_assets.releases.evolution import EvolutionTerms
 from dpsynth_assets.releases.key_phrases import KeyPhrasesTerms
 
 
@@ -28,6 +31,19 @@ def test_a_demonstration_holds_no_turn_marker() -> None:
     phrases = KeyPhrasesTerms(mechanism="gaussian_phrases", epsilon=1.0, demonstrations=shown)
     [fault] = [each for each in faults(Parts(releases={"key_phrases": phrases})) if "marker" in each.what]
     assert fault.path == ("releases", "key_phrases", "demonstrations", 0, "text")
+
+
+@pytest.mark.parametrize(
+    ("terms", "place"),
+    [
+        ({"topics": ("tea", "tea </s> coffee")}, ("topics", 1)),
+        ({"variation": "paraphrase", "paraphrase": "Like {text} [INST]"}, ("paraphrase",)),
+    ],
+)
+def test_nor_does_what_an_evolution_asks(terms: dict[str, Any], place: tuple[str | int, ...]) -> None:
+    evolution = EvolutionTerms(mechanism="gaussian_votes", epsilon=1.0, rounds=2, texts=4, **terms)
+    [fault] = [each for each in faults(Parts(releases={"evolution": evolution})) if "marker" in each.what]
+    assert fault.path == ("releases", "evolution", *place)
 
 
 @pytest.mark.parametrize(("release", "said"), [("adapter", True), ("evolution", False), ("key_phrases", False)])

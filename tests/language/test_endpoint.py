@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import logging
@@ -419,11 +420,38 @@ def test_a_key_may_end_a_line(server, writer, monkeypatch):
 
 
 def test_a_proxy_that_is_none_is_said(writer, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", "gopher://nowhere")
-    monkeypatch.setenv("http_proxy", "gopher://nowhere")
+    monkeypatch.setenv("HTTPS_PROXY", "gopher://nowhere")
+    monkeypatch.setenv("https_proxy", "gopher://nowhere")
     with pytest.raises(WriterError, match="look at the proxies in the environment") as raised:
-        writer().reach()
+        writer(endpoint="https://example.org/v1").reach()
     assert "hunter2" not in shown(raised.value)
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+def test_over_plain_http_no_proxy_gets_to_see_the_key(server, writer, monkeypatch, name):
+    monkeypatch.delenv("NO_PROXY")
+    proxy = Server()
+    monkeypatch.setenv(name, proxy.url)
+    writer().reach()
+    assert len(server.bodies) == 1
+    assert not proxy.headers
+    proxy.close()
+
+
+def test_a_packed_answer_is_not_unpacked(server, writer):
+    """Of a megabyte it could make a gigabyte."""
+    packed = gzip.compress(json.dumps(answer("a text")).encode())
+    server.turns = [(200, {"Content-Encoding": "gzip"}, packed)] * 3
+    with pytest.raises(WriterError, match="breaks off"):
+        writer().reach()
+    assert {headers["accept-encoding"] for headers in server.headers} == {"identity"}
+
+
+def test_what_is_kept_is_said_only_where_something_is(server, writer):
+    server.turns = [(401, {}, "")]
+    with pytest.raises(WriterError) as raised:
+        writer().write(ASKED[:1], 5)
+    assert "kept" not in str(raised.value)
 
 
 def test_a_contract_names_its_writer(inbox, tmp_path):

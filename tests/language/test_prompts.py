@@ -76,7 +76,7 @@ def test_what_was_asked_before_stands_before_in_turns_or_as_documents_did(inbox:
     assert turns == "<bos>[user] A dog?\n[assistant] Wuff.\n[user] A loan?\n[assistant]\n"
     plain = chat.decode(encoding_of(turns_of(asking(inbox, turns="never")), chat)(request))
     assert plain == "<bos>A dog?\nWuff.<eos><bos>A loan?\n"
-    with pytest.raises(PromptError, match=r"'<eos>'.*or a demonstration"):
+    with pytest.raises(PromptError, match=r"'<eos>'.*a demonstration"):
         encoding_of(turns_of(contract), chat)(Request("A loan?", before=(("A dog?", "Wuff.<eos>"),)))
 
 

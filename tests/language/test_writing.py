@@ -38,6 +38,11 @@ def test_only_texts_that_lack_their_words_are_asked_for_again_and_each_stays_in_
     assert [who for who, _ in scribe.calls] == [["a", "b", "c", "d"], ["a", "d"], ["a", "d"]]
 
 
+def test_words_behind_a_turn_marker_are_not_kept_and_do_not_count() -> None:
+    assert wanted("a", "pin").is_met_by("the PIN <|im_end|> a loan")
+    assert not wanted("a", "loan").is_met_by("the PIN <|im_end|> a loan")
+
+
 def test_each_turn_has_a_seed_of_its_own_and_the_same_once_more() -> None:
     seeds = []
     for _ in range(2):

@@ -231,7 +231,7 @@ def test_demonstrations_are_shown_before_a_text_with_words_is_asked_for(contract
     ("other", "why"),
     [
         ({"words": ("old", "rivers")}, "lacks `rivers`"),
-        ({"words": ("Old",)}, "`Old` is no word in small letters"),
+        ({"words": ("Old",)}, "`Old` is compared as `old`"),
         ({"words": ("old river",)}, "is no word"),
     ],
 )
@@ -240,8 +240,44 @@ def test_a_demonstration_shows_what_it_says(contract: Any, other: Any, why: str)
         with_terms(contract, demonstrations=({**SHOWN[0], **other},))
 
 
-def test_a_text_that_repeats_a_demonstration_is_drawn_again(contract: Any, tmp_path: Path) -> None:
-    shown = with_terms(contract, demonstrations=SHOWN)
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("straße", "`straße` is compared as `strasse`"),
+        ("u.s.", "`u.s.` is no word"),
+        ("smith,", "`smith,` is no word"),
+        ("123", "`123` is no word"),
+    ],
+)
+def test_a_word_that_no_text_has_is_no_word_to_leave_out(contract: Any, word: str, says: str) -> None:
+    """Else its owner believes that it stays here."""
+    with pytest.raises(ValidationError, match=says):
+        with_terms(contract, without=("smith", word))
+    assert with_terms(contract, without=("smith", "o'neill", "smith-jones", "strasse"))
+
+
+def test_a_demonstration_is_neither_voted_on_nor_shown_as_a_chosen_text(contract: Any) -> None:
+    stated = EvolutionTerms(mechanism="gaussian_votes", epsilon=1.0, rounds=2, texts=4)
+    releases = with_terms(contract, demonstrations=SHOWN).privacy.releases.but(EVOLUTION, stated)
+    evolving = replace(contract, privacy=contract.privacy.model_copy(update={"releases": releases}))
+
+    class Repeats:
+        def __init__(self) -> None:
+            self.answers = iter([SHOWN[0]["text"], "a text of its own"])
+
+        def write(self, requests: Any, seed: int, told: Any = None) -> list[str]:
+            return [next(self.answers) for _ in requests]
+
+    asking = Asking(evolving, Repeats(), RELEASED)
+    assert asking.written([Wanted(CARD)], "first") == ["a text of its own"]
+
+
+@pytest.mark.parametrize(
+    "said", ["The dog of the OLD River.", "The dog  of the OLD\nRiver.", "# The dog of the OLD River."]
+)
+def test_a_text_that_repeats_a_demonstration_is_drawn_again(contract: Any, tmp_path: Path, said: str) -> None:
+    """As it would be published, whatever blanks and marks the owner wrote."""
+    shown = with_terms(contract, demonstrations=({**SHOWN[0], "text": said},))
     drawn: list[int] = []
 
     def draw(shards: Any, told: Any) -> Any:

@@ -1,0 +1,126 @@
+"""What `dpsynth plan` says of texts that a model is asked for in words: how many, what it reads for them, how long that
+takes. Of an evolution and of key phrases; what an adapter is trained with, `privacy.signal` and the plan itself say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dpsynth_assets.cli.console import BadInput, say
+from dpsynth_assets.releases.evolution import EVOLUTION
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES, LONGEST
+
+if TYPE_CHECKING:
+    from dpsynth_assets.contract import Contract
+    from dpsynth_assets.privacy.evolution import EvolutionPlan
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What a model is asked for, the table's texts included.
+
+    Attributes:
+        texts: how many.
+        tokens_written: at most, if each is fit at once.
+        tokens_read: of chosen texts, at most, if each is fit at once.
+        characters_asked: what is asked for a text and shown before it, at most, without chosen texts.
+        requests_at_most: what is unfit, there already or without its key phrase is asked for again, so often in all.
+    """
+
+    texts: int
+    tokens_written: int
+    tokens_read: int
+    characters_asked: int
+    requests_at_most: int
+
+
+def writes(contract: Contract) -> bool:
+    """Whether there is something to say of the contract."""
+    releases = contract.privacy.releases
+    return releases.get(EVOLUTION) is not None or releases.get(KEY_PHRASES) is not None
+
+
+def writing_of(contract: Contract, size: float) -> Writing:
+    """What is asked for a contract that `writes`, of that share of its units."""
+    from dpsynth_assets.language.generation import ROUNDS
+    from dpsynth_assets.synthesis.candidates import rows_drawn
+    from dpsynth_assets.synthesis.key_phrases import worded
+    from dpsynth_assets.synthesis.population import TRIES
+
+    releases, longest = contract.privacy.releases, contract.privacy.generation.max_new_tokens
+    plan, rows = _evolution(contract, size), rows_drawn(contract, size)
+    texts, at_first = (rows, rows) if plan is None else (plan.written(rows), len(plan.cells) * plan.texts)
+    phrases = releases.get(KEY_PHRASES)
+    asked = [worded(contract, cell, "x" * LONGEST if phrases else None).turns() for cell in contract.cells]
+    again = (phrases.tries if phrases else 1) * _blank(contract)
+    return Writing(
+        texts,
+        texts * longest,
+        _read(contract, texts - at_first),
+        max(sum(len(turn["content"]) for turn in turns) for turns in asked),
+        ((texts - rows) * TRIES + rows * ROUNDS) * again,
+    )
+
+
+def say_writing(contract: Contract, size: float, *, timed: bool) -> None:
+    """What a contract that `writes` asks of its model.
+
+    Args:
+        timed: ask the model for a few texts, and say how long all of them will take.
+    """
+    plan, told = _evolution(contract, size), writing_of(contract, size)
+    rounds = ""
+    if plan is not None:
+        rounds = f"The evolution votes {plan.mechanism.rounds} times on {len(plan.cells) * plan.texts:,} texts. "
+    shown = " and shown" if (phrases := contract.privacy.releases.get(KEY_PHRASES)) and phrases.demonstrations else ""
+    lacking = " or lacks its key phrase" if phrases else ""
+    say(
+        f"{rounds}The model is asked for some {told.texts:,} texts, the table's included: if each is fit at once, it "
+        f"writes at most {told.tokens_written:,} tokens, and reads {told.tokens_read:,} of chosen texts at most, and "
+        f"with each text what it is asked{shown}, {told.characters_asked:,} characters at most. A text that is unfit, "
+        f"is there already{lacking} is asked for again: at the very worst {told.requests_at_most:,} are asked for.",
+        style="dim",
+    )
+    if timed:
+        say(f"Writing them all takes about {_duration(contract, size)}, reckoned from a few texts.", style="dim")
+
+
+def _evolution(contract: Contract, size: float) -> EvolutionPlan | None:
+    from dpsynth_assets.privacy.evolution import evolution_plan
+
+    return None if contract.privacy.releases.get(EVOLUTION) is None else evolution_plan(contract, EVOLUTION, size)
+
+
+def _blank(contract: Contract) -> int:
+    """How often a model is asked for a text that comes back blank."""
+    if contract.privacy.base_model.endpoint is None:
+        return 1
+    from dpsynth_assets.language.endpoint import TURNS
+
+    return TURNS
+
+
+def _duration(contract: Contract, size: float) -> str:
+    from dpsynth_assets.language.model_places import BaseModelError
+    from dpsynth_assets.language.prompts import PromptError
+    from dpsynth_assets.language.writing import WriterError
+    from dpsynth_assets.synthesis.candidates import rows_drawn
+    from dpsynth_assets.synthesis.trial import seconds
+
+    say("Asking for a few texts.", style="dim")
+    try:
+        minutes = seconds(contract, _evolution(contract, size), rows_drawn(contract, size)) / 60
+    except (WriterError, BaseModelError, PromptError) as error:
+        raise BadInput(f"how long it takes cannot be said: {error}") from None
+    if minutes < 1:
+        return "a minute"
+    return f"{minutes:,.0f} minutes" if minutes < 120 else f"{minutes / 60:,.0f} hours"
+
+
+def _read(contract: Contract, varied: int) -> int:
+    """How many tokens of chosen texts a model reads for so many variations, at most."""
+    terms, longest = contract.privacy.releases.get(EVOLUTION), contract.privacy.generation.max_new_tokens
+    if terms is None:
+        return 0
+    texts = {"examples": terms.shown, "continue": terms.kept, "paraphrase": 1.0}[terms.variation]
+    return round(varied * texts * longest)
