@@ -97,9 +97,7 @@ def _require_words(words: tuple[str, ...]) -> None:
                 "Write each word by itself: `[smith, new, york]`",
             )
         if word != folded(word):
-            raise TermsError(
-                f"`{word}` is compared as `{folded(word)}`", f"Write `{folded(word)}`"
-            )
+            raise TermsError(f"`{word}` is compared as `{folded(word)}`", f"Write `{folded(word)}`")
 
 
 def _describe(contract: Contract) -> str:
