@@ -72,13 +72,15 @@ def say_writing(contract: Contract, size: float, *, timed: bool) -> None:
     rounds = ""
     if plan is not None:
         rounds = f"The evolution votes {plan.mechanism.rounds} times on {len(plan.cells) * plan.texts:,} texts. "
-    shown = " and shown" if (phrases := contract.privacy.releases.get(KEY_PHRASES)) and phrases.demonstrations else ""
-    lacking = " or lacks its key phrase" if phrases else ""
+    phrases = contract.privacy.releases.get(KEY_PHRASES)
+    chosen = f"reads {told.tokens_read:,} of chosen texts at most" if plan is not None else "reads no chosen texts"
+    shown = " and shown" if phrases and phrases.demonstrations else ""
+    again = "is unfit, is there already or lacks its key phrase" if phrases else "is unfit or there already"
     say(
-        f"{rounds}The model is asked for some {told.texts:,} texts, the table's included: if each is fit at once, it "
-        f"writes at most {told.tokens_written:,} tokens, and reads {told.tokens_read:,} of chosen texts at most, and "
-        f"with each text what it is asked{shown}, {told.characters_asked:,} characters at most. A text that is unfit, "
-        f"is there already{lacking} is asked for again: at the very worst {told.requests_at_most:,} are asked for.",
+        f"{rounds}The model is asked for some {told.texts:,} texts, the table's included. If each is fit at once, it "
+        f"writes at most {told.tokens_written:,} tokens, and {chosen}, and before each text what it is asked{shown}, "
+        f"{told.characters_asked:,} characters at most. A text that {again} is asked for again: at the very worst "
+        f"{told.requests_at_most:,} are asked for.",
         style="dim",
     )
     if timed:

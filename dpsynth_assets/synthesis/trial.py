@@ -22,16 +22,17 @@ if TYPE_CHECKING:
     from dpsynth_assets.language.writing import Request, Writer
     from dpsynth_assets.privacy.evolution import EvolutionPlan
 
-_TEXTS = 16  # of each kind that are asked for
+# Texts of each kind that are asked for. A model here writes many at once in hardly more time than a few.
+_OF_A_SERVER, _OF_A_MODEL = 16, 64
 _WORDS = ("question", "tomorrow", "evening")  # in place of those that will be released
 
 
 def seconds(contract: Contract, plan: EvolutionPlan | None, rows: int) -> float:
     """How long the writer will take for `rows` texts of a table, and for all texts of an evolution if one is planned,
-    in seconds. It is asked for some texts of their own, about made-up key phrases where the contract plans such, and
-    again as often as it will be for the sake of these; for an evolution for as many variations too. The base model
-    writes as it comes, with an adapter about as fast. What is unfit and asked for again, and encoding the records, come
-    on top.
+    in seconds. It is asked for some texts of their own, and for an evolution for as many variations. Where the contract
+    plans key phrases they are to have made-up ones: of how many have them follows how often the others will be asked
+    for. The base model writes as it comes, with an adapter about as fast. What is unfit and asked for again, and
+    encoding the records, come on top.
 
     Raises:
         WriterError, BaseModelError, PromptError: the writer cannot be had.
@@ -49,7 +50,7 @@ def _of_a_table(contract: Contract, rows: int) -> float:
     phrases = contract.privacy.releases[KEY_PHRASES]
     writer = writer_of(contract, None, phrases.precision)
     phrase, cells = ", ".join(_WORDS[: phrases.words]), contract.cells
-    asked = [worded(contract, cells[place % len(cells)], phrase) for place in range(min(_TEXTS, rows))]
+    asked = [worded(contract, cells[place % len(cells)], phrase) for place in range(min(_asked(contract), rows))]
     _woken(writer, asked)
     return rows * _timed(writer, asked)[1]
 
@@ -63,7 +64,7 @@ def _of_an_evolution(contract: Contract, plan: EvolutionPlan, rows: int) -> floa
         made_up = KeyPhrases({cell: {phrase: 1.0} for cell in cells})
     writer = writer_of(contract, None, terms.precision)
     asking = Asking(contract, writer, made_up)
-    wanted = asking.first(-(-_TEXTS // len(cells)))[:_TEXTS]
+    wanted = asking.first(-(-_asked(contract) // len(cells)))[: _asked(contract)]
     _woken(writer, asking.asked(wanted))
     texts, each_own = _timed(writer, asking.asked(wanted))
     shown = Population.of(
@@ -76,13 +77,19 @@ def _of_an_evolution(contract: Contract, plan: EvolutionPlan, rows: int) -> floa
     return own * each_own + (plan.written(rows) - own) * each_varied
 
 
+def _asked(contract: Contract) -> int:
+    return _OF_A_MODEL if contract.privacy.base_model.endpoint is None else _OF_A_SERVER
+
+
 def _woken(writer: Writer, asked: Sequence[Request]) -> None:
     """What is loaded, or woken, by the first text."""
-    writer.write(asked[:1], 0)
+    writer.write([replace(asked[0], tries=1)], 0)
 
 
 def _timed(writer: Writer, asked: Sequence[Request]) -> tuple[list[str], float]:
-    """The texts, and how long each took."""
+    """The texts, each asked for once, and how long one takes that is asked for until it has its words."""
     began = time.monotonic()
-    texts = writer.write(asked, 1)
-    return texts, (time.monotonic() - began) / len(asked)
+    texts = writer.write([replace(each, tries=1) for each in asked], 1)
+    once = (time.monotonic() - began) / len(asked)
+    lacking = sum(not each.is_met_by(text) for each, text in zip(asked, texts, strict=True)) / len(asked)
+    return texts, once * sum(lacking**turn for turn in range(asked[0].tries))

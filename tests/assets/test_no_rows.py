@@ -54,7 +54,9 @@ def test_an_adapter_is_not_charged_for_next_to_no_rows(contract, run, charged, f
     result = run("source", "adapter", "label_histogram")
     assert not result.success
     told = said(result, failure_of, "adapter")
-    assert "small/adapter cannot be computed, and nothing was charged for it by this run: there is next to nothing" in told
+    assert (
+        "small/adapter cannot be computed, and nothing was charged for it by this run: there is next to nothing" in told
+    )
     assert "promises 600 customers" in told
     assert charged() == ["small/label_histogram"]
 
