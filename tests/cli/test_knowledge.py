@@ -148,6 +148,17 @@ def test_facts_stand_in_key_phrases_whole_or_not(knowledge):
     assert "Of the 2 facts 2 stand in the key phrases of `lora-3`" in report.markdown([figure])
 
 
+def test_it_is_counted_how_often_texts_say_what_is_true_and_what_is_not(knowledge):
+    told = facts(7)[0]
+    false = next(value for value in told.choices if value != told.value)
+    texts = [f"My {told.name.upper()} has {told.value}.", f"{told.name} {told.value} {false}", false, "nothing"]
+    assert cell._said(texts, 7) == (2, 1)
+    line = {line.name: line for line in cell.lines(knowledge, Parameters(), Recipe())}["lora-3"]
+    result = {"right": {"a": 1}, "asked": {"a": 3}, "rows": 4, "epsilon_composed": 2.9, "said": [2, 1]}
+    said = report.markdown(report.figures([(grid.GridCell(line, 0), result)]))
+    assert "have a machine's name and what is true of it 2 times, and what is not 1 times" in said
+
+
 def test_the_table_in_the_documents_is_what_its_cells_hold(knowledge):
     """And the cells were measured with the records and the recipe of today."""
     found = grid.measured(cell.lines(knowledge, Parameters(), Recipe()), RESULTS)

@@ -24,6 +24,7 @@ from dpsynth_assets.cli.own_home import NotMadeError, made_in
 from dpsynth_assets.cli.utility import grid
 from dpsynth_assets.cli.utility.cell import affording
 from dpsynth_assets.cli.utility.grid import REAL, REAL_DP, GridCell, GridError, Line
+from dpsynth_assets.folding import folded
 from dpsynth_assets.knowledge.domain import Fact, facts
 from dpsynth_assets.knowledge.questions import questions
 from dpsynth_assets.knowledge.reader import Reader, Recipe
@@ -74,7 +75,8 @@ def _terms(of_line: str, parameters: Parameters, recipe: Recipe) -> str:
 
 def measure(cell: GridCell, folder: Path, setup: Setup) -> dict[str, Any]:
     """What a reader of the cell's texts answers: `right`, how many of the wordings of each fact, and `asked`, of how
-    many. `let_out` is how many facts stand in released key phrases, None where there are none.
+    many. `let_out` is how many facts stand in released key phrases, None where there are none; `said`, how often a text
+    has a machine's name and what is true of it, and what is true of other machines alone.
 
     Raises:
         GridError: a release of the cell failed.
@@ -103,6 +105,7 @@ def measure(cell: GridCell, folder: Path, setup: Setup) -> dict[str, Any]:
         "right": right,
         "epsilon_composed": spent,
         "let_out": let_out,
+        "said": _said(texts, setup.parameters.seed),
         "minutes": round((time.monotonic() - started) / 60, 1),
     }
 
@@ -133,6 +136,24 @@ def _texts(cell: GridCell, folder: Path, setup: Setup) -> tuple[list[str], float
         released = KeyPhrases.load(store.latest(contract.id, KEY_PHRASES.name).folder)
         let_out = sum(_stands_in(fact, released) for fact in facts(setup.parameters.seed))
     return drawn[contract.privacy.text.column].tolist(), spent, let_out
+
+
+def _said(texts: Sequence[str], seed: int) -> tuple[int, int]:
+    """How often a text has a machine's name and a value that is true of it, and one that is not."""
+    known = facts(seed)
+    values = {folded(value) for fact in known for value in fact.choices}
+    of_name: dict[str, set[str]] = {}
+    for fact in known:
+        of_name.setdefault(folded(fact.name), set()).add(folded(fact.value))
+    found = Counter(
+        value in true
+        for text in map(folded, texts)
+        for name, true in of_name.items()
+        if name in text
+        for value in values
+        if value in text
+    )
+    return found[True], found[False]
 
 
 def _stands_in(fact: Fact, released: KeyPhrases) -> bool:

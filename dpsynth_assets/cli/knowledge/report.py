@@ -32,8 +32,9 @@ _COLOURS = {"lora": "#1f77b4", "prompt": "#ff7f0e", "full": "#2ca02c", BY_PHRASE
 
 @dataclass(frozen=True)
 class Figure:
-    """The share of the questions that readers of a line's texts answer, with its interval; and of how many `facts` how
-    many stand in the key phrases that it released."""
+    """The share of the questions that readers of a line's texts answer, with its interval; of how many `facts` how many
+    stand in the key phrases that it released; and how often its texts have a machine with what is true of it, and with
+    what is not."""
 
     line: str
     method: str
@@ -46,6 +47,7 @@ class Figure:
     spent: float | None
     facts: int
     let_out: float | None
+    said: tuple[float, float] | None
 
 
 def figures(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> list[Figure]:
@@ -64,7 +66,9 @@ def figures(measured: Sequence[tuple[GridCell, dict[str, Any]]]) -> list[Figure]
         of_mean = (statistics.fmean(runs), *interval_of_mean(varied))
         phrased = [each["let_out"] for each in results if each.get("let_out") is not None]
         let_out = statistics.fmean(phrased) if phrased else None
-        found.append(Figure(name, line.method, line.epsilon, rows, over, *of_mean, spent, len(facts[0]), let_out))
+        counted = [each["said"] for each in results if each.get("said") is not None]
+        said = (statistics.fmean(t for t, _ in counted), statistics.fmean(f for _, f in counted)) if counted else None
+        found.append(Figure(name, line.method, line.epsilon, rows, over, *of_mean, spent, len(facts[0]), let_out, said))
     return sorted(found, key=lambda each: (each.method != UNTAUGHT, each.method == REAL, _place(each.epsilon)))
 
 
@@ -91,7 +95,13 @@ def markdown(found: Sequence[Figure]) -> str:
         for each in found
         if each.let_out is not None
     )
-    return f"{text}\n\nWho guesses answers {100 * CHANCE:.0f} %.{phrased}"
+    said = "".join(
+        f"\n\nThe texts of `{each.line}` have a machine's name and what is true of it {each.said[0]:,.0f} times, and "
+        f"what is not {each.said[1]:,.0f} times."
+        for each in found
+        if each.said is not None and each.rows
+    )
+    return f"{text}\n\nWho guesses answers {100 * CHANCE:.0f} %.{phrased}{said}"
 
 
 def as_json(found: Sequence[Figure]) -> str:
