@@ -25,6 +25,7 @@ class Writing:
         tokens_read: of chosen texts, at most, if each is fit at once.
         characters_asked: what is asked for a text and shown before it, at most, without chosen texts.
         requests_at_most: what is unfit, there already or without its key phrase is asked for again, so often in all.
+            What is asked before a charge, to see that the model can write, is not counted.
     """
 
     texts: int
@@ -80,7 +81,7 @@ def say_writing(contract: Contract, size: float, *, timed: bool) -> None:
         f"{rounds}The model is asked for some {told.texts:,} texts, the table's included. If each is fit at once, it "
         f"writes at most {told.tokens_written:,} tokens, and {chosen}, and before each text what it is asked{shown}, "
         f"{told.characters_asked:,} characters at most. A text that {again} is asked for again: at the very worst "
-        f"{told.requests_at_most:,} are asked for.",
+        f"{told.requests_at_most:,} are asked for, and a few before the first charge to see that it can write.",
         style="dim",
     )
     if timed:
