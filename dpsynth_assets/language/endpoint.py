@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from dpsynth_assets.atomic import replacing
-from dpsynth_assets.language.answer_limits import limited
+from dpsynth_assets.language.answer_limits import hurry, limit
 from dpsynth_assets.language.model_places import lacking_key
 from dpsynth_assets.language.writing import Request, WriterError
 
@@ -33,6 +33,7 @@ TURNS = 3  # how often a text that came out empty is asked for, each time by ano
 _LARGEST = 2**20  # bytes of an answer
 _CHARACTERS = 32  # of a token at most: more than any tokenizer's words have; a server may not keep to the number
 _OF_ONE_REQUEST = (400, 413, 422)  # too long, or not liked: what refuses one request may take all others
+_SECRET = 12  # characters; shorter keys are such as `EMPTY` and `lm-studio`, where a server wants any
 _PROBE = "Write one short sentence."
 # What a request says of whoever sends it; all other headers of the client, and those that it takes from the
 # environment, are for another service.
@@ -48,7 +49,7 @@ class Patience:
         answer: seconds without a sign of an answer. One for a batch of others, on a server of one core, takes minutes.
         retries: how often what may pass (no connection, no answer, 429, 5xx) is tried again, after half a second at
             first, then after twice as much each time, or when the server says.
-        whole: seconds until an answer that has begun has ended.
+        whole: seconds until an answer has ended.
     """
 
     connect: float = 10.0
@@ -202,10 +203,20 @@ class EndpointWriter:
             if not strict and isinstance(error, openai.APIStatusError) and error.status_code in _OF_ONE_REQUEST:
                 return None
         else:
-            if content is not None:
+            if content is not None and not self._repeats_key(content):
                 return content
             fault = "answers, and not by a chat's completion: does it speak OpenAI's protocol at this place?"
+            if content is not None:
+                fault = (
+                    "writes the key that it was sent into its texts: it echoes requests, and is no place to send a key."
+                )
         raise WriterError(f"{self.endpoint} {fault}")  # out here, where no other exception is behind it
+
+    def _repeats_key(self, content: str) -> bool:
+        """Whether the key stands in a text, which would be kept, and published. A word of a few letters is a server's
+        placeholder and no secret."""
+        key = os.environ.get(self.key_variable, "").strip() if self.key_variable is not None else ""
+        return len(key) >= _SECRET and key in content
 
     def _fault(self, error: Exception) -> str:
         """What is said of a request that failed. Nothing of the server's own words, which may repeat the key."""
@@ -272,19 +283,21 @@ def _client_of(endpoint: str, key_variable: str | None, patience: Patience) -> o
             del request.headers[name]
         request.headers["accept-encoding"] = "identity"  # a small answer could be unpacked into a very large one
 
-    hooks = {"request": [plain], "response": [limited(patience.whole, _LARGEST)]}
+    hooks = {"request": [plain], "response": [lambda response: limit(response, _LARGEST)]}
     try:
+        # Over plain http a proxy of the environment would read the key and every text; over https it passes on what it
+        # cannot read.
+        client = openai.DefaultHttpx2Client(
+            follow_redirects=False, event_hooks=hooks, trust_env=endpoint.startswith("https:")
+        )
+        hurry(client, patience.whole)
         return openai.OpenAI(
             base_url=endpoint,
             api_key=key or "none",  # with nothing here, it would take another service's from the environment
             default_headers={"Authorization": f"Bearer {key}"} if key else None,
             timeout=openai.Timeout(patience.answer, connect=patience.connect),
             max_retries=patience.retries,
-            # Over plain http a proxy of the environment would read the key and every text; over https it passes on
-            # what it cannot read.
-            http_client=openai.DefaultHttpx2Client(
-                follow_redirects=False, event_hooks=hooks, trust_env=endpoint.startswith("https:")
-            ),
+            http_client=client,
         )
     except Exception:
         return None

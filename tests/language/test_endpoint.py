@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import pickle
+import socket
 import stat
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -336,17 +339,59 @@ def test_a_server_that_is_slow_is_waited_for_so_long_and_so_often(server, writer
     shows_no_key(raised.value, asking, caplog, capfd)
 
 
-@pytest.mark.parametrize(
-    ("patience", "says"),
-    [(Patience(whole=-1, retries=2), "none that ended within -1, asked 3 times"), (Patience(retries=2), "breaks off")],
-    ids=["without end", "too long"],
-)
-def test_an_answer_is_listened_to_for_so_long_and_no_longer(server, writer, waits, patience, says):
-    """A limit for each piece never ends an answer that comes byte by byte."""
+def test_an_answer_without_end_is_listened_to_no_longer_than_it_may_be_large(server, writer, waits):
     server.turns = [(200, {}, json.dumps(answer("x" * 2**20)))] * 3
-    with pytest.raises(WriterError, match=says):
-        writer(patience=patience).reach()
+    with pytest.raises(WriterError, match="breaks off"):
+        writer(patience=Patience(retries=2)).reach()
     assert len(server.bodies) == 3
+
+
+@pytest.mark.parametrize(
+    ("begins", "piece"),
+    [
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\n", b"X-Still-There: yes\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" "),
+    ],
+    ids=["before the head", "head", "body"],
+)
+def test_a_server_that_sends_a_little_now_and_then_is_not_listened_to_for_ever(writer, begins, piece):
+    """A limit for each piece never ends it."""
+    asked, over = [], threading.Event()
+
+    def serve(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            asked.append(connection.recv(2**16))
+            connection.sendall(begins)
+            while not over.wait(0.02):
+                connection.sendall(piece)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(2) as threads:
+        asking = writer(
+            endpoint=f"http://127.0.0.1:{listening.getsockname()[1]}/v1",
+            patience=Patience(answer=LONG, retries=1, whole=0.3),
+        )
+        told = threads.submit(asking.reach)
+        for _ in range(2):
+            threads.submit(serve, listening.accept()[0])
+        with pytest.raises(WriterError, match=r"none that ended within 0\.3, asked 2 times"):
+            told.result(LONG)
+        over.set()
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("key", [KEY, "lm-studio"])
+def test_a_key_that_a_server_writes_into_its_texts_gets_no_further(server, writer, monkeypatch, tmp_path, key):
+    """A gateway that is being debugged, say. What is no secret is a word like others."""
+    monkeypatch.setenv("WRITER_KEY", key)
+    server.turns = [lambda body: f"You sent Bearer {key}, thank you."] * 3
+    if key == KEY:
+        with pytest.raises(WriterError, match="writes the key that it was sent into its texts") as raised:
+            writer().write(ASKED[:1], 5)
+        assert KEY not in str(raised.value)
+        assert not list((tmp_path / "cache").glob("*"))
+    else:
+        assert writer().write(ASKED[:1], 5) == ["You sent Bearer lm-studio, thank you."]
 
 
 def test_a_text_that_is_empty_once_is_asked_for_by_another_seed(server, writer):
