@@ -11,7 +11,10 @@ from dpsynth_assets.releases.evolution import EVOLUTION
 from dpsynth_assets.releases.key_phrases import KEY_PHRASES, LONGEST
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dpsynth_assets.contract import Contract
+    from dpsynth_assets.language.writing import Request
     from dpsynth_assets.privacy.evolution import EvolutionPlan
 
 
@@ -25,7 +28,8 @@ class Writing:
         tokens_read: of chosen texts, at most, if each is fit at once.
         characters_asked: what is asked for a text and shown before it, at most, without chosen texts.
         requests_at_most: what is unfit, there already or without its key phrase is asked for again, so often in all.
-            What is asked before a charge, to see that the model can write, is not counted.
+            What is asked before a charge, to see that the model can write, is not counted, nor what is sent again to
+            a server that failed.
     """
 
     texts: int
@@ -45,22 +49,43 @@ def writing_of(contract: Contract, size: float) -> Writing:
     """What is asked for a contract that `writes`, of that share of its units."""
     from dpsynth_assets.language.generation import ROUNDS
     from dpsynth_assets.synthesis.candidates import rows_drawn
-    from dpsynth_assets.synthesis.key_phrases import worded
     from dpsynth_assets.synthesis.population import TRIES
 
     releases, longest = contract.privacy.releases, contract.privacy.generation.max_new_tokens
     plan, rows = _evolution(contract, size), rows_drawn(contract, size)
     texts, at_first = (rows, rows) if plan is None else (plan.written(rows), len(plan.cells) * plan.texts)
     phrases = releases.get(KEY_PHRASES)
-    asked = [worded(contract, cell, "x" * LONGEST if phrases else None).turns() for cell in contract.cells]
     again = (phrases.tries if phrases else 1) * _blank(contract)
     return Writing(
         texts,
         texts * longest,
         _read(contract, texts - at_first),
-        max(sum(len(turn["content"]) for turn in turns) for turns in asked),
+        max(sum(len(turn["content"]) for turn in request.turns()) for request in _requests(contract)),
         ((texts - rows) * TRIES + rows * ROUNDS) * again,
     )
+
+
+def _requests(contract: Contract) -> Iterator[Request]:
+    """One request of each kind that is made for the contract and of each label combination, with the longest topic or
+    phrase, and nothing in the place of each chosen text."""
+    from dpsynth_assets.synthesis.key_phrases import KeyPhrases, worded
+    from dpsynth_assets.synthesis.phrases import BETWEEN
+    from dpsynth_assets.synthesis.population import Requests, Wanted
+
+    phrases, evolution = contract.privacy.releases.get(KEY_PHRASES), contract.privacy.releases.get(EVOLUTION)
+    about = None
+    if phrases is not None:
+        others = BETWEEN.join(["x"] * phrases.words)[:-1]
+        about = others + "x" * (LONGEST - len(others))
+    elif evolution is not None:
+        about = max(evolution.topics, key=len, default=None)
+    if evolution is None:
+        yield from (worded(contract, cell, about) for cell in contract.cells)
+        return
+    chosen = ("",) * (evolution.shown if evolution.variation == "examples" else 0)
+    own = [Wanted(cell, topic=about) for cell in contract.cells]
+    varied = [Wanted(cell, parent="", examples=chosen) for cell in contract.cells]
+    yield from Requests(contract, None if phrases is None else KeyPhrases({})).asked([*own, *varied])
 
 
 def say_writing(contract: Contract, size: float, *, timed: bool) -> None:
@@ -81,7 +106,8 @@ def say_writing(contract: Contract, size: float, *, timed: bool) -> None:
         f"{rounds}The model is asked for some {told.texts:,} texts, the table's included. If each is fit at once, it "
         f"writes at most {told.tokens_written:,} tokens, and {chosen}, and before each text what it is asked{shown}, "
         f"{told.characters_asked:,} characters at most. A text that {again} is asked for again: at the very worst "
-        f"{told.requests_at_most:,} are asked for, and a few before the first charge to see that it can write.",
+        f"{told.requests_at_most:,} are asked for, and a few before the first charge to see that it can write."
+        f"{_failing(contract)}",
         style="dim",
     )
     if timed:
@@ -101,6 +127,15 @@ def _blank(contract: Contract) -> int:
     from dpsynth_assets.language.endpoint import TURNS
 
     return TURNS
+
+
+def _failing(contract: Contract) -> str:
+    """What comes on top where a server is asked."""
+    if contract.privacy.base_model.endpoint is None:
+        return ""
+    from dpsynth_assets.language.endpoint import Patience
+
+    return f" Where the server fails or is too slow, each is sent up to {1 + Patience().retries} times."
 
 
 def _duration(contract: Contract, size: float) -> str:

@@ -245,17 +245,24 @@ def _population(contract: Contract, wanted: Sequence[Wanted], texts: Sequence[st
     """Of what was written at first.
 
     Raises:
-        WriterError: a label combination has no text.
+        WriterError: a label combination has no text, or nothing to choose from.
     """
     found = [(each.cell, text) for each, text in zip(wanted, texts, strict=True) if text is not None]
-    written = {cell for cell, _ in found}
+    population = Population.of(iter(found), contract.cells)
+    written = population.places()
     for cell in contract.cells:
+        of = contract.plain_label(cell)
         if cell not in written:
             raise WriterError(
-                f"the model writes no text of label {contract.plain_label(cell)!r} that is fit: change the prompt, "
-                "raise the temperature, or lower generation.min_characters"
+                f"the model writes no text of label {of!r} that is fit: change the prompt, raise the temperature, or "
+                "lower generation.min_characters"
             )
-    return Population.of(iter(found), contract.cells)
+        if len(written[cell]) < 2:
+            raise WriterError(
+                f"the model writes only one text of label {of!r} that is fit, however often it is asked, and a vote on "
+                "one text says nothing: raise the temperature, give topics, or use a server that heeds `seed`"
+            )
+    return population
 
 
 def _next(

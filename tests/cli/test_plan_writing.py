@@ -101,6 +101,35 @@ def test_what_is_asked_for_by_key_phrases_is_said_too(dpsynth, phrased, book):
     assert at_a_server["requests_at_most"] == rows * ROUNDS * 5 * TURNS
 
 
+TOPICS = ", topics: [tea, 'what the weather is like today', milk]"
+
+
+@pytest.mark.parametrize(
+    ("terms", "most"),
+    [
+        ("", 4 * ["On card."]),
+        (", shown: 7", 8 * ["On card."]),
+        (TOPICS, ["On card.", "\nTopic: what the weather is like today"]),
+        (TOPICS + ", shown: 6", 7 * ["On card."]),
+        (", variation: paraphrase, paraphrase: 'Say it otherwise: {text}'", ["Say it otherwise: "]),
+        (", variation: continue", ["On card."]),
+    ],
+)
+def test_what_is_asked_stands_before_each_example_that_is_shown(dpsynth, phrased, book, terms, most):
+    """The most that a model reads before a text, besides chosen texts."""
+    path = phrased(EVOLUTION % terms)
+    path.write_text(
+        re.sub(r"            key_phrases: .*\n.*\n", "", path.read_text(encoding="utf-8")), encoding="utf-8"
+    )
+    told = json.loads(dpsynth("plan", path, "--json")[1])["writing"]
+    assert told["characters_asked"] == len("".join(most))
+
+
+def test_who_asks_a_server_is_told_how_often_it_is_sent_again(dpsynth, phrased, book):
+    assert "each is sent up to 5 times" in flat(dpsynth("plan", phrased(server=AT_A_SERVER))[1])
+    assert "each is sent" not in flat(dpsynth("plan", phrased())[1])
+
+
 class Slow:
     """A writer whose texts never have their words."""
 

@@ -234,6 +234,15 @@ def test_a_model_that_writes_nothing_fails_before_a_row_is_read(
         evolution.check(evolving, EVOLUTION.plan(evolving), {}, lambda *_: None)
 
 
+def test_a_server_that_answers_alike_whatever_the_seed_fails_before_a_row_is_read(
+    evolving: Any, scribe: Scribe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gateway that answers from its cache, say: the votes would be paid for, and say nothing."""
+    monkeypatch.setattr(Scribe, "write", lambda self, requests, *_: [f"my own {r.asked} {r.begin}" for r in requests])
+    with pytest.raises(WriterError, match="only one text of label 'topic: card' that is fit, .* heeds `seed`"):
+        evolution.check(evolving, EVOLUTION.plan(evolving), {}, lambda *_: None)
+
+
 def test_the_table_is_drawn_from_the_chosen(evolving: Any, scribe: Scribe, tmp_path: Path) -> None:
     run(evolving, ROWS, tmp_path)
     evolved = Evolved.load(tmp_path / "out")
