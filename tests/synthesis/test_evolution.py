@@ -239,7 +239,7 @@ def test_a_server_that_answers_alike_whatever_the_seed_fails_before_a_row_is_rea
 ) -> None:
     """A gateway that answers from its cache, say: the votes would be paid for, and say nothing."""
     monkeypatch.setattr(Scribe, "write", lambda self, requests, *_: [f"my own {r.asked} {r.begin}" for r in requests])
-    with pytest.raises(WriterError, match="only one text of label 'topic: card' that is fit, .* heeds `seed`"):
+    with pytest.raises(WriterError, match=r"only one text of label 'topic: card' that is fit, .* heeds `seed`"):
         evolution.check(evolving, EVOLUTION.plan(evolving), {}, lambda *_: None)
 
 
