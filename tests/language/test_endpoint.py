@@ -8,6 +8,7 @@ import json
 import logging
 import pickle
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -17,11 +18,17 @@ import traceback
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from dpsynth_assets.contract.synthesis import BaseModelTerms
 from dpsynth_assets.language.endpoint import AT_ONCE, ChatDecoding, EndpointWriter, Patience
@@ -378,6 +385,39 @@ def test_a_server_that_sends_a_little_now_and_then_is_not_listened_to_for_ever(w
             told.result(LONG)
         over.set()
     assert len(asked) == 2
+
+
+def certified(folder: Path) -> tuple[Path, ssl.SSLContext]:
+    """The certificate of `localhost`, signed by itself, and what a server serves with it."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, secret = folder / "certificate.pem", folder / "key.pem"
+    certificate.write_bytes(made.public_bytes(Encoding.PEM))
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, secret)
+    return certificate, context
+
+
+def test_over_https_too_an_answer_comes_and_comes_in_time(server, writer, monkeypatch, tmp_path):
+    certificate, context = certified(tmp_path)
+    server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    place = server.url.replace("http://127.0.0.1", "https://localhost")
+    with pytest.raises(WriterError, match="cannot be reached"):
+        writer(endpoint=place, patience=Patience(retries=0)).reach()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert writer(endpoint=place).write(ASKED[:1], 5) == [text_for(server.bodies[0])]
+    go = threading.Event()
+    server.turns = [lambda body: go.wait(LONG) and text_for(body)]
+    with pytest.raises(WriterError, match=r"none that ended within 0\.2"):
+        writer(endpoint=place, patience=Patience(answer=LONG, retries=0, whole=0.2)).reach()
+    go.set()
 
 
 @pytest.mark.parametrize("key", [KEY, "lm-studio"])
