@@ -12,8 +12,8 @@ settings apart, but not what a classifier makes of the texts.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
-import math
 import shutil
 import sys
 import time
@@ -110,13 +110,13 @@ def loss(contract: Contract, plan: TrainingPlan, adapter: Path, aside: pd.DataFr
 def measured(contract: Contract, train: pd.DataFrame, aside: pd.DataFrame, out: Path, about: list[Any]) -> list[object]:
     """The figures of a line: noise over the clipping norm in a mean gradient, loss, minutes."""
     plan = TrainingPlan.from_contract(contract)
-    folder = out / plan.digest()[:16]
+    folder = out / hashlib.sha256(json.dumps([plan.digest(), *about]).encode()).hexdigest()[:16]
     found = folder / "found.json"
     kept: dict[str, Any] = json.loads(found.read_text(encoding="utf-8")) if found.exists() else {}
-    if kept.get("about") != about:
+    if not kept:
         begun = time.monotonic()
         folder.mkdir(parents=True, exist_ok=True)
-        kept = {"about": about, "loss": loss(contract, plan, trained(contract, plan, train, folder), aside)}
+        kept = {"loss": loss(contract, plan, trained(contract, plan, train, folder), aside)}
         kept["minutes"] = (time.monotonic() - begun) / 60
         found.write_text(json.dumps(kept), encoding="utf-8")
     mechanism = plan.mechanism
@@ -142,10 +142,12 @@ def main() -> None:
     parser.add_argument("--aside", type=int, default=512, help="rows of the train split that judge")
     parser.add_argument("--out", type=Path, required=True, help="a folder that keeps what was trained")
     chosen = parser.parse_args()
+    if not chosen.epsilon > 0:
+        parser.error(f"--epsilon is above 0, or inf for training without privacy, not {chosen.epsilon:g}")
     contract = public_contract(chosen.contract, chosen.source)
     rows = rows_of(contract).sample(frac=1.0, random_state=0)  # the cut is public
     aside, train = rows.head(chosen.aside), rows.iloc[chosen.aside :]
-    epsilon = chosen.epsilon if chosen.epsilon > 0 else math.nan
+    epsilon = chosen.epsilon
     try:
         changed = {each: tried(contract, each, epsilon, len(train)) for each in chosen.tried}
     except ValueError as error:
@@ -154,7 +156,7 @@ def main() -> None:
     print(table(["setting", "noise in a mean gradient, in clips", "loss on rows set aside", "minutes"], []), flush=True)
     any_one = next(iter(changed.values()))
     print(row([UNTRAINED, "", f"{untrained(any_one, aside, chosen.out):.3f}", ""]), flush=True)
-    about = [contract.id, len(train), len(aside)]
+    about = [contract.id, contract.source, len(train), len(aside)]
     for setting, each in changed.items():
         print(row([setting, *measured(each, train, aside, chosen.out, about)]), flush=True)
 

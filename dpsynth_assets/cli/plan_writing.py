@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dpsynth_assets.cli.console import BadInput, say
 from dpsynth_assets.releases.evolution import EVOLUTION
-from dpsynth_assets.releases.key_phrases import KEY_PHRASES, LONGEST
+from dpsynth_assets.releases.key_phrases import KEY_PHRASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,15 +68,13 @@ def writing_of(contract: Contract, size: float) -> Writing:
 def _requests(contract: Contract) -> Iterator[Request]:
     """One request of each kind that is made for the contract and of each label combination, with the longest topic or
     phrase, and nothing in the place of each chosen text."""
-    from dpsynth_assets.synthesis.key_phrases import KeyPhrases, worded
-    from dpsynth_assets.synthesis.phrases import BETWEEN
+    from dpsynth_assets.synthesis.key_phrases import KeyPhrases, longest_phrase, worded
     from dpsynth_assets.synthesis.population import Requests, Wanted
 
     phrases, evolution = contract.privacy.releases.get(KEY_PHRASES), contract.privacy.releases.get(EVOLUTION)
     about = None
     if phrases is not None:
-        others = BETWEEN.join(["x"] * phrases.words)[:-1]
-        about = others + "x" * (LONGEST - len(others))
+        about = longest_phrase(phrases.words)
     elif evolution is not None:
         about = max(evolution.topics, key=len, default=None)
     if evolution is None:

@@ -13,7 +13,7 @@ selection (Korolova et al. 2009; Gopi et al. 2020): a phrase that nobody has can
 There are more cells than could be counted, so noise is drawn for the ones that somebody has, and for all others
 together (after Cormode et al. 2012, "Differentially private summaries for sparse data", section 4): how many of them
 reach the bound is a binomial number, which they are is uniform, and what they show is the noise beyond the bound. That
-is the same law. It is drawn from 256 secret bits with 1,024 bits of arithmetic: every outcome has its probability but
+is the same law. It is drawn from 512 secret bits with 1,024 bits of arithmetic: every outcome has its probability but
 for a factor within 1 +- 2^-150, or is one whose probability is below 2^-250 in all.
 
 The bounds are such that one phrase of nobody is expected in a hundred releases. That of a long phrase is higher, since
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 BY_CHANCE = 0.01  # how many phrases that nobody has are expected in a release
 PLAIN = "abcdefghijklmnopqrstuvwxyz'- "
-_BITS = 256
+_BITS = 512  # so that what has a probability of 2^-250 has it but for a factor within 1 +- 2^-150
 _PRECISION = 1_024
 
 Key = tuple[int, bytes]  # the number of a label combination, and a phrase in UTF-8
@@ -83,7 +83,8 @@ class NoisyPhrases:
     @property
     def sensitivity(self) -> float:
         """How far one unit moves the counts in l2 norm, rounded up."""
-        return math.nextafter(self.max_records * math.sqrt(self.each), math.inf)
+        root = math.nextafter(math.sqrt(self.each), math.inf)
+        return math.nextafter(self.max_records * root, math.inf)
 
     @property
     def standard_deviation(self) -> float:

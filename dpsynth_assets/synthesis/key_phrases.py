@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 PHRASES = "key_phrases.json"
 _TRIES = 4  # how often a text is asked for before a model is taken for one that writes none
+_LETTERS = "questionanotherremembersomethingtomorrowevenings"
 _SHOWN = 20  # of each label, in the run's figures
 
 
@@ -79,6 +80,13 @@ class KeyPhrases:
         return found
 
 
+def longest_phrase(words: int) -> str:
+    """As many words, as `KeyPhrases.drawn` gives them, together as long as a phrase can be."""
+    short = ["a"] * (words - 1)
+    room = LONGEST - sum(len(each) + len(BETWEEN) for each in short)
+    return ", ".join([*short, _LETTERS[:room]])
+
+
 def worded(contract: Contract, cell: Cell, phrase: str | None) -> Request:
     """How a text of a label is asked for that is to have some words; as the contract says, it begins with them."""
     asked = contract.asking(cell)
@@ -115,8 +123,8 @@ def check(
     if len(writers(contract)) > 1:
         return None
     writer = writer_of(contract, None, contract.privacy.releases[KEY_PHRASES].precision)
-    phrase = BETWEEN.join(["question", "another", "remember", "something", "tomorrow", "evening"])[:LONGEST]
-    asked = [worded(contract, contract.cells[0], phrase)]
+    terms = contract.privacy.releases[KEY_PHRASES]
+    asked = [replace(worded(contract, contract.cells[0], longest_phrase(terms.words)), tries=1)]
     for turn in range(_TRIES):
         [text] = writer.write(asked, turn)
         if usable(text, contract.privacy.generation, mended=turn == _TRIES - 1):

@@ -12,6 +12,8 @@ from dpsynth_assets.language.generation import ROUNDS
 from dpsynth_assets.language.writing import Insistent, WriterError
 from dpsynth_assets.releases.key_phrases import LONGEST
 from dpsynth_assets.synthesis import trial
+from dpsynth_assets.synthesis.key_phrases import longest_phrase
+from dpsynth_assets.synthesis.phrases import BETWEEN
 from dpsynth_assets.synthesis.population import TRIES
 
 EVOLUTION = "            evolution: {mechanism: gaussian_votes, epsilon: 2.0, rounds: 3, texts: 6%s}\n"
@@ -128,6 +130,13 @@ def test_what_is_asked_stands_before_each_example_that_is_shown(dpsynth, phrased
 def test_who_asks_a_server_is_told_how_often_it_is_sent_again(dpsynth, phrased, book):
     assert "each is sent up to 5 times" in flat(dpsynth("plan", phrased(server=AT_A_SERVER))[1])
     assert "each is sent" not in flat(dpsynth("plan", phrased())[1])
+
+
+@pytest.mark.parametrize("words", [1, 2, 3])
+def test_the_longest_phrase_is_asked_for_word_by_word(words):
+    phrase = longest_phrase(words)
+    assert len(phrase.split(", ")) == words
+    assert len(phrase.replace(", ", BETWEEN).encode()) == LONGEST
 
 
 class Slow:

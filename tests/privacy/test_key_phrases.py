@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,13 @@ def test_a_plan_is_what_decides_the_phrases_and_nothing_else(contract: Any) -> N
     others = [planned(contract, words=2), planned(contract, each=3), planned(contract, without=("bank",))]
     others += [planned(contract, epsilon=0.8)]
     assert len({digest, *(each.digest() for each in others)}) == 5
+
+
+def test_the_sensitivity_is_never_rounded_down():
+    for records in range(1, 20):
+        for each in range(1, 257):
+            stated = NoisyPhrases(1, each, records, 1.0).sensitivity
+            assert Fraction(stated) ** 2 >= records**2 * each
 
 
 @pytest.mark.parametrize("own", ["alike", "apart"])
