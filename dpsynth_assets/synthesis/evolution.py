@@ -260,7 +260,7 @@ def _population(contract: Contract, wanted: Sequence[Wanted], texts: Sequence[st
         if len(written[cell]) < 2:
             raise WriterError(
                 f"the model writes only one text of label {of!r} that is fit, however often it is asked, and a vote on "
-                "one text says nothing: raise the temperature, give topics, or use a server that heeds `seed`"
+                "one text says nothing: raise the temperature, or use a server that heeds `seed`"
             )
     return population
 
