@@ -197,8 +197,8 @@ def test_what_reaches_a_bound_is_what_is_rounded_to_it_or_above(monkeypatch: pyt
     ]
     for more, chance in enumerate(chances):
         assert abs(key_phrases._chance(least + more * spacing, deviation) / chance - 1) < 1e-30
-    edge = int(exact.ldexp(chances[1] / chances[0], 256))
-    for fate, shown in ((2**256 - 1, least), (edge + 2, least), (edge - 2, least + spacing)):
+    edge = int(exact.ldexp(chances[1] / chances[0], key_phrases._BITS))
+    for fate, shown in ((2**key_phrases._BITS - 1, least), (edge + 2, least), (edge - 2, least + spacing)):
         monkeypatch.setattr(secrets, "randbits", lambda bits, fate=fate: fate)
         assert key_phrases._beyond(least, deviation) == shown
 
